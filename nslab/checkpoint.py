@@ -1,0 +1,72 @@
+"""Where an interrupted training continues, and the weights a finished one leaves."""
+
+import pickle
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from nslab.files import replacing
+
+CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
+
+
+@dataclass
+class Checkpoint:
+    """State after a number of whole epochs."""
+
+    run: str
+    epochs: int
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, folder: Path) -> Path:
+        """Write to ``folder``, replacing the one before in one step."""
+        with replacing(folder / CHECKPOINT) as temporary:
+            torch.save(vars(self), temporary)
+        return folder / CHECKPOINT
+
+
+def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Checkpoint | None:
+    """The checkpoint of run ``run`` in ``folder``, or None.
+
+    An unreadable one, or another run's, is set aside with a warning: training starts afresh.
+    """
+    file = folder / CHECKPOINT if folder else None
+    if file is None or not file.exists():
+        return None
+    try:
+        found = Checkpoint(**torch.load(file, map_location=device, weights_only=True))
+    except (RuntimeError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        reason = f"it cannot be read ({error})"
+    else:
+        if found.run == run:
+            return found
+        reason = f"it belongs to run {found.run}"
+    warnings.warn(f"{file} is ignored, training starts afresh: {reason}", stacklevel=2)
+    return None
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """Write the parameters and buffers of a network."""
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(tensors, temporary)
+
+
+def load_weights(model: nn.Module, folder: Path) -> nn.Module:
+    """Read what `save_weights` wrote into ``model``; ``FileNotFoundError`` if there is nothing."""
+    file = folder / WEIGHTS
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is missing: this run's weights are not here (frozen results keep numbers "
+            "only); run it again with force to have them"
+        )
+    model.load_state_dict(load_file(file))
+    return model

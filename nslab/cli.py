@@ -1,0 +1,178 @@
+"""The command line: ``nslab run | render | compare | list | data | lab``.
+
+Heavy imports wait until a command needs them, so that help and rendering start at once.
+"""
+
+import os
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Workbench for evolution-inspired training of deep networks.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeatable."),
+]
+PresetOption = Annotated[str, typer.Option(help="smoke (seconds), cpu (hours) or paper (GPU).")]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes at once.")]
+
+
+def fail(error: Exception) -> typer.Exit:
+    """Print an error a user can act on, without a traceback."""
+    typer.secho(f"error: {error}", fg="red", err=True)
+    return typer.Exit(2)
+
+
+def parsed(parameters: list[str] | None) -> dict[str, str]:
+    """``name=value`` texts as a dict."""
+    pairs = [text.partition("=") for text in parameters or []]
+    if wrong := ["".join(pair) for pair in pairs if not pair[1] or not pair[0]]:
+        raise fail(ValueError(f"parameters are written NAME=VALUE, not {', '.join(wrong)}"))
+    return {name: value for name, _, value in pairs}
+
+
+@app.command()
+def run(
+    name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+    jobs: Jobs = 1,
+    force: Annotated[bool, typer.Option(help="Compute finished runs again.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would run.")] = False,
+    freeze: Annotated[
+        str | None, typer.Option(help="Also write the results to data/results/<FREEZE>.csv.")
+    ] = None,
+) -> None:
+    """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
+    from nslab import frozen, store
+    from nslab.datasets import load
+    from nslab.experiments import experiment
+    from nslab.ledger import compare as compared
+    from nslab.ledger import readable
+
+    try:
+        configs = experiment(name).plan(preset, **parsed(parameter))
+        for config in configs if dry_run else []:
+            state = "finished" if store.find(config) else "to do"
+            typer.echo(f"{config.id}  {state:8}  seed {config.seed}  {config.objective}")
+        if dry_run:
+            return
+        for dataset in {config.dataset for config in configs}:
+            load(dataset)
+        import torch
+
+        devices = [str(i) for i in range(torch.cuda.device_count())]
+        results = store.run_all(configs, jobs=jobs, devices=devices, force=force)
+    except (ValueError, OSError, store.RunsFailed) as error:
+        raise fail(error) from None
+    if freeze:
+        for file in frozen.freeze(freeze, results):
+            typer.echo(f"wrote {file}")
+    typer.echo(readable(compared(name, results)).to_string(index=False))
+
+
+@app.command()
+def compare(
+    name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+) -> None:
+    """Paper beside ours, for the runs that are finished; nothing is computed."""
+    from nslab import store
+    from nslab.experiments import experiment
+    from nslab.ledger import compare as compared
+    from nslab.ledger import readable
+
+    try:
+        configs = experiment(name).plan(preset, **parsed(parameter))
+    except ValueError as error:
+        raise fail(error) from None
+    found = [result for config in configs if (result := store.find(config))]
+    typer.echo(f"{len(found)} of {len(configs)} runs of preset {preset} are finished")
+    typer.echo(readable(compared(name, found)).to_string(index=False))
+
+
+@app.command()
+def render(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(help="Notebooks by name or pattern; default: all.")
+    ] = None,
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+    jobs: Jobs = 2,
+) -> None:
+    """Execute notebooks headless, each in its own process; figures go to figures/<preset>."""
+    from nslab import notebooks
+
+    try:
+        planned = notebooks.plan(patterns or ["*"], preset, parsed(parameter))
+        ended = notebooks.render(planned, jobs, echo=typer.echo)
+    except (ValueError, OSError) as error:
+        raise fail(error) from None
+    failed = [end for end in ended if end.status]
+    typer.echo(f"{len(ended) - len(failed)} of {len(ended)} notebooks rendered")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_() -> None:
+    """Experiments, data sets, networks, objectives and notebooks by name."""
+    from nslab.datasets import DATASETS
+    from nslab.experiments import EXPERIMENTS, PRESETS
+    from nslab.networks import NETWORKS
+    from nslab.notebooks import sources
+    from nslab.objectives import OBJECTIVES
+
+    typer.echo("experiments")
+    for name, experiment in EXPERIMENTS.items():
+        typer.echo(f"  {name:12} {experiment.title}")
+    for what, names in (
+        ("presets", PRESETS),
+        ("data sets", DATASETS),
+        ("networks", NETWORKS),
+        ("objectives", OBJECTIVES),
+        ("notebooks", [file.stem for file in sources()]),
+    ):
+        typer.echo(f"{what}\n  {', '.join(names)}")
+
+
+@app.command()
+def data(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: digits.")] = None,
+) -> None:
+    """Fetch data sets into NSLAB_DATA (default data/cache) and check them."""
+    from nslab.datasets import load
+    from nslab.paths import cache_dir
+
+    for name in names or ["digits"]:
+        try:
+            loaded = load(name)
+        except (ValueError, OSError) as error:
+            raise fail(error) from None
+        layout = loaded.dataset.layout
+        typer.echo(
+            f"{name}: {layout.train} training and {layout.test} test images of "
+            f"{'x'.join(map(str, layout.shape))}, {layout.num_classes} classes, "
+            f"checked, in {cache_dir() / f'{name}.npz'}"
+        )
+
+
+@app.command()
+def lab() -> None:
+    """Open JupyterLab on the notebooks."""
+    from nslab.paths import notebooks_dir
+
+    command = [sys.executable, "-m", "jupyterlab", str(notebooks_dir())]
+    raise typer.Exit(subprocess.call(command, env=os.environ.copy()))
+
+
+if __name__ == "__main__":
+    app()

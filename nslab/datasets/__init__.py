@@ -1,0 +1,101 @@
+"""Data sets by name: ``load(name)`` reads a checked array file, making it at first use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
+from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
+from nslab.paths import cache_dir
+from nslab.types import DataInfo, ImageShape
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: its layout, the mean and sd to normalise with (per channel, of pixels in
+    [0, 1]), its class names, and the function that gets it when it is not there."""
+
+    layout: Layout
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+    fetch: Callable[[Path, str], Arrays]
+
+    @property
+    def shape(self) -> ImageShape:
+        """Channels, height, width."""
+        height, width, channels = self.layout.shape
+        return channels, height, width
+
+
+def _digits(layout: Layout, mean: float, std: float, fetch: Callable) -> Dataset:
+    return Dataset(layout, (mean,), (std,), tuple("0123456789"), fetch)
+
+
+_FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat")
+_FASHION += ("sandal", "shirt", "sneaker", "bag", "ankle boot")
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer")
+_CIFAR10 += ("dog", "frog", "horse", "ship", "truck")
+# The sd used for both CIFAR sets since bearpaw/pytorch-classification, whose recipe the papers
+# follow (it averages the sd of single images, hence smaller than that of all pixels).
+_CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+DATASETS: dict[str, Dataset] = {
+    "digits": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.3052, 0.3237, fetch_digits),
+    "mnist": _digits(Layout(60000, 10000, (28, 28, 1), 10), 0.1307, 0.3081, fetch_torchvision),
+    "fashion_mnist": Dataset(
+        Layout(60000, 10000, (28, 28, 1), 10), (0.2860,), (0.3530,), _FASHION, fetch_torchvision
+    ),
+    "cifar10": Dataset(
+        Layout(50000, 10000, (32, 32, 3), 10), _CIFAR_MEAN, _CIFAR_STD, _CIFAR10, fetch_torchvision
+    ),
+    "cifar100": Dataset(
+        Layout(50000, 10000, (32, 32, 3), 100),
+        _CIFAR_MEAN,
+        _CIFAR_STD,
+        tuple(f"class {k}" for k in range(100)),
+        fetch_torchvision,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A loaded data set."""
+
+    name: str
+    dataset: Dataset
+    arrays: Arrays
+
+    @property
+    def info(self) -> DataInfo:
+        """What a method may know of the training set."""
+        labels = torch.from_numpy(np.ascontiguousarray(self.arrays.train_y))
+        return DataInfo.of(labels, self.dataset.layout.num_classes)
+
+
+def load(name: str, folder: Path | None = None) -> ImageData:
+    """Load a data set from ``folder`` (default: ``NSLAB_DATA``, else ``data/cache``).
+
+    Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; there are {', '.join(DATASETS)}")
+    dataset, folder = DATASETS[name], folder or cache_dir()
+    file = folder / f"{name}.npz"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f".{name}.lock"):
+            if not file.exists():
+                arrays = dataset.fetch(folder, name)
+                if problem := dataset.layout.problem(arrays):
+                    raise CorruptDataset(f"data set {name!r} in {folder} is wrong: {problem}")
+                write_arrays(file, arrays)
+    return ImageData(name, dataset, read_arrays(file, dataset.layout))
+
+
+__all__ = ["DATASETS", "CorruptDataset", "Dataset", "ImageData", "MissingDataset", "load"]

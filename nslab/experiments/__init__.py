@@ -1,0 +1,18 @@
+"""Experiments by name: every table or figure as a list of runs."""
+
+from nslab.experiments import ns
+from nslab.experiments.config import TrainConfig
+from nslab.experiments.experiment import Experiment
+
+EXPERIMENTS: dict[str, Experiment] = {**ns.EXPERIMENTS}
+PRESETS = ("smoke", "cpu", "paper")
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of that name; ``ValueError`` listing all names if there is none."""
+    if name not in EXPERIMENTS:
+        raise ValueError(f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+__all__ = ["EXPERIMENTS", "PRESETS", "Experiment", "TrainConfig", "experiment"]

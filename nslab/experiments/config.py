@@ -1,0 +1,88 @@
+"""What one training run is: a frozen value whose hash is the run's identity."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nslab.datasets import DATASETS
+from nslab.datasets.loader import Augment
+from nslab.experiments.codec import hints, identity, strict
+from nslab.experiments.schedules import Constant, Schedule
+from nslab.networks import NETWORKS
+from nslab.objectives import CrossEntropy
+from nslab.types import ObjectiveConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; every field is part of its identity.
+
+    Attributes:
+        dataset, network: keys of ``DATASETS`` and ``NETWORKS``.
+        objective: any value of a class in ``OBJECTIVES``.
+        batch_size: samples per step over all processes together.
+        lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
+        precision: autocast to ``bf16`` or ``fp16``, or ``no``.
+        clip_norm: largest gradient norm; None for no clipping.
+    """
+
+    dataset: str = "digits"
+    network: str = "resnet8"
+    objective: ObjectiveConfig = field(default_factory=CrossEntropy)
+    epochs: int = 10
+    batch_size: int = 128
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    schedule: Schedule = field(default_factory=Constant)
+    warmup_epochs: float = 0.0
+    augment: Augment = "none"
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    channels_last: bool = True
+    compile: bool = False
+    clip_norm: float | None = None
+    seed: int = 2024
+
+    def __post_init__(self) -> None:
+        for name, hint in hints(TrainConfig).items():
+            if hint not in (ObjectiveConfig, Schedule):
+                value = strict(f"TrainConfig: {name}", getattr(self, name), hint)
+                object.__setattr__(self, name, value)
+        for name, method in (("objective", "build"), ("schedule", "factor")):
+            value = getattr(self, name)
+            if isinstance(value, type) or not hasattr(value, method):
+                raise TypeError(f"TrainConfig: {name} must have a method {method}, not {value!r}")
+        for name, names in (("dataset", DATASETS), ("network", NETWORKS)):
+            if getattr(self, name) not in names:
+                raise ValueError(
+                    f"unknown {name} {getattr(self, name)!r}; there are {', '.join(names)}"
+                )
+        positive = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
+        if self.clip_norm is not None:
+            positive["clip_norm"] = self.clip_norm
+        for name, number in positive.items():
+            if not (math.isfinite(number) and number > 0):
+                raise ValueError(f"TrainConfig: {name} must be positive, not {number}")
+        for name in ("momentum", "weight_decay", "warmup_epochs"):
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
+                raise ValueError(
+                    f"TrainConfig: {name} must not be negative, but is {getattr(self, name)}"
+                )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warm-up of {self.warmup_epochs} epochs is no shorter than training")
+        if self.nesterov and not self.momentum:
+            raise ValueError("TrainConfig: nesterov needs momentum")
+
+    @property
+    def id(self) -> str:
+        """Identity of the run: twelve hexadecimal digits that hash all fields."""
+        return identity(self)
+
+    def lr_at(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a step (from 0)."""
+        epoch = step / steps_per_epoch
+        if epoch < self.warmup_epochs:
+            return self.lr * (step + 1) / (self.warmup_epochs * steps_per_epoch)
+        return self.lr * self.schedule.factor(epoch, self.warmup_epochs, self.epochs)

@@ -1,0 +1,62 @@
+"""A table or figure of a paper as a list of runs."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from nslab.experiments.codec import check_parameters, hints
+from nslab.experiments.config import TrainConfig
+from nslab.types import ObjectiveConfig
+
+Row = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure.
+
+    Attributes:
+        title: what it shows, in a few words.
+        configs: ``configs(preset, seeds, ...)`` lists its runs.
+        row: which row of the paper's table a run belongs to (column name to value).
+        table: stem of the paper's CSV; None if the paper has no such table.
+        metric: the number of ours that the table shows.
+    """
+
+    title: str
+    configs: Callable[..., list[TrainConfig]]
+    row: Callable[[TrainConfig], Row]
+    table: str | None = None
+    metric: str = "test_accuracy"
+
+    def plan(self, preset: str, **parameters: Any) -> list[TrainConfig]:
+        """The runs for a preset, parameters checked and brought to their types first.
+
+        Raises ``ValueError`` for unknown presets or parameters and for values of a wrong type.
+        """
+        given = {"preset": preset, **parameters}
+        return self.configs(**check_parameters(given, hints(self.configs), repr(self.title)))
+
+    def preset_of(self, config: TrainConfig, presets: tuple[str, ...]) -> str:
+        """The preset with runs like this one (any seed), or ``"custom"``."""
+        for preset in presets:
+            if size_of(config) in map(size_of, self.plan(preset)):
+                return preset
+        return "custom"
+
+
+def size_of(config: TrainConfig) -> TrainConfig:
+    """A config without its seed: runs of one size differ in nothing else."""
+    return dataclasses.replace(config, seed=0)
+
+
+def with_seeds(
+    config: TrainConfig, objectives: list[ObjectiveConfig], seeds: tuple[int, ...]
+) -> list[TrainConfig]:
+    """One run per seed and objective, seed by seed: an early stop then leaves whole tables."""
+    return [
+        dataclasses.replace(config, objective=objective, seed=seed)
+        for seed in seeds
+        for objective in objectives
+    ]

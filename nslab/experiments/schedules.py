@@ -1,0 +1,72 @@
+"""Learning-rate schedules: pure functions of how far training is."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """Multiplies the base learning rate."""
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """The factor at ``epoch`` (fractional) of a training that decays from start to end."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """No decay."""
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """Always 1."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Multiply by ``factors[k]`` once the epoch (from 0) reaches ``milestones[k]``."""
+
+    milestones: tuple[int, ...]
+    factors: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.milestones) != len(self.factors):
+            raise ValueError(f"{len(self.milestones)} milestones, but {len(self.factors)} factors")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones {self.milestones} do not increase")
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """Product of the factors of the milestones passed."""
+        pairs = zip(self.milestones, self.factors, strict=True)
+        return math.prod(factor for milestone, factor in pairs if epoch >= milestone)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 down to ``floor``."""
+
+    floor: float = 0.0
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """1 at ``start``, ``floor`` at ``end``."""
+        part = (epoch - start) / (end - start)
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * part))
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """(1 - progress) ** power."""
+
+    power: float = 0.9
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """1 at ``start``, 0 at ``end``."""
+        return float((1 - (epoch - start) / (end - start)) ** self.power)
+
+
+SCHEDULES: dict[str, type] = {
+    "constant": Constant,
+    "step": Step,
+    "cosine": Cosine,
+    "polynomial": Polynomial,
+}

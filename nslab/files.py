@@ -1,0 +1,57 @@
+"""Write files so that a reader sees the old one or the new one, never half of it."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place, flushed to disk, when all went well.
+
+    On any failure the temporary file is removed and ``path`` stays as it was. A full disk or a
+    folder that cannot be written raises ``OSError`` saying which and what to do.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _explained(error, path) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    advice = {
+        errno.ENOSPC: "the disk is full: make room, then run the same command again",
+        errno.EROFS: "the folder is read-only: set NSLAB_HOME (or NSLAB_DATA) to one you own",
+        errno.EACCES: "you may not write there: set NSLAB_HOME (or NSLAB_DATA) to a folder you own",
+    }.get(error.errno or 0)
+    if advice is None:
+        return error
+    return OSError(error.errno, f"cannot write {path}: {advice}")

@@ -1,0 +1,95 @@
+"""Our own results in version control: one CSV a set, a row a run, with its provenance."""
+
+import csv
+import functools
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from nslab.files import write_text
+from nslab.paths import frozen_dir
+
+
+class Finished(Protocol):
+    """What is frozen of a run."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def config(self) -> dict[str, Any]: ...
+    @property
+    def metrics(self) -> dict[str, Any]: ...
+    @property
+    def history(self) -> list[dict[str, Any]]: ...
+    @property
+    def env(self) -> dict[str, Any]: ...
+
+
+def freeze(name: str, results: Sequence[Finished], folder: Path | None = None) -> list[Path]:
+    """Write ``<name>.csv`` (a row a run) and ``<name>.history.csv`` (a row an epoch).
+
+    Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so
+    numbers come back to the bit.
+    """
+    folder = folder or frozen_dir()
+    rows = {row["id"]: row for row in _read(folder / f"{name}.csv")}
+    epochs = {row["id"]: [] for row in rows.values()}
+    for row in _read(folder / f"{name}.history.csv"):
+        epochs[row["id"]].append(row)
+    for result in results:
+        rows[result.id] = {"id": json.dumps(result.id)}
+        for part in ("metrics", "env", "config"):
+            for key, value in getattr(result, part).items():
+                rows[result.id][f"{part}.{key}"] = json.dumps(value)
+        epochs[result.id] = [
+            {"id": json.dumps(result.id)} | {key: json.dumps(v) for key, v in epoch.items()}
+            for epoch in result.history
+        ]
+    files = [folder / f"{name}.csv", folder / f"{name}.history.csv"]
+    _write(files[0], list(rows.values()))
+    _write(files[1], [epoch for run in epochs.values() for epoch in run])
+    _load.cache_clear()
+    return files
+
+
+def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
+    """Metrics, history and env of a frozen run, or None."""
+    return _load(folder or frozen_dir()).get(run)
+
+
+@functools.cache
+def _load(folder: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted(folder.glob("*.csv")):
+        if file.name.endswith(".history.csv"):
+            continue
+        for row in _read(file):
+            parts: dict[str, dict[str, Any]] = {"metrics": {}, "env": {}, "config": {}}
+            for column, text in row.items():
+                part, _, key = column.partition(".")
+                if key and text:
+                    parts[part][key] = json.loads(text)
+            run = json.loads(row["id"])
+            found[run] = {"metrics": parts["metrics"], "env": parts["env"], "history": []}
+        for row in _read(file.with_suffix(".history.csv")):
+            run = json.loads(row.pop("id"))
+            found[run]["history"].append({key: json.loads(v) for key, v in row.items() if v})
+    return found
+
+
+def _read(file: Path) -> list[dict[str, str]]:
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _write(file: Path, rows: list[dict[str, str]]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(file, text.getvalue())

@@ -1,0 +1,117 @@
+"""The papers' numbers beside ours."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from nslab.experiments import PRESETS, experiment
+from nslab.experiments.codec import decode
+from nslab.experiments.experiment import size_of
+from nslab.paths import papers_dir
+from nslab.store import Result
+
+VALUE_COLUMNS = ["value", "sd", "unit", "n", "source", "doubtful", "note"]
+
+
+def paper_table(name: str) -> pd.DataFrame:
+    """A table of a paper, such as ``ns/table7``: key columns, then value, sd, unit, n, source.
+
+    Raises ``ValueError`` if there is no such table.
+    """
+    paper, _, table = name.partition("/")
+    file = papers_dir() / paper / f"{table}.csv"
+    if not file.exists():
+        tables = sorted(f"{f.parent.name}/{f.stem}" for f in papers_dir().glob("*/table*.csv"))
+        raise ValueError(f"no table {name!r}; there are {', '.join(tables)}")
+    return pd.read_csv(file, dtype={"note": str}, keep_default_na=True)
+
+
+def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
+    """Paper beside ours, a line per row of the table and size of our runs.
+
+    Columns: the table's keys; ``paper``; ``ours`` (mean over seeds), ``sd`` (sample standard
+    deviation, blank for one seed), ``n``, ``preset``; ``delta`` = ours - paper, blank unless our
+    runs have the paper's own setting; ``note``. Numbers either side lacks are blank.
+    """
+    exp = experiment(name)
+    lines: dict[tuple, list[float]] = {}
+    notes: dict[tuple, set[str]] = {}
+    full_size = {size_of(config) for config in exp.plan("paper")}
+    at_size: dict[tuple, bool] = {}
+    for result in results:
+        config = decode(result.config)
+        key = (*map(_text, exp.row(config).values()), exp.preset_of(config, PRESETS))
+        lines.setdefault(key, []).append(result.metrics[exp.metric])
+        at_size[key] = size_of(config) in full_size
+        notes.setdefault(key, set())
+        if result.other_source:
+            notes[key].add("other source code")
+    paper = paper_table(f"{name.partition('/')[0]}/{exp.table}") if exp.table else None
+    if paper is not None:
+        keys = [column for column in paper.columns if column not in VALUE_COLUMNS]
+    else:
+        keys = list(exp.row(exp.plan("smoke")[0]))
+    printed: dict[tuple, pd.Series] = {}
+    if paper is not None:
+        printed = {tuple(_text(line[k]) for k in keys): line for _, line in paper.iterrows()}
+    table = []
+    ours_only = [key for key in lines if key[:-1] not in printed]
+    ours_too = {row: [key for key in lines if key[:-1] == row] for row in printed}
+    for row, line in printed.items():
+        for key in ours_too[row] or [None]:
+            table.append(_line(keys, row, line, key, lines, at_size, notes))
+    table += [_line(keys, key[:-1], None, key, lines, at_size, notes) for key in ours_only]
+    return pd.DataFrame(table)
+
+
+def _line(
+    keys: list[str],
+    row: tuple,
+    printed: pd.Series | None,
+    key: tuple | None,
+    lines: dict[tuple, list[float]],
+    at_size: dict[tuple, bool],
+    notes: dict[tuple, set[str]],
+) -> dict:
+    paper = math.nan if printed is None else float(printed["value"])
+    values = lines[key] if key else []
+    ours = sum(values) / len(values) if values else math.nan
+    said = set(notes[key]) if key else set()
+    if printed is not None and printed["doubtful"] == "yes":
+        said.add("paper's number doubtful")
+    return {
+        **dict(zip(keys, row, strict=True)),
+        "paper": paper,
+        "ours": ours,
+        "sd": float(pd.Series(values).std()) if len(values) > 1 else math.nan,
+        "n": len(values),
+        "preset": key[-1] if key else "",
+        "delta": ours - paper if key and at_size[key] else math.nan,
+        "note": ", ".join(sorted(said)),
+    }
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """`compare`'s table for people: ``ours ± sd (n, preset)`` in one column, blanks for gaps."""
+    keys = [column for column in table.columns[: list(table.columns).index("paper")]]
+
+    def ours(line: pd.Series) -> str:
+        if not line["n"]:
+            return ""
+        sd = "" if math.isnan(line["sd"]) else f" ± {line['sd']:.2f}"
+        return f"{line['ours']:.2f}{sd} (n = {line['n']}, {line['preset']})"
+
+    out = table[keys].copy()
+    out["paper"] = [("" if math.isnan(v) else f"{v:g}") for v in table["paper"]]
+    out["ours"] = [ours(line) for _, line in table.iterrows()]
+    out["delta"] = [("" if math.isnan(v) else f"{v:+.2f}") for v in table["delta"]]
+    out["note"] = table["note"]
+    return out
+
+
+def _text(value: object) -> str:
+    """A key as both sides would write it: 1.0 and 1 are the same row."""
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,62 @@
+"""What is measured of a classifier."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import torch.nn.functional as F
+from nslab.types import Labels, Logits
+
+
+@dataclass
+class Tally:
+    """Sums over batches from which accuracy and loss follow; stays on its device until read."""
+
+    right: Float[Tensor, " k"]
+    seen: Float[Tensor, " k"]
+    loss: Float[Tensor, ""]
+
+    @classmethod
+    def empty(cls, num_classes: int, device: torch.device | str = "cpu") -> "Tally":
+        """Nothing counted yet. Double precision: counts stay exact, sums accurate."""
+        zeros = torch.zeros(2 * num_classes + 1, dtype=torch.float64, device=device)
+        return cls(zeros[:num_classes], zeros[num_classes:-1], zeros[-1])
+
+    def add(self, logits: Logits, y: Labels) -> None:
+        """Count a batch: correct predictions per class, samples per class, cross-entropy."""
+        hit = (logits.argmax(1) == y).double()
+        self.right.index_add_(0, y, hit)
+        self.seen.index_add_(0, y, torch.ones_like(hit))
+        self.loss += F.cross_entropy(logits.float(), y, reduction="none").double().sum()
+
+    def packed(self) -> Float[Tensor, " n"]:
+        """All sums in one vector, to be added up over processes."""
+        return torch.cat([self.right, self.seen, self.loss[None]])
+
+    @classmethod
+    def unpacked(cls, sums: Float[Tensor, " n"]) -> "Tally":
+        """The inverse of `packed`."""
+        k = (len(sums) - 1) // 2
+        return cls(sums[:k], sums[k:-1], sums[-1])
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, in percent."""
+        return 100 * float(self.right.sum() / self.seen.sum())
+
+    @property
+    def per_class(self) -> list[float]:
+        """Accuracy of each class in percent (nan for a class without samples)."""
+        return (100 * self.right / self.seen).tolist()
+
+    @property
+    def balanced(self) -> float:
+        """Mean of the accuracies of the classes, in percent."""
+        return sum(self.per_class) / len(self.per_class)
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return float(self.loss / self.seen.sum())

@@ -1,0 +1,38 @@
+"""Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import nn
+
+from nslab.networks.lenet import lenet1, lenet5
+from nslab.networks.mlp import mlp
+from nslab.networks.resnet_cifar import ResNetCifar
+from nslab.rng import stream_seed
+from nslab.types import ImageShape
+
+Network = Callable[[ImageShape, int], nn.Module]
+
+NETWORKS: dict[str, Network] = {
+    "mlp": mlp,
+    "lenet1": lenet1,
+    "lenet5": lenet5,
+    **{
+        f"resnet{depth}{suffix}": partial(ResNetCifar, depth=depth, option=option)
+        for depth in (8, 14, 20, 32, 44, 56, 110)
+        for suffix, option in (("", "A"), ("b", "B"))
+    },
+}
+
+
+def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+    """A network with initial weights that depend on ``seed`` alone.
+
+    Raises ``ValueError`` for an unknown name. torch's global generator is left as it was.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}; there are {', '.join(NETWORKS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "weights"))
+        return NETWORKS[name](shape, num_classes)

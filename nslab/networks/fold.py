@@ -1,0 +1,89 @@
+"""A scoring copy of a network: BatchNorm folded into the layers before it, optionally in 16 bits.
+
+In evaluation mode BatchNorm is an affine map with constant coefficients, so it can be multiplied
+into the convolution or linear layer that feeds it. The copy runs fewer passes over memory; it is
+refreshed from the live network before each use, at the cost of one read of the parameters.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, fx, nn
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+
+
+class FoldedCopy:
+    """Evaluation-mode copy of ``model``: ``refresh()``, then call it on a batch.
+
+    Equal to ``model.eval()(x)`` up to the rounding of float32, or of ``dtype``; ``fold=False``
+    only changes the precision. Raises
+    ``ValueError`` when ``torch.fx`` cannot trace the network (control flow that depends on data).
+    """
+
+    def __init__(
+        self, model: nn.Module, dtype: torch.dtype | None = None, fold: bool = True
+    ) -> None:
+        try:
+            graph = fx.Tracer().trace(model)
+        except Exception as error:
+            raise ValueError(
+                f"cannot make a folded copy of {type(model).__name__}, torch.fx cannot trace it "
+                f"({error}); score with fold_batchnorm=False and score_dtype='model'"
+            ) from error
+        self.net = copy.deepcopy(fx.GraphModule(model, graph)).eval().requires_grad_(False)
+        self.folds: list[tuple[nn.Module, nn.Module, nn.Module]] = []
+        folded = set()
+        for norm, feed in foldable(self.net) if fold else []:
+            layer = self.net.get_submodule(str(feed.target))
+            if layer.bias is None:
+                like = layer.weight.detach()
+                layer.bias = nn.Parameter(like.new_zeros(like.shape[0]), requires_grad=False)
+            live = model.get_submodule(str(feed.target)), model.get_submodule(str(norm.target))
+            self.folds.append((*live, layer))
+            folded |= {f"{feed.target}.weight", f"{feed.target}.bias"}
+            norm.replace_all_uses_with(feed)
+            self.net.graph.erase_node(norm)
+        self.net.delete_all_unused_submodules()
+        self.net.recompile()
+        self.net.to(dtype=dtype)
+        self.dtype = dtype
+        source = dict(model.named_parameters()) | dict(model.named_buffers())
+        own = dict(self.net.named_parameters()) | dict(self.net.named_buffers())
+        self.copies = [(own[name], source[name]) for name in own.keys() - folded]
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Take over the live parameters and running statistics."""
+        for mine, live in self.copies:
+            mine.copy_(live)
+        for layer, norm, mine in self.folds:
+            # scale = gamma / sqrt(var + eps): y = scale * (W x + b - mean) + beta
+            scale = torch.rsqrt(norm.running_var + norm.eps)
+            if norm.affine:
+                scale = scale * norm.weight
+            mine.weight.copy_(layer.weight * scale.view(-1, *[1] * (layer.weight.dim() - 1)))
+            shift = -norm.running_mean if layer.bias is None else layer.bias - norm.running_mean
+            mine.bias.copy_(shift * scale + norm.bias if norm.affine else shift * scale)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits of the folded copy."""
+        return self.net(x if self.dtype is None else x.to(self.dtype))
+
+
+def foldable(net: fx.GraphModule) -> list[tuple[fx.Node, fx.Node]]:
+    """Pairs (norm, layer) where the norm is all that reads the layer, and both are called once."""
+    calls = [node for node in net.graph.nodes if node.op == "call_module"]
+    times: dict[str, int] = {}
+    for node in calls:
+        times[str(node.target)] = times.get(str(node.target), 0) + 1
+    pairs = []
+    for node in calls:
+        norm, feed = net.get_submodule(str(node.target)), node.args[0]
+        if not (isinstance(norm, NORMS) and norm.track_running_stats and feed in calls):
+            continue
+        once = times[str(node.target)] == times[str(feed.target)] == len(feed.users) == 1
+        if once and isinstance(net.get_submodule(str(feed.target)), LAYERS):
+            pairs.append((node, feed))
+    return pairs

@@ -1,0 +1,59 @@
+"""Checks of what users hand to an objective, with errors that say what to do."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def checked_grid(grid: tuple[int, int]) -> tuple[int, int]:
+    """``grid`` as a tuple; ``ValueError`` unless it is two positive whole numbers."""
+    ok = isinstance(grid, tuple | list) and len(grid) == 2
+    if not ok or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in grid):
+        raise ValueError(f"grid must be (rows, columns), two positive whole numbers, not {grid!r}")
+    return grid[0], grid[1]
+
+
+def checked_number(name: str, value: float) -> float:
+    """``value`` as a float; ``TypeError`` if it is no number, ``ValueError`` if not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, not {value}")
+    return float(value)
+
+
+def check_images(x: Tensor, y: Tensor, m: int) -> None:
+    """Raise ``ValueError`` unless x and y are a batch of at least m labelled images."""
+    if x.dim() != 4 or not x.is_floating_point():
+        raise ValueError(
+            "competition needs float images (batch, channels, height, width), "
+            f"not {x.dtype} of shape {tuple(x.shape)}"
+        )
+    if y.shape != x.shape[:1] or y.is_floating_point() or y.dtype == torch.bool:
+        raise ValueError(
+            f"labels must be whole numbers of shape ({len(x)},), "
+            f"not {y.dtype} of shape {tuple(y.shape)}"
+        )
+    if len(x) < m:
+        raise ValueError(
+            f"a batch of {len(x)} is smaller than a group of {m}: nobody would compete; "
+            "use larger batches or a smaller grid"
+        )
+
+
+def check_logits(logits: Tensor, y: Tensor, rows: int) -> None:
+    """Raise ``ValueError`` unless there are ``rows`` rows of logits with a class for each label."""
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != rows:
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"the model must map {rows} images to logits of shape ({rows}, classes), not {shape}"
+        )
+    # On an accelerator this look would stall the queue at every step; torch itself asserts there.
+    if y.device.type == "cpu" and not torch.compiler.is_compiling():
+        low, high = int(y.min()), int(y.max())
+        if low < 0 or high >= logits.shape[1]:
+            raise ValueError(
+                f"labels run from {low} to {high}, but the model has classes 0 to "
+                f"{logits.shape[1] - 1}"
+            )

@@ -1,0 +1,264 @@
+"""Natural Selection: samples of a batch compete in composite images; the scores weigh the loss.
+
+Source: "Evolution-Inspired Sample Competition for Deep Neural Network Optimization" (2026).
+Read top to bottom, the functions follow the paper's section III; `NS` holds the
+hyper-parameters. In a training loop of your own::
+
+    ns = NS(grid=(2, 2), sigma=0.7, rho=+1)
+    w = ns.weights(model, x, y)
+    loss = (w * F.cross_entropy(model(x), y, reduction="none")).mean()
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nslab.networks.fold import FoldedCopy
+from nslab.networks.modes import bare, local, scoring
+from nslab.objectives.checks import check_images, check_logits, checked_grid, checked_number
+from nslab.objectives.weighted import CrossEntropy, Weighted, full_precision
+from nslab.types import Batch, DataInfo, Images, Labels, Logits, LossConfig, PerSample
+
+Grid = tuple[int, int]
+Forward = Callable[[Tensor], Tensor]
+
+
+def stitch(x: Images, grid: Grid) -> Float[Tensor, "g c H W"]:
+    """Tile each R*C consecutive images into one of R rows and C columns, row by row [NS Eq. 3].
+
+    Raises ``ValueError`` if the number of images is no multiple of R*C.
+    """
+    rows, cols = checked_grid(grid)
+    b, c, h, w = x.shape
+    if b % (rows * cols):
+        raise ValueError(f"{b} images do not fill {rows} x {cols} grids")
+    if x.is_contiguous(memory_format=torch.channels_last):  # keep the layout, in one copy
+        tiles = x.permute(0, 2, 3, 1).view(-1, rows, cols, h, w, c)
+        tiled = tiles.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * h, cols * w, c)
+        return tiled.permute(0, 3, 1, 2)
+    tiles = x.reshape(-1, rows, cols, c, h, w)
+    return tiles.permute(0, 3, 1, 4, 2, 5).reshape(-1, c, rows * h, cols * w)
+
+
+def composite(x: Images, grid: Grid, antialias: bool = False) -> Float[Tensor, "g c h w"]:
+    """Stitched images resized bilinearly to the size of one image (S' of the paper).
+
+    Each image shrinks by R rows and C columns. Where these divide the image's sides, bilinear
+    sampling (``align_corners=False``, no antialias) reads one pixel of each block if the factor is
+    odd, the mean of the middle two if it is even, and never looks across a seam: so shrinking each
+    image first gives the same numbers for less memory traffic. Otherwise the stitched image is
+    resized as written.
+    """
+    (rows, cols), (h, w) = checked_grid(grid), x.shape[-2:]
+    if rows > h or cols > w:
+        raise ValueError(
+            f"a {rows} x {cols} grid leaves less than a pixel of each {h} x {w} image: "
+            "use a smaller grid or larger images"
+        )
+    if antialias or h % rows or w % cols:
+        return F.interpolate(
+            stitch(x, grid), (h, w), mode="bilinear", align_corners=False, antialias=antialias
+        )
+    if rows * cols == 1:
+        return x
+    top, left = (rows - 1) // 2, (cols - 1) // 2
+    window = (2 - rows % 2, 2 - cols % 2)
+    return stitch(F.avg_pool2d(x[..., top:, left:], window, stride=grid), grid)
+
+
+def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSample:
+    """Scores of ``m = b / g`` consecutive samples per composite from the composites' logits.
+
+    Worked in logarithms: with s_i = m q_i / sum_j q_j and q_i = p[y_i], the score is m times the
+    softmax of log q over the group, which stays right where every q underflows. A group whose
+    probabilities are all exactly 0 is a tie: every score 1.
+    """
+    m = len(y) // len(logits)
+    log_p = full_precision(logits).log_softmax(-1)  # [NS Eq. 5]
+    log_q = log_p.gather(1, y.view(-1, m))  # [NS Eq. 6]
+    log_q = log_q.clamp(min=torch.finfo(log_q.dtype).min)
+    return (m * log_q.softmax(-1)).flatten()  # [NS Eq. 7]
+
+
+@torch.no_grad()
+def ns_scores(
+    model: nn.Module,
+    x: Images,
+    y: Labels,
+    grid: Grid,
+    *,
+    mode: Literal["eval", "train"] = "eval",
+    antialias: bool = False,
+    order: Int[Tensor, " b"] | None = None,
+    forward: Forward | None = None,
+) -> PerSample:
+    """Natural-selection scores of a batch, without gradients [NS Alg. 1].
+
+    Consecutive samples form groups of m = R*C (``order``: consecutive after this permutation);
+    the scores of a group lie in [0, m] and sum to m. The last ``b % m`` samples compete with
+    nobody and score 1, the mean of any group.
+
+    ``mode="eval"`` runs the composites with dropout off and BatchNorm's running statistics;
+    ``"train"`` as in training, with every buffer put back afterwards. Either way the model is left
+    as it was found. ``forward`` replaces the forward pass of ``model`` (a folded copy, say).
+
+    NOTE: the paper says neither which mode nor what happens to a remainder; these are our choices.
+
+    Raises ``ValueError`` for an impossible grid, a batch smaller than a group, inputs that are no
+    images, labels that do not fit, and a model that does not give one row of logits per composite.
+    """
+    rows, cols = checked_grid(grid)
+    m, b = rows * cols, len(x)
+    check_images(x, y, m)
+    competing = b - b % m
+    head = slice(competing) if order is None else order[:competing]
+    images = composite(x[head], grid, antialias)
+    if forward is None:
+        with scoring(local(model), mode) as net:
+            logits = net(images)  # [NS Eq. 4]
+    else:
+        logits = forward(images)
+    check_logits(logits, y, competing // m)
+    scores = group_scores(logits, y[head])
+    if order is None and competing == b:
+        return scores
+    full = torch.ones(b, dtype=scores.dtype, device=scores.device)
+    full[head] = scores
+    return full
+
+
+def ns_weights(
+    scores: PerSample, sigma: float, rho: float, min_weight: float | None = None
+) -> PerSample:
+    """Loss weights w = sigma + rho * s [NS Eq. 8].
+
+    rho > 0 strengthens winners (NS-WS), rho < 0 focuses on losers (NS-LF). Their mean is
+    sigma + rho, so NS also changes the step size. NOTE: the paper calls sigma a lower bound, yet
+    with rho = -1 a weight is negative where s > sigma; as written there is no clamp, and
+    ``min_weight`` offers one.
+    """
+    weights = sigma + rho * scores  # [NS Eq. 8]
+    return weights if min_weight is None else weights.clamp(min=min_weight)
+
+
+def shuffled_order(batch: Batch) -> Int[Tensor, " b"]:
+    """A permutation of a batch that depends only on its samples and the epoch.
+
+    An integer hash instead of a generator: no state to save, the same on every device, no wait
+    for the device.
+    """
+    key = (batch.index.long() + 1) * 0x9E3779B1 + (batch.epoch + 1) * 0x85EBCA6B
+    key = key & 0x7FFFFFFF
+    for factor in (0x2C1B3C6D, 0x297A2D39):
+        key = ((key ^ (key >> 15)) * factor) & 0x7FFFFFFF
+    return torch.argsort(key ^ (key >> 15), stable=True)
+
+
+@dataclass(frozen=True)
+class NS:
+    """Hyper-parameters of Natural Selection; the defaults are the paper's for CIFAR-10.
+
+    Attributes:
+        grid: rows and columns of a composite; a group has m = rows * columns samples.
+        sigma, rho: weights are sigma + rho * score.
+        grouping: ``"consecutive"`` samples of the (already shuffled) batch, or ``"shuffled"``.
+        mode: how composites are scored, see `ns_scores`.
+        antialias: smooth before shrinking, which the paper does not.
+        min_weight: lower bound of a weight; None, as in the paper, for none.
+        fold_batchnorm: score with a copy whose BatchNorm is folded into its convolutions.
+        score_dtype: precision of the scoring pass; ``"model"`` keeps the model's own.
+        base: the per-sample loss to weigh. NOTE: other losses than cross-entropy are ours.
+    """
+
+    grid: Grid = (2, 2)
+    sigma: float = 0.7
+    rho: float = 1.0
+    grouping: Literal["consecutive", "shuffled"] = "consecutive"
+    mode: Literal["eval", "train"] = "eval"
+    antialias: bool = False
+    min_weight: float | None = None
+    fold_batchnorm: bool = False
+    score_dtype: Literal["model", "bfloat16", "float16"] = "model"
+    base: LossConfig = field(default_factory=CrossEntropy)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "grid", checked_grid(self.grid))
+        for name in ("sigma", "rho", "min_weight"):
+            if (value := getattr(self, name)) is not None or name != "min_weight":
+                object.__setattr__(self, name, checked_number(f"NS: {name}", value))
+        for name, allowed in (
+            ("grouping", ("consecutive", "shuffled")),
+            ("mode", ("eval", "train")),
+            ("score_dtype", ("model", "bfloat16", "float16")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"NS: {name} is {getattr(self, name)!r}, not one of {allowed}")
+        if self.copies and self.mode == "train":
+            raise ValueError("NS: a folded or 16-bit copy scores in eval mode only")
+
+    @property
+    def copies(self) -> bool:
+        """Whether scoring uses a copy of the network."""
+        return self.fold_batchnorm or self.score_dtype != "model"
+
+    def weights(
+        self,
+        model: nn.Module,
+        x: Images,
+        y: Labels,
+        order: Int[Tensor, " b"] | None = None,
+        forward: Forward | None = None,
+    ) -> PerSample:
+        """Weights of a batch's losses, constants of the backward pass (see `ns_scores`).
+
+        A shuffled grouping without ``order`` draws one from torch's global generator.
+        """
+        if order is None and self.grouping == "shuffled":
+            order = torch.randperm(len(x), device=x.device)
+        if forward is None and self.copies:
+            forward = Scorer(self).forward_of(model)
+        scores = ns_scores(
+            model,
+            x,
+            y,
+            self.grid,
+            mode=self.mode,
+            antialias=self.antialias,
+            order=order,
+            forward=forward,
+        )
+        return ns_weights(scores, self.sigma, self.rho, self.min_weight)
+
+    def build(self, info: DataInfo) -> Weighted:
+        """The objective for a training set."""
+        return Weighted(self.base.loss, Scorer(self), min_batch=math.prod(self.grid))
+
+
+class Scorer:
+    """`NS` at work: keeps the scoring copy of a network between steps, if one is asked for."""
+
+    def __init__(self, ns: NS) -> None:
+        self.ns = ns
+        self.made: tuple[nn.Module, torch.device, FoldedCopy] | None = None
+
+    def __call__(self, model: nn.Module, batch: Batch, logits: Logits) -> PerSample:
+        order = shuffled_order(batch) if self.ns.grouping == "shuffled" else None
+        forward = self.forward_of(model) if self.ns.copies else None
+        return self.ns.weights(model, batch.x, batch.y, order, forward)
+
+    def forward_of(self, model: nn.Module) -> Forward:
+        """The refreshed scoring copy of ``model``."""
+        model = bare(model)
+        device = next(model.parameters()).device
+        if self.made is None or self.made[0] is not model or self.made[1] != device:
+            dtype = None if self.ns.score_dtype == "model" else getattr(torch, self.ns.score_dtype)
+            made = FoldedCopy(model, dtype, fold=self.ns.fold_batchnorm)
+            self.made = (model, device, made)
+        self.made[2].refresh()
+        return self.made[2]

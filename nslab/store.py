@@ -1,0 +1,194 @@
+"""Runs by identity: look a run up before computing it, and never lose or repeat a finished one.
+
+A run is a folder ``data/runs/<id>``; it is finished when ``result.json`` is there, which is
+written last and in one step. Until then the folder holds a checkpoint to go on from. A lock per
+run keeps two processes from computing the same one; it goes with its process, however that ends.
+"""
+
+import json
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from filelock import FileLock, Timeout
+
+from nslab import frozen
+from nslab.checkpoint import CHECKPOINT
+from nslab.engine import Ended, Job, run_local
+from nslab.experiments.codec import decode, encode
+from nslab.experiments.config import TrainConfig
+from nslab.files import write_text
+from nslab.paths import runs_dir
+from nslab.progress import Progress
+from nslab.provenance import environment, source_digest
+from nslab.train import Row, fit
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: config (as JSON), final numbers, one row per epoch, and where it was made.
+
+    ``origin`` is ``"frozen"``, ``"stored"`` or ``"computed"``; ``folder`` holds its weights.
+    """
+
+    id: str
+    config: dict[str, Any] = field(hash=False)
+    metrics: Row = field(hash=False)
+    history: list[Row] = field(hash=False)
+    env: dict[str, Any] = field(hash=False)
+    origin: str = "stored"
+    folder: Path | None = None
+
+    @property
+    def other_source(self) -> bool:
+        """Whether it was computed by other source code than the one running now."""
+        return self.env.get("source") != source_digest()
+
+
+class RunsFailed(RuntimeError):
+    """Some runs failed; the others are finished and kept."""
+
+
+def folder_of(config: TrainConfig) -> Path:
+    """The folder of a run."""
+    return runs_dir() / config.id
+
+
+def find(config: TrainConfig) -> Result | None:
+    """The finished run: from the frozen results in git, else from its folder, else None."""
+    folder = folder_of(config)
+    if stored := read_result(folder):
+        return stored
+    if row := frozen.find(config.id):
+        return Result(config.id, encode(config), **row, origin="frozen")
+    return None
+
+
+def read_result(folder: Path) -> Result | None:
+    """The result in a run's folder, or None. An unreadable file is set aside with a warning."""
+    file = folder / RESULT
+    try:
+        return Result(**json.loads(file.read_text(encoding="utf-8")), folder=folder)
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
+        aside = file.with_suffix(".broken")
+        file.replace(aside)
+        warnings.warn(f"{file} is broken ({error}), kept as {aside.name}", stacklevel=2)
+        return None
+
+
+def run(config: TrainConfig, *, force: bool = False, show: bool = True) -> Result:
+    """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
+
+    ``force`` computes it afresh; the old result stays until the new one takes its place. Under
+    ``accelerate launch`` all processes call this alike and the first one reads and writes.
+    """
+    state, folder = PartialState(), folder_of(config)
+    if state.num_processes == 1 and not force and (found := find(config)):
+        return found
+    with locked(folder) if state.is_main_process else nullcontext():
+        found = find(config) if state.is_main_process and not force else None
+        if state.num_processes > 1:
+            found = broadcast_object_list([found])[0]
+        if found:
+            return found
+        env = environment()
+        if state.is_main_process:
+            if force:
+                (folder / CHECKPOINT).unlink(missing_ok=True)
+            write_text(folder / "config.json", json.dumps(encode(config), indent=1))
+            write_text(folder / "env.json", json.dumps(env, indent=1))
+        state.wait_for_everyone()
+        trained = fit(config, folder, show=show)
+        env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        whole = {
+            "id": config.id,
+            "config": encode(config),
+            "metrics": trained.metrics,
+            "history": trained.history,
+            "env": env,
+        }
+        if state.is_main_process:
+            write_text(folder / RESULT, json.dumps(whole, indent=1))
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+    return Result(**whole, origin="computed", folder=folder)
+
+
+def run_all(
+    configs: Sequence[TrainConfig],
+    *,
+    jobs: int = 1,
+    devices: Sequence[str] = (),
+    force: bool = False,
+    show: bool = True,
+) -> list[Result]:
+    """Results of many runs, in their order; those that are finished are looked up.
+
+    ``jobs`` > 1 computes the others in processes of their own. A failing run does not stop the
+    rest; at the end `RunsFailed` says which failed, why, and that the rest is kept.
+    """
+    todo = {c.id: c for c in configs if force or not find(c)}
+    computed: dict[str, Result] = {}
+    failed: dict[str, str] = {}
+    with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
+        if jobs == 1:
+            for name, config in todo.items():
+                try:
+                    computed[name] = run(config, force=force, show=show)
+                except Exception:
+                    failed[name] = traceback.format_exc(limit=-3)
+                bar.advance(name)
+        elif todo:
+
+            def on_end(end: Ended) -> None:
+                if end.status:
+                    failed[end.job.name] = f"exit status {end.status}\n{end.tail()}"
+                bar.advance(end.job.name)
+
+            run_local([job(c, force) for c in todo.values()], jobs, devices=devices, on_end=on_end)
+    if failed:
+        what = "\n".join(f"{name} ({todo[name].objective}): {why}" for name, why in failed.items())
+        kept = len(todo) - len(failed)
+        raise RunsFailed(f"{len(failed)} of {len(todo)} runs failed, {kept} are kept.\n{what}")
+    results = [computed.get(config.id) or find(config) for config in configs]
+    return [result for result in results if result is not None]
+
+
+def job(config: TrainConfig, force: bool = False) -> Job:
+    """The process that computes a run."""
+    folder = folder_of(config)
+    write_text(folder / "config.json", json.dumps(encode(config), indent=1))
+    command = [sys.executable, "-m", "nslab.store", str(folder), *(["--force"] if force else [])]
+    return Job(config.id, command, folder / "log.txt", {"NSLAB_HEADLESS": "1"})
+
+
+def locked(folder: Path) -> FileLock:
+    """The lock of a run, taken; says so when another process has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"run {folder.name} is being computed by another process: waiting", flush=True)
+        lock.acquire()
+    return lock
+
+
+def main(folder: Path, force: bool) -> None:
+    """Compute the run whose ``config.json`` lies in ``folder``."""
+    run(decode(json.loads((folder / "config.json").read_text(encoding="utf-8"))), force=force)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), "--force" in sys.argv[2:])

@@ -1,0 +1,244 @@
+"""The training loop: any objective, any network, one process or many, stopped and resumed."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from nslab.checkpoint import Checkpoint, read_checkpoint, save_weights
+from nslab.datasets import ImageData, load
+from nslab.datasets.loader import Loader
+from nslab.experiments.config import TrainConfig
+from nslab.metrics import Tally
+from nslab.networks import build_network
+from nslab.networks.modes import bare, local, scoring
+from nslab.prepare import make_accelerator, make_loaders, make_optimizer
+from nslab.progress import Progress
+from nslab.rng import stream_seed
+from nslab.types import Objective, Scored
+
+Row = dict[str, Any]
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss that is NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `fit` returns: the network, one row per epoch, and the final numbers."""
+
+    model: nn.Module
+    history: list[Row]
+    metrics: Row
+
+
+def fit(
+    config: TrainConfig,
+    folder: Path | None = None,
+    *,
+    data: ImageData | None = None,
+    show: bool = True,
+    on_epoch: Callable[[Row], None] | None = None,
+) -> Trained:
+    """Train as ``config`` says and evaluate after every epoch.
+
+    With a ``folder``, the state after each epoch is kept there and an interrupted training goes
+    on from it: on a CPU the end is the same to the bit. Under ``accelerate launch`` each process
+    takes its share of every batch. Random draws come from streams of ``config.seed``; torch's
+    global generator is left as it was.
+
+    Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
+    epoch stays in ``folder``.
+    """
+    accelerator = make_accelerator(config)
+    data = data or load(config.dataset)
+    objective = config.objective.build(data.info)
+    train, test = make_loaders(config, data, objective, accelerator)
+    shape, classes = data.dataset.shape, data.dataset.layout.num_classes
+    model = build_network(config.network, shape, classes, config.seed)
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, optimizer = accelerator.prepare(model, make_optimizer(config, model))
+    if config.compile:
+        model = torch.compile(model)
+    history = resume(config, folder, model, optimizer, accelerator)
+    label = f"{config.dataset} {config.network} {type(config.objective).__name__} {config.id}"
+    main = accelerator.is_main_process
+    with dropout_stream(accelerator.device), Progress(config.epochs, label, show=show and main) as bar:
+        bar.advance("resumed", len(history)) if history else None
+        for epoch in range(len(history), config.epochs):
+            started = time.perf_counter()
+            torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
+            row = train_epoch(config, model, objective, train, optimizer, accelerator, epoch)
+            tally = evaluate(model, test, classes, accelerator)
+            row |= {
+                "test_loss": tally.mean_loss,
+                "test_accuracy": tally.accuracy,
+                "balanced_accuracy": tally.balanced,
+                "per_class_accuracy": tally.per_class,
+                "seconds": time.perf_counter() - started,
+            }
+            history.append(row)
+            if folder and main:
+                keep(config, folder, model, optimizer, accelerator, history)
+            if on_epoch:
+                on_epoch(row)
+            bar.advance(f"test accuracy {row['test_accuracy']:.2f} %")
+    if folder and main:
+        save_weights(bare(model), folder)
+    accelerator.wait_for_everyone()
+    return Trained(bare(model), history, summary(history))
+
+
+@contextmanager
+def dropout_stream(device: torch.device) -> Iterator[None]:
+    """Layers such as Dropout draw from torch's global generator: lend it, then put it back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def train_epoch(
+    config: TrainConfig,
+    model: nn.Module,
+    objective: Objective,
+    loader: Loader,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    epoch: int,
+) -> Row:
+    """One pass over the training set; returns its means over the samples of all processes."""
+    model.train()
+    # Reading a loss waits for the device: look every step on a CPU, where waiting costs nothing.
+    look_every = 1 if accelerator.device.type == "cpu" else 50
+    losses: list[Tensor] = []
+    sums = torch.zeros(7, dtype=torch.float64, device=accelerator.device)
+    lr = 0.0
+    for i, batch in enumerate(loader.epoch(epoch)):
+        lr = config.lr_at(epoch * len(loader) + i, len(loader))
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        scored = objective(model, batch)
+        total = scored.total()
+        losses.append(total.detach())
+        if len(losses) == look_every:
+            check_finite(losses, config, epoch, i)
+        optimizer.zero_grad()
+        accelerator.backward(total)
+        if config.clip_norm is not None:
+            accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+        sums += batch_sums(scored, batch.y)
+    check_finite(losses, config, epoch, len(loader) - 1)
+    n, right, loss, weight, squares, negative, _ = accelerator.reduce(sums, "sum").tolist()
+    spread = math.sqrt(max(0.0, squares / n - (weight / n) ** 2))
+    return {
+        "epoch": epoch,
+        "lr": lr,
+        "train_loss": loss / n,
+        "train_accuracy": 100 * right / n,
+        "weight_mean": weight / n,
+        "weight_sd": spread,
+        "negative_weights": negative / n,
+    }
+
+
+@torch.no_grad()
+def batch_sums(scored: Scored, y: Tensor) -> Tensor:
+    """Sums over a batch: samples, hits, loss, weights, their squares, negative ones, and 0."""
+    w = torch.ones_like(scored.loss) if scored.weight is None else scored.weight
+    hits = scored.logits.argmax(1) == y
+    parts = [torch.ones_like(w), hits, scored.loss, w, w * w, w < 0, torch.zeros_like(w)]
+    return torch.stack([part.double().sum() for part in parts])
+
+
+def check_finite(losses: list[Tensor], config: TrainConfig, epoch: int, last: int) -> None:
+    """Raise `NonFiniteLoss` if one of the latest losses is not finite; forget them otherwise.
+
+    ``last`` is the batch that the last of them belongs to.
+    """
+    if not losses:
+        return
+    finite = torch.isfinite(torch.stack(losses)).tolist()
+    first = last - len(losses) + 1
+    losses.clear()
+    if not all(finite):
+        raise NonFiniteLoss(
+            f"loss is not finite in epoch {epoch}, batch {first + finite.index(False)}, with "
+            f"{config.objective} on {config.dataset} (run {config.id}). The state after epoch "
+            f"{epoch - 1} is kept; try a smaller learning rate, warm-up or clip_norm."
+            if epoch
+            else f"loss is not finite in epoch 0, batch {first + finite.index(False)}, with "
+            f"{config.objective} on {config.dataset} (run {config.id}), before any whole epoch; "
+            "try a smaller learning rate, warm-up or clip_norm."
+        )
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, loader: Loader, num_classes: int, accelerator: Accelerator | None = None
+) -> Tally:
+    """Accuracy and cross-entropy on every sample, in evaluation mode."""
+    tally = Tally.empty(num_classes, loader.y.device)
+    net = local(model)
+    if accelerator is not None and accelerator.num_processes > 1:
+        for buffer in net.buffers():  # BatchNorm statistics of the first process count
+            torch.distributed.broadcast(buffer, 0)
+    with scoring(net):
+        for batch in loader.in_order():
+            tally.add(net(batch.x), batch.y)
+    if accelerator is not None:
+        tally = Tally.unpacked(accelerator.reduce(tally.packed(), "sum"))
+    return tally
+
+
+def resume(
+    config: TrainConfig,
+    folder: Path | None,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+) -> list[Row]:
+    """Load the state that `keep` left in ``folder``; returns the rows of the epochs done."""
+    found = read_checkpoint(folder, config.id, accelerator.device)
+    if found is None:
+        return []
+    bare(model).load_state_dict(found.model)
+    optimizer.load_state_dict(found.optimizer)
+    if accelerator.scaler is not None and found.scaler is not None:
+        accelerator.scaler.load_state_dict(found.scaler)
+    return found.history
+
+
+def keep(
+    config: TrainConfig,
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    history: list[Row],
+) -> None:
+    """Keep the state after an epoch."""
+    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
+    model_state, optimizer_state = bare(model).state_dict(), optimizer.state_dict()
+    Checkpoint(config.id, len(history), model_state, optimizer_state, scaler, history).save(folder)
+
+
+def summary(history: list[Row]) -> Row:
+    """The numbers of a finished run: the last epoch's, and the best accuracy beside the last."""
+    last = history[-1]
+    best = max(range(len(history)), key=lambda e: history[e]["test_accuracy"])
+    return {
+        **{name: value for name, value in last.items() if name not in ("epoch", "lr", "seconds")},
+        "best_test_accuracy": history[best]["test_accuracy"],
+        "best_epoch": best,
+        "epochs": len(history),
+        "seconds": sum(row["seconds"] for row in history),
+    }

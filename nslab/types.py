@@ -1,0 +1,108 @@
+"""The words every other module speaks: a batch, its scores, and what an objective is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+Logits = Float[Tensor, "b c"]
+Labels = Int[Tensor, " b"]
+PerSample = Float[Tensor, " b"]
+Images = Float[Tensor, "b c h w"]
+ImageShape = tuple[int, int, int]  # channels, height, width
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A mini-batch: inputs, labels, positions in the data set, and the epoch (from 0)."""
+
+    x: Float[Tensor, "b ..."]
+    y: Labels
+    index: Int[Tensor, " b"]
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What an objective says of a batch; training descends ``loss.mean() + penalty``.
+
+    ``loss`` is per sample and already weighted; ``weight`` is what it was multiplied by, for
+    logging (None: all ones); ``penalty`` is for terms that belong to no sample, such as an L1
+    norm of the parameters.
+    """
+
+    loss: PerSample
+    logits: Logits
+    weight: PerSample | None = None
+    penalty: Float[Tensor, ""] | None = None
+
+    def total(self) -> Float[Tensor, ""]:
+        """The scalar to differentiate."""
+        mean = self.loss.mean()
+        return mean if self.penalty is None else mean + self.penalty
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a method may know of its training set before training starts."""
+
+    num_classes: int
+    num_samples: int
+    class_counts: Int[Tensor, " k"] = field(compare=False)
+
+    @classmethod
+    def of(cls, labels: Int[Tensor, " n"], num_classes: int) -> "DataInfo":
+        """Count the labels of a training set."""
+        counts = torch.bincount(labels.cpu(), minlength=num_classes)
+        return cls(num_classes, len(labels), counts)
+
+
+Loss = Callable[[Logits, Labels], PerSample]
+Weigh = Callable[[nn.Module, Batch, Logits], PerSample]
+
+
+class Objective(Protocol):
+    """Scores a batch; the training loop knows nothing else of a method.
+
+    ``min_batch`` is the smallest batch the method can score: training drops a shorter last batch
+    of an epoch (its samples come back with the next shuffle).
+    """
+
+    @property
+    def min_batch(self) -> int: ...
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Scored: ...
+
+
+@runtime_checkable
+class ObjectiveConfig(Protocol):
+    """A frozen dataclass of hyper-parameters: the value that names a method in a config."""
+
+    def build(self, info: DataInfo) -> Objective: ...
+
+
+class LossConfig(ObjectiveConfig, Protocol):
+    """An objective that is a plain per-sample loss, so a weighting can be put on top of it."""
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample: ...
+
+
+__all__ = [
+    "Batch",
+    "Bool",
+    "DataInfo",
+    "ImageShape",
+    "Images",
+    "Labels",
+    "Logits",
+    "Loss",
+    "LossConfig",
+    "Objective",
+    "ObjectiveConfig",
+    "PerSample",
+    "Scored",
+    "Weigh",
+]
