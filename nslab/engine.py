@@ -36,7 +36,8 @@ def run_local(
     at_once: int = 1,
     *,
     devices: Sequence[str] = (),
-    on_end: Callable[[Ended], None] | None = None,
+    on_start: Callable[[Job], object] | None = None,
+    on_end: Callable[[Ended], object] | None = None,
 ) -> list[Ended]:
     """Run all jobs, ``at_once`` of them at a time; a failing job does not stop the others.
 
@@ -68,6 +69,8 @@ def run_local(
                         env={"OMP_NUM_THREADS": threads, **os.environ, **extra, **job.env},
                     )
                 running[number] = (job, process, time.monotonic())
+                if on_start:
+                    on_start(job)
             for number, (job, process, started) in list(running.items()):
                 if (status := process.poll()) is not None:
                     del running[number]

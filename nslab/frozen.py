@@ -30,21 +30,21 @@ class Finished(Protocol):
 def freeze(name: str, results: Sequence[Finished], folder: Path | None = None) -> list[Path]:
     """Write ``<name>.csv`` (a row a run) and ``<name>.history.csv`` (a row an epoch).
 
-    Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so
-    numbers come back to the bit.
+    Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so numbers
+    come back to the bit.
     """
     folder = folder or frozen_dir()
     rows = {row["id"]: row for row in _read(folder / f"{name}.csv")}
-    epochs = {row["id"]: [] for row in rows.values()}
+    epochs: dict[str, list[dict[str, str]]] = {run: [] for run in rows}
     for row in _read(folder / f"{name}.history.csv"):
         epochs[row["id"]].append(row)
     for result in results:
-        rows[result.id] = {"id": json.dumps(result.id)}
+        rows[result.id] = {"id": result.id}
         for part in ("metrics", "env", "config"):
             for key, value in getattr(result, part).items():
                 rows[result.id][f"{part}.{key}"] = json.dumps(value)
         epochs[result.id] = [
-            {"id": json.dumps(result.id)} | {key: json.dumps(v) for key, v in epoch.items()}
+            {"id": result.id} | {key: json.dumps(v) for key, v in epoch.items()}
             for epoch in result.history
         ]
     files = [folder / f"{name}.csv", folder / f"{name}.history.csv"]
@@ -71,10 +71,9 @@ def _load(folder: Path) -> dict[str, dict[str, Any]]:
                 part, _, key = column.partition(".")
                 if key and text:
                     parts[part][key] = json.loads(text)
-            run = json.loads(row["id"])
-            found[run] = {"metrics": parts["metrics"], "env": parts["env"], "history": []}
+            found[row["id"]] = {"metrics": parts["metrics"], "env": parts["env"], "history": []}
         for row in _read(file.with_suffix(".history.csv")):
-            run = json.loads(row.pop("id"))
+            run = row.pop("id")
             found[run]["history"].append({key: json.loads(v) for key, v in row.items() if v})
     return found
 

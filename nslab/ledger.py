@@ -59,8 +59,9 @@ def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
     ours_only = [key for key in lines if key[:-1] not in printed]
     ours_too = {row: [key for key in lines if key[:-1] == row] for row in printed}
     for row, line in printed.items():
-        for key in ours_too[row] or [None]:
-            table.append(_line(keys, row, line, key, lines, at_size, notes))
+        table += [
+            _line(keys, row, line, key, lines, at_size, notes) for key in ours_too[row] or (None,)
+        ]
     table += [_line(keys, key[:-1], None, key, lines, at_size, notes) for key in ours_only]
     return pd.DataFrame(table)
 
@@ -94,7 +95,7 @@ def _line(
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """`compare`'s table for people: ``ours ± sd (n, preset)`` in one column, blanks for gaps."""
-    keys = [column for column in table.columns[: list(table.columns).index("paper")]]
+    keys = list(table.columns[: list(table.columns).index("paper")])
 
     def ours(line: pd.Series) -> str:
         if not line["n"]:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-import torch.nn.functional as F
 from nslab.types import Labels, Logits
 
 

@@ -34,7 +34,7 @@ def places(root: Path | None = None) -> list[Place]:
         if file.name == "papers.py":
             continue
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-            found += [Place(*tag.groups(), file, number) for tag in TAG.finditer(line)]
+            found += [Place(t[1], t[2], t[3], file, number) for t in TAG.finditer(line)]
     return found
 
 
@@ -50,7 +50,9 @@ def main(args: list[str]) -> int:
     if not 1 <= len(args) <= 2 or args[0].upper() not in ("NS", "DE", "EDL"):
         print("usage: python -m nslab.papers NS|DE|EDL [NUMBER]", file=sys.stderr)
         return 2
-    hits = [p for p in places() if p.paper == args[0].upper() and p.number in (args[1:] or [p.number])]
+    hits = [
+        p for p in places() if p.paper == args[0].upper() and p.number in (args[1:] or [p.number])
+    ]
     for place in hits:
         where = place.file.relative_to(checkout())
         print(f"{where}:{place.line}\t{place.paper} {place.kind}. {place.number}")

@@ -23,6 +23,7 @@ def make_loaders(
 ) -> tuple[Loader, Loader]:
     """Training and test batches, both splits on the training device."""
     made = []
+    world = accelerator.num_processes
     for split, augment in (("train", config.augment), ("test", "none")):
         x, y = (torch.tensor(getattr(data.arrays, f"{split}_{part}")) for part in "xy")
         made.append(
@@ -30,11 +31,13 @@ def make_loaders(
                 x.to(accelerator.device),
                 y.to(accelerator.device),
                 data.dataset,
-                batch_size=config.batch_size if split == "train" else 1024 * accelerator.num_processes,
+                batch_size=config.batch_size
+                if split == "train"
+                else 1024 * accelerator.num_processes,
                 seed=config.seed,
                 augment=augment,
                 rank=accelerator.process_index,
-                world=accelerator.num_processes,
+                world=world,
                 # BatchNorm needs two samples to train on, a method perhaps more
                 min_batch=max(2, objective.min_batch) if split == "train" else 1,
                 channels_last=config.channels_last,
@@ -46,9 +49,7 @@ def make_loaders(
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW; weight decay on every parameter."""
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(
-            model.parameters(), lr=config.lr, weight_decay=config.weight_decay
-        )
+        return torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(
         model.parameters(),
         lr=config.lr,

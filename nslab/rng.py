@@ -15,8 +15,6 @@ def stream_seed(seed: int, *keys: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
 
-def generator(
-    seed: int, *keys: str | int, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def generator(seed: int, *keys: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator for the stream that ``keys`` name under ``seed``."""
     return torch.Generator(device).manual_seed(stream_seed(seed, *keys))

@@ -65,20 +65,24 @@ def fit(
     shape, classes = data.dataset.shape, data.dataset.layout.num_classes
     model = build_network(config.network, shape, classes, config.seed)
     if config.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, optimizer = accelerator.prepare(model, make_optimizer(config, model))
+        model = model.to(memory_format=torch.channels_last)
+    net: Any
+    net, optimizer = accelerator.prepare(model, make_optimizer(config, model))
     if config.compile:
-        model = torch.compile(model)
-    history = resume(config, folder, model, optimizer, accelerator)
+        net = torch.compile(net)
+    history = resume(config, folder, net, optimizer, accelerator)
     label = f"{config.dataset} {config.network} {type(config.objective).__name__} {config.id}"
     main = accelerator.is_main_process
-    with dropout_stream(accelerator.device), Progress(config.epochs, label, show=show and main) as bar:
+    with (
+        dropout_stream(accelerator.device),
+        Progress(config.epochs, label, show=show and main) as bar,
+    ):
         bar.advance("resumed", len(history)) if history else None
         for epoch in range(len(history), config.epochs):
             started = time.perf_counter()
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
-            row = train_epoch(config, model, objective, train, optimizer, accelerator, epoch)
-            tally = evaluate(model, test, classes, accelerator)
+            row = train_epoch(config, net, objective, train, optimizer, accelerator, epoch)
+            tally = evaluate(net, test, classes, accelerator)
             row |= {
                 "test_loss": tally.mean_loss,
                 "test_accuracy": tally.accuracy,
@@ -88,14 +92,14 @@ def fit(
             }
             history.append(row)
             if folder and main:
-                keep(config, folder, model, optimizer, accelerator, history)
+                keep(config, folder, net, optimizer, accelerator, history)
             if on_epoch:
                 on_epoch(row)
             bar.advance(f"test accuracy {row['test_accuracy']:.2f} %")
     if folder and main:
-        save_weights(bare(model), folder)
+        save_weights(bare(net), folder)
     accelerator.wait_for_everyone()
-    return Trained(bare(model), history, summary(history))
+    return Trained(bare(net), history, summary(history))
 
 
 @contextmanager

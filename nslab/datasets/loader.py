@@ -1,4 +1,4 @@
-"""Batches straight from the device's memory: crop, flip and normalise all images of a batch at once.
+"""Batches straight from the device's memory: crop, flip and normalise a whole batch at once.
 
 A small data set lives on the training device as bytes, height x width x channels. A batch is one
 gather of rows, so augmentation costs less than the copy it replaces, and the result is
@@ -124,6 +124,3 @@ class Loader:
         flat = x.reshape(b, h, w * c).float().mul_(self.scale).sub_(self.shift)
         images = flat.view(b, h, w, c).permute(0, 3, 1, 2)
         return images if self.channels_last else images.contiguous()
-
-
-

@@ -6,10 +6,11 @@ from typing import Literal
 
 from nslab.datasets import DATASETS
 from nslab.datasets.loader import Augment
-from nslab.experiments.codec import hints, identity, strict
+from nslab.experiments.codec import identity
 from nslab.experiments.schedules import Constant, Schedule
 from nslab.networks import NETWORKS
 from nslab.objectives import CrossEntropy
+from nslab.parameters import hints, strict
 from nslab.types import ObjectiveConfig
 
 

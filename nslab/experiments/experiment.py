@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nslab.experiments.codec import check_parameters, hints
 from nslab.experiments.config import TrainConfig
+from nslab.parameters import check_parameters, hints
 from nslab.types import ObjectiveConfig
 
 Row = dict[str, str | int | float]

@@ -6,6 +6,7 @@ refreshed from the live network before each use, at the cost of one read of the 
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -33,10 +34,10 @@ class FoldedCopy:
                 f"({error}); score with fold_batchnorm=False and score_dtype='model'"
             ) from error
         self.net = copy.deepcopy(fx.GraphModule(model, graph)).eval().requires_grad_(False)
-        self.folds: list[tuple[nn.Module, nn.Module, nn.Module]] = []
+        self.folds: list[tuple[Any, Any, Any]] = []  # live layer, live norm, own layer
         folded = set()
         for norm, feed in foldable(self.net) if fold else []:
-            layer = self.net.get_submodule(str(feed.target))
+            layer: Any = self.net.get_submodule(str(feed.target))
             if layer.bias is None:
                 like = layer.weight.detach()
                 layer.bias = nn.Parameter(like.new_zeros(like.shape[0]), requires_grad=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -16,14 +16,13 @@ def local(model: nn.Module) -> nn.Module:
     compiled unless the wrapper lies inside it.
     """
     inner = getattr(model, "_orig_mod", model)
-    wrapped = isinstance(inner, DistributedDataParallel)
-    return inner.module if wrapped else model  # type: ignore[union-attr]
+    return cast(nn.Module, inner.module) if isinstance(inner, DistributedDataParallel) else model
 
 
 def bare(model: nn.Module) -> nn.Module:
     """The network itself, neither distributed nor compiled."""
     model = local(model)
-    return getattr(model, "_orig_mod", model)
+    return cast(nn.Module, getattr(model, "_orig_mod", model))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """CIFAR residual networks of depth 6n + 2 (He et al. 2016, section 4.2)."""
 
 import functools
+import itertools
 
 import torch
 import torch.nn.functional as F
@@ -59,7 +60,7 @@ class ResNetCifar(nn.Module):
         self.conv1 = nn.Conv2d(shape[0], widths[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         stages = []
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(widths):
             blocks = [Block(inputs, outputs, option)]
             blocks += [Block(outputs, outputs, option) for _ in range((depth - 2) // 6 - 1)]
             stages.append(nn.Sequential(*blocks))

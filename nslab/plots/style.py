@@ -1,0 +1,82 @@
+"""How figures look, and how they are kept: legible, colour-blind safe, the same bytes each time."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from nslab.files import replacing, write_text
+from nslab.paths import figures_dir
+from nslab.provenance import commit, source_digest, versions
+
+PALETTE = "colorblind"
+# One colour a method wherever it appears.
+METHODS = {"ce": "CE", "ns_ws": "NS-WS", "ns_lf": "NS-LF"}
+COLOURS = dict(zip(METHODS, [sns.color_palette(PALETTE)[i] for i in (7, 2, 4)], strict=True))
+
+
+class Run(Protocol):
+    """What a figure remembers of a run."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def env(self) -> dict[str, Any]: ...
+
+
+def apply() -> None:
+    """Set the house style. The font ships with matplotlib, so it is the same everywhere."""
+    sns.set_theme(style="ticks", palette=PALETTE, font="DejaVu Sans")
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "savefig.dpi": 150,
+            "savefig.facecolor": "white",
+            "figure.constrained_layout.use": True,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 11,
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "svg.hashsalt": "nslab",
+            "svg.fonttype": "path",
+        }
+    )
+
+
+def save(
+    figure: Figure,
+    name: str,
+    preset: str,
+    *,
+    runs: Sequence[Run] = (),
+    parameters: dict[str, Any] | None = None,
+) -> Path:
+    """Write ``figures/<preset>/<name>`` as PNG, SVG and a JSON of where it comes from.
+
+    The same inputs give the same bytes. PNG and SVG carry parameters and run ids; what changes
+    with every commit (commit, versions, devices) is in the JSON only. Returns the PNG's path.
+    """
+    inside = {"figure": name, "preset": preset, "parameters": parameters or {}}
+    inside |= {"runs": sorted({run.id for run in runs})}
+    text = json.dumps(inside, sort_keys=True)
+    folder = figures_dir() / preset
+    for suffix, metadata in (
+        ("png", {"Software": None, "nslab": text}),
+        ("svg", {"Date": None, "Creator": None, "Description": text}),
+    ):
+        with replacing(folder / f"{name}.{suffix}") as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata)
+    head, dirty = commit()
+    keep = ("commit", "dirty", "source", "device", "threads", "versions")
+    made = {run.id: {key: run.env.get(key) for key in keep} for run in runs}
+    origin = {"commit": head, "dirty": dirty, "source": source_digest(), "versions": versions()}
+    write_text(folder / f"{name}.json", json.dumps(inside | origin | {"made": made}, indent=1))
+    return folder / f"{name}.png"

@@ -1,0 +1,65 @@
+"""Shared by all tests: shapes are checked, nothing is written into the checkout, small notebooks.
+
+Annotations with shapes are checked by beartype in every module except the networks, whose
+forward passes are also traced and compiled.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from jaxtyping import config, install_import_hook
+
+MODULES = "analysis checkpoint datasets experiments ledger metrics objectives plots prepare rng"
+MODULES += " store train types"
+install_import_hook([f"nslab.{name}" for name in MODULES.split()], "beartype.beartype")
+
+# Processes started by tests, and the kernels of notebooks under test, write here; workers of
+# pytest-xdist inherit it from the first process.
+HOME = Path(os.environ.get("NSLAB_TEST_HOME") or tempfile.mkdtemp(prefix="nslab-tests-"))
+os.environ.update(NSLAB_TEST_HOME=str(HOME), NSLAB_HOME=str(HOME), NSLAB_HEADLESS="1")
+os.environ.setdefault("NSLAB_DATA", str(HOME / "cache"))
+os.environ["ACCELERATE_USE_CPU"] = "true"
+
+# What notebooks are tested with, instead of their defaults.
+NOTEBOOK_PARAMETERS = {
+    "00_start_here": {"epochs": 2},
+    "ns_method": {"epochs": 2},
+    "ns_first_experiment": {"epochs": 2, "seeds": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has a home of its own; data sets made by one test serve all."""
+    monkeypatch.setenv("NSLAB_HOME", str(tmp_path))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Two test processes on two cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def as_users_call() -> object:
+    """Without shape checking, to see the errors that users see for a wrong type."""
+    config.update("jaxtyping_disable", True)
+    yield
+    config.update("jaxtyping_disable", False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Append small parameters to the notebooks' cells tagged ``parameters``."""
+    from nslab.notebooks import parameters_of
+
+    for item in items:
+        cell = getattr(item, "cell", None)
+        if cell is None or "parameters" not in cell.metadata.get("tags", []):
+            continue
+        small, known = NOTEBOOK_PARAMETERS[item.path.stem], parameters_of(item.path)
+        assert set(small) <= set(known), f"{item.path.name} lacks a parameter of {small}"
+        cell.source += "".join(f"\n{name} = {value!r}" for name, value in small.items())
