@@ -6,12 +6,13 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from nslab.files import write_text
 from nslab.paths import frozen_dir
 
 
+@runtime_checkable
 class Finished(Protocol):
     """What is frozen of a run."""
 

@@ -41,7 +41,7 @@ class Scored:
 
     def total(self) -> Float[Tensor, ""]:
         """The scalar to differentiate."""
-        mean = self.loss.mean()
+        mean = self.loss.mean()  # [NS Eq. 2]
         return mean if self.penalty is None else mean + self.penalty
 
 
@@ -64,6 +64,7 @@ Loss = Callable[[Logits, Labels], PerSample]
 Weigh = Callable[[nn.Module, Batch, Logits], PerSample]
 
 
+@runtime_checkable
 class Objective(Protocol):
     """Scores a batch; the training loop knows nothing else of a method.
 
@@ -84,6 +85,7 @@ class ObjectiveConfig(Protocol):
     def build(self, info: DataInfo) -> Objective: ...
 
 
+@runtime_checkable
 class LossConfig(ObjectiveConfig, Protocol):
     """An objective that is a plain per-sample loss, so a weighting can be put on top of it."""
 

@@ -13,7 +13,7 @@ from jaxtyping import config, install_import_hook
 
 MODULES = "analysis checkpoint datasets experiments ledger metrics objectives plots prepare rng"
 MODULES += " store train types"
-install_import_hook([f"nslab.{name}" for name in MODULES.split()], "beartype.beartype")
+install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
 # pytest-xdist inherit it from the first process.

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, cast
 
-import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,21 +26,28 @@ def bare(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def scoring(model: nn.Module, mode: Literal["eval", "train"] = "eval") -> Iterator[nn.Module]:
-    """The model in ``mode``, its own modes (module by module) and all buffers as before after.
+    """The model in ``mode``; afterwards its modes (module by module) and buffers are as before.
 
-    In evaluation mode no buffer changes; in training mode BatchNorm would learn from the forward
-    pass, so buffers are saved and put back.
+    In evaluation mode no buffer changes. In training mode BatchNorm would learn from the pass, so
+    it works on copies: the buffers themselves are not even touched, since a backward pass that is
+    still to come may have kept them.
     """
     wanted = mode == "train"
     changed = [module for module in model.modules() if module.training != wanted]
-    saved = [(buffer, buffer.clone()) for buffer in model.buffers()] if wanted else []
+    own = [
+        (module, name, buffer)
+        for module in (model.modules() if wanted else ())
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
     for module in changed:
         module.training = wanted
+    for module, name, buffer in own:
+        module._buffers[name] = buffer.clone()
     try:
         yield model
     finally:
         for module in changed:
             module.training = not wanted
-        with torch.no_grad():
-            for buffer, value in saved:
-                buffer.copy_(value)
+        for module, name, buffer in own:
+            module._buffers[name] = buffer

@@ -30,7 +30,7 @@ Forward = Callable[[Tensor], Tensor]
 
 
 def stitch(x: Images, grid: Grid) -> Float[Tensor, "g c H W"]:
-    """Tile each R*C consecutive images into one of R rows and C columns, row by row [NS Eq. 3].
+    """Tile each R*C consecutive images into one of R rows and C columns, row by row.
 
     Raises ``ValueError`` if the number of images is no multiple of R*C.
     """
@@ -43,7 +43,8 @@ def stitch(x: Images, grid: Grid) -> Float[Tensor, "g c H W"]:
         tiled = tiles.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * h, cols * w, c)
         return tiled.permute(0, 3, 1, 2)
     tiles = x.reshape(-1, rows, cols, c, h, w)
-    return tiles.permute(0, 3, 1, 4, 2, 5).reshape(-1, c, rows * h, cols * w)
+    tiled = tiles.permute(0, 3, 1, 4, 2, 5)
+    return tiled.reshape(-1, c, rows * h, cols * w)  # [NS Eq. 3]
 
 
 def composite(x: Images, grid: Grid, antialias: bool = False) -> Float[Tensor, "g c h w"]:
@@ -98,7 +99,7 @@ def ns_scores(
     order: Int[Tensor, " b"] | None = None,
     forward: Forward | None = None,
 ) -> PerSample:
-    """Natural-selection scores of a batch, without gradients [NS Alg. 1].
+    """Natural-selection scores of a batch, without gradients, [NS Alg. 1].
 
     Consecutive samples form groups of m = R*C (``order``: consecutive after this permutation);
     the scores of a group lie in [0, m] and sum to m. The last ``b % m`` samples compete with
@@ -136,7 +137,7 @@ def ns_scores(
 def ns_weights(
     scores: PerSample, sigma: float, rho: float, min_weight: float | None = None
 ) -> PerSample:
-    """Loss weights w = sigma + rho * s [NS Eq. 8].
+    """Loss weights w = sigma + rho * s.
 
     rho > 0 strengthens winners (NS-WS), rho < 0 focuses on losers (NS-LF). Their mean is
     sigma + rho, so NS also changes the step size. NOTE: the paper calls sigma a lower bound, yet

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import matplotlib as mpl
 import seaborn as sns
@@ -19,6 +19,7 @@ METHODS = {"ce": "CE", "ns_ws": "NS-WS", "ns_lf": "NS-LF"}
 COLOURS = dict(zip(METHODS, [sns.color_palette(PALETTE)[i] for i in (7, 2, 4)], strict=True))
 
 
+@runtime_checkable
 class Run(Protocol):
     """What a figure remembers of a run."""
 
