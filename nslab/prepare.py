@@ -8,12 +8,14 @@ from torch import nn
 from nslab.datasets import ImageData
 from nslab.datasets.loader import Loader
 from nslab.experiments.config import TrainConfig
+from nslab.processes import processes
 from nslab.types import Objective
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """Device, precision and processes. The precision of an earlier run in this process is
     forgotten, which accelerate would otherwise refuse to change."""
+    processes()
     AcceleratorState._reset_state()
     return Accelerator(mixed_precision=config.precision)
 

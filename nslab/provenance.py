@@ -45,9 +45,10 @@ def versions() -> dict[str, str]:
 def environment() -> dict[str, Any]:
     """Commit, dirty flag, digest of the source, versions, device, processes and threads."""
     import torch
-    from accelerate import PartialState
 
-    state = PartialState()
+    from nslab.processes import processes
+
+    state = processes()
     head, dirty = commit()
     cuda = state.device.type == "cuda"
     return {

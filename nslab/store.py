@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
@@ -27,6 +26,7 @@ from nslab.experiments.codec import decode, encode
 from nslab.experiments.config import TrainConfig
 from nslab.files import write_text
 from nslab.paths import runs_dir
+from nslab.processes import processes
 from nslab.progress import Progress
 from nslab.provenance import environment, source_digest
 from nslab.train import Row, fit
@@ -94,13 +94,11 @@ def run(config: TrainConfig, *, force: bool = False, show: bool = True) -> Resul
     ``force`` computes it afresh; the old result stays until the new one takes its place. Under
     ``accelerate launch`` all processes call this alike and the first one reads and writes.
     """
-    state, folder = PartialState(), folder_of(config)
+    state, folder = processes(), folder_of(config)
     if state.num_processes == 1 and not force and (found := find(config)):
         return found
     with locked(folder) if state.is_main_process else nullcontext():
-        found = find(config) if state.is_main_process and not force else None
-        if state.num_processes > 1:
-            found = broadcast_object_list([found])[0]
+        found = from_first(find(config) if state.is_main_process and not force else None)
         if found:
             return found
         env = environment()
@@ -112,17 +110,24 @@ def run(config: TrainConfig, *, force: bool = False, show: bool = True) -> Resul
         state.wait_for_everyone()
         trained = fit(config, folder, show=show)
         env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        whole = {
-            "id": config.id,
-            "config": encode(config),
-            "metrics": trained.metrics,
-            "history": trained.history,
-            "env": env,
-        }
+        whole = from_first(
+            {
+                "id": config.id,
+                "config": encode(config),
+                "metrics": trained.metrics,
+                "history": trained.history,
+                "env": env,
+            }
+        )
         if state.is_main_process:
             write_text(folder / RESULT, json.dumps(whole, indent=1))
             (folder / CHECKPOINT).unlink(missing_ok=True)
     return Result(**whole, origin="computed", folder=folder)
+
+
+def from_first(value: Any) -> Any:
+    """The first process's value, in every process: their clocks and look-ups may differ."""
+    return broadcast_object_list([value])[0] if processes().num_processes > 1 else value
 
 
 def run_all(

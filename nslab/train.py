@@ -123,7 +123,7 @@ def train_epoch(
     # Reading a loss waits for the device: look every step on a CPU, where waiting costs nothing.
     look_every = 1 if accelerator.device.type == "cpu" else 50
     losses: list[Tensor] = []
-    sums = torch.zeros(7, dtype=torch.float64, device=accelerator.device)
+    sums = torch.zeros(6, dtype=torch.float64, device=accelerator.device)
     lr = 0.0
     for i, batch in enumerate(loader.epoch(epoch)):
         lr = config.lr_at(epoch * len(loader) + i, len(loader))
@@ -141,7 +141,7 @@ def train_epoch(
         optimizer.step()
         sums += batch_sums(scored, batch.y)
     check_finite(losses, config, epoch, len(loader) - 1)
-    n, right, loss, weight, squares, negative, _ = accelerator.reduce(sums, "sum").tolist()
+    n, right, loss, weight, squares, negative = accelerator.reduce(sums, "sum").tolist()
     spread = math.sqrt(max(0.0, squares / n - (weight / n) ** 2))
     return {
         "epoch": epoch,
@@ -156,10 +156,10 @@ def train_epoch(
 
 @torch.no_grad()
 def batch_sums(scored: Scored, y: Tensor) -> Tensor:
-    """Sums over a batch: samples, hits, loss, weights, their squares, negative ones, and 0."""
+    """Sums over a batch: samples, hits, loss, weights, their squares, negative ones."""
     w = torch.ones_like(scored.loss) if scored.weight is None else scored.weight
     hits = scored.logits.argmax(1) == y
-    parts = [torch.ones_like(w), hits, scored.loss, w, w * w, w < 0, torch.zeros_like(w)]
+    parts = [torch.ones_like(w), hits, scored.loss, w, w * w, w < 0]
     return torch.stack([part.double().sum() for part in parts])
 
 

@@ -1,0 +1,297 @@
+"""The training loop: it learns, it resumes to the bit, it stops at a bad loss."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nslab.checkpoint import CHECKPOINT, load_weights, read_checkpoint
+from nslab.experiments import TrainConfig
+from nslab.experiments.schedules import Cosine, Step
+from nslab.networks import NETWORKS, build_network
+from nslab.objectives import NS, OBJECTIVES, CrossEntropy, Weighted
+from nslab.train import NonFiniteLoss, batch_sums, evaluate, fit
+from nslab.types import DataInfo, Labels, Logits, PerSample, Scored
+
+QUICK = TrainConfig(network="lenet5", epochs=3, lr=0.05, augment="crop", batch_size=64)
+
+
+class Stop(Exception):
+    """Raised to interrupt a training."""
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    """Equal to the bit, buffers too."""
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+def test_learns_the_digits() -> None:
+    """Above 90 % after six epochs, last and best both recorded, history complete."""
+    trained = fit(replace(QUICK, epochs=6, lr=0.1, schedule=Cosine()), show=False)
+    assert trained.metrics["test_accuracy"] > 90
+    assert trained.metrics["test_accuracy"] == trained.history[-1]["test_accuracy"]
+    best = max(row["test_accuracy"] for row in trained.history)
+    assert trained.metrics["best_test_accuracy"] == best
+    assert [row["epoch"] for row in trained.history] == list(range(6))
+    assert len(trained.metrics["per_class_accuracy"]) == 10
+    assert json.loads(json.dumps(trained.history)) == trained.history
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("network", ["resnet8", "dropout"])
+def test_resumes_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, network: str
+) -> None:
+    """Interrupted after the first and after the second epoch: the end is the same."""
+    monkeypatch.setitem(NETWORKS, "dropout", with_dropout)
+    config = replace(
+        QUICK,
+        network=network,
+        optimizer=optimizer,
+        lr=0.01,
+        objective=NS(grid=(1, 2), sigma=2.5, rho=-1, grouping="shuffled"),
+        schedule=Step((2,), (0.1,)),
+        warmup_epochs=1.0,
+    )
+    whole = fit(config, show=False)
+
+    def stop(row: dict) -> None:
+        raise Stop
+
+    for _ in range(2):
+        with pytest.raises(Stop):
+            fit(config, tmp_path, show=False, on_epoch=stop)
+    resumed = fit(config, tmp_path, show=False)
+    assert same(whole.model, resumed.model)
+    without_time = [
+        [{k: v for k, v in row.items() if k != "seconds"} for row in t.history]
+        for t in (whole, resumed)
+    ]
+    assert without_time[0] == without_time[1]
+    blank = build_network(network, (1, 32, 32), 10, 1)
+    assert same(load_weights(blank, tmp_path), whole.model)
+
+
+def with_dropout(shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """A network that draws random numbers while it trains."""
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(1024, num_classes))
+
+
+def test_same_seed_same_run_and_nothing_global() -> None:
+    """Two runs agree to the bit, another seed does not; torch's generator is left alone."""
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    config = replace(QUICK, epochs=1)
+    first, second = fit(config, show=False), fit(config, show=False)
+    assert same(first.model, second.model)
+    assert not same(first.model, fit(replace(config, seed=1), show=False).model)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@dataclass(frozen=True)
+class Exploding:
+    """Cross-entropy that turns bad at its n-th call."""
+
+    calls: int
+    value: float
+
+    def build(self, info: DataInfo) -> Weighted:
+        """The objective, counting its calls."""
+        left = iter(range(self.calls))
+
+        def loss(logits: Logits, y: Labels) -> PerSample:
+            good = CrossEntropy().loss(logits, y)
+            return good if next(left, None) is not None else good * self.value
+
+        return Weighted(loss)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_bad_loss_stops_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    """Epoch, batch and objective are named; the state after the last whole epoch is kept."""
+    monkeypatch.setitem(OBJECTIVES, "exploding", Exploding)
+    per_epoch = -(-1294 // 64)
+    config = replace(QUICK, objective=Exploding(per_epoch + 3, value))
+    with pytest.raises(NonFiniteLoss, match=r"epoch 1, batch 3, .*Exploding.*epoch 0 is kept"):
+        fit(config, tmp_path, show=False)
+    kept = read_checkpoint(tmp_path, config.id, torch.device("cpu"))
+    assert kept is not None
+    assert kept.epochs == 1
+    assert all(torch.isfinite(t).all() for t in kept.model.values())
+    with pytest.raises(NonFiniteLoss, match="before any whole epoch"):
+        fit(replace(QUICK, objective=Exploding(2, value)), show=False)
+
+
+def test_foreign_or_broken_checkpoint_is_not_trusted(tmp_path: Path) -> None:
+    """Training starts afresh, with a warning that says why."""
+    (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
+    with pytest.warns(UserWarning, match="cannot be read"):
+        first = fit(replace(QUICK, epochs=1), tmp_path, show=False)
+    assert len(first.history) == 1
+    with pytest.warns(UserWarning, match="belongs to run"):
+        assert read_checkpoint(tmp_path, "another", torch.device("cpu")) is None
+
+
+def test_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:
+    """A pickle that would run code is refused, not loaded."""
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (os.mkdir, (str(marker),))
+
+    torch.save({"run": "x", "epochs": 1, "model": Evil(), "optimizer": {}}, tmp_path / CHECKPOINT)
+    with pytest.warns(UserWarning, match="cannot be read"):
+        assert read_checkpoint(tmp_path, "x", torch.device("cpu")) is None
+    assert not marker.exists()
+
+
+def test_weights_are_logged() -> None:
+    """Mean, spread and share of negative weights: by hand for a batch, and in a run's rows."""
+    loss, logits = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.eye(4)
+    scored = Scored(loss, logits, torch.tensor([-1.0, 0.0, 2.0, 3.0]))
+    sums = batch_sums(scored, torch.tensor([0, 1, 2, 0]))
+    assert sums.tolist() == [4, 3, 10, 4, 14, 1]
+    config = replace(QUICK, epochs=1, objective=NS(sigma=0.5, rho=-1))
+    row = fit(config, show=False).history[0]
+    assert row["weight_mean"] == pytest.approx(-0.5, abs=0.01)
+    assert row["negative_weights"] > 0.5
+    assert row["weight_sd"] > 0.01
+    plain = fit(replace(QUICK, epochs=1), show=False).history[0]
+    assert (plain["weight_mean"], plain["weight_sd"], plain["negative_weights"]) == (1, 0, 0)
+
+
+def test_clipping_limits_the_step() -> None:
+    """With a tiny norm and no momentum, weights hardly move."""
+    config = replace(QUICK, epochs=1, momentum=0.0, weight_decay=0.0)
+    start = build_network("lenet5", (1, 32, 32), 10, config.seed).state_dict()
+
+    def moved(clip: float | None) -> float:
+        end = fit(replace(config, clip_norm=clip), show=False).model.state_dict()
+        return sum(float((end[k] - start[k]).square().sum()) for k in start) ** 0.5
+
+    steps = -(-1294 // 64)
+    assert moved(1e-4) <= steps * 0.05 * 1e-4 * 1.001
+    assert moved(None) > 0.02
+
+
+def test_mixed_precision_follows_full_precision() -> None:
+    """bf16 autocast, after a float32 run in the same process, ends near it."""
+    config = replace(QUICK, epochs=2, objective=NS())
+    full = fit(config, show=False).metrics["train_loss"]
+    half = fit(replace(config, precision="bf16"), show=False).metrics["train_loss"]
+    assert half == pytest.approx(full, rel=0.15)
+    assert half != full
+
+
+def test_evaluate_counts_every_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accuracy and loss against NumPy, model left in training mode."""
+    from nslab.analysis import training_batches
+
+    model = build_network("lenet5", (1, 32, 32), 10, 0).train()
+    loader = training_batches("digits", 200, 0)
+    tally = evaluate(model, loader, 10)
+    assert model.training
+    x = torch.cat([b.x for b in loader.in_order()])
+    logits = model(x).double().detach().numpy()
+    y = loader.y.numpy()
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert tally.mean_loss == pytest.approx(-log_p[np.arange(1294), y].mean(), rel=1e-6)
+    assert tally.accuracy == pytest.approx(100 * (logits.argmax(1) == y).mean())
+
+
+def test_compiled_training_agrees(tmp_path: Path) -> None:
+    """torch.compile gives the eager losses up to rounding (own process: no shape checking)."""
+    code = """
+import json, sys
+from dataclasses import replace
+from nslab.experiments import TrainConfig
+from nslab.objectives import NS
+from nslab.train import fit
+config = TrainConfig(network="resnet8", epochs=1, lr=0.01, batch_size=128, objective=NS())
+rows = [fit(replace(config, compile=c), show=False).history[0] for c in (False, True)]
+print(json.dumps([[row["train_loss"], row["weight_sd"], row["test_loss"]] for row in rows]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    eager, compiled = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(compiled, eager, rtol=2e-3)
+
+
+WORKER = """
+import json, sys
+from pathlib import Path
+from nslab.datasets import load
+from nslab.experiments import TrainConfig
+from nslab.objectives import NS
+from nslab.processes import processes
+from nslab.store import run
+from nslab.train import fit
+digits = load("digits")
+# 1,280 samples: batches of 64, shares of 32, and groups of 2 or 4 all come out even
+data = type(digits)(digits.name, digits.dataset, digits.arrays._replace(
+    train_x=digits.arrays.train_x[:1280], train_y=digits.arrays.train_y[:1280]))
+seen = []
+for network in ("lenet5", "resnet8"):
+    for objective in (NS(), NS(grid=(1, 2), sigma=2.5, rho=-1)):
+        config = TrainConfig(network=network, epochs=2, lr=0.02, batch_size=64, augment="crop",
+                             objective=objective)
+        row = fit(config, data=data, show=False).metrics
+        seen.append({k: row[k] for k in ("train_loss", "weight_sd", "test_loss")})
+stored = run(TrainConfig(network="mlp", epochs=1), show=False)
+assert run(TrainConfig(network="mlp", epochs=1), show=False).metrics == stored.metrics
+assert stored.env["processes"] == processes().num_processes
+Path(sys.argv[1], f"rank{processes().process_index}.json").write_text(json.dumps(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def one_and_two(tmp_path_factory: pytest.TempPathFactory) -> list[list[list[dict]]]:
+    """What one process alone, and each of two processes together, measured."""
+    folder = tmp_path_factory.mktemp("ddp")
+    script = folder / "worker.py"
+    script.write_text(WORKER, encoding="utf-8")
+    made = []
+    for processes in (1, 2):
+        out = folder / str(processes)
+        out.mkdir()
+        env = {**os.environ, "NSLAB_HOME": str(out), "OMP_NUM_THREADS": "1"}
+        # accelerate's own launcher starts several CPU processes through MPI only; torch's sets the
+        # same environment without it
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [*launch, "--nproc_per_node", str(processes), str(script), str(out)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        made.append([json.loads(file.read_text()) for file in sorted(out.glob("rank*.json"))])
+    return made
+
+
+def test_two_processes_agree_with_one(one_and_two: list) -> None:
+    """Without BatchNorm, losses and weights are those of one process up to rounding: the ranks'
+    shares make up the same global batches, and groups do not straddle them."""
+    (one,), two = one_and_two
+    assert len(two) == 2
+    assert two[0] == two[1]
+    for alone, together in list(zip(one, two[0], strict=True))[:2]:
+        for name, value in alone.items():
+            assert together[name] == pytest.approx(value, rel=1e-3), name
+
+
+def test_two_processes_with_batchnorm_agree_roughly(one_and_two: list) -> None:
+    """Each rank normalises with its own share of the batch, so BatchNorm networks agree only
+    roughly: the ranks still report the same numbers, and they learn alike."""
+    (one,), two = one_and_two
+    for alone, together in list(zip(one, two[0], strict=True))[2:]:
+        assert together["train_loss"] == pytest.approx(alone["train_loss"], rel=0.3)
+        assert together["train_loss"] != alone["train_loss"]
