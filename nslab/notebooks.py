@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import tempfile
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -65,6 +66,8 @@ def parameters_of(source: Path) -> dict[str, tuple[Any, Any]]:
                 )
         try:
             hint = eval(ast.unparse(kind), {"__builtins__": {}}, TYPES)
+            if hint not in TYPES.values() and typing.get_origin(hint) is not list:
+                raise TypeError(f"not {ast.unparse(kind)}")
             found[name] = hint, ast.literal_eval(value)
         except (NameError, ValueError, TypeError) as error:
             raise ValueError(
