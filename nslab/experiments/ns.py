@@ -13,6 +13,7 @@ from nslab.experiments.config import TrainConfig
 from nslab.experiments.experiment import Experiment, Row, with_seeds
 from nslab.experiments.schedules import Cosine, Step
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
+from nslab.objectives.ns import SETTINGS
 from nslab.types import ObjectiveConfig
 
 Preset = Literal["smoke", "cpu", "paper"]
@@ -77,8 +78,8 @@ def first(
     """
     objectives: dict[str, ObjectiveConfig] = {
         "ce": CrossEntropy(),
-        "ns_ws": NS(grid=(2, 2), sigma=0.7, rho=1.0),
-        "ns_lf": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
+        "ns_ws": SETTINGS["cifar10"],
+        "ns_lf": SETTINGS["cifar10_lt"],
     }
     config = base(preset, dataset=dataset, network=network, epochs=epochs)
     return with_seeds(config, [objectives[m] for m in methods], seeds or SEEDS[preset])

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from nslab.networks.modes import scoring
+
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
@@ -27,7 +29,8 @@ class FoldedCopy:
         self, model: nn.Module, dtype: torch.dtype | None = None, fold: bool = True
     ) -> None:
         try:
-            graph = fx.Tracer().trace(model)
+            with scoring(model):  # code that asks for its mode shall be told evaluation
+                graph = fx.Tracer().trace(model)
         except Exception as error:
             raise ValueError(
                 f"cannot make a folded copy of {type(model).__name__}, torch.fx cannot trace it "

@@ -241,6 +241,23 @@ class NS:
         return Weighted(self.base.loss, Scorer(self), min_batch=math.prod(self.grid))
 
 
+# What the paper uses where (section IV-A2).
+SETTINGS: dict[str, NS] = {
+    "cifar10": NS(grid=(2, 2), sigma=0.7, rho=1.0),
+    "cifar100": NS(grid=(2, 2), sigma=0.8, rho=1.0),
+    "imagenet": NS(grid=(2, 2), sigma=2.0, rho=1.0),
+    "office_home": NS(grid=(2, 2), sigma=0.6, rho=1.0),
+    "twitter1": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
+    "twitter2": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
+    "flickr": NS(grid=(2, 2), sigma=2.0, rho=-1.0),
+    "instagram": NS(grid=(2, 2), sigma=2.0, rho=-1.0),
+    "fi": NS(grid=(2, 2), sigma=2.5, rho=-1.0),
+    "emoset": NS(grid=(2, 2), sigma=2.5, rho=-1.0),
+    "cifar10_lt": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
+    "cifar100_lt": NS(grid=(2, 2), sigma=1.5, rho=-1.0),
+}
+
+
 class Scorer:
     """`NS` at work: keeps the scoring copy of a network between steps, if one is asked for."""
 

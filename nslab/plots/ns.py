@@ -152,20 +152,18 @@ def score_distribution(table: pd.DataFrame, m: int, title: str, points: int = 20
     axes = figure.subplots()
     sample = table.groupby("class", observed=True).head(points)
     red, blue = (sns.color_palette(PALETTE)[i] for i in (3, 0))
-    style = {"x": "class", "y": "score", "ax": axes}
     # Jitter from the golden ratio: spread evenly, and the same every time.
     place = sample["class"].cat.codes + 0.6 * ((np.arange(len(sample)) * 0.6180339887) % 1 - 0.5)
     axes.scatter(place, sample["score"], s=4, color=red, alpha=0.35, linewidths=0)
-    sns.boxplot(
-        table,
-        fill=False,
+    names = table["class"].cat.categories
+    axes.boxplot(
+        [table.loc[table["class"] == name, "score"] for name in names],
+        positions=range(len(names)),
+        widths=0.7,
         showfliers=False,
-        width=0.7,
-        linewidth=1.1,
-        color="0.25",
         medianprops={"color": blue, "linewidth": 2.2},
-        **style,
     )
+    axes.set_xticks(range(len(names)), names)
     axes.axhline(1, color=GREY, linestyle="--", linewidth=1)
     axes.set(xlabel="class", ylabel="natural-selection score s", ylim=(-0.05 * m, 1.05 * m))
     axes.set_title(f"{title}; dashed: mean of every group, 1")

@@ -1,0 +1,204 @@
+"""The house itself: imports run one way, lists agree, tags are complete, nothing leaks."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nslab.notebooks import parameters_of, sources
+from nslab.papers import equations, main, places
+
+ROOT = Path(__file__).parents[1]
+REQUIRED = [
+    "jupyterlab",
+    "ipywidgets",
+    "torch",
+    "torchvision",
+    "matplotlib",
+    "seaborn",
+    "papermill",
+    "nbval",
+]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+# A module imports from the lines above its own only; inside one package, freely.
+LAYERS = """
+paths types rng files parameters processes progress
+papers provenance engine
+datasets networks metrics
+objectives
+experiments
+checkpoint prepare frozen
+train
+store
+analysis ledger notebooks
+plots
+cli
+"""
+RANK = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+
+
+def imported(file: Path) -> set[str]:
+    """The parts of nslab that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            module = node.module or ""
+            found |= {f"{module}.{a.name}" for a in node.names} if module == "nslab" else {module}
+    return {name.split(".")[1] for name in found if name.startswith("nslab.")}
+
+
+FILES = [f for f in sorted((ROOT / "nslab").rglob("*.py")) if f != ROOT / "nslab/__init__.py"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
+def test_imports_run_one_way(file: Path) -> None:
+    """Every module has a rank and imports lower ranks only."""
+    own = file.relative_to(ROOT / "nslab").parts[0].removesuffix(".py")
+    assert own in RANK, f"give {own} a place in LAYERS"
+    for name in imported(file) - {own}:
+        assert RANK[name] < RANK[own], f"{own} must not import {name}"
+
+
+def names(requirements: list[str]) -> set[str]:
+    """Package names without bounds."""
+    return {re.split(r"[\[<>=!~ ;]", line)[0].lower() for line in requirements}
+
+
+def test_dependencies_stand_once_and_with_bounds() -> None:
+    """The required packages are there, every one lower-bounded; conda installs this very list."""
+    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    assert all(">=" in line for lines in lists for line in lines)
+    assert set(REQUIRED) <= names(PROJECT["dependencies"])
+    text = (ROOT / "environment.yml").read_text()
+    conda = yaml.safe_load(text)
+    pip = next(d["pip"] for d in conda["dependencies"] if isinstance(d, dict))
+    assert pip == ["-e .[dev]"]
+    assert conda["name"] == PROJECT["name"]
+    assert f"python{PROJECT['requires-python']}" in conda["dependencies"]
+    comment = next(line for line in text.splitlines() if "jupyterlab" in line)
+    assert comment.strip("# ").split(", ") == REQUIRED
+
+
+def test_imports_are_declared() -> None:
+    """Whatever nslab imports from outside is in the list of dependencies."""
+    declared = names(PROJECT["dependencies"]) | {"ipython", "nbformat", "jupyterlab"}
+    alias = {"sklearn": "scikit-learn", "IPython": "ipython"}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            for module in modules:
+                top = module.split(".")[0]
+                known = top in sys.stdlib_module_names or top == "nslab"
+                assert known or alias.get(top, top).lower() in declared, f"{file.name}: {top}"
+
+
+def test_readme_commands_exist() -> None:
+    """Each `make x` of the README is a target; the two that matter are named."""
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"make ([a-z]+)\b", readme.replace("make a ", "")))
+    blocks = set(re.findall(r"^make ([a-z]+)", readme, re.MULTILINE))
+    assert {"figures", "test"} <= blocks
+    assert blocks <= targets
+    assert named >= {"figures", "test", "lab"}
+    for command in re.findall(r"`nslab ([a-z]+)", readme):
+        done = subprocess.run(
+            [sys.executable, "-m", "nslab.cli", command, "--help"], capture_output=True, check=False
+        )
+        assert done.returncode == 0, f"nslab {command}"
+
+
+def test_readme_pictures_and_links_exist() -> None:
+    """Every relative link leads somewhere."""
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text())
+    assert any(link.endswith(".png") for link in links)
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_readme_three_lines_are_those_of_the_method() -> None:
+    """The lines shown are in the docstring of the method too, and a test runs them."""
+    lines = [
+        "ns = NS(grid=(2, 2), sigma=0.7, rho=+1)",
+        "w = ns.weights(model, x, y)",
+        'loss = (w * F.cross_entropy(model(x), y, reduction="none")).mean()',
+    ]
+    for file in ("README.md", "nslab/objectives/ns.py"):
+        text = (ROOT / file).read_text()
+        assert all(line in text for line in lines), file
+
+
+def test_equations_are_tagged_where_they_are_computed() -> None:
+    """The tags in the code are exactly the computed rows of the paper's list."""
+    listed = {(row["kind"], row["number"]) for row in equations("NS") if row["computed"] == "yes"}
+    tagged = {(p.kind, p.number) for p in places() if p.paper == "NS"}
+    assert tagged == listed
+    for row in equations("NS"):
+        assert row["computed"] == "yes" or row["note"], row
+    for place in places():
+        line = place.file.read_text().splitlines()[place.line - 1]
+        assert f"[{place.paper} {place.kind}. {place.number}]" in line
+
+
+def test_equation_index_prints_file_and_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m nslab.papers NS 7`."""
+    assert main(["NS", "7"]) == 0
+    out = capsys.readouterr().out
+    assert re.fullmatch(r"nslab/objectives/ns\.py:\d+\tNS Eq\. 7\n", out)
+    assert main(["ns"]) == 0
+    assert main(["NS", "77"]) == 1
+    assert main(["XX"]) == 2
+    assert main([]) == 2
+
+
+@pytest.mark.parametrize("file", sources(), ids=lambda f: f.stem)
+def test_notebooks_are_sources(file: Path) -> None:
+    """Stored without outputs, one typed cell of parameters with a preset, no function or class."""
+    cells = json.loads(file.read_text())["cells"]
+    code = [c for c in cells if c["cell_type"] == "code"]
+    assert all(not c["outputs"] and c["execution_count"] is None for c in code)
+    assert parameters_of(file)["preset"] == (str, "smoke")
+    assert not any(re.search(r"^\s*(def|class) ", "".join(c["source"]), re.M) for c in code)
+    assert any("assert " in "".join(c["source"]) for c in code)
+
+
+def test_project_speaks_of_itself_alone() -> None:
+    """No machine paths, no hosts of package registries."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout: nothing says which files are the project's")
+    bad = re.compile("/(?:work|root|home)/|pypi" + r"\.org|pythonhosted|conda\.anaconda")
+    for name in listed.stdout.split("\0"):
+        file = ROOT / name
+        if name and file.is_file() and file.suffix not in (".png", ".svg"):
+            hit = bad.search(file.read_text(encoding="utf-8", errors="replace"))
+            assert hit is None or name == "tests/test_project.py", f"{name}: {hit}"
+
+
+def test_top_level_is_as_promised() -> None:
+    """The folders and files a newcomer sees."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
+    ).stdout.splitlines()
+    if not listed:
+        pytest.skip("not a git checkout")
+    top = {name.split("/")[0] for name in listed if not name.startswith(".")}
+    promised = "notebooks nslab data figures tests benchmarks environment.yml README.md"
+    promised += " pyproject.toml Makefile LICENSE CITATION.cff"
+    assert top == set(promised.split())
