@@ -1,5 +1,6 @@
 """Where an interrupted training continues, and the weights a finished one leaves."""
 
+import io
 import pickle
 import warnings
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from nslab.files import replacing
@@ -29,7 +30,10 @@ class Checkpoint:
     def save(self, folder: Path) -> Path:
         """Write to ``folder``, replacing the one before in one step."""
         with replacing(folder / CHECKPOINT) as temporary:
-            torch.save(vars(self), temporary)
+            # torch's own writer hides a full disk behind an obscure error
+            buffer = io.BytesIO()
+            torch.save(vars(self), buffer)
+            temporary.write_bytes(buffer.getbuffer())
         return folder / CHECKPOINT
 
 
@@ -57,7 +61,7 @@ def save_weights(model: nn.Module, folder: Path) -> None:
     """Write the parameters and buffers of a network."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))
 
 
 def load_weights(model: nn.Module, folder: Path) -> nn.Module:

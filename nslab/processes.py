@@ -10,8 +10,8 @@ def processes() -> PartialState:
     """Rank, number of processes and device, the group of processes joined at the first call.
 
     `accelerate launch` (GPUs, MPI), `torchrun` and clusters tell each process its place through
-    its environment. On a machine without accelerator accelerate heeds that only if told to.
+    its environment. The device is a CUDA device or the CPU: sums are kept in double precision,
+    which other accelerators lack.
     """
     forced = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return PartialState(cpu=forced or (several and not torch.cuda.is_available()))
+    return PartialState(cpu=forced or not torch.cuda.is_available())

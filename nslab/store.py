@@ -29,7 +29,7 @@ from nslab.paths import runs_dir
 from nslab.processes import processes
 from nslab.progress import Progress
 from nslab.provenance import environment, source_digest
-from nslab.train import Row, fit
+from nslab.train import NonFiniteLoss, Row, fit
 
 RESULT = "result.json"
 
@@ -151,6 +151,8 @@ def run_all(
             for name, config in todo.items():
                 try:
                     computed[name] = run(config, force=force, show=show)
+                except (OSError, ValueError, NonFiniteLoss) as error:
+                    failed[name] = str(error)  # says what to do
                 except Exception:
                     failed[name] = traceback.format_exc(limit=-3)
                 bar.advance(name)

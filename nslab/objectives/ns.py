@@ -82,7 +82,7 @@ def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSampl
     """
     m = len(y) // len(logits)
     log_p = full_precision(logits).log_softmax(-1)  # [NS Eq. 5]
-    log_q = log_p.gather(1, y.view(-1, m))  # [NS Eq. 6]
+    log_q = log_p.gather(1, y.long().view(-1, m))  # [NS Eq. 6]
     log_q = log_q.clamp(min=torch.finfo(log_q.dtype).min)
     return (m * log_q.softmax(-1)).flatten()  # [NS Eq. 7]
 
