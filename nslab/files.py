@@ -7,6 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+ADVICE = {
+    errno.ENOSPC: "the disk is full: make room, then run the same command again",
+    errno.EROFS: "the folder is read-only: set NSLAB_HOME (or NSLAB_DATA) to one you own",
+    errno.EACCES: "you may not write there: set NSLAB_HOME (or NSLAB_DATA) to a folder you own",
+}
+
+
+@contextmanager
+def explaining(path: Path) -> Iterator[None]:
+    """Turn a full disk or a folder that cannot be written into an ``OSError`` with advice."""
+    try:
+        yield
+    except OSError as error:
+        advice = ADVICE.get(error.errno or 0)
+        if advice is None or advice in str(error):
+            raise
+        raise OSError(error.errno, f"cannot write {path}: {advice}") from error
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -15,23 +33,19 @@ def replacing(path: Path) -> Iterator[Path]:
     On any failure the temporary file is removed and ``path`` stays as it was. A full disk or a
     folder that cannot be written raises ``OSError`` saying which and what to do.
     """
-    try:
+    with explaining(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
-    except OSError as error:
-        raise _explained(error, path) from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise _explained(error, path) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -44,14 +58,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _explained(error: OSError, path: Path) -> OSError:
-    advice = {
-        errno.ENOSPC: "the disk is full: make room, then run the same command again",
-        errno.EROFS: "the folder is read-only: set NSLAB_HOME (or NSLAB_DATA) to one you own",
-        errno.EACCES: "you may not write there: set NSLAB_HOME (or NSLAB_DATA) to a folder you own",
-    }.get(error.errno or 0)
-    if advice is None:
-        return error
-    return OSError(error.errno, f"cannot write {path}: {advice}")

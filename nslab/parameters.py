@@ -44,9 +44,11 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
         if type(None) in plain and value.lower() in ("", "none", "null"):
             return None
         if any(typing.get_origin(kind) in (tuple, list) for kind in plain):
-            inside = value.strip().removeprefix("[").removesuffix("]")
-            value = [item.strip() for item in inside.split(",") if item.strip()]
-    if isinstance(value, bool) and not plain & {bool, Any}:
+            text = value.strip().removeprefix("[").removesuffix("]")
+            value = [item.strip() for item in text.split(",") if item.strip()]
+    wanted = plain | {item for kind in plain for item in typing.get_args(kind)}
+    items = value if isinstance(value, tuple | list) else [value]
+    if any(isinstance(item, bool) for item in items) and not wanted & {bool, Any}:
         raise ValueError(f"{what} must be {_name(hint)}, not {value!r}")
     try:
         return _adapter(hint).validate_python(value)

@@ -24,7 +24,7 @@ from nslab.checkpoint import CHECKPOINT
 from nslab.engine import Ended, Job, run_local
 from nslab.experiments.codec import decode, encode
 from nslab.experiments.config import TrainConfig
-from nslab.files import write_text
+from nslab.files import explaining, write_text
 from nslab.paths import runs_dir
 from nslab.processes import processes
 from nslab.progress import Progress
@@ -182,13 +182,14 @@ def job(config: TrainConfig, force: bool = False) -> Job:
 
 def locked(folder: Path) -> FileLock:
     """The lock of a run, taken; says so when another process has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"run {folder.name} is being computed by another process: waiting", flush=True)
-        lock.acquire()
+    with explaining(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"run {folder.name} is being computed by another process: waiting", flush=True)
+            lock.acquire()
     return lock
 
 

@@ -10,6 +10,7 @@ from filelock import FileLock
 
 from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
+from nslab.files import explaining
 from nslab.paths import cache_dir
 from nslab.types import DataInfo, ImageShape
 
@@ -94,12 +95,18 @@ def load(name: str, folder: Path | None = None) -> ImageData:
     dataset, folder = DATASETS[name], folder or cache_dir()
     file = folder / f"{name}.npz"
     if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f".{name}.lock"):
+        with explaining(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / f".{name}.lock")
+            lock.acquire()
+        with lock:
             if not file.exists():
                 arrays = dataset.fetch(folder, name)
                 if problem := dataset.layout.problem(arrays):
-                    raise CorruptDataset(f"data set {name!r} in {folder} is wrong: {problem}")
+                    raise CorruptDataset(
+                        f"the files of data set {name!r} in {folder} are wrong: {problem}. "
+                        "Remove them, then fetch them again."
+                    )
                 write_arrays(file, arrays)
     return ImageData(name, dataset, read_arrays(file, dataset.layout))
 

@@ -1,5 +1,7 @@
 """One checked array file a data set: ``<name>.npz`` with train and test images and labels."""
 
+import errno
+import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -73,7 +75,13 @@ def read_arrays(file: Path, layout: Layout) -> Arrays:
         problem = str(error)
     except KeyError as error:
         problem = f"it lacks an array: {error.args[0]}"
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # a disk that fails is another matter
+            raise
+        problem = f"it cannot be read ({error})"
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+        problem = f"it cannot be read ({error})"
+    except (ValueError, OverflowError, MemoryError) as error:
         problem = f"it cannot be read ({error})"
     if problem:
         raise CorruptDataset(

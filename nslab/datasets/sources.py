@@ -1,5 +1,6 @@
 """Where the images come from: scikit-learn's embedded digits, and torchvision's downloads."""
 
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def fetch_torchvision(folder: Path, name: str) -> Arrays:
     cls, files = known[name]
     try:
         splits = [getattr(datasets, cls)(folder, train=t, download=True) for t in (True, False)]
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException) as error:
         raise MissingDataset(
             f"data set {name!r} is not in {folder} and could not be downloaded ({error}). "
             f"Run `nslab data {name}` where there is a network and copy {name}.npz into that "

@@ -66,6 +66,8 @@ def _hashed(value: Any) -> Any:
     out = {"@": encode(value)["@"]}
     for f in dataclasses.fields(value):
         item = getattr(value, f.name)
-        if not (f.metadata.get("later") and item == f.default):
+        factory = f.default_factory
+        default = f.default if isinstance(factory, dataclasses._MISSING_TYPE) else factory()
+        if not (f.metadata.get("later") and item == default):
             out[f.name] = _hashed(item)
     return out

@@ -85,5 +85,5 @@ class TrainConfig:
         """Learning rate of a step (from 0)."""
         epoch = step / steps_per_epoch
         if epoch < self.warmup_epochs:
-            return self.lr * (step + 1) / (self.warmup_epochs * steps_per_epoch)
+            return self.lr * min(1.0, (step + 1) / (self.warmup_epochs * steps_per_epoch))
         return self.lr * self.schedule.factor(epoch, self.warmup_epochs, self.epochs)

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from nslab.parameters import hints, strict
+
 
 @runtime_checkable
 class Schedule(Protocol):
@@ -12,6 +14,13 @@ class Schedule(Protocol):
     def factor(self, epoch: float, start: float, end: float) -> float:
         """The factor at ``epoch`` (fractional) of a training that decays from start to end."""
         ...
+
+
+def typed(schedule: object, **values: object) -> None:
+    """Set fields of a frozen schedule to values of their declared types; ``TypeError`` if wrong."""
+    for name, value in values.items():
+        checked = strict(f"{type(schedule).__name__}: {name}", value, hints(type(schedule))[name])
+        object.__setattr__(schedule, name, checked)
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,11 @@ class Step:
     factors: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        typed(self, milestones=tuple(self.milestones), factors=tuple(self.factors))
         if len(self.milestones) != len(self.factors):
             raise ValueError(f"{len(self.milestones)} milestones, but {len(self.factors)} factors")
+        if not all(0 < factor < math.inf for factor in self.factors):
+            raise ValueError(f"factors {self.factors} are not all positive")
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones {self.milestones} do not increase")
 
@@ -48,6 +60,11 @@ class Cosine:
 
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        typed(self, floor=self.floor)
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"Cosine: floor must lie between 0 and 1, not {self.floor}")
+
     def factor(self, epoch: float, start: float, end: float) -> float:
         """1 at ``start``, ``floor`` at ``end``."""
         part = (epoch - start) / (end - start)
@@ -59,6 +76,11 @@ class Polynomial:
     """(1 - progress) ** power."""
 
     power: float = 0.9
+
+    def __post_init__(self) -> None:
+        typed(self, power=self.power)
+        if not 0 < self.power < math.inf:
+            raise ValueError(f"Polynomial: power must be positive, not {self.power}")
 
     def factor(self, epoch: float, start: float, end: float) -> float:
         """1 at ``start``, 0 at ``end``."""

@@ -1,8 +1,8 @@
 """A scoring copy of a network: BatchNorm folded into the layers before it, optionally in 16 bits.
 
 In evaluation mode BatchNorm is an affine map with constant coefficients, so it can be multiplied
-into the convolution or linear layer that feeds it. The copy runs fewer passes over memory; it is
-refreshed from the live network before each use, at the cost of one read of the parameters.
+into the convolution that feeds it. The copy runs fewer passes over memory; it is refreshed from
+the live network before each use, at the cost of one read of the parameters.
 """
 
 import copy
@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from nslab.networks.modes import scoring
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
+LAYERS = (nn.Conv1d, nn.Conv2d)
 
 
 class FoldedCopy:
@@ -31,12 +31,16 @@ class FoldedCopy:
         try:
             with scoring(model):  # code that asks for its mode shall be told evaluation
                 graph = fx.Tracer().trace(model)
+            net = copy.deepcopy(fx.GraphModule(model, graph))
+            source = _tensors(model)
+            if unknown := [name for name in _tensors(net) if name not in source]:
+                raise ValueError(f"it computes with {', '.join(unknown)}, of no module")
         except Exception as error:
             raise ValueError(
                 f"cannot make a folded copy of {type(model).__name__}, torch.fx cannot trace it "
                 f"({error}); score with fold_batchnorm=False and score_dtype='model'"
             ) from error
-        self.net = copy.deepcopy(fx.GraphModule(model, graph)).eval().requires_grad_(False)
+        self.net = net.eval().requires_grad_(False)
         self.folds: list[tuple[Any, Any, Any]] = []  # live layer, live norm, own layer
         folded = set()
         for norm, feed in foldable(self.net) if fold else []:
@@ -53,8 +57,7 @@ class FoldedCopy:
         self.net.recompile()
         self.net.to(dtype=dtype)
         self.dtype = dtype
-        source = dict(model.named_parameters()) | dict(model.named_buffers())
-        own = dict(self.net.named_parameters()) | dict(self.net.named_buffers())
+        own = _tensors(self.net)
         self.copies = [(own[name], source[name]) for name in own.keys() - folded]
 
     @torch.no_grad()
@@ -76,18 +79,32 @@ class FoldedCopy:
         return self.net(x if self.dtype is None else x.to(self.dtype))
 
 
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    return parameters | dict(module.named_buffers(remove_duplicate=False))
+
+
 def foldable(net: fx.GraphModule) -> list[tuple[fx.Node, fx.Node]]:
-    """Pairs (norm, layer) where the norm is all that reads the layer, and both are called once."""
-    calls = [node for node in net.graph.nodes if node.op == "call_module"]
-    times: dict[str, int] = {}
-    for node in calls:
-        times[str(node.target)] = times.get(str(node.target), 0) + 1
-    pairs = []
-    for node in calls:
-        norm, feed = net.get_submodule(str(node.target)), node.args[0]
-        if not (isinstance(norm, NORMS) and norm.track_running_stats and feed in calls):
+    """Pairs (norm, layer) of plain modules where nothing but the norm reads the layer's output or
+    its weights, and both are called once."""
+    nodes = list(net.graph.nodes)
+    calls = [str(node.target) for node in nodes if node.op == "call_module"]
+    read = {str(node.target).rpartition(".")[0] for node in nodes if node.op == "get_attr"}
+    shared = [id(p) for _, p in net.named_parameters(remove_duplicate=False)]
+
+    def plain(node: fx.Node, kinds: tuple[type, ...]) -> bool:
+        if node.op != "call_module":
+            return False
+        name = str(node.target)
+        module = net.get_submodule(name)  # a subclass may compute something else
+        own = all(shared.count(id(p)) == 1 for p in module.parameters())
+        return type(module) in kinds and calls.count(name) == 1 and name not in read and own
+
+    pairs: list[tuple[fx.Node, fx.Node]] = []
+    for norm in nodes:
+        layer = norm.args[0] if norm.args else None
+        if not (isinstance(layer, fx.Node) and plain(norm, NORMS) and plain(layer, LAYERS)):
             continue
-        once = times[str(node.target)] == times[str(feed.target)] == len(feed.users) == 1
-        if once and isinstance(net.get_submodule(str(feed.target)), LAYERS):
-            pairs.append((node, feed))
+        if len(layer.users) == 1 and net.get_submodule(str(norm.target)).track_running_stats:
+            pairs.append((norm, layer))
     return pairs

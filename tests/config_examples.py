@@ -1,0 +1,104 @@
+"""Configs of every kind, for the tests that write, hash and read them."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from nslab.experiments.codec import LATER
+from nslab.experiments.config import TrainConfig
+from nslab.experiments.schedules import SCHEDULES, Cosine, Polynomial, Step
+from nslab.objectives import NS, OBJECTIVES, CrossEntropy
+from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
+
+STEP = Step((81, 122), (0.1, 0.1))
+# What classes without defaults are made with.
+ARGUMENTS: dict[str, tuple] = {"step": (STEP.milestones, STEP.factors)}
+
+# Another valid value for every field; a field added later must be added here.
+TRAIN_CHANGES: dict[str, Any] = {
+    "dataset": "cifar10",
+    "network": "resnet20",
+    "objective": NS(),
+    "epochs": 11,
+    "batch_size": 64,
+    "optimizer": "adamw",
+    "lr": 0.1000001,
+    "momentum": 0.8,
+    "nesterov": True,
+    "weight_decay": 1e-4,
+    "schedule": Cosine(),
+    "warmup_epochs": 1.0,
+    "augment": "crop",
+    "precision": "bf16",
+    "channels_last": False,
+    "compile": True,
+    "clip_norm": 1.0,
+    "seed": 2025,
+}
+
+
+@dataclass(frozen=True)
+class OtherLoss:
+    """A loss of another class than cross-entropy, never evaluated here."""
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Needed to be a loss."""
+        raise NotImplementedError
+
+    def build(self, info: DataInfo) -> Any:
+        """Needed to be an objective."""
+        raise NotImplementedError
+
+
+NS_CHANGES: dict[str, Any] = {
+    "grid": (1, 2),
+    "sigma": 0.8,
+    "rho": -1.0,
+    "grouping": "shuffled",
+    "mode": "train",
+    "antialias": True,
+    "min_weight": 0.0,
+    "fold_batchnorm": True,
+    "score_dtype": "bfloat16",
+    "base": OtherLoss(),
+}
+
+
+@dataclass(frozen=True)
+class Early:
+    """A config as it was once."""
+
+    a: int = 1
+
+    def build(self, info: DataInfo) -> Any:
+        """Needed to be an objective."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Late(Early):
+    """The same with later additions."""
+
+    b: float | None = field(default=None, metadata=LATER)
+    c: int = field(default=3, metadata=LATER)
+
+
+@dataclass(frozen=True)
+class LateFactory(Early):
+    """A later addition whose default is made anew each time."""
+
+    base: LossConfig = field(default_factory=CrossEntropy, metadata=LATER)
+
+
+def examples() -> list[Any]:
+    """A value of every class in the registries, and some with every field changed."""
+    registered = {**OBJECTIVES, **SCHEDULES}
+    made = [cls(*ARGUMENTS.get(key, ())) for key, cls in registered.items()]
+    changed = {**TRAIN_CHANGES, "objective": NS(), "schedule": STEP}
+    ns = NS((3, 1), 2.5, -1.0, "shuffled", "eval", True, 0.0, True, "float16")
+    return [*made, TrainConfig(), TrainConfig(**changed), ns, Cosine(0.1), Polynomial(2.0)]
+
+
+def by_hand(text: str) -> str:
+    """The identity that a config written out as JSON must have."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

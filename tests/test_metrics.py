@@ -1,0 +1,145 @@
+"""Accuracy and loss against numpy, in one piece or in many."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nslab.metrics import Tally
+
+
+def batch(n: int, classes: int, scale: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random logits, no two of a row equal, and labels."""
+    gen = torch.Generator().manual_seed(seed)
+    places = torch.rand(n, classes, generator=gen).argsort(1).float()
+    logits = scale * (places + 0.5 * torch.rand(n, classes, generator=gen) - classes / 2)
+    return logits, torch.randint(0, classes, (n,), generator=gen)
+
+
+def reference(logits: np.ndarray, y: np.ndarray) -> dict[str, float | list[float]]:
+    """Sample by sample, the loss in extended precision."""
+    classes = logits.shape[1]
+    right, seen, losses = [0] * classes, [0] * classes, []
+    for row, label in zip(logits.astype(np.longdouble), y.tolist(), strict=True):
+        seen[label] += 1
+        right[label] += max(range(classes), key=row.__getitem__) == label
+        losses.append(row.max() - row[label] + np.log(np.exp(row - row.max()).sum()))
+    share = [100 * r / s if s else math.nan for r, s in zip(right, seen, strict=True)]
+    return {
+        "accuracy": 100 * sum(right) / sum(seen),
+        "per_class": share,
+        "balanced": sum(share) / classes,
+        "mean_loss": float(sum(losses) / len(losses)),
+    }
+
+
+def tallied(logits: Tensor, y: Tensor, cuts: list[int] | None = None) -> Tally:
+    """A tally of batches that end at ``cuts``."""
+    tally = Tally.empty(logits.shape[1])
+    for a, b in zip([0, *(cuts or [])], [*(cuts or []), len(y)], strict=True):
+        tally.add(logits[a:b], y[a:b])
+    return tally
+
+
+def check(tally: Tally, logits: Tensor, y: Tensor) -> None:
+    """All numbers are the reference's."""
+    expected = reference(logits.double().numpy(), y.numpy())
+    found = {name: getattr(tally, name) for name in expected}
+    assert isinstance(found["accuracy"], float)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=2e-6, atol=1e-6, err_msg=name)
+
+
+def test_by_hand() -> None:
+    """Three samples of class 0, one right; one of class 1, right; loss of even logits is ln 2."""
+    tally = Tally.empty(2)
+    tally.add(torch.tensor([[2.0, 1.0], [1.0, 2.0]]), torch.tensor([0, 0]))
+    tally.add(torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+    assert tally.accuracy == 50
+    assert tally.per_class == [pytest.approx(100 / 3), 100]
+    assert tally.balanced == pytest.approx(200 / 3)
+    softplus = math.log(1 + math.e)  # the loss where the other class is ahead by one
+    assert tally.mean_loss == pytest.approx((2 * (softplus - 1) + 2 * softplus) / 4, rel=1e-6)
+    even = tallied(torch.zeros(3, 2), torch.tensor([0, 1, 1]))
+    assert even.mean_loss == pytest.approx(math.log(2), rel=1e-6)
+
+
+@given(
+    n=st.integers(1, 40),
+    classes=st.integers(1, 12),
+    scale=st.sampled_from([1e-3, 1.0, 30.0, 1e4]),
+    seed=st.integers(0, 1000),
+    cuts=st.lists(st.integers(0, 40), max_size=3),
+)
+@settings(deadline=None, max_examples=60)
+def test_against_the_reference(
+    n: int, classes: int, scale: float, seed: int, cuts: list[int]
+) -> None:
+    """However the samples are cut into batches, empty ones too; also where softmax underflows."""
+    logits, y = batch(n, classes, scale, seed)
+    check(tallied(logits, y, sorted(min(cut, n) for cut in cuts)), logits, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_precisions(dtype: torch.dtype) -> None:
+    """Logits of any precision are counted as they are, the loss in at least single precision."""
+    logits, y = batch(200, 10)
+    logits = logits.to(dtype)
+    check(tallied(logits, y), logits, y)
+
+
+def test_packed_and_unpacked() -> None:
+    """One vector and back; vectors of two processes add up to the tally of all samples."""
+    logits, y = batch(50, 7)
+    whole, one, two = tallied(logits, y), tallied(logits[:20], y[:20]), tallied(logits[20:], y[20:])
+    packed = whole.packed()
+    assert packed.shape == (15,)
+    assert packed.dtype == torch.float64
+    back = Tally.unpacked(packed)
+    assert back.per_class == whole.per_class
+    assert (back.accuracy, back.mean_loss) == (whole.accuracy, whole.mean_loss)
+    check(Tally.unpacked(one.packed() + two.packed()), logits, y)
+    back.add(logits, y)
+    assert torch.equal(whole.packed()[:14] * 2, back.packed()[:14])
+    assert whole.seen.sum() == 50, "the tally that was packed is not changed"
+
+
+def test_class_without_samples() -> None:
+    """Its accuracy is no number; that of the others and of all samples is right."""
+    logits, y = batch(30, 5)
+    y[y == 3] = 1
+    tally = tallied(logits, y)
+    check(tally, logits, y)
+    assert [math.isnan(value) for value in tally.per_class] == [False, False, False, True, False]
+    assert not math.isnan(tally.accuracy)
+
+
+def test_nothing_counted() -> None:
+    """Empty tallies have no accuracy, and share nothing with one another."""
+    one, other = Tally.empty(3), Tally.empty(3)
+    assert math.isnan(one.accuracy)
+    assert math.isnan(one.mean_loss)
+    one.add(torch.eye(3), torch.arange(3))
+    assert one.accuracy == 100
+    assert not other.packed().any()
+
+
+def test_counts_stay_exact() -> None:
+    """Beyond 2 ** 24, where single precision stops counting."""
+    tally = Tally.unpacked(torch.tensor([2.0**24, 2.0**24, 2.0**25, 2.0**25, 1.0]).double())
+    tally.add(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
+    assert tally.right.tolist() == [2**24 + 1, 2**24]
+    assert tally.seen.tolist() == [2**25 + 1, 2**25]
+
+
+def test_no_graph_is_kept() -> None:
+    """Counting under ``no_grad`` leaves numbers, from logits that need gradients too."""
+    logits, y = batch(8, 3)
+    tally = Tally.empty(3)
+    with torch.no_grad():
+        tally.add(logits.requires_grad_() * 1, y)
+    assert not tally.packed().requires_grad
