@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from nslab.datasets import DATASETS, CorruptDataset, ImageData, load
 from nslab.datasets.arrays import Arrays, Layout, read_arrays, write_arrays
+from nslab.datasets.sources import fetch_digits
 
 
 def test_written_once_then_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,9 +80,10 @@ def test_fetched_once_by_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert all(same(data.arrays, small_arrays()) for data in found)
 
 
-def test_reading_needs_neither_torchvision_nor_sklearn(digits: ImageData, tmp_path: Path) -> None:
+def test_reading_needs_neither_torchvision_nor_sklearn(tmp_path: Path) -> None:
     """Another process loads the written digits, mapped, without importing what made them."""
-    write_arrays(tmp_path / "digits.npz", digits.arrays)
+    arrays = fetch_digits(tmp_path, "digits")
+    write_arrays(tmp_path / "digits.npz", arrays)
     code = "import sys; from nslab.datasets import load; x = load('digits').arrays.train_x; "
     code += "print(type(x).__name__, int(x.sum()), *{'torchvision', 'sklearn'} & set(sys.modules))"
     done = subprocess.run(
@@ -91,7 +93,7 @@ def test_reading_needs_neither_torchvision_nor_sklearn(digits: ImageData, tmp_pa
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["memmap", str(int(digits.arrays.train_x.sum()))]
+    assert done.stdout.split() == ["memmap", str(int(arrays.train_x.sum()))]
 
 
 layouts = st.builds(

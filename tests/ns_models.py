@@ -1,0 +1,31 @@
+"""Models simple enough to work out by hand, for the tests of Natural Selection."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Constant(nn.Module):
+    """Gives the same logits whatever it sees."""
+
+    def __init__(self, logits: Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits.expand(len(x), -1)
+
+
+class Mean(nn.Module):
+    """Logits are linear in the mean colour: simple enough to work out by hand."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)) @ self.weight.to(x.dtype)
+
+
+def images(n: int, c: int = 3, h: int = 8, w: int = 8, seed: int = 0) -> Tensor:
+    """Random images."""
+    return torch.randn(n, c, h, w, generator=torch.Generator().manual_seed(seed))
