@@ -13,6 +13,7 @@ from nslab.analysis import Competition
 from nslab.plots.style import COLOURS, METHODS, PALETTE
 
 GREY = "0.4"
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
 def picture(image: Tensor) -> np.ndarray:
@@ -65,7 +66,7 @@ def competition(result: Competition, classes: Sequence[str]) -> Figure:
     ):
         axes = part.subplots()
         bars = axes.barh(range(m), values.tolist(), color=colours)
-        axes.bar_label(bars, fmt="%.2g", padding=3, fontsize=9)
+        axes.bar_label(bars, fmt="%.2g", padding=3, fontsize=9, bbox=LABEL)
         axes.set_xlim(0, 1.2 * float(values.max()))
         axes.set(yticks=range(m), xlabel=label)
         axes.set_yticklabels(names)
@@ -128,17 +129,29 @@ def training_curves(history: pd.DataFrame, title: str) -> Figure:
 
 
 def class_accuracy(table: pd.DataFrame, title: str) -> Figure:
-    """Test accuracy of each class, one point a seed, a bar for the mean."""
+    """Test accuracy of each class: a point per seed, a dash for their mean."""
     named = table.assign(method=table["method"].map(METHODS))
     palette = {METHODS[k]: colour for k, colour in COLOURS.items()}
     order = [METHODS[k] for k in METHODS if METHODS[k] in set(named["method"])]
     figure = Figure(figsize=(max(7.0, 0.85 * table["class"].nunique()), 3.6))
     axes = figure.subplots()
     style = {"x": "class", "y": "accuracy", "hue": "method", "hue_order": order, "ax": axes}
-    sns.barplot(named, palette=palette, errorbar=None, alpha=0.55, **style)
-    sns.stripplot(named, palette=palette, dodge=True, size=4, jitter=False, legend=False, **style)
-    low = float(table["accuracy"].min())
-    axes.set(ylim=(max(0.0, 10 * np.floor((low - 5) / 10)), 101))
+    sns.stripplot(
+        named, palette=palette, dodge=True, size=5, alpha=0.6, jitter=False, legend=False, **style
+    )
+    sns.pointplot(
+        named,
+        palette=palette,
+        dodge=0.8 - 0.8 / len(order) if len(order) > 1 else False,  # over the points
+        errorbar=None,
+        linestyle="none",
+        marker="_",
+        markersize=15,
+        markeredgewidth=2.5,
+        **style,
+    )
+    for place in range(table["class"].nunique() - 1):
+        axes.axvline(place + 0.5, color="0.9", linewidth=0.8, zorder=0)
     axes.set(xlabel="class", ylabel="test accuracy (%)")
     axes.set_title(title, loc="left")
     axes.tick_params(axis="x", rotation=30 if table["class"].str.len().max() > 3 else 0)
