@@ -1,5 +1,7 @@
 """Folded and 16-bit copies: right for every model, or refused."""
 
+import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +11,7 @@ from network_helpers import equal, images, state, train
 from torch import Tensor, nn
 
 from nslab.networks import build_network
-from nslab.networks.fold import FoldedCopy, foldable
+from nslab.networks.fold import FoldedCopy, foldable, folded_copy
 from nslab.networks.modes import scoring
 from nslab.networks.resnet_cifar import ResNetCifar
 
@@ -388,3 +390,19 @@ def test_unusual_models_are_copied_right_or_refused(name: str) -> None:
         assert "fold_batchnorm=False" in refusal
     else:
         agrees(model)
+
+
+def test_copies_are_kept_until_the_network_changes() -> None:
+    """One copy per network; another when a layer is replaced; gone with the network."""
+    model = build_network("resnet8", (3, 16, 16), 10, 0).eval()
+    x = images(2, 3, 16, 16)
+    first = folded_copy(model, None, True)
+    assert folded_copy(model, None, True) is first
+    model.head = nn.Linear(64, 4)
+    second = folded_copy(model, None, True)
+    assert second is not first
+    torch.testing.assert_close(second(x), model(x), rtol=1e-4, atol=1e-5)
+    gone = weakref.ref(model)
+    del model, first, second
+    gc.collect()
+    assert gone() is None

@@ -7,6 +7,7 @@ the live network before each use, at the cost of one read of the parameters.
 
 import copy
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
@@ -77,6 +78,22 @@ class FoldedCopy:
     def __call__(self, x: Tensor) -> Tensor:
         """Logits of the folded copy."""
         return self.net(x if self.dtype is None else x.to(self.dtype))
+
+
+# The copies of each network still in use, with the parameters they were made for.
+_COPIES: WeakKeyDictionary[nn.Module, dict[tuple, FoldedCopy]] = WeakKeyDictionary()
+
+
+def folded_copy(model: nn.Module, dtype: torch.dtype | None, fold: bool) -> FoldedCopy:
+    """The refreshed copy of ``model``, made at first use and whenever its parameters are others
+    (a layer replaced, the network moved to another device)."""
+    known = _COPIES.setdefault(model, {})
+    key = (dtype, fold, *((id(p), p.device, p.dtype) for p in model.parameters()))
+    if key not in known:
+        known.clear()
+        known[key] = FoldedCopy(model, dtype, fold)
+    known[key].refresh()
+    return known[key]
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

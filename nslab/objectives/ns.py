@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nslab.networks.fold import FoldedCopy
+from nslab.networks.fold import folded_copy
 from nslab.networks.modes import bare, local, scoring
 from nslab.objectives.checks import check_images, check_logits, checked_grid, checked_number
 from nslab.objectives.weighted import CrossEntropy, Weighted, full_precision
@@ -209,12 +209,7 @@ class NS:
         return self.fold_batchnorm or self.score_dtype != "model"
 
     def weights(
-        self,
-        model: nn.Module,
-        x: Images,
-        y: Labels,
-        order: Int[Tensor, " b"] | None = None,
-        forward: Forward | None = None,
+        self, model: nn.Module, x: Images, y: Labels, order: Int[Tensor, " b"] | None = None
     ) -> PerSample:
         """Weights of a batch's losses, constants of the backward pass (see `ns_scores`).
 
@@ -222,8 +217,10 @@ class NS:
         """
         if order is None and self.grouping == "shuffled":
             order = torch.randperm(len(x), device=x.device)
-        if forward is None and self.copies:
-            forward = Scorer(self).forward_of(model)
+        forward: Forward | None = None
+        if self.copies:
+            dtype = None if self.score_dtype == "model" else getattr(torch, self.score_dtype)
+            forward = folded_copy(bare(model), dtype, self.fold_batchnorm)
         scores = ns_scores(
             model,
             x,
@@ -236,9 +233,14 @@ class NS:
         )
         return ns_weights(scores, self.sigma, self.rho, self.min_weight)
 
+    def weigh(self, model: nn.Module, batch: Batch, logits: Logits) -> PerSample:
+        """The same for the training loop; a shuffled grouping follows from samples and epoch."""
+        order = shuffled_order(batch) if self.grouping == "shuffled" else None
+        return self.weights(model, batch.x, batch.y, order)
+
     def build(self, info: DataInfo) -> Weighted:
         """The objective for a training set."""
-        return Weighted(self.base.loss, Scorer(self), min_batch=math.prod(self.grid))
+        return Weighted(self.base.loss, self.weigh, min_batch=math.prod(self.grid))
 
 
 # What the paper uses where (section IV-A2).
@@ -256,27 +258,3 @@ SETTINGS: dict[str, NS] = {
     "cifar10_lt": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
     "cifar100_lt": NS(grid=(2, 2), sigma=1.5, rho=-1.0),
 }
-
-
-class Scorer:
-    """`NS` at work: keeps the scoring copy of a network between steps, if one is asked for."""
-
-    def __init__(self, ns: NS) -> None:
-        self.ns = ns
-        self.made: tuple[nn.Module, torch.device, FoldedCopy] | None = None
-
-    def __call__(self, model: nn.Module, batch: Batch, logits: Logits) -> PerSample:
-        order = shuffled_order(batch) if self.ns.grouping == "shuffled" else None
-        forward = self.forward_of(model) if self.ns.copies else None
-        return self.ns.weights(model, batch.x, batch.y, order, forward)
-
-    def forward_of(self, model: nn.Module) -> Forward:
-        """The refreshed scoring copy of ``model``."""
-        model = bare(model)
-        device = next(model.parameters()).device
-        if self.made is None or self.made[0] is not model or self.made[1] != device:
-            dtype = None if self.ns.score_dtype == "model" else getattr(torch, self.ns.score_dtype)
-            made = FoldedCopy(model, dtype, fold=self.ns.fold_batchnorm)
-            self.made = (model, device, made)
-        self.made[2].refresh()
-        return self.made[2]
