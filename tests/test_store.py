@@ -13,7 +13,7 @@ import pytest
 
 from nslab import frozen, store
 from nslab.engine import Job, run_local
-from nslab.experiments import TrainConfig
+from nslab.experiments import TrainConfig, experiment
 from nslab.objectives import NS
 from nslab.provenance import environment
 
@@ -150,6 +150,16 @@ def test_frozen_results_come_back_to_the_bit(
         with pytest.raises(FileNotFoundError, match="force=True"):
             trained_model(found)
     assert store.find(replace(TINY, seed=3)) is None
+
+
+def test_results_in_version_control_are_found() -> None:
+    """The run on real data that the README quotes is looked up, not computed again."""
+    plan = experiment("ns/first").plan("cpu", methods=("ce", "ns_ws"))
+    found = [store.find(config) for config in plan]
+    assert [round(r.metrics["test_accuracy"], 2) for r in found if r] == [82.34, 78.53]
+    assert all(r and r.origin == "frozen" and len(r.history) == 6 for r in found)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert all(f"{r.metrics['test_accuracy']:.2f} %" in readme for r in found if r)
 
 
 def test_kill_at_random_moments() -> None:
