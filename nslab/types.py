@@ -61,7 +61,7 @@ class DataInfo:
 
 
 Loss = Callable[[Logits, Labels], PerSample]
-Weigh = Callable[[nn.Module, Batch, Logits], PerSample]
+Weigh = Callable[[nn.Module, Batch, Logits | None], PerSample]
 
 
 @runtime_checkable

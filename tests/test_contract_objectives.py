@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nslab.experiments.codec import decode, encode
-from nslab.objectives import OBJECTIVES
+from nslab.objectives import OBJECTIVES, CrossEntropy, Weighted
 from nslab.types import Batch, DataInfo, Objective, ObjectiveConfig, Scored
 
 B, K = 24, 10
@@ -161,3 +161,21 @@ def test_cross_entropy_by_hand() -> None:
     torch.testing.assert_close(scored.total(), expected.mean())
     penalised = dataclasses.replace(scored, penalty=torch.tensor(2.0))
     torch.testing.assert_close(penalised.total(), expected.mean() + 2)
+
+
+def test_weights_may_come_before_or_after_the_forward_pass() -> None:
+    """``weigh`` gets the logits, without gradient, or None if it runs before."""
+    seen: list[Tensor | None] = []
+
+    def weigh(model: nn.Module, b: Batch, logits: Tensor | None) -> Tensor:
+        seen.append(logits)
+        return torch.arange(B).float()
+
+    for before in (False, True):
+        scored = Weighted(weigh=weigh, before=before)(Images(), batch())
+        assert torch.equal(scored.weight, torch.arange(B).float())
+        plain = CrossEntropy().loss(scored.logits, batch().y)
+        torch.testing.assert_close(scored.loss, plain * torch.arange(B))
+    assert seen[0] is not None
+    assert not seen[0].requires_grad
+    assert seen[1] is None

@@ -50,6 +50,16 @@ def test_one_statistics_update_per_step() -> None:
         assert all(torch.equal(a, b) for a, b in zip(seen[0], other, strict=True))
 
 
+def test_objective_weighs_as_a_loop_of_ones_own() -> None:
+    """Scores come first, from the statistics the network had before this batch."""
+    x, y = images(16, 3, 16, 16), torch.arange(16) % 10
+    model = build_network("resnet8", (3, 16, 16), 10, 0).train()
+    expected = NS().weights(model, x, y)
+    objective = NS().build(DataInfo(10, 16, torch.ones(10).long()))
+    assert torch.equal(objective(model, Batch(x, y, torch.arange(16))).weight, expected)
+    assert not torch.allclose(NS().weights(model, x, y), expected)
+
+
 def test_gradient_is_that_of_constant_weights() -> None:
     """No gradient flows through the scores: the update is the weighted loss's alone."""
     x, y = images(12, 3, 32, 32), torch.arange(12) % 10
@@ -82,8 +92,8 @@ def test_cheaper_scoring_agrees_with_the_plain_path(options: dict, tolerance: fl
     for step in range(4):
         x = images(64, 3, 32, 32, step).to(memory_format=torch.channels_last)
         batch = Batch(x, torch.arange(64) % 10, torch.arange(64))
-        scored = objective(model, batch)
         expected = NS().weights(model, x, batch.y)
+        scored = objective(model, batch)
         assert scored.weight is not None
         torch.testing.assert_close(scored.weight, expected, rtol=0, atol=tolerance)
         optimizer.zero_grad()

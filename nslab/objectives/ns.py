@@ -233,14 +233,18 @@ class NS:
         )
         return ns_weights(scores, self.sigma, self.rho, self.min_weight)
 
-    def weigh(self, model: nn.Module, batch: Batch, logits: Logits) -> PerSample:
+    def weigh(self, model: nn.Module, batch: Batch, logits: Logits | None = None) -> PerSample:
         """The same for the training loop; a shuffled grouping follows from samples and epoch."""
         order = shuffled_order(batch) if self.grouping == "shuffled" else None
         return self.weights(model, batch.x, batch.y, order)
 
     def build(self, info: DataInfo) -> Weighted:
-        """The objective for a training set."""
-        return Weighted(self.base.loss, self.weigh, min_batch=math.prod(self.grid))
+        """The objective for a training set.
+
+        NOTE: scores are taken before the batch passes through the network, as in a loop of one's
+        own; the paper does not say. It matters in so far as BatchNorm learns from the batch.
+        """
+        return Weighted(self.base.loss, self.weigh, before=True, min_batch=math.prod(self.grid))
 
 
 # What the paper uses where (section IV-A2).

@@ -23,22 +23,27 @@ def cross_entropy(logits: Logits, y: Labels) -> PerSample:
 class Weighted:
     """The objective ``weigh(model, batch, logits) * loss(logits, y)``.
 
-    Weights are constants of the backward pass: ``weigh`` is called without gradients, after the
-    forward pass of the batch.
+    Weights are constants of the backward pass: ``weigh`` is called without gradients. It is given
+    the batch's logits, or, with ``before``, None: it then runs before the batch passes through the
+    network, while no activations are kept.
     """
 
     loss: Loss = cross_entropy
     weigh: Weigh | None = None
+    before: bool = False
     min_batch: int = 1
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
+        weight = None
+        if self.weigh is not None and self.before:
+            with torch.no_grad():
+                weight = self.weigh(model, batch, None)
         logits = model(batch.x)
         loss = self.loss(logits, batch.y)
-        if self.weigh is None:
-            return Scored(loss, logits)
-        with torch.no_grad():
-            weight = self.weigh(model, batch, logits)
-        return Scored(weight * loss, logits, weight)
+        if self.weigh is not None and weight is None:
+            with torch.no_grad():
+                weight = self.weigh(model, batch, logits.detach())
+        return Scored(loss if weight is None else weight * loss, logits, weight)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+"""The benchmarks run and say what they promise; how fast anything is, is no matter of tests."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def quick(name: str, folder: Path) -> dict[str, Any]:
+    """Results of a benchmark's smoke test, in a process where warnings are no errors."""
+    file = folder / "results.json"
+    script = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick", "--json", str(file)]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(file.read_text(encoding="utf-8"))
+    assert done.stdout.endswith(f"\n{results['sentence']}\n")
+    assert {"device", "threads", "versions"} <= set(results["machine"])
+    return results
+
+
+def check_ratio(ratio: dict[str, float]) -> None:
+    """Quartiles in order, positive and finite."""
+    assert 0 < ratio["q1"] <= ratio["median"] <= ratio["q3"] < math.inf
+
+
+def test_ns_overhead(tmp_path: Path) -> None:
+    results = quick("ns_overhead", tmp_path)
+    assert results["settings"]["quick"]
+    variants = results["variants"]
+    assert list(variants) == [
+        "ce",
+        "ce_again",
+        "ns",
+        "ns_folded",
+        "ns_bf16",
+        "ns_folded_bf16",
+        "naive",
+        "ce_nchw",
+        "naive_nchw",
+    ]
+    for name, variant in variants.items():
+        assert variant["base"] == ("ce_nchw" if "nchw" in name else "ce")
+        assert variant["cpu_ms"] > 0
+        check_ratio(variant["cpu_ratio"])
+        check_ratio(variant["wall_ratio"])
+    assert variants["ce"]["cpu_ratio"]["median"] == variants["ce_nchw"]["cpu_ratio"]["median"] == 1
+    assert variants["ce"]["extra_mib"] == 0
+    assert math.isfinite(variants["ns"]["extra_mib"])
+    assert set(results["shares"]) == {"compositing", "scoring forward", "scores and weights"}
+    for share in results["shares"].values():
+        check_ratio(share)
+    assert "limit of the project: +10 %" in results["sentence"]
+
+
+def test_loader(tmp_path: Path) -> None:
+    results = quick("loader", tmp_path)
+    assert results["settings"]["images"].startswith("random")
+    contenders = results["contenders"]
+    assert list(contenders) == ["nslab", "torchvision, 0 workers", "torchvision, 2 workers"]
+    for contender in contenders.values():
+        assert contender["images_per_s"] > 0
+        check_ratio(contender["ratio"])
+    assert contenders["nslab"]["ratio"]["median"] == 1
+    assert contenders["nslab"]["cpu_s_per_image"] > 0
