@@ -72,7 +72,7 @@ def trained_model(result: Result) -> nn.Module:
     if result.folder is None:
         raise FileNotFoundError(
             f"run {result.id} is frozen: its numbers are here, its weights are not. "
-            "Compute it with force=True to have them."
+            "nslab.run(config, weights=True) computes it again to have them."
         )
     config: TrainConfig = decode(result.config)
     dataset = load(config.dataset).dataset

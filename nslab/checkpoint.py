@@ -70,7 +70,7 @@ def load_weights(model: nn.Module, folder: Path) -> nn.Module:
     if not file.exists():
         raise FileNotFoundError(
             f"{file} is missing: this run's weights are not here (frozen results keep numbers "
-            "only); run it again with force to have them"
+            "only); nslab.run(config, weights=True) computes it again to have them"
         )
     model.load_state_dict(load_file(file))
     return model

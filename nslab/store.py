@@ -20,7 +20,7 @@ from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 
 from nslab import frozen
-from nslab.checkpoint import CHECKPOINT
+from nslab.checkpoint import CHECKPOINT, WEIGHTS
 from nslab.engine import Ended, Job, run_local
 from nslab.experiments.codec import decode, encode
 from nslab.experiments.config import TrainConfig
@@ -64,11 +64,16 @@ def folder_of(config: TrainConfig) -> Path:
     return runs_dir() / config.id
 
 
-def find(config: TrainConfig) -> Result | None:
-    """The finished run: from the frozen results in git, else from its folder, else None."""
+def find(config: TrainConfig, *, weights: bool = False) -> Result | None:
+    """The finished run: from its folder, else from the frozen results in git, else None.
+
+    With ``weights``, only a run whose weights are here; frozen results keep numbers only.
+    """
     folder = folder_of(config)
-    if stored := read_result(folder):
+    if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
         return stored
+    if weights:
+        return None
     if row := frozen.find(config.id):
         return Result(config.id, encode(config), **row, origin="frozen")
     return None
@@ -88,17 +93,21 @@ def read_result(folder: Path) -> Result | None:
         return None
 
 
-def run(config: TrainConfig, *, force: bool = False, show: bool = True) -> Result:
+def run(
+    config: TrainConfig, *, weights: bool = False, force: bool = False, show: bool = True
+) -> Result:
     """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
 
+    ``weights`` asks for the trained weights too: a result without them is computed again.
     ``force`` computes it afresh; the old result stays until the new one takes its place. Under
     ``accelerate launch`` all processes call this alike and the first one reads and writes.
     """
     state, folder = processes(), folder_of(config)
-    if state.num_processes == 1 and not force and (found := find(config)):
+    if state.num_processes == 1 and not force and (found := find(config, weights=weights)):
         return found
     with locked(folder) if state.is_main_process else nullcontext():
-        found = from_first(find(config) if state.is_main_process and not force else None)
+        look = state.is_main_process and not force
+        found = from_first(find(config, weights=weights) if look else None)
         if found:
             return found
         env = environment()

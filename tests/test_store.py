@@ -147,9 +147,11 @@ def test_frozen_results_come_back_to_the_bit(
         assert found.origin == "frozen"
         assert (found.metrics, found.history) == (result.metrics, result.history)
         assert found.env == result.env
-        with pytest.raises(FileNotFoundError, match="force=True"):
+        with pytest.raises(FileNotFoundError, match="weights=True"):
             trained_model(found)
     assert store.find(replace(TINY, seed=3)) is None
+    assert trained_model(store.run(configs[0], weights=True, show=False))
+    assert store.run(configs[0], weights=True, show=False).origin == "stored"
 
 
 def test_results_in_version_control_are_found() -> None:
