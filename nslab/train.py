@@ -77,7 +77,8 @@ def fit(
         dropout_stream(accelerator.device),
         Progress(config.epochs, label, show=show and main) as bar,
     ):
-        bar.advance("resumed", len(history)) if history else None
+        if history:
+            bar.advance("resumed", len(history))
         for epoch in range(len(history), config.epochs):
             started = time.perf_counter()
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
