@@ -22,7 +22,7 @@ check: $(READY) ## lint, format, types, and that notebooks are stored without ou
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	$(BIN)/nslab lab
