@@ -17,7 +17,7 @@ figures: $(READY) ## execute the notebooks and write their figures (PRESET=smoke
 
 test: check ## check, then run the tests and the notebooks with small parameters
 	$(BIN)/python -m pytest tests --cov --cov-report=term:skip-covered --cov-fail-under=90
-	# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
+	@# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
 	$(BIN)/python -m pytest tests/conftest.py notebooks
 
 check: $(READY) ## lint, format, types, and that notebooks are stored without outputs

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -176,29 +177,32 @@ def test_notebooks_are_sources(file: Path) -> None:
     assert any("assert " in "".join(c["source"]) for c in code)
 
 
-def test_project_speaks_of_itself_alone() -> None:
-    """No machine paths, no hosts of package registries."""
+@pytest.fixture
+def tracked() -> list[str]:
+    """The files that belong to the project, as git knows them."""
+    if not shutil.which("git"):
+        pytest.skip("without git nothing says which files are the project's")
     listed = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=False
     )
     if listed.returncode:
         pytest.skip("not a git checkout: nothing says which files are the project's")
+    return listed.stdout.strip("\0").split("\0")
+
+
+def test_project_speaks_of_itself_alone(tracked: list[str]) -> None:
+    """No machine paths, no hosts of package registries."""
     bad = re.compile("/(?:work|root|home)/|pypi" + r"\.org|pythonhosted|conda\.anaconda")
-    for name in listed.stdout.split("\0"):
+    for name in tracked:
         file = ROOT / name
-        if name and file.is_file() and file.suffix not in (".png", ".svg"):
+        if file.is_file() and file.suffix not in (".png", ".svg"):
             hit = bad.search(file.read_text(encoding="utf-8", errors="replace"))
             assert hit is None or name == "tests/test_project.py", f"{name}: {hit}"
 
 
-def test_top_level_is_as_promised() -> None:
+def test_top_level_is_as_promised(tracked: list[str]) -> None:
     """The folders and files a newcomer sees."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False
-    ).stdout.splitlines()
-    if not listed:
-        pytest.skip("not a git checkout")
-    top = {name.split("/")[0] for name in listed if not name.startswith(".")}
+    top = {name.split("/")[0] for name in tracked if not name.startswith(".")}
     promised = "notebooks nslab data figures tests benchmarks environment.yml README.md"
     promised += " pyproject.toml Makefile LICENSE CITATION.cff"
     assert top == set(promised.split())

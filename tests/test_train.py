@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -211,6 +212,10 @@ def test_evaluate_counts_every_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tally.accuracy == pytest.approx(100 * (logits.argmax(1) == y).mean())
 
 
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))),
+    reason="torch.compile needs a C++ compiler on a CPU, and there is none",
+)
 def test_compiled_training_agrees(tmp_path: Path) -> None:
     """torch.compile gives the eager losses up to rounding (own process: no shape checking)."""
     code = """
