@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 Logits = Float[Tensor, "b c"]
@@ -94,7 +94,6 @@ class LossConfig(ObjectiveConfig, Protocol):
 
 __all__ = [
     "Batch",
-    "Bool",
     "DataInfo",
     "ImageShape",
     "Images",
