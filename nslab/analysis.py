@@ -13,7 +13,7 @@ from nslab.datasets import load
 from nslab.datasets.loader import Loader
 from nslab.experiments import TrainConfig
 from nslab.experiments.codec import decode
-from nslab.experiments.ns import method_of
+from nslab.experiments.ns.common import method_of
 from nslab.networks import build_network
 from nslab.objectives.ns import Grid, composite, ns_scores, stitch
 from nslab.rng import generator
@@ -41,7 +41,7 @@ def describe(result: Result) -> dict[str, str | int]:
     return {
         "dataset": config.dataset,
         "network": config.network,
-        "method": method_of(config.objective),
+        "method": method_of(config),
         "seed": config.seed,
     }
 

@@ -43,6 +43,8 @@ def make_loaders(
                 # BatchNorm needs two samples to train on, a method perhaps more
                 min_batch=max(2, objective.min_batch) if split == "train" else 1,
                 channels_last=config.channels_last,
+                sampler=config.sampler if split == "train" else "shuffle",
+                epochs=config.epochs,
             )
         )
     return made[0], made[1]

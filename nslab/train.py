@@ -59,7 +59,7 @@ def fit(
     epoch stays in ``folder``.
     """
     accelerator = make_accelerator(config)
-    data = data or load(config.dataset)
+    data = training_set(config, data)
     objective = config.objective.build(data.info)
     train, test = make_loaders(config, data, objective, accelerator)
     shape, classes = data.dataset.shape, data.dataset.layout.num_classes
@@ -101,6 +101,12 @@ def fit(
         save_weights(bare(net), folder)
     accelerator.wait_for_everyone()
     return Trained(bare(net), history, summary(history))
+
+
+def training_set(config: TrainConfig, data: ImageData | None = None) -> ImageData:
+    """The data of a run, its training set long-tailed or mislabelled as the config says."""
+    data = data or load(config.dataset)
+    return data.variant(config.imbalance, config.noise, config.noise_rate)
 
 
 @contextmanager

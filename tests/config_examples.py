@@ -34,6 +34,11 @@ TRAIN_CHANGES: dict[str, Any] = {
     "compile": True,
     "clip_norm": 1.0,
     "seed": 2025,
+    "imbalance": 100.0,
+    "noise": "symmetric",
+    "noise_rate": 0.4,
+    "sampler": "pbs",
+    "lr_scale": 1.5,
 }
 
 

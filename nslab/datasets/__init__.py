@@ -1,5 +1,6 @@
 """Data sets by name: ``load(name)`` reads a checked array file, making it at first use."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from filelock import FileLock
 
 from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
+from nslab.datasets.variants import Noise, long_tail, noisy_labels
 from nslab.files import explaining
 from nslab.paths import cache_dir
 from nslab.types import DataInfo, ImageShape
@@ -83,6 +85,19 @@ class ImageData:
         """What a method may know of the training set."""
         labels = torch.from_numpy(np.ascontiguousarray(self.arrays.train_y))
         return DataInfo.of(labels, self.dataset.layout.num_classes)
+
+    def variant(
+        self, imbalance: float = 1.0, noise: Noise = "none", noise_rate: float = 0.0
+    ) -> "ImageData":
+        """The same with a harder training set: first the long tail, then wrong labels."""
+        arrays, classes = self.arrays, self.dataset.layout.num_classes
+        if imbalance != 1:
+            kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()
+            arrays = arrays._replace(train_x=arrays.train_x[kept], train_y=arrays.train_y[kept])
+        if noise != "none":
+            labels = noisy_labels(torch.tensor(arrays.train_y), classes, noise, noise_rate)
+            arrays = arrays._replace(train_y=labels.numpy())
+        return dataclasses.replace(self, arrays=arrays)
 
 
 def load(name: str, folder: Path | None = None) -> ImageData:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from nslab.datasets import Dataset
+from nslab.datasets.samplers import SAMPLERS
 from nslab.rng import generator
 from nslab.types import Batch
 
@@ -35,6 +36,7 @@ class Loader:
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on; see `epoch`.
         channels_last: memory layout of the images.
+        sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class Loader:
         world: int = 1,
         min_batch: int = 1,
         channels_last: bool = True,
+        sampler: str = "shuffle",
+        epochs: int = 1,
     ) -> None:
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"batch_size {batch_size} is no positive multiple of {world} ranks")
@@ -63,7 +67,9 @@ class Loader:
             raise ValueError(f"augment is {augment!r}, not one of none, crop, crop_flip")
         self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
         self.rank, self.world, self.min_batch = rank, world, min_batch
-        self.channels_last = channels_last
+        if sampler not in SAMPLERS:
+            raise ValueError(f"unknown sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+        self.channels_last, self.sampler, self.epochs = channels_last, SAMPLERS[sampler], epochs
         self.pad = 0 if augment == "none" else pad
         self.shape = x.shape[1:]
         self.images = F.pad(x, (0, 0, self.pad, self.pad, self.pad, self.pad))
@@ -81,11 +87,13 @@ class Loader:
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Shuffled, augmented batches of an epoch (from 0).
 
-        Each sample comes once. The last batch is shorter if it must be: cut to a multiple of the
-        ranks, and left out if a rank's share would fall below ``min_batch``.
+        Each sample comes once, unless a sampler rebalances the classes. The last batch is shorter
+        if it must be: cut to a multiple of the ranks, and left out if a rank's share would fall
+        below ``min_batch``.
         """
         n, device = len(self.y), self.y.device
-        order = torch.randperm(n, generator=generator(self.seed, "order", epoch)).to(device)
+        stream = generator(self.seed, "order", epoch)
+        order = self.sampler(self.y.cpu(), epoch, self.epochs, stream).to(device)
         draws = generator(self.seed, "augment", epoch)
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=draws).to(device)
         flip = (torch.rand(n, generator=draws) < 0.5).to(device)

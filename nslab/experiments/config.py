@@ -6,7 +6,9 @@ from typing import Literal
 
 from nslab.datasets import DATASETS
 from nslab.datasets.loader import Augment
-from nslab.experiments.codec import identity
+from nslab.datasets.samplers import SAMPLERS
+from nslab.datasets.variants import Noise
+from nslab.experiments.codec import LATER, identity
 from nslab.experiments.schedules import Constant, Schedule
 from nslab.networks import NETWORKS
 from nslab.objectives import CrossEntropy
@@ -25,6 +27,10 @@ class TrainConfig:
         lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
         precision: autocast to ``bf16`` or ``fp16``, or ``no``.
         clip_norm: largest gradient norm; None for no clipping.
+        imbalance: size of the first class over the last of a long-tailed training set.
+        noise, noise_rate: kind and share of wrong training labels.
+        sampler: key of ``SAMPLERS``.
+        lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
     """
 
     dataset: str = "digits"
@@ -45,6 +51,11 @@ class TrainConfig:
     compile: bool = False
     clip_norm: float | None = None
     seed: int = 2024
+    imbalance: float = field(default=1.0, metadata=LATER)
+    noise: Noise = field(default="none", metadata=LATER)
+    noise_rate: float = field(default=0.0, metadata=LATER)
+    sampler: str = field(default="shuffle", metadata=LATER)
+    lr_scale: float = field(default=1.0, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, hint in hints(TrainConfig).items():
@@ -55,12 +66,14 @@ class TrainConfig:
             value = getattr(self, name)
             if isinstance(value, type) or not hasattr(value, method):
                 raise TypeError(f"TrainConfig: {name} must have a method {method}, not {value!r}")
-        for name, names in (("dataset", DATASETS), ("network", NETWORKS)):
+        known = (("dataset", DATASETS), ("network", NETWORKS), ("sampler", SAMPLERS))
+        for name, names in known:
             if getattr(self, name) not in names:
                 raise ValueError(
                     f"unknown {name} {getattr(self, name)!r}; there are {', '.join(names)}"
                 )
         positive = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
+        positive["lr_scale"] = self.lr_scale
         if self.clip_norm is not None:
             positive["clip_norm"] = self.clip_norm
         for name, number in positive.items():
@@ -71,6 +84,13 @@ class TrainConfig:
                 raise ValueError(
                     f"TrainConfig: {name} must not be negative, but is {getattr(self, name)}"
                 )
+        if not 1 <= self.imbalance < math.inf:
+            raise ValueError(f"TrainConfig: imbalance must be at least 1, not {self.imbalance}")
+        if not 0 <= self.noise_rate <= 1 or (self.noise_rate > 0) != (self.noise != "none"):
+            raise ValueError(
+                f"TrainConfig: noise {self.noise!r} does not go with noise_rate {self.noise_rate}: "
+                'a rate above 0 needs a kind of noise other than "none", and no rate needs none'
+            )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warm-up of {self.warmup_epochs} epochs is no shorter than training")
         if self.nesterov and not self.momentum:
@@ -83,7 +103,7 @@ class TrainConfig:
 
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step (from 0)."""
-        epoch = step / steps_per_epoch
+        epoch, peak = step / steps_per_epoch, self.lr * self.lr_scale
         if epoch < self.warmup_epochs:
-            return self.lr * min(1.0, (step + 1) / (self.warmup_epochs * steps_per_epoch))
-        return self.lr * self.schedule.factor(epoch, self.warmup_epochs, self.epochs)
+            return peak * min(1.0, (step + 1) / (self.warmup_epochs * steps_per_epoch))
+        return peak * self.schedule.factor(epoch, self.warmup_epochs, self.epochs)

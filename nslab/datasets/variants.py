@@ -1,0 +1,65 @@
+"""Training sets made harder: long-tailed class sizes and wrong labels. Test sets stay as they are.
+
+A variant is a data set, not a draw of a run: which samples stay and which labels are wrong follows
+from the data set and the variant alone, so all seeds and methods train on the same.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nslab.rng import generator
+
+Noise = Literal["none", "symmetric", "pair_flip"]
+
+
+def long_tail_counts(largest: int, num_classes: int, factor: float) -> list[int]:
+    """Class sizes n_j = largest * factor^(-j / (K - 1)), rounded down, at least 1.
+
+    ``factor`` is the size of the first class over that of the last. Source: Cui et al. 2019
+    (class-balanced loss), as in the long-tailed CIFAR of Cao et al. 2019 (LDAM-DRW).
+    """
+    if not factor >= 1:
+        raise ValueError(f"imbalance factor must be at least 1, not {factor}")
+    last = max(1, num_classes - 1)
+    return [max(1, int(largest * (1 / factor) ** (j / last))) for j in range(num_classes)]
+
+
+def long_tail(y: Int[Tensor, " n"], num_classes: int, factor: float) -> Int[Tensor, " m"]:
+    """Positions of the samples that stay, in ascending order: of each class a random part.
+
+    ``largest`` is the mean class size, as in LDAM-DRW; a class that has fewer keeps what it has.
+    """
+    counts = long_tail_counts(len(y) // num_classes, num_classes, factor)
+    draws = generator(0, "long tail")
+    kept = []
+    for label, count in enumerate(counts):
+        members = (y == label).nonzero().flatten()
+        kept.append(members[torch.randperm(len(members), generator=draws)[:count]])
+    return torch.cat(kept).sort().values
+
+
+def noisy_labels(
+    y: Int[Tensor, " n"], num_classes: int, kind: Noise, rate: float
+) -> Int[Tensor, " n"]:
+    """Labels of which a share ``rate`` is wrong (each independently, so only on average).
+
+    ``"symmetric"``: a wrong label is any other class, all alike. ``"pair_flip"``: the next class.
+    NOTE: some authors draw symmetric noise from all classes, the right one too; their rate r is
+    our r (K - 1) / K.
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"noise rate must lie between 0 and 1, not {rate}")
+    draws = generator(0, "label noise", kind)
+    wrong = torch.rand(len(y), generator=draws) < rate
+    if kind == "symmetric":
+        shift = torch.randint(1, num_classes, (len(y),), generator=draws)
+    elif kind == "pair_flip":
+        shift = torch.ones_like(y)
+    elif kind == "none":
+        return y
+    else:
+        raise ValueError(f"noise is {kind!r}, not one of none, symmetric, pair_flip")
+    return torch.where(wrong, (y + shift) % num_classes, y)
