@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save
 from torch import nn
 
+from nslab.experiments import TrainConfig
 from nslab.files import replacing
+from nslab.networks.modes import bare
+from nslab.objectives.weighted import memory_of, recall
+from nslab.types import Objective
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
@@ -25,6 +30,7 @@ class Checkpoint:
     model: dict[str, Any]
     optimizer: dict[str, Any]
     scaler: dict[str, Any] | None = None
+    objective: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, folder: Path) -> Path:
@@ -55,6 +61,49 @@ def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Chec
         reason = f"it belongs to run {found.run}"
     warnings.warn(f"{file} is ignored, training starts afresh: {reason}", stacklevel=2)
     return None
+
+
+def resume(
+    config: TrainConfig,
+    folder: Path | None,
+    model: nn.Module,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+) -> list[dict[str, Any]]:
+    """Load the state that `keep` left in ``folder``; returns the rows of the epochs done."""
+    found = read_checkpoint(folder, config.id, accelerator.device)
+    if found is None:
+        return []
+    bare(model).load_state_dict(found.model)
+    optimizer.load_state_dict(found.optimizer)
+    recall(objective, found.objective)
+    if accelerator.scaler is not None and found.scaler is not None:
+        accelerator.scaler.load_state_dict(found.scaler)
+    return found.history
+
+
+def keep(
+    config: TrainConfig,
+    folder: Path,
+    model: nn.Module,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    history: list[dict[str, Any]],
+) -> None:
+    """Keep the state after an epoch."""
+    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
+    state = Checkpoint(
+        config.id,
+        len(history),
+        bare(model).state_dict(),
+        optimizer.state_dict(),
+        scaler,
+        memory_of(objective),
+        history,
+    )
+    state.save(folder)
 
 
 def save_weights(model: nn.Module, folder: Path) -> None:

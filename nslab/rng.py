@@ -3,6 +3,8 @@
 import hashlib
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 
 def stream_seed(seed: int, *keys: str | int) -> int:
@@ -18,3 +20,14 @@ def stream_seed(seed: int, *keys: str | int) -> int:
 def generator(seed: int, *keys: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator for the stream that ``keys`` name under ``seed``."""
     return torch.Generator(device).manual_seed(stream_seed(seed, *keys))
+
+
+def hashed(key: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
+    """31 random-looking bits from whole numbers, the same on every device.
+
+    An integer hash instead of a generator: no state to save, no wait for the device.
+    """
+    key = key & 0x7FFFFFFF
+    for factor in (0x2C1B3C6D, 0x297A2D39):
+        key = ((key ^ (key >> 15)) * factor) & 0x7FFFFFFF
+    return key ^ (key >> 15)

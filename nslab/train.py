@@ -1,5 +1,6 @@
 """The training loop: any objective, any network, one process or many, stopped and resumed."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from nslab.checkpoint import Checkpoint, read_checkpoint, save_weights
+from nslab.checkpoint import keep, resume, save_weights
 from nslab.datasets import ImageData, load
 from nslab.datasets.loader import Loader
 from nslab.experiments.config import TrainConfig
@@ -70,7 +71,7 @@ def fit(
     net, optimizer = accelerator.prepare(model, make_optimizer(config, model))
     if config.compile:
         net = torch.compile(net)
-    history = resume(config, folder, net, optimizer, accelerator)
+    history = resume(config, folder, net, objective, optimizer, accelerator)
     label = f"{config.dataset} {config.network} {type(config.objective).__name__} {config.id}"
     main = accelerator.is_main_process
     with (
@@ -93,7 +94,7 @@ def fit(
             }
             history.append(row)
             if folder and main:
-                keep(config, folder, net, optimizer, accelerator, history)
+                keep(config, folder, net, objective, optimizer, accelerator, history)
             if on_epoch:
                 on_epoch(row)
             bar.advance(f"test accuracy {row['test_accuracy']:.2f} %")
@@ -136,7 +137,7 @@ def train_epoch(
         lr = config.lr_at(epoch * len(loader) + i, len(loader))
         for group in optimizer.param_groups:
             group["lr"] = lr
-        scored = objective(model, batch)
+        scored = objective(model, dataclasses.replace(batch, lr=lr))
         total = scored.total()
         losses.append(total.detach())
         if len(losses) == look_every:
@@ -208,38 +209,6 @@ def evaluate(
     if accelerator is not None:
         tally = Tally.unpacked(accelerator.reduce(tally.packed(), "sum"))
     return tally
-
-
-def resume(
-    config: TrainConfig,
-    folder: Path | None,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-) -> list[Row]:
-    """Load the state that `keep` left in ``folder``; returns the rows of the epochs done."""
-    found = read_checkpoint(folder, config.id, accelerator.device)
-    if found is None:
-        return []
-    bare(model).load_state_dict(found.model)
-    optimizer.load_state_dict(found.optimizer)
-    if accelerator.scaler is not None and found.scaler is not None:
-        accelerator.scaler.load_state_dict(found.scaler)
-    return found.history
-
-
-def keep(
-    config: TrainConfig,
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    history: list[Row],
-) -> None:
-    """Keep the state after an epoch."""
-    scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
-    model_state, optimizer_state = bare(model).state_dict(), optimizer.state_dict()
-    Checkpoint(config.id, len(history), model_state, optimizer_state, scaler, history).save(folder)
 
 
 def summary(history: list[Row]) -> Row:

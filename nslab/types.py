@@ -17,12 +17,14 @@ ImageShape = tuple[int, int, int]  # channels, height, width
 
 @dataclass(frozen=True)
 class Batch:
-    """A mini-batch: inputs, labels, positions in the data set, and the epoch (from 0)."""
+    """A mini-batch: inputs, labels, positions in the data set, the epoch (from 0), and the
+    learning rate of the step it is for, where a loop says so."""
 
     x: Float[Tensor, "b ..."]
     y: Labels
     index: Int[Tensor, " b"]
     epoch: int = 0
+    lr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Objective(Protocol):
     """Scores a batch; the training loop knows nothing else of a method.
 
     ``min_batch`` is the smallest batch the method can score: training drops a shorter last batch
-    of an epoch (its samples come back with the next shuffle).
+    of an epoch (its samples come back with the next shuffle). An objective that remembers
+    something from batch to batch has ``state_dict()`` and ``load_state_dict(state)`` too: an
+    interrupted training then goes on with its memory.
     """
 
     @property

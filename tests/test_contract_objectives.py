@@ -1,14 +1,17 @@
 """What every objective must do: a new entry of OBJECTIVES is bound by these without a new test."""
 
 import dataclasses
+import io
 import math
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from nslab.experiments import TrainConfig
 from nslab.experiments.codec import decode, encode
-from nslab.objectives import OBJECTIVES, CrossEntropy, Weighted
+from nslab.objectives import NS, OBJECTIVES, SETTINGS, CrossEntropy, Reweighted, Weighted
+from nslab.objectives.weighted import memory_of, recall
 from nslab.types import Batch, DataInfo, Objective, ObjectiveConfig, Scored
 
 B, K = 24, 10
@@ -92,15 +95,15 @@ def test_scores_a_batch(objective: Objective) -> None:
 
 
 def test_learns(config: ObjectiveConfig) -> None:
-    """Plain gradient descent on one batch finds the labels."""
+    """Gradient descent on one batch, an epoch of its own, finds the labels."""
     torch.manual_seed(0)
     b = batch()
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 64), nn.ReLU(), nn.Linear(64, K))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     objective = config.build(dataclasses.replace(INFO, num_samples=B))
-    for _ in range(60):
+    for epoch in range(100):
         optimizer.zero_grad()
-        objective(model, b).total().backward()
+        objective(model, dataclasses.replace(b, epoch=epoch)).total().backward()
         optimizer.step()
     assert (model(b.x).argmax(1) == b.y).float().mean() > 0.9
 
@@ -150,6 +153,59 @@ def test_leaves_the_batch_alone(objective: Objective) -> None:
     assert torch.equal(b.y, y)
 
 
+def test_natural_selection_on_top(config: ObjectiveConfig) -> None:
+    """NS weighs any objective: losses and weights times sigma + rho s, the penalty as it was."""
+    ns = NS(base=config)
+    assert decode(encode(ns)) == ns
+    model = Images().eval()
+    plain, both = config.build(INFO)(model, batch()), ns.build(INFO)(model, batch())
+    w = ns.weights(model, batch().x, batch().y)
+    torch.testing.assert_close(both.loss, w * plain.loss)
+    torch.testing.assert_close(both.weight, w if plain.weight is None else w * plain.weight)
+    assert (both.penalty is None) == (plain.penalty is None)
+
+
+def test_memory_is_handed_on(config: ObjectiveConfig) -> None:
+    """What an objective remembers survives torch.save, alone and under NS; a copy that recalls it
+    goes on just the same."""
+    for made in (config, NS(base=config)):
+        first, second = made.build(INFO), made.build(INFO)
+        model = Images().train()
+        for seed in range(3):
+            first(model, batch(seed))
+        file = io.BytesIO()
+        torch.save(memory_of(first), file)
+        file.seek(0)
+        recall(second, torch.load(file, weights_only=True))
+        model.eval()
+        assert torch.equal(first(model, batch(9)).loss, second(model, batch(9)).loss)
+        torch.testing.assert_close(memory_of(first), memory_of(second))
+
+
+def test_wrong_fields_are_refused(config: ObjectiveConfig, as_users_call: None) -> None:
+    """Text for a number, nan and infinity: an error that names class and field."""
+    for field in dataclasses.fields(config):
+        if not isinstance(getattr(config, field.name), float):
+            continue
+        for bad in ("a lot", math.nan, math.inf, None):
+            if bad is None and field.default is None:
+                continue
+            with pytest.raises((TypeError, ValueError), match=field.name):
+                dataclasses.replace(config, **{field.name: bad})  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("key", OBJECTIVES)
+def test_recommended_settings(key: str) -> None:
+    """Every objective lists what its sources recommend, each with its source; what else of a
+    training they ask for are fields of a config."""
+    settings = SETTINGS[key]
+    for name, setting in settings.items():
+        assert type(setting.objective) is OBJECTIVES[key], name
+        assert setting.source, name
+        TrainConfig(objective=setting.objective, **setting.training)
+    assert key == "ce" or {"cifar10", "cifar100"} <= set(settings)
+
+
 def test_cross_entropy_by_hand() -> None:
     """-log p of the label for p = (1/2, 1/4, 1/4)."""
     logits = torch.log(torch.tensor([[0.5, 0.25, 0.25]])).repeat(3, 1)
@@ -163,19 +219,21 @@ def test_cross_entropy_by_hand() -> None:
     torch.testing.assert_close(penalised.total(), expected.mean() + 2)
 
 
-def test_weights_may_come_before_or_after_the_forward_pass() -> None:
-    """``weigh`` gets the logits, without gradient, or None if it runs before."""
+def test_weights_come_after_or_before_the_forward_pass() -> None:
+    """``Weighted`` hands the logits on, without gradient; ``Reweighted`` runs before there are any,
+    and multiplies what the inner objective says."""
     seen: list[Tensor | None] = []
 
     def weigh(model: nn.Module, b: Batch, logits: Tensor | None) -> Tensor:
         seen.append(logits)
         return torch.arange(B).float()
 
-    for before in (False, True):
-        scored = Weighted(weigh=weigh, before=before)(Images(), batch())
-        assert torch.equal(scored.weight, torch.arange(B).float())
+    after = Weighted(weigh=weigh)
+    for objective, power in ((after, 1), (Reweighted(after, weigh, 7), 2)):
+        scored = objective(Images(), batch())
+        assert torch.equal(scored.weight, torch.arange(B).float() ** power)
         plain = CrossEntropy().loss(scored.logits, batch().y)
-        torch.testing.assert_close(scored.loss, plain * torch.arange(B))
-    assert seen[0] is not None
+        torch.testing.assert_close(scored.loss, plain * torch.arange(B) ** power)
+    assert Reweighted(after, weigh, 7).min_batch == 7
+    assert [logits is None for logits in seen] == [False, True, False]
     assert not seen[0].requires_grad
-    assert seen[1] is None

@@ -39,8 +39,8 @@ def square_root(
 def progressive(
     y: Int[Tensor, " n"], epoch: int, epochs: int, draws: Generator
 ) -> Int[Tensor, " n"]:
-    """PBS: from class sizes in the first epoch to equal classes in the last (Kang et al. 2020,
-    Eq. 4; t / (T - 1) as in their released code, so that the last epoch is fully balanced)."""
+    """PBS: from class sizes in the first epoch to equal classes in the last (Kang et al. 2020;
+    t / (T - 1) as in their released code, so that the last epoch is fully balanced)."""
     part = epoch / (epochs - 1) if epochs > 1 else 0.0
     return by_class(y, (1 - part) * shares(y, 1) + part * shares(y, 0), draws)
 

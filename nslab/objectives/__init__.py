@@ -1,12 +1,92 @@
 """Objectives by name: ``OBJECTIVES[key](**fields).build(info)`` scores batches."""
 
+from collections.abc import Mapping
+
+from nslab.objectives import (
+    anl,
+    apl,
+    asymmetric,
+    ce_eps_mae,
+    focal,
+    gce,
+    label_smoothing,
+    low,
+    nlnl,
+    ns,
+    ogc,
+    poly1,
+    sce,
+)
+from nslab.objectives.anl import ANL
+from nslab.objectives.apl import APL
+from nslab.objectives.asymmetric import Asymmetric
+from nslab.objectives.ce_eps_mae import CEepsMAE
+from nslab.objectives.focal import Focal
+from nslab.objectives.gce import GCE
+from nslab.objectives.label_smoothing import LabelSmoothing
+from nslab.objectives.low import LOW
+from nslab.objectives.nlnl import NLNL
 from nslab.objectives.ns import NS
-from nslab.objectives.weighted import CrossEntropy, Weighted
+from nslab.objectives.ogc import OGC
+from nslab.objectives.poly1 import Poly1
+from nslab.objectives.sce import SCE
+from nslab.objectives.setting import Setting
+from nslab.objectives.weighted import CrossEntropy, Reweighted, Weighted
 from nslab.types import ObjectiveConfig
 
 OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "ce": CrossEntropy,
+    "label_smoothing": LabelSmoothing,
+    "focal": Focal,
+    "gce": GCE,
+    "nlnl": NLNL,
+    "sce": SCE,
+    "apl": APL,
+    "low": LOW,
+    "poly1": Poly1,
+    "anl": ANL,
+    "asymmetric": Asymmetric,
+    "ce_eps_mae": CEepsMAE,
+    "ogc": OGC,
     "ns": NS,
 }
 
-__all__ = ["NS", "OBJECTIVES", "CrossEntropy", "Weighted"]
+# What the sources recommend, by objective and data set.
+SETTINGS: dict[str, Mapping[str, Setting]] = {
+    "ce": {},
+    "label_smoothing": label_smoothing.SETTINGS,
+    "focal": focal.SETTINGS,
+    "gce": gce.SETTINGS,
+    "nlnl": nlnl.SETTINGS,
+    "sce": sce.SETTINGS,
+    "apl": apl.SETTINGS,
+    "low": low.SETTINGS,
+    "poly1": poly1.SETTINGS,
+    "anl": anl.SETTINGS,
+    "asymmetric": asymmetric.SETTINGS,
+    "ce_eps_mae": ce_eps_mae.SETTINGS,
+    "ogc": ogc.SETTINGS,
+    "ns": ns.SETTINGS,
+}
+
+__all__ = [
+    "ANL",
+    "APL",
+    "GCE",
+    "LOW",
+    "NLNL",
+    "NS",
+    "OBJECTIVES",
+    "OGC",
+    "SCE",
+    "SETTINGS",
+    "Asymmetric",
+    "CEepsMAE",
+    "CrossEntropy",
+    "Focal",
+    "LabelSmoothing",
+    "Poly1",
+    "Reweighted",
+    "Setting",
+    "Weighted",
+]

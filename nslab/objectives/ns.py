@@ -12,6 +12,7 @@ hyper-parameters. In a training loop of your own::
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -22,8 +23,10 @@ from torch import Tensor, nn
 from nslab.networks.fold import folded_copy
 from nslab.networks.modes import bare, local, scoring
 from nslab.objectives.checks import check_images, check_logits, checked_grid, checked_number
-from nslab.objectives.weighted import CrossEntropy, Weighted, full_precision
-from nslab.types import Batch, DataInfo, Images, Labels, Logits, LossConfig, PerSample
+from nslab.objectives.setting import Setting
+from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
+from nslab.rng import hashed
+from nslab.types import Batch, DataInfo, Images, Labels, Logits, ObjectiveConfig, PerSample
 
 Grid = tuple[int, int]
 Forward = Callable[[Tensor], Tensor]
@@ -149,16 +152,9 @@ def ns_weights(
 
 
 def shuffled_order(batch: Batch) -> Int[Tensor, " b"]:
-    """A permutation of a batch that depends only on its samples and the epoch.
-
-    An integer hash instead of a generator: no state to save, the same on every device, no wait
-    for the device.
-    """
+    """A permutation of a batch that depends only on its samples and the epoch."""
     key = (batch.index.long() + 1) * 0x9E3779B1 + (batch.epoch + 1) * 0x85EBCA6B
-    key = key & 0x7FFFFFFF
-    for factor in (0x2C1B3C6D, 0x297A2D39):
-        key = ((key ^ (key >> 15)) * factor) & 0x7FFFFFFF
-    return torch.argsort(key ^ (key >> 15), stable=True)
+    return torch.argsort(hashed(key), stable=True)
 
 
 @dataclass(frozen=True)
@@ -174,7 +170,8 @@ class NS:
         min_weight: lower bound of a weight; None, as in the paper, for none.
         fold_batchnorm: score with a copy whose BatchNorm is folded into its convolutions.
         score_dtype: precision of the scoring pass; ``"model"`` keeps the model's own.
-        base: the per-sample loss to weigh. NOTE: other losses than cross-entropy are ours.
+        base: the objective whose losses are weighed. NOTE: any other than cross-entropy is a
+            combination of ours, in none of the papers.
     """
 
     grid: Grid = (2, 2)
@@ -186,7 +183,7 @@ class NS:
     min_weight: float | None = None
     fold_batchnorm: bool = False
     score_dtype: Literal["model", "bfloat16", "float16"] = "model"
-    base: LossConfig = field(default_factory=CrossEntropy)
+    base: ObjectiveConfig = field(default_factory=CrossEntropy)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "grid", checked_grid(self.grid))
@@ -238,27 +235,28 @@ class NS:
         order = shuffled_order(batch) if self.grouping == "shuffled" else None
         return self.weights(model, batch.x, batch.y, order)
 
-    def build(self, info: DataInfo) -> Weighted:
+    def build(self, info: DataInfo) -> Reweighted:
         """The objective for a training set.
 
         NOTE: scores are taken before the batch passes through the network, as in a loop of one's
         own; the paper does not say. It matters in so far as BatchNorm learns from the batch.
         """
-        return Weighted(self.base.loss, self.weigh, before=True, min_batch=math.prod(self.grid))
+        return Reweighted(self.base.build(info), self.weigh, math.prod(self.grid))
 
 
-# What the paper uses where (section IV-A2).
-SETTINGS: dict[str, NS] = {
-    "cifar10": NS(grid=(2, 2), sigma=0.7, rho=1.0),
-    "cifar100": NS(grid=(2, 2), sigma=0.8, rho=1.0),
-    "imagenet": NS(grid=(2, 2), sigma=2.0, rho=1.0),
-    "office_home": NS(grid=(2, 2), sigma=0.6, rho=1.0),
-    "twitter1": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
-    "twitter2": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
-    "flickr": NS(grid=(2, 2), sigma=2.0, rho=-1.0),
-    "instagram": NS(grid=(2, 2), sigma=2.0, rho=-1.0),
-    "fi": NS(grid=(2, 2), sigma=2.5, rho=-1.0),
-    "emoset": NS(grid=(2, 2), sigma=2.5, rho=-1.0),
-    "cifar10_lt": NS(grid=(1, 2), sigma=2.5, rho=-1.0),
-    "cifar100_lt": NS(grid=(2, 2), sigma=1.5, rho=-1.0),
+_SOURCE = "section IV-A2"
+_WS, _LF = partial(NS, grid=(2, 2), rho=1.0), partial(NS, rho=-1.0)
+SETTINGS: dict[str, Setting[NS]] = {
+    "cifar10": Setting(_WS(sigma=0.7), _SOURCE),
+    "cifar100": Setting(_WS(sigma=0.8), _SOURCE),
+    "imagenet": Setting(_WS(sigma=2.0), _SOURCE),
+    "office_home": Setting(_WS(sigma=0.6), _SOURCE),
+    "twitter1": Setting(_LF(grid=(1, 2), sigma=2.5), _SOURCE),
+    "twitter2": Setting(_LF(grid=(1, 2), sigma=2.5), _SOURCE),
+    "flickr": Setting(_LF(grid=(2, 2), sigma=2.0), _SOURCE),
+    "instagram": Setting(_LF(grid=(2, 2), sigma=2.0), _SOURCE),
+    "fi": Setting(_LF(grid=(2, 2), sigma=2.5), _SOURCE),
+    "emoset": Setting(_LF(grid=(2, 2), sigma=2.5), _SOURCE),
+    "cifar10_lt": Setting(_LF(grid=(1, 2), sigma=2.5), _SOURCE),
+    "cifar100_lt": Setting(_LF(grid=(2, 2), sigma=1.5), _SOURCE),
 }

@@ -1,12 +1,16 @@
 """Per-sample losses, and weights put on top of them: most methods are one, the other, or both."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from nslab.types import Batch, DataInfo, Labels, Logits, Loss, PerSample, Scored, Weigh
+from nslab.types import Batch, DataInfo, Labels, Logits, Loss, Objective, PerSample, Scored, Weigh
 
 
 def full_precision(logits: Logits) -> Logits:
@@ -23,37 +27,91 @@ def cross_entropy(logits: Logits, y: Labels) -> PerSample:
 class Weighted:
     """The objective ``weigh(model, batch, logits) * loss(logits, y)``.
 
-    Weights are constants of the backward pass: ``weigh`` is called without gradients. It is given
-    the batch's logits, or, with ``before``, None: it then runs before the batch passes through the
-    network, while no activations are kept.
+    Weights are constants of the backward pass: ``weigh`` is called without gradients, with the
+    batch's logits.
     """
 
     loss: Loss = cross_entropy
     weigh: Weigh | None = None
-    before: bool = False
     min_batch: int = 1
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
-        weight = None
-        if self.weigh is not None and self.before:
-            with torch.no_grad():
-                weight = self.weigh(model, batch, None)
         logits = model(batch.x)
         loss = self.loss(logits, batch.y)
-        if self.weigh is not None and weight is None:
-            with torch.no_grad():
-                weight = self.weigh(model, batch, logits.detach())
-        return Scored(loss if weight is None else weight * loss, logits, weight)
+        if self.weigh is None:
+            return Scored(loss, logits)
+        with torch.no_grad():
+            weight = self.weigh(model, batch, logits.detach())
+        return Scored(weight * loss, logits, weight)
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class Reweighted:
+    """Another objective with its losses weighed by ``weigh(model, batch, None)``.
+
+    The weights are taken before the batch passes through the network, while no activations are
+    kept. Penalties stay as they are: they belong to no sample.
+    """
+
+    inner: Objective
+    weigh: Weigh
+    smallest: int = 1
+
+    @property
+    def min_batch(self) -> int:
+        """What the inner objective and the weights need."""
+        return max(self.smallest, self.inner.min_batch)
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Scored:
+        with torch.no_grad():
+            weight = self.weigh(model, batch, None)
+        scored = self.inner(model, batch)
+        total = weight if scored.weight is None else weight * scored.weight
+        return dataclasses.replace(scored, loss=weight * scored.loss, weight=total)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the inner objective remembers."""
+        return memory_of(self.inner)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with that memory."""
+        recall(self.inner, state)
+
+
+def memory_of(objective: Objective) -> dict[str, Any]:
+    """What an objective remembers from batch to batch; empty for most."""
+    return objective.state_dict() if hasattr(objective, "state_dict") else {}
+
+
+def recall(objective: Objective, state: Mapping[str, Any]) -> None:
+    """Give an objective its memory back."""
+    if hasattr(objective, "load_state_dict"):
+        objective.load_state_dict(state)
+
+
+class PlainLoss:
+    """Base of the methods that are a loss per sample and nothing else.
+
+    In a loop of one's own: ``loss = GCE(q=0.7)(model(x), y)``.
+    """
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """The loss of each sample."""
+        raise NotImplementedError
+
+    def __call__(self, logits: Logits, y: Labels) -> Float[Tensor, ""]:
+        """Mean loss of a batch."""
+        return self.loss(logits, y).mean()
+
+    def build(self, info: DataInfo) -> Objective:
+        """The objective for a training set."""
+        return Weighted(self.loss)
+
+
+@dataclass(frozen=True)
+class CrossEntropy(PlainLoss):
     """Plain cross-entropy, what every paper calls baseline or basic."""
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Cross-entropy of each sample."""
         return cross_entropy(logits, y)
-
-    def build(self, info: DataInfo) -> Weighted:
-        """The objective for a training set."""
-        return Weighted(self.loss)

@@ -26,8 +26,8 @@ def first(
     """
     objectives: dict[str, ObjectiveConfig] = {
         "ce": CrossEntropy(),
-        "ns_ws": SETTINGS["cifar10"],
-        "ns_lf": SETTINGS["cifar10_lt"],
+        "ns_ws": SETTINGS["cifar10"].objective,
+        "ns_lf": SETTINGS["cifar10_lt"].objective,
     }
     config = base(preset, dataset=dataset, network=network, epochs=epochs)
     return with_seeds(config, [objectives[m] for m in methods], seeds or SEEDS[preset])

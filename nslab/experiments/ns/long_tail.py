@@ -57,7 +57,7 @@ SEEDS = {"smoke": (2024, 2025), "cpu": (2024, 2025, 2026), "paper": (2024, 2025,
 
 def ns_setting(dataset: str) -> NS:
     """The paper's NS-LF for a long-tailed set; digits take CIFAR-LT-10's."""
-    return SETTINGS["cifar100_lt" if dataset == "cifar100" else "cifar10_lt"]
+    return SETTINGS["cifar100_lt" if dataset == "cifar100" else "cifar10_lt"].objective
 
 
 def method_config(config: TrainConfig, method: LongTailMethod) -> TrainConfig:

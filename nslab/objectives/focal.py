@@ -1,0 +1,53 @@
+"""Focal loss: well-classified samples count less.
+
+Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", Eq. 4, without its alpha.
+"""
+
+from dataclasses import dataclass
+
+from nslab.objectives.checks import check_fields
+from nslab.objectives.probabilities import log_probabilities, log_wrong, of_label
+from nslab.objectives.setting import Setting
+from nslab.objectives.weighted import PlainLoss
+from nslab.types import Labels, Logits, PerSample
+
+
+def focal(logits: Logits, y: Labels, gamma: float, detach: bool = False) -> PerSample:
+    """-(1 - p_y)^gamma log p_y.
+
+    The factor comes from log(1 - p_y): with gamma < 1 and p_y = 1 the power itself has an infinite
+    derivative, though the loss's is 0.
+    """
+    factor = (gamma * log_wrong(logits, y)).exp()
+    return -(factor.detach() if detach else factor) * of_label(log_probabilities(logits), y)
+
+
+@dataclass(frozen=True)
+class Focal(PlainLoss):
+    """Focal loss.
+
+    ``detach`` takes the factor as a constant of the backward pass, as the released code of the
+    noisy-label papers (APL, ALF, ANL, eps-softmax, OGC) does: same value, another gradient.
+    """
+
+    gamma: float = 2.0
+    detach: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self, at_least={"gamma": 0})
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Focal loss of each sample."""
+        return focal(logits, y, self.gamma, self.detach)
+
+
+SETTINGS: dict[str, Setting[Focal]] = {
+    **{
+        name: Setting(Focal(2.0), "Lin et al. 2017, best in their experiments")
+        for name in ("cifar10", "cifar100")
+    },
+    **{
+        f"{name}_noisy": Setting(Focal(0.5, detach=True), "Ma et al. 2020 (APL), released configs")
+        for name in ("cifar10", "cifar100")
+    },
+}

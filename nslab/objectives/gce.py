@@ -1,0 +1,62 @@
+"""Generalised cross-entropy: between cross-entropy (q -> 0) and mean absolute error (q = 1).
+
+Source: Zhang and Sabuncu 2018, "Generalized Cross Entropy Loss for Training Deep Neural Networks
+with Noisy Labels", Eq. 6, and the truncated form.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from nslab.objectives.checks import check_fields
+from nslab.objectives.probabilities import log_probabilities, of_label
+from nslab.objectives.setting import Setting
+from nslab.objectives.weighted import PlainLoss
+from nslab.types import Labels, Logits, PerSample
+
+
+def gce(
+    logits: Logits, y: Labels, q: float, k: float | None = None, clamp: float | None = None
+) -> PerSample:
+    """(1 - p_y^q) / q; with ``clamp``, of p_y held above it.
+
+    With ``k``, the truncated form w (L(p_y) - L(k)), w = 1 where p_y > k, else 0.
+    NOTE: Zhang and Sabuncu find w for the whole training set every ten epochs; here it follows the
+    network at every step, which is the truncated loss itself up to a constant.
+    """
+    log_p = of_label(log_probabilities(logits), y)
+    kept = log_p > -math.inf if k is None else log_p > math.log(k)
+    if clamp is not None:
+        log_p = log_p.clamp(min=math.log(clamp))
+    loss = -torch.expm1(q * log_p) / q
+    if k is None:
+        return loss
+    return torch.where(kept, loss + math.expm1(q * math.log(k)) / q, 0.0)
+
+
+@dataclass(frozen=True)
+class GCE(PlainLoss):
+    """Generalised cross-entropy with exponent ``q``, truncated below ``k``, p held above ``clamp``.
+
+    The released code of APL clamps at 1e-7; the paper does not clamp.
+    """
+
+    q: float = 0.7
+    k: float | None = None
+    clamp: float | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self, positive=("q", "k", "clamp"), at_most={"q": 1}, below={"k": 1, "clamp": 1}
+        )
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Generalised cross-entropy of each sample."""
+        return gce(logits, y, self.q, self.k, self.clamp)
+
+
+SETTINGS: dict[str, Setting[GCE]] = {
+    name: Setting(GCE(0.7), "Zhang and Sabuncu 2018, section 4.1")
+    for name in ("cifar10", "cifar100")
+}

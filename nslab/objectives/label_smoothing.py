@@ -1,0 +1,38 @@
+"""Label smoothing: cross-entropy to a target that leaves every class something.
+
+Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
+"""
+
+from dataclasses import dataclass
+
+from nslab.objectives.checks import check_fields
+from nslab.objectives.probabilities import log_probabilities, of_label
+from nslab.objectives.setting import Setting
+from nslab.objectives.weighted import PlainLoss
+from nslab.types import Labels, Logits, PerSample
+
+
+def label_smoothing(logits: Logits, y: Labels, epsilon: float) -> PerSample:
+    """-sum_k t_k log p_k with t = (1 - epsilon) one-hot + epsilon / K, the label included."""
+    log_p = log_probabilities(logits)
+    return -(1 - epsilon) * of_label(log_p, y) - epsilon * log_p.mean(-1)
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(PlainLoss):
+    """Label smoothing; ``epsilon`` is the share spread over all K classes."""
+
+    epsilon: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_fields(self, at_least={"epsilon": 0}, at_most={"epsilon": 1})
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Smoothed cross-entropy of each sample."""
+        return label_smoothing(logits, y, self.epsilon)
+
+
+SETTINGS: dict[str, Setting[LabelSmoothing]] = {
+    name: Setting(LabelSmoothing(0.1), "Szegedy et al. 2016, section 7")
+    for name in ("cifar10", "cifar100")
+}

@@ -1,0 +1,72 @@
+"""LOW: samples weighed so that the next step lowers the loss most.
+
+Source: Santiago et al. 2021, "LOW: Training deep neural networks by learning optimal sample
+weights", Pattern Recognition 110.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nslab.objectives.checks import check_fields
+from nslab.objectives.probabilities import label_mask, log_probabilities
+from nslab.objectives.setting import Setting
+from nslab.objectives.weighted import Weighted
+from nslab.types import Batch, DataInfo, Labels, Logits, PerSample
+
+
+def simplex_projection(v: Float[Tensor, " n"], total: float) -> Float[Tensor, " n"]:
+    """The nearest w >= 0 with sum ``total``: max(v - t, 0) with the right t, found by sorting."""
+    ordered = v.sort(descending=True).values
+    count = torch.arange(1, len(v) + 1, device=v.device, dtype=v.dtype)
+    thresholds = (ordered.cumsum(0) - total) / count
+    support = (ordered > thresholds).sum()  # as many entries stay positive
+    return (v - thresholds[support - 1]).clamp(min=0)
+
+
+def low_weights(
+    logits: Logits, y: Labels, lam: float, norm: Literal["batch", "sample"] = "batch"
+) -> PerSample:
+    """w = argmin lam |w|^2 - (g^2 + lam) w over w >= 0 with sum N: a projection on the simplex.
+
+    g_i is the norm of the gradient of sample i's cross-entropy in its logits. NOTE: the released
+    code takes it of the batch's *mean* loss (``norm="batch"``), so g_i <= sqrt(2) / N, and with
+    lam = 0.1 the weights of a batch of 128 differ from 1 by less than 1e-3. ``"sample"`` leaves the
+    division by N out.
+    """
+    p = log_probabilities(logits).double().exp()
+    n = len(y)
+    squares = (p - label_mask(p, y).double()).square().sum(-1)
+    if norm == "batch":
+        squares = squares / n**2
+    return simplex_projection((squares + lam) / (2 * lam), n).to(logits.dtype)
+
+
+@dataclass(frozen=True)
+class LOW:
+    """Cross-entropy with LOW's weights; ``lam`` pulls them towards 1."""
+
+    lam: float = 0.1
+    norm: Literal["batch", "sample"] = "batch"
+
+    def __post_init__(self) -> None:
+        check_fields(self, positive=("lam",))
+
+    def weigh(self, model: nn.Module, batch: Batch, logits: Logits | None) -> PerSample:
+        """Weights of a batch, from its logits (computed here where they are not given)."""
+        return low_weights(
+            model(batch.x) if logits is None else logits, batch.y, self.lam, self.norm
+        )
+
+    def build(self, info: DataInfo) -> Weighted:
+        """The objective for a training set."""
+        return Weighted(weigh=self.weigh)
+
+
+SETTINGS: dict[str, Setting[LOW]] = {
+    name: Setting(LOW(0.1), "Santiago et al. 2021, released code")
+    for name in ("cifar10", "cifar100")
+}

@@ -1,0 +1,73 @@
+"""Negative learning: "this image is not of class c", with c drawn among the wrong classes.
+
+Source: Kim et al. 2019, "NLNL: Negative Learning for Noisy Labels", and their released code.
+NOTE: only the first stage, as in the ports that other papers compare with; selective negative and
+positive learning and pseudo-labels are left out.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from nslab.objectives.checks import check_fields
+from nslab.objectives.probabilities import log_probabilities, of_label, wrong
+from nslab.objectives.setting import Setting
+from nslab.rng import hashed
+from nslab.types import Batch, DataInfo, Scored
+
+
+def complementary_labels(
+    batch: Batch, num_classes: int, negatives: int
+) -> Int[Tensor, "b negatives"]:
+    """Classes other than the label, uniform and with replacement.
+
+    They follow from sample, epoch and draw alone, so that a resumed training draws the same.
+    """
+    draw = torch.arange(1, negatives + 1, device=batch.y.device) * 0xC2B2AE35
+    key = (batch.index.long() + 1) * 0x9E3779B1 + (batch.epoch + 1) * 0x85EBCA6B
+    shift = 1 + hashed(hashed(key)[:, None] + draw) % (num_classes - 1)
+    return (batch.y.long()[:, None] + shift) % num_classes
+
+
+@dataclass(frozen=True)
+class NegativeLearning:
+    """The objective of `NLNL`; samples of class j weigh max_k n_k / n_j."""
+
+    negatives: int
+    info: DataInfo
+    min_batch: int = 1
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Scored:
+        logits = model(batch.x)
+        log_p = log_probabilities(logits)
+        chosen = complementary_labels(batch, log_p.shape[1], self.negatives)
+        allowed = wrong(log_p.gather(1, chosen)).clamp(min=1e-5)  # no gradient below
+        counts = self.info.class_counts.to(log_p)
+        weight = of_label((counts.max() / counts.clamp(min=1)).expand(len(logits), -1), batch.y)
+        return Scored(-weight * allowed.log().sum(-1), logits, weight)
+
+
+@dataclass(frozen=True)
+class NLNL:
+    """Negative learning with ``negatives`` complementary labels a sample and step.
+
+    NOTE: the released code adds a cross-entropy over an empty set of positive labels, which makes
+    the reported loss NaN; it is left out here, the gradients are the same.
+    """
+
+    negatives: int = 1
+
+    def __post_init__(self) -> None:
+        check_fields(self, at_least={"negatives": 1})
+
+    def build(self, info: DataInfo) -> NegativeLearning:
+        """The objective for a training set; class sizes give the weights."""
+        return NegativeLearning(self.negatives, info)
+
+
+SETTINGS: dict[str, Setting[NLNL]] = {
+    "cifar10": Setting(NLNL(1), "Kim et al. 2019, released code"),
+    "cifar100": Setting(NLNL(110), "Kim et al. 2019, released code"),
+}

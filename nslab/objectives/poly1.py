@@ -1,0 +1,33 @@
+"""Poly-1: cross-entropy with the first coefficient of its expansion in 1 - p changed.
+
+Source: Leng et al. 2022, "PolyLoss", section 4.3.
+"""
+
+from dataclasses import dataclass
+
+from nslab.objectives.checks import check_fields
+from nslab.objectives.probabilities import log_probabilities, of_label, wrong
+from nslab.objectives.setting import Setting
+from nslab.objectives.weighted import PlainLoss
+from nslab.types import Labels, Logits, PerSample
+
+
+@dataclass(frozen=True)
+class Poly1(PlainLoss):
+    """-log p_y + epsilon (1 - p_y)."""
+
+    epsilon: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, at_least={"epsilon": -1})
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Poly-1 of each sample."""
+        log_p = of_label(log_probabilities(logits), y)
+        return self.epsilon * wrong(log_p) - log_p
+
+
+SETTINGS: dict[str, Setting[Poly1]] = {
+    name: Setting(Poly1(1.0), "Leng et al. 2022, first value they recommend to try")
+    for name in ("cifar10", "cifar100")
+}

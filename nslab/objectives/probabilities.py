@@ -1,0 +1,43 @@
+"""Softmax probabilities as losses need them: in logarithms, so that none is lost."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from nslab.objectives.weighted import full_precision
+from nslab.types import Labels, Logits, PerSample
+
+SMALLEST = 1e-7  # lower bound of p in the released code of SCE, APL, ANL and OGC
+
+
+def log_probabilities(logits: Logits) -> Logits:
+    """log p of every class, in at least float32."""
+    return full_precision(logits).log_softmax(-1)
+
+
+def of_label(values: Float[Tensor, "b k"], y: Labels) -> PerSample:
+    """The value of each sample's own class."""
+    return values.gather(1, y.long()[:, None]).squeeze(1)
+
+
+def label_mask(values: Float[Tensor, "b k"], y: Labels) -> Bool[Tensor, "b k"]:
+    """True at each sample's own class."""
+    return F.one_hot(y.long(), values.shape[1]).bool()
+
+
+def log_wrong(logits: Logits, y: Labels) -> PerSample:
+    """log(1 - p_y), summed over the other classes: right even where p_y rounds to 1."""
+    z = full_precision(logits)
+    others = z.masked_fill(label_mask(z, y), -torch.inf)
+    return others.logsumexp(-1) - z.logsumexp(-1)
+
+
+def wrong(log_p: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """1 - p from log p: the mean absolute error to a one-hot label, halved."""
+    return -torch.expm1(log_p)
+
+
+def normalised(losses: Float[Tensor, "b k"], y: Labels) -> PerSample:
+    """The loss for a sample's own label over the sum for all labels (Ma et al. 2020)."""
+    return of_label(losses, y) / losses.sum(-1)

@@ -1,0 +1,18 @@
+"""What a source recommends for a data set: data beside each method."""
+
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from nslab.types import ObjectiveConfig
+
+Config = TypeVar("Config", bound=ObjectiveConfig, covariant=True)
+
+
+@dataclass(frozen=True)
+class Setting(Generic[Config]):
+    """Hyper-parameters, where they come from, and what else of a training they ask for (fields of
+    a training config, such as ``weight_decay``)."""
+
+    objective: Config
+    source: str
+    training: dict[str, Any] = field(default_factory=dict, hash=False)
