@@ -6,9 +6,14 @@ from functools import partial
 import torch
 from torch import nn
 
+from nslab.networks.densenet_cifar import DenseNetCifar
+from nslab.networks.imagenet import SMALLEST, imagenet
 from nslab.networks.lenet import lenet1, lenet5
 from nslab.networks.mlp import mlp
+from nslab.networks.plain_cifar import alexnet_cifar, vgg19_bn_cifar
 from nslab.networks.resnet_cifar import ResNetCifar
+from nslab.networks.resnext_cifar import ResNeXtCifar
+from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
 from nslab.types import ImageShape
 
@@ -23,6 +28,13 @@ NETWORKS: dict[str, Network] = {
         for depth in (8, 14, 20, 32, 44, 56, 110)
         for suffix, option in (("", "A"), ("b", "B"))
     },
+    "alexnet_cifar": alexnet_cifar,
+    "vgg19_bn_cifar": vgg19_bn_cifar,
+    "resnext29": ResNeXtCifar,
+    "densenet_bc_100_12": partial(DenseNetCifar, depth=100, growth=12),
+    "densenet_bc_190_40": partial(DenseNetCifar, depth=190, growth=40),
+    **{name: partial(imagenet, name=name) for name in SMALLEST},
+    "vmamba_t": VMamba,
 }
 
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nslab.networks.parts import he_init
 from nslab.types import Images, ImageShape, Logits
 
 
@@ -66,9 +67,7 @@ class ResNetCifar(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        he_init(self)
 
     def forward(self, x: Images) -> Logits:
         y = self.stages(F.relu(self.bn1(self.conv1(x)), inplace=True))
