@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nslab.checkpoint import keep, resume, save_weights
@@ -63,6 +64,7 @@ def fit(
     data = training_set(config, data)
     objective = config.objective.build(data.info)
     train, test = make_loaders(config, data, objective, accelerator)
+    wrong = None if data.mislabelled is None else torch.from_numpy(data.mislabelled)
     shape, classes = data.dataset.shape, data.dataset.layout.num_classes
     model = build_network(config.network, shape, classes, config.seed)
     if config.channels_last:
@@ -83,7 +85,7 @@ def fit(
         for epoch in range(len(history), config.epochs):
             started = time.perf_counter()
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
-            row = train_epoch(config, net, objective, train, optimizer, accelerator, epoch)
+            row = train_epoch(config, net, objective, train, optimizer, accelerator, epoch, wrong)
             tally = evaluate(net, test, classes, accelerator)
             row |= {
                 "test_loss": tally.mean_loss,
@@ -125,13 +127,20 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
     epoch: int,
+    wrong: Bool[Tensor, " n"] | None = None,
 ) -> Row:
-    """One pass over the training set; returns its means over the samples of all processes."""
+    """One pass over the training set; returns its means over the samples of all processes.
+
+    ``wrong`` marks mislabelled samples: the row then also has accuracy and mean weight of either
+    kind, ``..._clean`` and ``..._mislabelled``.
+    """
     model.train()
     # Reading a loss waits for the device: look every step on a CPU, where waiting costs nothing.
     look_every = 1 if accelerator.device.type == "cpu" else 50
     losses: list[Tensor] = []
-    sums = torch.zeros(6, dtype=torch.float64, device=accelerator.device)
+    marked = torch.zeros(1, dtype=torch.bool) if wrong is None else wrong
+    marked = marked.to(accelerator.device)
+    sums = torch.zeros(2, 6, dtype=torch.float64, device=accelerator.device)
     lr = 0.0
     for i, batch in enumerate(loader.epoch(epoch)):
         lr = config.lr_at(epoch * len(loader) + i, len(loader))
@@ -147,9 +156,17 @@ def train_epoch(
         if config.clip_norm is not None:
             accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
-        sums += batch_sums(scored, batch.y)
+        sums += batch_sums(scored, batch.y, marked[batch.index % len(marked)])
     check_finite(losses, config, epoch, len(loader) - 1)
-    n, right, loss, weight, squares, negative = accelerator.reduce(sums, "sum").tolist()
+    sums = accelerator.reduce(sums, "sum")
+    n, right, loss, weight, squares, negative = sums.sum(0).tolist()
+    kinds = {}
+    if wrong is not None:
+        for name, (count, hits, _, total_weight, *_) in zip(
+            ("clean", "mislabelled"), sums.tolist(), strict=True
+        ):
+            kinds[f"train_accuracy_{name}"] = 100 * hits / count if count else math.nan
+            kinds[f"weight_mean_{name}"] = total_weight / count if count else math.nan
     spread = math.sqrt(max(0.0, squares / n - (weight / n) ** 2))
     return {
         "epoch": epoch,
@@ -159,16 +176,22 @@ def train_epoch(
         "weight_mean": weight / n,
         "weight_sd": spread,
         "negative_weights": negative / n,
+        **kinds,
     }
 
 
 @torch.no_grad()
-def batch_sums(scored: Scored, y: Tensor) -> Tensor:
-    """Sums over a batch: samples, hits, loss, weights, their squares, negative ones."""
+def batch_sums(
+    scored: Scored, y: Int[Tensor, " b"], wrong: Bool[Tensor, " b"]
+) -> Float[Tensor, "2 6"]:
+    """Sums over a batch's samples with right and with ``wrong`` labels: samples, hits, loss,
+    weights, their squares, negative ones."""
     w = torch.ones_like(scored.loss) if scored.weight is None else scored.weight
     hits = scored.logits.argmax(1) == y
     parts = [torch.ones_like(w), hits, scored.loss, w, w * w, w < 0]
-    return torch.stack([part.double().sum() for part in parts])
+    columns = torch.stack([part.double() for part in parts], 1)
+    kinds = torch.stack([~wrong, wrong]).double()
+    return kinds @ columns
 
 
 def check_finite(losses: list[Tensor], config: TrainConfig, epoch: int, last: int) -> None:

@@ -79,6 +79,7 @@ class ImageData:
     name: str
     dataset: Dataset
     arrays: Arrays
+    mislabelled: np.ndarray | None = None  # of a noisy training set: which labels are wrong
 
     @property
     def info(self) -> DataInfo:
@@ -90,14 +91,15 @@ class ImageData:
         self, imbalance: float = 1.0, noise: Noise = "none", noise_rate: float = 0.0
     ) -> "ImageData":
         """The same with a harder training set: first the long tail, then wrong labels."""
-        arrays, classes = self.arrays, self.dataset.layout.num_classes
+        arrays, classes, wrong = self.arrays, self.dataset.layout.num_classes, None
         if imbalance != 1:
             kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()
             arrays = arrays._replace(train_x=arrays.train_x[kept], train_y=arrays.train_y[kept])
         if noise != "none":
             labels = noisy_labels(torch.tensor(arrays.train_y), classes, noise, noise_rate)
+            wrong = labels.numpy() != arrays.train_y
             arrays = arrays._replace(train_y=labels.numpy())
-        return dataclasses.replace(self, arrays=arrays)
+        return dataclasses.replace(self, arrays=arrays, mislabelled=wrong)
 
 
 def load(name: str, folder: Path | None = None) -> ImageData:

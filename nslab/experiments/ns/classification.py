@@ -1,21 +1,41 @@
-"""Classification of whole CIFAR: the first experiment, Tables II and IX."""
+"""Classification of whole CIFAR: a first experiment, Table II, and Table IX."""
 
+import dataclasses
 from typing import Literal
 
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.experiment import Experiment, Row, with_seeds
-from nslab.experiments.ns.common import SEEDS, Preset, base, method_of
-from nslab.objectives import CrossEntropy
+from nslab.experiments.ns import long_tail
+from nslab.experiments.ns.common import SEEDS, Method, Preset, base, method_of, trained_by
+from nslab.experiments.schedules import Step
+from nslab.objectives import NS, CrossEntropy
 from nslab.objectives.ns import SETTINGS
 from nslab.types import ObjectiveConfig
 
-Method = Literal["ce", "ns_ws", "ns_lf"]
+FirstMethod = Literal["ce", "ns_ws", "ns_lf"]
+
+# What differs by network (section IV-A2; weight decay from bearpaw/pytorch-classification).
+NETWORKS: dict[str, dict] = {
+    "alexnet_cifar": {"weight_decay": 5e-4},
+    "vgg19_bn_cifar": {"weight_decay": 5e-4},
+    "resnet110b": {"weight_decay": 1e-4},
+    "resnext29": {
+        "weight_decay": 5e-4,
+        "epochs": 300,
+        "schedule": Step((150, 225), (0.1, 0.1)),
+    },
+}
+PAPER_NAMES = {
+    "alexnet_cifar": "alexnet",
+    "vgg19_bn_cifar": "vgg19",
+    "resnet110b": "resnet110",  # the shortcut's option is not in its name
+}
 
 
 def first(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    methods: tuple[Method, ...] = ("ce", "ns_ws", "ns_lf"),
+    methods: tuple[FirstMethod, ...] = ("ce", "ns_ws", "ns_lf"),
     dataset: str | None = None,
     network: str | None = None,
     epochs: int | None = None,
@@ -33,15 +53,75 @@ def first(
     return with_seeds(config, [objectives[m] for m in methods], seeds or SEEDS[preset])
 
 
+def ns_setting(dataset: str) -> NS:
+    """The paper's NS-WS for a data set; digits take CIFAR-10's."""
+    return SETTINGS["cifar100" if dataset == "cifar100" else "cifar10"].objective
+
+
+def table2(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    methods: tuple[Method, ...] = ("ce", "ns_ws", "ce_lr"),
+    datasets: tuple[str, ...] | None = None,
+    networks: tuple[str, ...] | None = None,
+    epochs: int | None = None,
+) -> list[TrainConfig]:
+    """Table II: four networks with and without NS-WS, and the control ``ce_lr`` it lacks."""
+    start = base(preset, epochs=epochs)
+    whole = preset == "paper"
+    if networks is None:
+        of_preset = {"smoke": ("lenet5", "resnet8"), "cpu": ("resnet20",)}
+        networks = tuple(NETWORKS) if whole else of_preset[preset]
+    recipes = NETWORKS if whole else {}
+    keep = {"epochs": epochs} if epochs else {}
+    configs = [
+        dataclasses.replace(
+            start, dataset=dataset, network=network, **recipes.get(network, {}) | keep
+        )
+        for dataset in datasets or (("cifar10", "cifar100") if whole else (start.dataset,))
+        for network in networks
+    ]
+    return [
+        dataclasses.replace(trained_by(config, method, ns_setting(config.dataset)), seed=seed)
+        for config in configs
+        for seed in seeds or SEEDS[preset]
+        for method in methods
+    ]
+
+
+def table9(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    methods: tuple[Literal["ce", "ns"], ...] = ("ns",),
+) -> list[TrainConfig]:
+    """Table IX: the runs with NS of Tables II and V; ``methods`` adds their baselines."""
+    mine = {"ns": ("ns_ws", "ns_lf"), "ce": ("ce", "ce")}
+    plain = tuple(mine[method][0] for method in methods)
+    tailed = tuple(mine[method][1] for method in methods)
+    return [
+        *table2(preset, seeds, methods=plain),  # type: ignore[arg-type]
+        *long_tail.table5(preset, seeds, methods=tailed),  # type: ignore[arg-type]
+    ]
+
+
 def classification_row(config: TrainConfig) -> Row:
     """Row of Table II: data set, network, method."""
     return {
         "dataset": config.dataset,
-        "network": config.network.removesuffix("b"),  # the shortcut's option is not in its name
+        "network": PAPER_NAMES.get(config.network, config.network),
         "method": method_of(config),
     }
 
 
+def stability_row(config: TrainConfig) -> Row:
+    """Row of Table IX: data set."""
+    return {"dataset": config.dataset + ("_lt" if config.imbalance > 1 else "")}
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "ns/first": Experiment("CE against NS-WS and NS-LF", first, classification_row, "table2"),
+    "ns/table2": Experiment(
+        "Networks with and without NS-WS", table2, classification_row, "table2"
+    ),
+    "ns/table9": Experiment("Mean and sd over seeds", table9, stability_row, "table9"),
 }

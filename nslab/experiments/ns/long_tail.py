@@ -1,14 +1,13 @@
 """Long-tailed CIFAR: Table V."""
 
 import dataclasses
-from typing import Literal
 
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.experiment import Experiment, Row
-from nslab.experiments.ns.common import Preset, method_of
+from nslab.experiments.ns.common import BASELINES, Method, Preset, method_of, trained_by
 from nslab.experiments.schedules import Cosine, Step
-from nslab.objectives import NS, CrossEntropy
-from nslab.objectives.ns import SETTINGS
+from nslab.objectives import NS
+from nslab.objectives.ns import SETTINGS as NS_SETTINGS
 
 # NOTE: the paper gives epochs and learning rates (section IV-A2); the rest is the recipe of Cao et
 # al. 2019 (LDAM-DRW): ResNet-32 with padded shortcuts, weight decay 2e-4, crop and flip, 5 epochs
@@ -16,13 +15,14 @@ from nslab.objectives.ns import SETTINGS
 LONG_TAIL: dict[str, TrainConfig] = {
     "smoke": TrainConfig(
         dataset="digits",
-        network="resnet8",
-        epochs=8,
-        batch_size=64,
+        network="lenet5",
+        epochs=20,
+        batch_size=32,
+        lr=0.02,
         schedule=Cosine(),
-        warmup_epochs=1,
+        warmup_epochs=2,
         augment="crop",
-        imbalance=100,
+        imbalance=20,
     ),
     "cpu": TrainConfig(
         dataset="cifar10",
@@ -46,42 +46,23 @@ LONG_TAIL: dict[str, TrainConfig] = {
     ),
 }
 
-LongTailMethod = Literal["ce", "ce_lr", "ce_constant", "ns_lf"]
-METHODS: dict[str, tuple[LongTailMethod, ...]] = {
-    "smoke": ("ce", "ce_lr", "ns_lf"),
+METHODS: dict[str, tuple[Method, ...]] = {
+    "smoke": (*BASELINES, "ns_lf", "ce_lr", "ce_constant"),
     "cpu": ("ce", "ce_lr", "ns_lf"),
-    "paper": ("ce", "ce_lr", "ns_lf"),
+    "paper": (*BASELINES, "ns_lf", "ce_lr", "ce_constant"),
 }
 SEEDS = {"smoke": (2024, 2025), "cpu": (2024, 2025, 2026), "paper": (2024, 2025, 2026)}
 
 
 def ns_setting(dataset: str) -> NS:
     """The paper's NS-LF for a long-tailed set; digits take CIFAR-LT-10's."""
-    return SETTINGS["cifar100_lt" if dataset == "cifar100" else "cifar10_lt"].objective
-
-
-def method_config(config: TrainConfig, method: LongTailMethod) -> TrainConfig:
-    """``config`` trained by a method.
-
-    Two controls the paper lacks share NS-LF's mean weight sigma + rho: ``ce_lr``, cross-entropy at
-    the learning rate times it, and ``ce_constant``, its loss times it (weight decay is not).
-    """
-    ns = ns_setting(config.dataset)
-    mean = ns.sigma + ns.rho
-    match method:
-        case "ce_lr":
-            return dataclasses.replace(config, lr_scale=mean)
-        case "ce_constant":
-            return dataclasses.replace(config, objective=NS(grid=ns.grid, sigma=mean, rho=0.0))
-        case "ns_lf":
-            return dataclasses.replace(config, objective=ns)
-    return dataclasses.replace(config, objective=CrossEntropy())
+    return NS_SETTINGS["cifar100_lt" if dataset == "cifar100" else "cifar10_lt"].objective
 
 
 def table5(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    methods: tuple[LongTailMethod, ...] | None = None,
+    methods: tuple[Method, ...] | None = None,
     datasets: tuple[str, ...] | None = None,
     imbalances: tuple[float, ...] | None = None,
     network: str | None = None,
@@ -96,7 +77,11 @@ def table5(
         start, network=network or start.network, epochs=epochs or start.epochs
     )
     return [
-        method_config(dataclasses.replace(start, dataset=name, imbalance=factor, seed=seed), method)
+        trained_by(
+            dataclasses.replace(start, dataset=name, imbalance=factor, seed=seed),
+            method,
+            ns_setting(name),
+        )
         for name in sets
         for factor in factors
         for seed in seeds or SEEDS[preset]
