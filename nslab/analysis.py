@@ -1,5 +1,6 @@
 """Finished runs as tables and networks, ready to be plotted or looked into."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,15 +10,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nslab.checkpoint import load_weights
-from nslab.datasets import load
+from nslab.datasets import ImageData, load
 from nslab.datasets.loader import Loader
 from nslab.experiments import TrainConfig
 from nslab.experiments.codec import decode
 from nslab.experiments.ns.common import method_of
 from nslab.networks import build_network
+from nslab.objectives import NS
 from nslab.objectives.ns import Grid, composite, ns_scores, stitch
 from nslab.rng import generator
 from nslab.store import Result
+from nslab.train import training_set
 from nslab.types import Batch
 
 
@@ -67,6 +70,16 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def value_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
+    """A line per run: what tells it apart, its imbalance factor, and a final number ``value``."""
+    lines = []
+    for result in results:
+        config: TrainConfig = decode(result.config)
+        line = describe(result) | {"imbalance": config.imbalance}
+        lines.append(line | {"value": result.metrics[metric]})
+    return pd.DataFrame(lines)
+
+
 def trained_model(result: Result) -> nn.Module:
     """The network of a finished run with its final weights, in evaluation mode, on the CPU."""
     if result.folder is None:
@@ -82,7 +95,11 @@ def trained_model(result: Result) -> nn.Module:
 
 def training_batches(dataset: str, batch_size: int, seed: int) -> Loader:
     """The training images as they are, not augmented, in a shuffled order that ``seed`` names."""
-    data = load(dataset)
+    return batches_of(load(dataset), batch_size, seed)
+
+
+def batches_of(data: ImageData, batch_size: int, seed: int) -> Loader:
+    """The same of data already loaded, such as a run's own long-tailed training set."""
     x, y = torch.tensor(data.arrays.train_x), torch.tensor(data.arrays.train_y)
     return Loader(x, y, data.dataset, batch_size=batch_size, seed=seed)
 
@@ -103,12 +120,16 @@ def compete(model: nn.Module, batch: Batch, grid: Grid) -> Competition:
     return Competition(x, y, stitch(x, grid)[0], small[0], q, scores, grid)
 
 
-def score_table(model: nn.Module, dataset: str, grid: Grid, seed: int) -> pd.DataFrame:
-    """Every training sample's class and natural-selection score over one epoch's groups."""
-    classes = load(dataset).dataset.classes
+def score_table(model: nn.Module, source: str | ImageData, grid: Grid, seed: int) -> pd.DataFrame:
+    """Every training sample's class and natural-selection score over one epoch's groups.
+
+    ``source`` is the name of a data set, or one already loaded (a run's long-tailed one, say).
+    """
+    data = load(source) if isinstance(source, str) else source
+    classes = data.dataset.classes
     m = grid[0] * grid[1]
     lines = []
-    for batch in training_batches(dataset, 64 * m, seed).epoch(0):
+    for batch in batches_of(data, 64 * m, seed).epoch(0):
         if len(batch.y) >= m:
             whole = len(batch.y) - len(batch.y) % m
             scores = ns_scores(model, batch.x[:whole], batch.y[:whole], grid)
@@ -116,6 +137,63 @@ def score_table(model: nn.Module, dataset: str, grid: Grid, seed: int) -> pd.Dat
             lines.append(pd.DataFrame({"class": names, "score": scores.tolist()}))
     order = pd.CategoricalDtype(list(classes), ordered=True)
     return pd.concat(lines, ignore_index=True).astype({"class": order})
+
+
+def class_scores(result: Result, grid: Grid, seed: int) -> pd.DataFrame:
+    """A line per class: training samples, mean score under the run's final network, test accuracy
+    in percent; the points of [NS Fig. 4]."""
+    config: TrainConfig = decode(result.config)
+    data = training_set(config)
+    scores = score_table(trained_model(result), data, grid, seed)
+    means = scores.groupby("class", observed=False)["score"].mean()
+    return pd.DataFrame(
+        describe(result)
+        | {
+            "run": result.id,
+            "class": list(data.dataset.classes),
+            "size": data.info.class_counts.tolist(),
+            "score": means.to_numpy(),
+            "accuracy": result.metrics["per_class_accuracy"],
+        }
+    )
+
+
+def negative_shares(
+    model: nn.Module, source: str | ImageData, grids: Sequence[Grid], sigmas: Sequence[float]
+) -> pd.DataFrame:
+    """Share of weights sigma - s below 0, in percent, by group size m and sigma (rho = -1)."""
+    lines = []
+    for grid in grids:
+        scores = score_table(model, source, grid, 0)["score"]
+        m = grid[0] * grid[1]
+        for sigma in sigmas:
+            share = 100 * float((scores > sigma).mean())
+            lines.append({"m": m, "grid": f"{grid[0]}x{grid[1]}", "sigma": sigma, "share": share})
+    return pd.DataFrame(lines)
+
+
+def kind_table(results: Sequence[Result]) -> pd.DataFrame:
+    """A line per run, epoch and kind of label (clean, mislabelled): training accuracy on the
+    labels as given, mean weight, and mean score s = (w - sigma) / rho where there is one."""
+    lines = []
+    for result in results:
+        config: TrainConfig = decode(result.config)
+        ns = config.objective if isinstance(config.objective, NS) else None
+        for row in result.history:
+            for kind in ("clean", "mislabelled"):
+                weight = row[f"weight_mean_{kind}"]
+                score = (weight - ns.sigma) / ns.rho if ns and ns.rho else math.nan
+                lines.append(
+                    describe(result)
+                    | {
+                        "epoch": row["epoch"] + 1,
+                        "labels": kind,
+                        "train_accuracy": row[f"train_accuracy_{kind}"],
+                        "weight": weight,
+                        "score": score,
+                    }
+                )
+    return pd.DataFrame(lines)
 
 
 def simulated_scores(samples: int, m: int, seed: int) -> Float[Tensor, " n"]:

@@ -1,22 +1,8 @@
 """Objectives by name: ``OBJECTIVES[key](**fields).build(info)`` scores batches."""
 
+import sys
 from collections.abc import Mapping
 
-from nslab.objectives import (
-    anl,
-    apl,
-    asymmetric,
-    ce_eps_mae,
-    focal,
-    gce,
-    label_smoothing,
-    low,
-    nlnl,
-    ns,
-    ogc,
-    poly1,
-    sce,
-)
 from nslab.objectives.anl import ANL
 from nslab.objectives.apl import APL
 from nslab.objectives.asymmetric import Asymmetric
@@ -51,22 +37,9 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "ns": NS,
 }
 
-# What the sources recommend, by objective and data set.
+# What the sources recommend, by objective and data set: ``SETTINGS`` of the module it lives in.
 SETTINGS: dict[str, Mapping[str, Setting]] = {
-    "ce": {},
-    "label_smoothing": label_smoothing.SETTINGS,
-    "focal": focal.SETTINGS,
-    "gce": gce.SETTINGS,
-    "nlnl": nlnl.SETTINGS,
-    "sce": sce.SETTINGS,
-    "apl": apl.SETTINGS,
-    "low": low.SETTINGS,
-    "poly1": poly1.SETTINGS,
-    "anl": anl.SETTINGS,
-    "asymmetric": asymmetric.SETTINGS,
-    "ce_eps_mae": ce_eps_mae.SETTINGS,
-    "ogc": ogc.SETTINGS,
-    "ns": ns.SETTINGS,
+    key: getattr(sys.modules[cls.__module__], "SETTINGS", {}) for key, cls in OBJECTIVES.items()
 }
 
 __all__ = [

@@ -32,7 +32,7 @@ def normalised_negative(log_p: Logits, y: Labels, gamma: float | None) -> PerSam
     largest value."""
     floor = math.log(SMALLEST)
     held = log_p.clamp(min=floor)
-    largest = -floor if gamma is None else -((1 - SMALLEST) ** gamma) * floor
+    largest = class_losses(torch.full_like(held, floor), gamma)  # so that equals cancel exactly
     return 1 - normalised(largest - class_losses(held, gamma), y)
 
 

@@ -6,8 +6,10 @@ Source: Zhou et al. 2021, "Asymmetric Loss Functions for Learning with Noisy Lab
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+
 from nslab.objectives.checks import check_fields
-from nslab.objectives.probabilities import log_probabilities, normalised, of_label
+from nslab.objectives.probabilities import log_probabilities, normalised, of_label, wrong
 from nslab.objectives.setting import Setting
 from nslab.objectives.weighted import PlainLoss
 from nslab.types import Labels, Logits, PerSample
@@ -15,13 +17,17 @@ from nslab.types import Labels, Logits, PerSample
 Kind = Literal["aul", "agce", "ael"]
 
 
-def asymmetric(p: PerSample, kind: Kind, a: float, q: float) -> PerSample:
-    """AUL ((a - p)^q - (a - 1)^q) / q, AGCE ((a + 1)^q - (a + p)^q) / q, or AEL exp(-p / a)."""
+def asymmetric(log_p: PerSample, kind: Kind, a: float, q: float) -> PerSample:
+    """AUL ((a - p)^q - (a - 1)^q) / q, AGCE ((a + 1)^q - (a + p)^q) / q, or AEL exp(-p / a).
+
+    The first two are worked as their value at p = 1 times what differs from it: near there the
+    powers would cancel.
+    """
+    if kind == "ael":
+        return (-log_p.exp() / a).exp()
     if kind == "aul":
-        return ((a - p) ** q - (a - 1) ** q) / q
-    if kind == "agce":
-        return ((a + 1) ** q - (a + p) ** q) / q
-    return (-p / a).exp()
+        return (a - 1) ** q * torch.expm1(q * torch.log1p(wrong(log_p) / (a - 1))) / q
+    return -((a + 1) ** q) * torch.expm1(q * torch.log1p(-wrong(log_p) / (a + 1))) / q
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Asymmetric(PlainLoss):
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Asymmetric loss of each sample, with its share of NCE."""
         log_p = log_probabilities(logits)
-        loss = self.beta * asymmetric(of_label(log_p, y).exp(), self.kind, self.a, self.q)
+        loss = self.beta * asymmetric(of_label(log_p, y), self.kind, self.a, self.q)
         return loss + self.alpha * normalised(log_p, y) if self.alpha else loss
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import label_mask, log_probabilities
 from nslab.objectives.setting import Setting
-from nslab.objectives.weighted import Weighted
+from nslab.objectives.weighted import Weighted, full_precision
 from nslab.types import Batch, DataInfo, Labels, Logits, PerSample
 
 
@@ -37,12 +37,12 @@ def low_weights(
     lam = 0.1 the weights of a batch of 128 differ from 1 by less than 1e-3. ``"sample"`` leaves the
     division by N out.
     """
-    p = log_probabilities(logits).double().exp()
+    p = log_probabilities(logits.double()).exp()
     n = len(y)
     squares = (p - label_mask(p, y).double()).square().sum(-1)
     if norm == "batch":
         squares = squares / n**2
-    return simplex_projection((squares + lam) / (2 * lam), n).to(logits.dtype)
+    return simplex_projection((squares + lam) / (2 * lam), n).to(full_precision(logits).dtype)
 
 
 @dataclass(frozen=True)
