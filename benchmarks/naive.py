@@ -4,11 +4,13 @@ The weights are those of `nslab.objectives.NS`, but for when they are taken: her
 own forward pass, so without what BatchNorm's running statistics learn from it.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nslab.types import Batch, Scored
+from nslab.types import Batch, DataInfo, Scored
 
 
 class Naive:
@@ -29,3 +31,15 @@ class Naive:
         weight = 0.7 + (self.min_batch * q / q.sum(1, keepdim=True)).flatten()
         logits = model(x)
         return Scored(weight * F.cross_entropy(logits, y, reduction="none"), logits, weight)
+
+
+@dataclass(frozen=True)
+class NaiveConfig:
+    """The value that names it."""
+
+    rows: int
+    cols: int
+
+    def build(self, info: DataInfo) -> Naive:
+        """The objective, the same for every training set."""
+        return Naive(self.rows, self.cols)

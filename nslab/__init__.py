@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nslab.ledger import compare, readable
     from nslab.networks import NETWORKS, build_network
     from nslab.objectives import NS, OBJECTIVES, CrossEntropy, Weighted
-    from nslab.store import Result, run, run_all
+    from nslab.store import Result, finished, run, run_all
     from nslab.train import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
 
@@ -26,7 +26,7 @@ _HOMES = {
     "nslab.ledger": ("compare", "readable"),
     "nslab.networks": ("NETWORKS", "build_network"),
     "nslab.objectives": ("NS", "OBJECTIVES", "CrossEntropy", "Weighted"),
-    "nslab.store": ("Result", "run", "run_all"),
+    "nslab.store": ("Result", "finished", "run", "run_all"),
     "nslab.train": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
 }
@@ -49,6 +49,7 @@ __all__ = [
     "build_network",
     "compare",
     "experiment",
+    "finished",
     "fit",
     "freeze",
     "load",

@@ -71,7 +71,8 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def value_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
-    """A line per run: what tells it apart, its imbalance factor, and a final number ``value``."""
+    """A line per run: what tells it apart, its imbalance factor (1: none), a final number
+    ``value``."""
     lines = []
     for result in results:
         config: TrainConfig = decode(result.config)

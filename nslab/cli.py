@@ -6,9 +6,12 @@ Heavy imports wait until a command needs them, so that help and rendering start 
 import os
 import subprocess
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     help="Workbench for evolution-inspired training of deep networks.",
@@ -22,6 +25,18 @@ Parameters = Annotated[
 ]
 PresetOption = Annotated[str, typer.Option(help="smoke (seconds), cpu (hours) or paper (GPU).")]
 Jobs = Annotated[int, typer.Option(min=1, help="Processes at once.")]
+
+Every = Annotated[bool, typer.Option("--all", help="Also the paper's rows without a run.")]
+
+
+def show(table: "pd.DataFrame", every: bool) -> None:
+    """Print a comparison, without the paper's rows that have no run unless ``every``."""
+    from nslab.ledger import readable, shortened
+
+    short = table if every else shortened(table)
+    typer.echo(readable(short).to_string(index=False))
+    if left := len(table) - len(short):
+        typer.echo(f"{left} more rows of the paper have no run of ours (--all shows them)")
 
 
 def fail(error: Exception) -> typer.Exit:
@@ -49,13 +64,13 @@ def run(
     freeze: Annotated[
         str | None, typer.Option(help="Also write the results to data/results/<FREEZE>.csv.")
     ] = None,
+    every: Every = False,
 ) -> None:
     """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
     from nslab import frozen, store
     from nslab.datasets import load
     from nslab.experiments import experiment
     from nslab.ledger import compare as compared
-    from nslab.ledger import readable
 
     try:
         configs = experiment(name).plan(preset, **parsed(parameter))
@@ -75,7 +90,7 @@ def run(
     if freeze:
         for file in frozen.freeze(freeze, results):
             typer.echo(f"wrote {file}")
-    typer.echo(readable(compared(name, results)).to_string(index=False))
+    show(compared(name, results), every)
 
 
 @app.command()
@@ -83,20 +98,20 @@ def compare(
     name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
+    every: Every = False,
 ) -> None:
     """Paper beside ours, for the runs that are finished; nothing is computed."""
     from nslab import store
     from nslab.experiments import experiment
     from nslab.ledger import compare as compared
-    from nslab.ledger import readable
 
     try:
         configs = experiment(name).plan(preset, **parsed(parameter))
     except ValueError as error:
         raise fail(error) from None
-    found = [result for config in configs if (result := store.find(config))]
+    found = store.finished(configs)
     typer.echo(f"{len(found)} of {len(configs)} runs of preset {preset} are finished")
-    typer.echo(readable(compared(name, found)).to_string(index=False))
+    show(compared(name, found), every)
 
 
 @app.command()

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pandas as pd
+
 from nslab.files import write_text
 from nslab.paths import frozen_dir
+from nslab.provenance import environment
 
 
 @runtime_checkable
@@ -55,6 +58,29 @@ def freeze(name: str, results: Sequence[Finished], folder: Path | None = None) -
     return files
 
 
+def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> Path:
+    """Write ``<name>.table.csv``: numbers derived from runs whose weights stay out of version
+    control. Its column ``run`` says which; commit, device and versions are added."""
+    if "run" not in table:
+        raise ValueError("a frozen table needs a column 'run' that says where each line comes from")
+    env = environment()
+    kept = {key: env[key] for key in ("commit", "dirty", "source", "device")}
+    kept["torch"] = env["versions"]["torch"]
+    file = (folder or frozen_dir()) / f"{name}.table.csv"
+    write_text(file, table.assign(**kept).to_csv(index=False, lineterminator="\n"))
+    return file
+
+
+def table(name: str, folder: Path | None = None) -> pd.DataFrame:
+    """What `freeze_table` wrote; ``FileNotFoundError`` listing what there is."""
+    folder = folder or frozen_dir()
+    file = folder / f"{name}.table.csv"
+    if not file.exists():
+        there = sorted(f.name.removesuffix(".table.csv") for f in folder.glob("*.table.csv"))
+        raise FileNotFoundError(f"no frozen table {name!r}; there are {', '.join(there) or 'none'}")
+    return pd.read_csv(file)
+
+
 def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
     """Metrics, history and env of a frozen run, or None."""
     return _load(folder or frozen_dir()).get(run)
@@ -64,7 +90,7 @@ def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
 def _load(folder: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for file in sorted(folder.glob("*.csv")):
-        if file.name.endswith(".history.csv"):
+        if file.name.endswith((".history.csv", ".table.csv")):
             continue
         for row in _read(file):
             parts: dict[str, dict[str, Any]] = {"metrics": {}, "env": {}, "config": {}}

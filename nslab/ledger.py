@@ -1,7 +1,7 @@
 """The papers' numbers beside ours."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -30,23 +30,29 @@ def paper_table(name: str) -> pd.DataFrame:
 def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
     """Paper beside ours, a line per row of the table and size of our runs.
 
-    Columns: the table's keys; ``paper``; ``ours`` (mean over seeds), ``sd`` (sample standard
-    deviation, blank for one seed), ``n``, ``preset``; ``delta`` = ours - paper, blank unless our
+    Columns: the table's keys; ``paper``; ``ours`` (mean over seeds; where a row has several runs of
+    one seed, of their means), ``sd`` (sample standard deviation over seeds, blank for one), ``n``
+    (seeds), ``preset``; ``delta`` = ours - paper, blank unless our
     runs have the paper's own setting; ``note``. Numbers either side lacks are blank.
     """
     exp = experiment(name)
-    lines: dict[tuple, list[float]] = {}
+    by_seed: dict[tuple, dict[int, list[float]]] = {}
     notes: dict[tuple, set[str]] = {}
     full_size = {size_of(config) for config in exp.plan("paper")}
     at_size: dict[tuple, bool] = {}
     for result in results:
         config = decode(result.config)
         key = (*map(_text, exp.row(config).values()), exp.preset_of(config, PRESETS))
-        lines.setdefault(key, []).append(result.metrics[exp.metric])
+        by_seed.setdefault(key, {}).setdefault(config.seed, []).append(result.metrics[exp.metric])
         at_size[key] = size_of(config) in full_size
         notes.setdefault(key, set())
         if result.other_source:
             notes[key].add("other source code")
+    lines: dict[tuple, list[float]] = {}
+    for key, seeds in by_seed.items():
+        lines[key] = [sum(values) / len(values) for values in seeds.values()]
+        if len({len(values) for values in seeds.values()}) > 1:
+            notes[key].add("seeds differ in their runs")
     paper = paper_table(f"{name.partition('/')[0]}/{exp.table}") if exp.table else None
     if paper is not None:
         keys = [column for column in paper.columns if column not in VALUE_COLUMNS]
@@ -91,6 +97,82 @@ def _line(
         "delta": ours - paper if key and at_size[key] else math.nan,
         "note": ", ".join(sorted(said)),
     }
+
+
+def beside(name: str, ours: pd.DataFrame, fixed: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """A paper's table beside numbers of ours that are no run's, such as seconds.
+
+    ``ours`` has the table's key columns and ``value``; where known ``sd``, ``n``, ``preset``,
+    ``unit``, ``device``. ``fixed`` names keys that all of the table shares and therefore does not
+    print, such as the network.
+
+    Columns as `compare`'s, with ``unit`` and ``device`` (ours). ``delta`` is blank where a side
+    lacks the row, and where our device is a CPU or not said: seconds and bytes do not compare then.
+    Raises ``ValueError`` if ``ours`` lacks a key, or has another unit than the paper.
+    """
+    paper = paper_table(name).assign(**(fixed or {}))
+    keys = [column for column in paper.columns if column not in VALUE_COLUMNS]
+    if missing := [column for column in [*keys, "value"] if column not in ours]:
+        raise ValueError(f"ours lacks {', '.join(missing)}: {name} needs {', '.join(keys)}, value")
+    printed = {tuple(_text(r[k]) for k in keys): r for r in paper.to_dict("records")}
+    mine: dict[tuple, list[dict]] = {key: [] for key in printed}
+    for row in ours.to_dict("records"):
+        mine.setdefault(tuple(_text(row[k]) for k in keys), []).append(row)
+    table = [
+        dict(zip(keys, key, strict=True)) | _beside(printed.get(key, {}), row)
+        for key, rows in mine.items()
+        for row in rows or [{}]
+    ]
+    return pd.DataFrame(table)
+
+
+def _beside(printed: dict, row: dict) -> dict:
+    unit, device = row.get("unit", printed.get("unit", "")), str(row.get("device", ""))
+    delta, said = math.nan, []
+    if printed and row:
+        if unit != printed["unit"]:
+            raise ValueError(f"ours is in {unit}, the paper in {printed['unit']}: convert ours")
+        if device and not device.lower().startswith("cpu"):
+            delta = row["value"] - printed["value"]
+        else:
+            said.append("ours on a CPU: no delta" if device else "our device not said: no delta")
+    if printed.get("doubtful") == "yes":
+        said.append("paper's number doubtful")
+    return {
+        "paper": printed.get("value", math.nan),
+        "ours": row.get("value", math.nan),
+        "sd": row.get("sd", math.nan),
+        "n": row.get("n", 0),
+        "preset": row.get("preset", ""),
+        "delta": delta,
+        "unit": unit,
+        "device": device,
+        "note": ", ".join(said),
+    }
+
+
+def run_table(name: str, results: Sequence[Result]) -> pd.DataFrame:
+    """A line per run: the keys of its row (as text), ``seed``, ``value``, and ``paper``."""
+    exp = experiment(name)
+    printed: dict[tuple, float] = {}
+    if exp.table:
+        table = paper_table(f"{name.partition('/')[0]}/{exp.table}")
+        keys = [column for column in table.columns if column not in VALUE_COLUMNS]
+        printed = {tuple(_text(r[k]) for k in keys): r["value"] for r in table.to_dict("records")}
+    lines = []
+    for result in results:
+        config = decode(result.config)
+        row = {key: _text(value) for key, value in exp.row(config).items()}
+        paper = printed.get(tuple(row.values()), math.nan)
+        lines.append(
+            row | {"seed": config.seed, "value": result.metrics[exp.metric], "paper": paper}
+        )
+    return pd.DataFrame(lines)
+
+
+def shortened(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `compare`'s table the lines with a number of ours; all of them if there is none."""
+    return table[table["n"] > 0] if (table["n"] > 0).any() else table
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

@@ -79,6 +79,11 @@ def find(config: TrainConfig, *, weights: bool = False) -> Result | None:
     return None
 
 
+def finished(configs: Sequence[TrainConfig]) -> list[Result]:
+    """Those of the runs that are finished, here or frozen; nothing is computed."""
+    return [result for config in configs if (result := find(config))]
+
+
 def read_result(folder: Path) -> Result | None:
     """The result in a run's folder, or None. An unreadable file is set aside with a warning."""
     file = folder / RESULT

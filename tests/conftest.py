@@ -12,7 +12,7 @@ import pytest
 from jaxtyping import config, install_import_hook
 
 MODULES = "analysis checkpoint datasets experiments ledger metrics objectives plots prepare rng"
-MODULES += " store train types"
+MODULES += " statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
@@ -27,6 +27,14 @@ NOTEBOOK_PARAMETERS = {
     "00_start_here": {"epochs": 2},
     "ns_method": {"epochs": 2},
     "ns_first_experiment": {"epochs": 2, "seeds": 1},
+    "ns_overhead": {"rounds": 2, "batch_size": 16},
+    "ns_classification": {"epochs": 2, "seeds": 2, "networks": ["lenet5"]},
+    "ns_long_tail": {"epochs": 3, "seeds": 1, "methods": ["ce", "ogc", "pbs", "ns_lf"]},
+    "ns_ablations": {"epochs": 2, "seeds": 1},
+    "ns_stability": {"epochs": 3, "seeds": 2},
+    "ns_scores": {"epochs": 2},
+    "ns_correlation": {"epochs": 3},
+    "ns_explorations": {"epochs": 3, "bases": ["ce", "gce"]},
 }
 
 

@@ -30,15 +30,16 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # A module imports from the lines above its own only; inside one package, freely.
 LAYERS = """
-paths types rng files parameters processes progress
+paths types rng files parameters processes progress timing
 papers provenance engine
-datasets networks metrics
+datasets networks metrics statistics
 objectives
-experiments
+experiments overhead
 checkpoint prepare frozen
 train
 store
 analysis ledger notebooks
+overhead_tables
 plots
 cli
 """

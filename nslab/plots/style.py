@@ -14,9 +14,38 @@ from nslab.paths import figures_dir
 from nslab.provenance import commit, source_digest, versions
 
 PALETTE = "colorblind"
-# One colour a method wherever it appears.
-METHODS = {"ce": "CE", "ns_ws": "NS-WS", "ns_lf": "NS-LF"}
-COLOURS = dict(zip(METHODS, [sns.color_palette(PALETTE)[i] for i in (7, 2, 4)], strict=True))
+# One name and one colour a method wherever it appears.
+METHODS = {
+    "ce": "CE",
+    "ns_ws": "NS-WS",
+    "ns_lf": "NS-LF",
+    "ce_lr": "CE, learning rate × mean weight",
+    "ce_constant": "CE × mean weight",
+    "focal": "focal",
+    "gce": "GCE",
+    "label_smoothing": "label smoothing",
+    "nlnl": "NLNL",
+    "sce": "SCE",
+    "apl": "APL",
+    "low": "LOW",
+    "poly1": "Poly-1",
+    "anl": "ANL",
+    "aul": "AUL",
+    "ce_eps_mae": "CEε + MAE",
+    "ogc": "CE + OGC",
+    "cbs": "CBS (classes balanced)",
+    "srs": "SRS (square root)",
+    "pbs": "PBS (progressive)",
+}
+_PALETTE = sns.color_palette(PALETTE)
+OTHER = _PALETTE[9]  # of the many methods compared with
+COLOURS = dict.fromkeys(METHODS, OTHER) | {
+    "ce": _PALETTE[7],
+    "ns_ws": _PALETTE[2],
+    "ns_lf": _PALETTE[4],
+    "ce_lr": _PALETTE[1],
+    "ce_constant": _PALETTE[5],
+}
 
 
 @runtime_checkable

@@ -7,28 +7,34 @@ from nslab.objectives import NS
 from nslab.types import ObjectiveConfig
 
 
-def ablation_base(preset: Preset) -> TrainConfig:
+def ablation_base(preset: Preset, epochs: int | None = None) -> TrainConfig:
     """Tables VI to VIII are on CIFAR-100 (section IV-C1); smoke has digits and a small network."""
     if preset == "smoke":
-        return base(preset, network="lenet5", lr=0.05)
-    return base(preset, dataset="cifar100")
+        return base(preset, network="lenet5", lr=0.02, epochs=epochs)
+    return base(preset, dataset="cifar100", epochs=epochs)
 
 
-def table6(preset: Preset = "smoke", seeds: tuple[int, ...] | None = None) -> list[TrainConfig]:
+def table6(
+    preset: Preset = "smoke", seeds: tuple[int, ...] | None = None, epochs: int | None = None
+) -> list[TrainConfig]:
     """Table VI: how samples are grouped."""
     grids = [(1, 2), (2, 2), (2, 4), (4, 2), (4, 4)]
     objectives: list[ObjectiveConfig] = [NS(grid=grid, sigma=0.8) for grid in grids]
-    return with_seeds(ablation_base(preset), objectives, seeds or SEEDS[preset])
+    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS[preset])
 
 
-def table7(preset: Preset = "smoke", seeds: tuple[int, ...] | None = None) -> list[TrainConfig]:
+def table7(
+    preset: Preset = "smoke", seeds: tuple[int, ...] | None = None, epochs: int | None = None
+) -> list[TrainConfig]:
     """Table VII: the base value sigma, with rho = 1."""
     sigmas = (0.0, 0.1, 0.5, 0.8, 1.0, 1.5, 1.8)
     objectives: list[ObjectiveConfig] = [NS(sigma=sigma) for sigma in sigmas]
-    return with_seeds(ablation_base(preset), objectives, seeds or SEEDS[preset])
+    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS[preset])
 
 
-def table8(preset: Preset = "smoke", seeds: tuple[int, ...] | None = None) -> list[TrainConfig]:
+def table8(
+    preset: Preset = "smoke", seeds: tuple[int, ...] | None = None, epochs: int | None = None
+) -> list[TrainConfig]:
     """Table VIII: the factor rho, with sigma = 0.8.
 
     NOTE: with rho = 0 every weight is 0.8, so this row trains at 0.8 times the learning rate of
@@ -36,7 +42,7 @@ def table8(preset: Preset = "smoke", seeds: tuple[int, ...] | None = None) -> li
     """
     rhos = (0.0, 0.1, 0.5, 0.8, 1.0, 1.5, 1.8)
     objectives: list[ObjectiveConfig] = [NS(sigma=0.8, rho=rho) for rho in rhos]
-    return with_seeds(ablation_base(preset), objectives, seeds or SEEDS[preset])
+    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS[preset])
 
 
 def ns_row(config: TrainConfig) -> Row:

@@ -15,14 +15,18 @@ from nslab.types import ObjectiveConfig
 FirstMethod = Literal["ce", "ns_ws", "ns_lf"]
 
 # What differs by network (section IV-A2; weight decay from bearpaw/pytorch-classification).
-NETWORKS: dict[str, dict] = {
-    "alexnet_cifar": {"weight_decay": 5e-4},
-    "vgg19_bn_cifar": {"weight_decay": 5e-4},
-    "resnet110b": {"weight_decay": 1e-4},
-    "resnext29": {
-        "weight_decay": 5e-4,
-        "epochs": 300,
-        "schedule": Step((150, 225), (0.1, 0.1)),
+NETWORKS: dict[str, dict[str, dict]] = {
+    "smoke": {"lenet5": {"lr": 0.02}, "resnet8": {}},
+    "cpu": {"resnet20": {}},
+    "paper": {
+        "alexnet_cifar": {"weight_decay": 5e-4},
+        "vgg19_bn_cifar": {"weight_decay": 5e-4},
+        "resnet110b": {"weight_decay": 1e-4},
+        "resnext29": {
+            "weight_decay": 5e-4,
+            "epochs": 300,
+            "schedule": Step((150, 225), (0.1, 0.1)),
+        },
     },
 }
 PAPER_NAMES = {
@@ -67,19 +71,15 @@ def table2(
     epochs: int | None = None,
 ) -> list[TrainConfig]:
     """Table II: four networks with and without NS-WS, and the control ``ce_lr`` it lacks."""
-    start = base(preset, epochs=epochs)
-    whole = preset == "paper"
-    if networks is None:
-        of_preset = {"smoke": ("lenet5", "resnet8"), "cpu": ("resnet20",)}
-        networks = tuple(NETWORKS) if whole else of_preset[preset]
-    recipes = NETWORKS if whole else {}
+    start, recipes = base(preset), NETWORKS[preset]
+    sets = ("cifar10", "cifar100") if preset == "paper" else (start.dataset,)
     keep = {"epochs": epochs} if epochs else {}
     configs = [
         dataclasses.replace(
             start, dataset=dataset, network=network, **recipes.get(network, {}) | keep
         )
-        for dataset in datasets or (("cifar10", "cifar100") if whole else (start.dataset,))
-        for network in networks
+        for dataset in datasets or sets
+        for network in networks or recipes
     ]
     return [
         dataclasses.replace(trained_by(config, method, ns_setting(config.dataset)), seed=seed)
@@ -93,14 +93,15 @@ def table9(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
     methods: tuple[Literal["ce", "ns"], ...] = ("ns",),
+    epochs: int | None = None,
 ) -> list[TrainConfig]:
     """Table IX: the runs with NS of Tables II and V; ``methods`` adds their baselines."""
     mine = {"ns": ("ns_ws", "ns_lf"), "ce": ("ce", "ce")}
     plain = tuple(mine[method][0] for method in methods)
     tailed = tuple(mine[method][1] for method in methods)
     return [
-        *table2(preset, seeds, methods=plain),  # type: ignore[arg-type]
-        *long_tail.table5(preset, seeds, methods=tailed),  # type: ignore[arg-type]
+        *table2(preset, seeds, methods=plain, epochs=epochs),  # type: ignore[arg-type]
+        *long_tail.table5(preset, seeds, methods=tailed, epochs=epochs),  # type: ignore[arg-type]
     ]
 
 

@@ -1,0 +1,184 @@
+"""Figures that set methods, settings and papers beside one another; nothing is computed here."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nslab.plots.style import COLOURS, METHODS, OTHER, PALETTE
+from nslab.statistics import Line
+
+GREY = "0.4"
+BLUE, ORANGE = sns.color_palette(PALETTE)[0], sns.color_palette(PALETTE)[1]
+
+
+def name_of(method: str) -> str:
+    """A method's name for people."""
+    return METHODS.get(method, method)
+
+
+def methods(table: pd.DataFrame, title: str, paper: Mapping[str, float] | None = None) -> Figure:
+    """Accuracy of each method: a point per seed, a bar for their mean, the paper's as a diamond.
+
+    ``table``: columns ``method``, ``seed``, ``value``. The line is cross-entropy's mean.
+    """
+    order = list(dict.fromkeys(table["method"]))
+    paper = {k: v for k, v in (paper or {}).items() if k in order}
+    figure = Figure(figsize=(7.5, 1.2 + 0.3 * len(order)))
+    panels = figure.subplots(1, 2 if paper else 1, sharey=True, squeeze=False)[0]
+    axes = panels[0]
+    for place, method in enumerate(order):
+        values = table.loc[table["method"] == method, "value"]
+        colour = COLOURS.get(method, OTHER)
+        axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.6, markersize=5)
+        axes.plot([values.mean()], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
+    if "ce" in order:
+        mean = table.loc[table["method"] == "ce", "value"].mean()
+        axes.axvline(mean, color=GREY, linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(order)), [name_of(m) for m in order])
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    seeds = table["seed"].nunique()
+    axes.set(xlabel="test accuracy (%)", title=f"ours, n = {seeds}")
+    axes.set_ylabel("method (dashed: mean of CE)")
+    if paper:
+        for method, value in paper.items():
+            place = order.index(method)
+            panels[1].plot([value], [place], "D", color=COLOURS.get(method, OTHER), markersize=6)
+        if "ce" in paper:
+            panels[1].axvline(paper["ce"], color=GREY, linestyle="--", linewidth=1)
+        panels[1].set(xlabel="test accuracy (%)", title="the paper", ylabel="")
+    for panel in panels:
+        panel.grid(axis="y", color="0.92")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
+    """Mean paired differences with their 95 % confidence intervals, as `differences` gives them.
+
+    An interval is left out where one pair allows none, and may run out of the axes where two do.
+    """
+    figure = Figure(figsize=(7.5, 1.3 + 0.42 * len(table)))
+    axes = figure.subplots()
+    for place, line in enumerate(table.to_dict("records")):
+        where = [str(line[k]) for k in ("dataset", "network") if k in line]
+        where += [f"imbalance {line['imbalance']:g}"] if line.get("imbalance", 1) != 1 else []
+        label = f"{', '.join(where)}: {name_of(line['method'])} − {name_of(baseline)}"
+        colour = COLOURS.get(line["method"], OTHER)
+        axes.plot([line["mean"]], [place], "o", color=colour)
+        axes.plot([line["low"], line["high"]], [place, place], color=colour, linewidth=2)
+        p = "" if np.isnan(line["p"]) else f", p = {line['p']:.2g}"
+        text = f"{label}: {line['mean']:+.2f}{p}"
+        axes.text(0.01, place - 0.22, text, fontsize=9, transform=axes.get_yaxis_transform())
+    reach = 1.5 * float((table["mean"].abs() + table["sd"].fillna(0)).max()) or 1.0
+    axes.set_xlim(-reach, reach)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set_ylim(len(table) - 0.5, -0.6)
+    axes.set(yticks=[], xlabel="difference in test accuracy (points), 95 % interval", title=title)
+    axes.set_ylabel("comparison")
+    return figure
+
+
+def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
+    """Accuracy against a setting: ours (points a seed, line of means) over the paper's.
+
+    ``table``: columns ``key``, ``seed``, ``value``, and ``paper`` (nan where it has no number).
+    """
+    figure = Figure(figsize=(5.5, 4.6))
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    ticks = list(dict.fromkeys(table[key]))
+    place = table[key].map(ticks.index)
+    upper.plot(place, table["value"], "o", color=BLUE, alpha=0.6, markersize=5)
+    means = table.groupby(key, sort=False)["value"].mean()
+    upper.plot(range(len(ticks)), means.loc[ticks], color=BLUE)
+    upper.set(ylabel="ours (%)", title=f"{title}, n = {table['seed'].nunique()}")
+    paper = table.groupby(key, sort=False)["paper"].first().loc[ticks]
+    lower.plot(range(len(ticks)), paper, "D-", color=ORANGE)
+    lower.set(ylabel="the paper (%)", xlabel=label)
+    lower.set_xticks(range(len(ticks)), ticks)
+    for axes in (upper, lower):
+        axes.grid(axis="y", color="0.92")
+    figure.supylabel("test accuracy", fontsize=10)
+    return figure
+
+
+def heat(
+    table: pd.DataFrame, row: str, column: str, value: str, labels: Mapping[str, str], title: str
+) -> Figure:
+    """A grid of numbers with their values written in; ``labels`` names row, column and value."""
+    wide = table.pivot_table(index=row, columns=column, values=value, sort=False)
+    figure = Figure(figsize=(2.5 + 0.95 * len(wide.columns), 1.4 + 0.34 * len(wide)))
+    axes = figure.subplots()
+    sns.heatmap(
+        wide,
+        annot=True,
+        fmt=".1f",
+        cmap="cividis",
+        ax=axes,
+        cbar_kws={"label": labels[value]},
+        annot_kws={"fontsize": 9},
+        linewidths=0.5,
+    )
+    axes.set(xlabel=labels[column], ylabel=labels[row], title=title)
+    axes.tick_params(axis="y", rotation=0)
+    return figure
+
+
+def scatter(
+    axes: Axes, x: pd.Series, y: pd.Series, line: tuple[float, float], names: Sequence[str] = ()
+) -> None:
+    """Points, one per class, and a fitted line (slope, intercept) [NS Fig. 4]."""
+    axes.scatter(x, y, s=28, color=BLUE)
+    for name, a, b in zip(names, x, y, strict=False):
+        axes.annotate(str(name), (a, b), (4, 4), textcoords="offset points", fontsize=8)
+    ends = np.array([x.min(), x.max()])
+    axes.plot(ends, line[0] * ends + line[1], color=sns.color_palette(PALETTE)[3])
+
+
+def kinds(table: pd.DataFrame, title: str) -> Figure:
+    """Under label noise, epoch by epoch: accuracy on clean and on mislabelled training samples (by
+    the labels given), and the mean scores of both."""
+    named = table.assign(method=table["method"].map(name_of))
+    palette = {name_of(k): colour for k, colour in COLOURS.items()}
+    figure = Figure(figsize=(11, 3.8))
+    panels = (
+        ("train_accuracy", "training labels fitted (%)", named),
+        ("score", "mean score s", named.dropna(subset="score")),
+    )
+    for axes, (column, label, data) in zip(figure.subplots(1, 2), panels, strict=True):
+        sns.lineplot(
+            data,
+            x="epoch",
+            y=column,
+            hue="method",
+            style="labels",
+            palette={k: v for k, v in palette.items() if k in set(data["method"])},
+            errorbar=("pi", 100),
+            ax=axes,
+        )
+        axes.set(xlabel="epoch", ylabel=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.axhline(1, color=GREY, linestyle=":", linewidth=1)
+    axes.get_legend().remove()  # the left one serves both
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def correlations(parts: Sequence[tuple[str, pd.DataFrame, str, str, Line]]) -> Figure:
+    """A panel per part: title, table, columns for x and y, fitted line; r, p and n in its title."""
+    figure = Figure(figsize=(5.2 * len(parts), 4.2))
+    labels = {
+        "size": "training samples of the class",
+        "accuracy": "test accuracy of the class (%)",
+        "score": "mean score s of the class",
+    }
+    for axes, (title, table, x, y, line) in zip(
+        figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True
+    ):
+        scatter(axes, table[x], table[y], (line.slope, line.intercept), list(table["class"]))
+        axes.set(xlabel=labels[x], ylabel=labels[y])
+        axes.set_title(f"{title}\nr = {line.r:.2f}, p = {line.p:.2g}, n = {line.n} classes")
+    return figure

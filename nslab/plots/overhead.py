@@ -1,0 +1,79 @@
+"""Figure of what Natural Selection costs: a table in, a figure out; nothing is computed here."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nslab.plots.style import PALETTE
+
+# Stages of `nslab.overhead`, in their order, and their places in the palette.
+LABELS = {
+    "stitch_and_scale": "stitching and scaling",
+    "inference": "model inference",
+    "scores_and_weights": "scores and weights",
+}
+PLACES = (1, 9, 2)
+PLAIN = "0.75"
+NOTE: dict = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+BAR: dict = {"height": 0.6, "edgecolor": "white", "linewidth": 0.5}
+
+
+def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
+    """An NS step's time by stage in percent of a plain step, a bar per source and data set.
+
+    ``table`` has the columns source, dataset, network, device, method, part, percent, q1, q3 (see
+    `nslab.overhead_tables.percent_table`). Left the whole step, right what NS adds, enlarged; there
+    a diamond is the whole step's measured excess with its quartiles, where known.
+    """
+    shown = table[(table["method"] == "ns_ws") & table["part"].isin([*LABELS, "time"])]
+    keys = ["source", "dataset", "network", "device"]
+    bars = [group.set_index("part") for _, group in shown.groupby(keys, sort=False)]
+    figure = Figure(figsize=(11, 1.9 + 0.62 * len(bars)))
+    whole, added = figure.subplots(1, 2, sharey=True)
+    whole.barh(range(len(bars)), 100, height=0.6, color=PLAIN, label="plain step (CE)")
+    _stack(whole, bars, 100)
+    _stack(added, bars, 0)
+    for place, parts in enumerate(bars):
+        percent, q1, q3 = (float(parts[column]["time"]) for column in ("percent", "q1", "q3"))
+        error = np.nan_to_num([[percent - q1], [q3 - percent]])
+        added.errorbar(
+            percent,
+            place,
+            xerr=error,
+            fmt="D",
+            color="black",
+            markeredgecolor="white",
+            markersize=7,
+            capsize=4,
+            label=None if place else "whole NS step minus plain step (quartiles)",
+        )
+        text = f"+{percent:.1f} %" if percent >= 0 else f"{percent:.1f} %"
+        added.annotate(text, (max(percent, percent + error[1, 0]), place), (9, 0), **NOTE)
+    whole.set_yticks(range(len(bars)), [_name(*parts.iloc[0][keys]) for parts in bars])
+    whole.invert_yaxis()
+    whole.set(
+        xlabel="plain step and stages of NS (% of a plain step)", ylabel="source: data set, network"
+    )
+    added.set(xlabel="added to a plain step (% of its time)", ylabel="")
+    added.margins(x=0.15)
+    handles, labels = added.get_legend_handles_labels()
+    first, name = whole.get_legend_handles_labels()
+    figure.legend([first[0], *handles], [name[0], *labels], loc="outside lower center", ncols=3)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _stack(axes: Axes, bars: list[pd.DataFrame], start: float) -> None:
+    """Stages one after the other, those that a source does not tell left out."""
+    left = np.full(len(bars), start)
+    colours = sns.color_palette(PALETTE)
+    for (part, label), colour in zip(LABELS.items(), PLACES, strict=True):
+        width = np.array([parts["percent"].get(part, 0.0) for parts in bars])
+        axes.barh(range(len(bars)), width, left=left, color=colours[colour], label=label, **BAR)
+        left = left + width
+
+
+def _name(source: str, dataset: str, network: str, device: str) -> str:
+    return f"{source}: {dataset}, {network}" + (f"\n{device}" if device else "")
