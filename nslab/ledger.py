@@ -7,7 +7,7 @@ import pandas as pd
 
 from nslab.experiments import PRESETS, experiment
 from nslab.experiments.codec import decode
-from nslab.experiments.experiment import size_of
+from nslab.experiments.experiment import size_of, sizes
 from nslab.paths import papers_dir
 from nslab.store import Result
 
@@ -38,7 +38,7 @@ def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
     exp = experiment(name)
     by_seed: dict[tuple, dict[int, list[float]]] = {}
     notes: dict[tuple, set[str]] = {}
-    full_size = {size_of(config) for config in exp.plan("paper")}
+    full_size = sizes(exp, "paper")
     at_size: dict[tuple, bool] = {}
     for result in results:
         config = decode(result.config)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nslab.experiments import TrainConfig
 from nslab.experiments.codec import decode, encode
 from nslab.objectives import NS, OBJECTIVES, SETTINGS, CrossEntropy, Reweighted, Weighted
-from nslab.objectives.weighted import memory_of, recall
+from nslab.objectives.weighted import PlainLoss, memory_of, recall
 from nslab.types import Batch, DataInfo, Objective, ObjectiveConfig, Scored
 
 B, K = 24, 10
@@ -163,6 +163,16 @@ def test_natural_selection_on_top(config: ObjectiveConfig) -> None:
     torch.testing.assert_close(both.loss, w * plain.loss)
     torch.testing.assert_close(both.weight, w if plain.weight is None else w * plain.weight)
     assert (both.penalty is None) == (plain.penalty is None)
+
+
+def test_plain_losses_in_a_loop_of_ones_own(config: ObjectiveConfig) -> None:
+    """A loss per sample can be called like torch's own: the mean, and what ``build`` makes of it
+    (penalties apart, which need the model)."""
+    if not isinstance(config, PlainLoss):
+        pytest.skip("no plain loss: it needs the model, the batch or a memory")
+    logits = torch.randn(B, K, generator=torch.Generator().manual_seed(2))
+    scored = config.build(INFO)(nn.Identity(), dataclasses.replace(batch(), x=logits))
+    torch.testing.assert_close(config(logits, batch().y), scored.loss.mean())
 
 
 def test_memory_is_handed_on(config: ObjectiveConfig) -> None:

@@ -1,6 +1,7 @@
 """A table or figure of a paper as a list of runs."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +42,15 @@ class Experiment:
     def preset_of(self, config: TrainConfig, presets: tuple[str, ...]) -> str:
         """The preset with runs like this one (any seed), or ``"custom"``."""
         for preset in presets:
-            if size_of(config) in map(size_of, self.plan(preset)):
+            if size_of(config) in sizes(self, preset):
                 return preset
         return "custom"
+
+
+@functools.cache
+def sizes(experiment: Experiment, preset: str) -> frozenset[TrainConfig]:
+    """What runs a preset has, whatever their seed."""
+    return frozenset(map(size_of, experiment.plan(preset)))
 
 
 def size_of(config: TrainConfig) -> TrainConfig:

@@ -4,8 +4,8 @@ import dataclasses
 
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.experiment import Experiment, Row
-from nslab.experiments.ns.common import BASELINES, Method, Preset, method_of, trained_by
-from nslab.experiments.schedules import Cosine, Step
+from nslab.experiments.ns.common import BASELINES, Method, Preset, base, method_of, trained_by
+from nslab.experiments.schedules import Step
 from nslab.objectives import NS
 from nslab.objectives.ns import SETTINGS as NS_SETTINGS
 
@@ -13,35 +13,23 @@ from nslab.objectives.ns import SETTINGS as NS_SETTINGS
 # al. 2019 (LDAM-DRW): ResNet-32 with padded shortcuts, weight decay 2e-4, crop and flip, 5 epochs
 # of warm-up. "Factors 0.1, 0.1, 0.01" are read as successive, so the last rate is 1e-5.
 LONG_TAIL: dict[str, TrainConfig] = {
-    "smoke": TrainConfig(
-        dataset="digits",
+    "smoke": base(
+        "smoke",
         network="lenet5",
         epochs=20,
         batch_size=32,
         lr=0.02,
-        schedule=Cosine(),
         warmup_epochs=2,
-        augment="crop",
         imbalance=20,
     ),
-    "cpu": TrainConfig(
-        dataset="cifar10",
-        network="resnet20",
-        epochs=20,
-        weight_decay=2e-4,
-        schedule=Cosine(),
-        warmup_epochs=3,
-        augment="crop_flip",
-        imbalance=100,
-    ),
-    "paper": TrainConfig(
-        dataset="cifar10",
+    "cpu": base("cpu", epochs=20, weight_decay=2e-4, warmup_epochs=3, imbalance=100),
+    "paper": base(
+        "paper",
         network="resnet32",
         epochs=240,
         weight_decay=2e-4,
         schedule=Step((100, 160, 200), (0.1, 0.1, 0.01)),
         warmup_epochs=5,
-        augment="crop_flip",
         imbalance=100,
     ),
 }
