@@ -17,7 +17,7 @@ from nslab.checkpoint import CHECKPOINT, load_weights, read_checkpoint
 from nslab.experiments import TrainConfig
 from nslab.experiments.schedules import Cosine, Step
 from nslab.networks import NETWORKS, build_network
-from nslab.objectives import NS, OBJECTIVES, CrossEntropy, Weighted
+from nslab.objectives import NS, OBJECTIVES, OGC, CrossEntropy, Weighted
 from nslab.train import NonFiniteLoss, batch_sums, evaluate, fit
 from nslab.types import DataInfo, Labels, Logits, PerSample, Scored
 
@@ -58,7 +58,12 @@ def test_resumes_to_the_bit(
         network=network,
         optimizer=optimizer,
         lr=0.01,
-        objective=NS(grid=(1, 2), sigma=2.5, rho=-1, grouping="shuffled"),
+        # an objective with a memory, under one that shuffles; a sampler that follows the epoch
+        objective=NS((1, 2), 2.5, -1.0, grouping="shuffled", base=OGC(queue=256, every=3)),
+        sampler="pbs",
+        imbalance=2,
+        noise="symmetric",
+        noise_rate=0.1,
         schedule=Step((2,), (0.1,)),
         warmup_epochs=1.0,
     )
@@ -162,8 +167,9 @@ def test_weights_are_logged() -> None:
     """Mean, spread and share of negative weights: by hand for a batch, and in a run's rows."""
     loss, logits = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.eye(4)
     scored = Scored(loss, logits, torch.tensor([-1.0, 0.0, 2.0, 3.0]))
-    sums = batch_sums(scored, torch.tensor([0, 1, 2, 0]))
-    assert sums.tolist() == [4, 3, 10, 4, 14, 1]
+    wrong = torch.tensor([False, True, False, False])
+    sums = batch_sums(scored, torch.tensor([0, 1, 2, 0]), wrong)
+    assert sums.tolist() == [[3, 2, 8, 4, 14, 1], [1, 1, 2, 0, 0, 0]]
     config = replace(QUICK, epochs=1, objective=NS(sigma=0.5, rho=-1))
     row = fit(config, show=False).history[0]
     assert row["weight_mean"] == pytest.approx(-0.5, abs=0.01)

@@ -27,7 +27,7 @@ def methods(table: pd.DataFrame, title: str, paper: Mapping[str, float] | None =
     """
     order = list(dict.fromkeys(table["method"]))
     paper = {k: v for k, v in (paper or {}).items() if k in order}
-    figure = Figure(figsize=(7.5, 1.2 + 0.3 * len(order)))
+    figure = Figure(figsize=(7.5, 1.5 + 0.3 * len(order)))
     panels = figure.subplots(1, 2 if paper else 1, sharey=True, squeeze=False)[0]
     axes = panels[0]
     for place, method in enumerate(order):
@@ -41,8 +41,8 @@ def methods(table: pd.DataFrame, title: str, paper: Mapping[str, float] | None =
     axes.set_yticks(range(len(order)), [name_of(m) for m in order])
     axes.set_ylim(len(order) - 0.4, -0.6)
     seeds = table["seed"].nunique()
-    axes.set(xlabel="test accuracy (%)", title=f"ours, n = {seeds}")
-    axes.set_ylabel("method (dashed: mean of CE)")
+    dashed = "; dashed: mean of CE" if "ce" in order else ""
+    axes.set(xlabel="test accuracy (%)", ylabel="method", title=f"ours, n = {seeds}{dashed}")
     if paper:
         for method, value in paper.items():
             place = order.index(method)
@@ -94,14 +94,13 @@ def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
     upper.plot(place, table["value"], "o", color=BLUE, alpha=0.6, markersize=5)
     means = table.groupby(key, sort=False)["value"].mean()
     upper.plot(range(len(ticks)), means.loc[ticks], color=BLUE)
-    upper.set(ylabel="ours (%)", title=f"{title}, n = {table['seed'].nunique()}")
+    upper.set(ylabel="ours: accuracy (%)", title=f"{title}, n = {table['seed'].nunique()}")
     paper = table.groupby(key, sort=False)["paper"].first().loc[ticks]
     lower.plot(range(len(ticks)), paper, "D-", color=ORANGE)
-    lower.set(ylabel="the paper (%)", xlabel=label)
+    lower.set(ylabel="the paper's (%)", xlabel=label)
     lower.set_xticks(range(len(ticks)), ticks)
     for axes in (upper, lower):
         axes.grid(axis="y", color="0.92")
-    figure.supylabel("test accuracy", fontsize=10)
     return figure
 
 
