@@ -11,6 +11,7 @@ from nslab.objectives.focal import Focal
 from nslab.objectives.gce import GCE
 from nslab.objectives.label_smoothing import LabelSmoothing
 from nslab.objectives.low import LOW
+from nslab.objectives.mixup import Mixup
 from nslab.objectives.nlnl import NLNL
 from nslab.objectives.ns import NS
 from nslab.objectives.ogc import OGC
@@ -34,6 +35,7 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "asymmetric": Asymmetric,
     "ce_eps_mae": CEepsMAE,
     "ogc": OGC,
+    "mixup": Mixup,
     "ns": NS,
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "CrossEntropy",
     "Focal",
     "LabelSmoothing",
+    "Mixup",
     "Poly1",
     "Reweighted",
     "Setting",

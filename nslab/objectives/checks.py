@@ -42,6 +42,8 @@ def check_fields(
     """
     name, types = type(config).__name__, hints(type(config))
     for field in dataclasses.fields(config):
+        if getattr(types[field.name], "_is_protocol", False):
+            continue  # another config, which has checked itself
         value = strict(f"{name}: {field.name}", getattr(config, field.name), types[field.name])
         object.__setattr__(config, field.name, value)
         if isinstance(value, float) and not math.isfinite(value):

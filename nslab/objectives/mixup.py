@@ -1,0 +1,66 @@
+"""Mixup: the network sees pairs of images blended, and is asked for both labels in proportion.
+
+Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from nslab.objectives.checks import check_fields
+from nslab.objectives.ns import shuffled_order
+from nslab.objectives.weighted import CrossEntropy
+from nslab.rng import stream_seed
+from nslab.types import Batch, DataInfo, Loss, LossConfig, Scored
+
+
+class Blended:
+    """The objective of `Mixup`; it counts its steps, which name the draws of the blend."""
+
+    min_batch = 1
+
+    def __init__(self, loss: Loss, alpha: float) -> None:
+        self.loss, self.alpha, self.step = loss, alpha, 0
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Scored:
+        share = np.random.default_rng(stream_seed(0, "mixup", self.step)).beta(
+            self.alpha, self.alpha
+        )
+        self.step += model.training
+        other = shuffled_order(batch)
+        logits = model(share * batch.x + (1 - share) * batch.x[other])
+        loss = share * self.loss(logits, batch.y) + (1 - share) * self.loss(logits, batch.y[other])
+        return Scored(loss, logits)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Steps taken."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.step = state["step"]
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Blends each image with another of the batch, lambda ~ Beta(alpha, alpha) once per batch.
+
+    ``base`` is any loss per sample; it is taken of both labels, weighed by their shares.
+    """
+
+    alpha: float = 0.2
+    base: LossConfig = field(default_factory=CrossEntropy)
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.base, "loss"):
+            raise TypeError(
+                f"Mixup: base must be a loss per sample, which {type(self.base).__name__} is not"
+            )
+        check_fields(self, positive=("alpha",))
+
+    def build(self, info: DataInfo) -> Blended:
+        """The objective for a training set."""
+        return Blended(self.base.loss, self.alpha)
