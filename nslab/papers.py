@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from nslab.paths import checkout, papers_dir
 
-TAG = re.compile(r"\[(NS|DE|EDL) (Eq|Alg|Fig|Prop)\. ([0-9]+[a-z]?)\]")
+TAG = re.compile(r"\[(NS|DE|EDL) (Eq|Alg|Fig|Prop)\. (S?[0-9]+[a-z]?)\]")
 
 
 class Place(NamedTuple):
