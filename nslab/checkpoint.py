@@ -16,6 +16,7 @@ from nslab.experiments import TrainConfig
 from nslab.files import replacing
 from nslab.networks.modes import bare
 from nslab.objectives.weighted import memory_of, recall
+from nslab.paths import runs_dir
 from nslab.types import Objective
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
@@ -106,20 +107,40 @@ def keep(
     state.save(folder)
 
 
-def save_weights(model: nn.Module, folder: Path) -> None:
-    """Write the parameters and buffers of a network."""
+def save_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> None:
+    """Write the parameters and buffers of a network, final or after an epoch (from 1)."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    with replacing(folder / WEIGHTS) as temporary:
+    with replacing(weights_file(folder, epoch)) as temporary:
         temporary.write_bytes(save(tensors))
 
 
-def load_weights(model: nn.Module, folder: Path) -> nn.Module:
-    """Read what `save_weights` wrote into ``model``; ``FileNotFoundError`` if there is nothing."""
-    file = folder / WEIGHTS
+def weights_file(folder: Path, epoch: int | None = None) -> Path:
+    """Where the weights of a run lie."""
+    return folder / (WEIGHTS if epoch is None else f"epoch-{epoch}.safetensors")
+
+
+def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
+    """``model`` with the weights that ``config.start`` names, if any."""
+    if not config.start:
+        return model
+    run, _, epoch = config.start.partition("@")
+    return load_weights(model, runs_dir() / run, int(epoch) if epoch else None)
+
+
+def load_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> nn.Module:
+    """Read what `save_weights` wrote into ``model``.
+
+    Raises ``FileNotFoundError`` if there is nothing, ``ValueError`` if it is another network's.
+    """
+    file = weights_file(folder, epoch)
     if not file.exists():
         raise FileNotFoundError(
             f"{file} is missing: this run's weights are not here (frozen results keep numbers "
-            "only); nslab.run(config, weights=True) computes it again to have them"
+            "only, and of epochs only the last keep_last); nslab.run(config, weights=True) "
+            "computes it again to have them"
         )
-    model.load_state_dict(load_file(file))
+    try:
+        model.load_state_dict(load_file(file))
+    except RuntimeError as error:
+        raise ValueError(f"{file} holds the weights of another network: {error}") from None
     return model

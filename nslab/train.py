@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from nslab.checkpoint import keep, resume, save_weights
+from nslab.checkpoint import keep, resume, save_weights, start_weights
 from nslab.datasets import ImageData, load
 from nslab.datasets.loader import Loader
 from nslab.experiments.config import TrainConfig
@@ -66,7 +66,7 @@ def fit(
     train, test = make_loaders(config, data, objective, accelerator)
     wrong = None if data.mislabelled is None else torch.from_numpy(data.mislabelled)
     shape, classes = data.dataset.shape, data.dataset.layout.num_classes
-    model = build_network(config.network, shape, classes, config.seed)
+    model = start_weights(build_network(config.network, shape, classes, config.seed), config)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
     net: Any
@@ -96,6 +96,8 @@ def fit(
             }
             history.append(row)
             if folder and main:
+                if epoch >= config.epochs - config.keep_last:
+                    save_weights(bare(net), folder, epoch + 1)
                 keep(config, folder, net, objective, optimizer, accelerator, history)
             if on_epoch:
                 on_epoch(row)

@@ -39,6 +39,8 @@ TRAIN_CHANGES: dict[str, Any] = {
     "noise_rate": 0.4,
     "sampler": "pbs",
     "lr_scale": 1.5,
+    "start": "0123456789ab@3",
+    "keep_last": 2,
 }
 
 

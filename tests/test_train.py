@@ -306,3 +306,27 @@ def test_two_processes_with_batchnorm_agree_roughly(one_and_two: list) -> None:
     for alone, together in list(zip(one, two[0], strict=True))[2:]:
         assert together["train_loss"] == pytest.approx(alone["train_loss"], rel=0.3)
         assert together["train_loss"] != alone["train_loss"]
+
+
+def test_training_goes_on_from_another_runs_weights(tmp_path: Path) -> None:
+    """From the final weights or those after a kept epoch; clear errors where there are none."""
+    first = replace(QUICK, keep_last=2)
+    folder = tmp_path / "data" / "runs" / first.id
+    trained = fit(first, folder, show=False)
+    assert sorted(f.name for f in folder.glob("epoch-*")) == [
+        "epoch-2.safetensors",
+        "epoch-3.safetensors",
+    ]
+    blank = build_network("lenet5", (1, 32, 32), 10, 0)
+    assert same(load_weights(blank, folder, 3), trained.model)
+    still = replace(QUICK, epochs=1, lr=1e-12, weight_decay=0.0)
+    goes_on = fit(replace(still, start=first.id), show=False)
+    assert goes_on.metrics["test_accuracy"] == trained.metrics["test_accuracy"]
+    earlier = fit(replace(still, start=f"{first.id}@2"), show=False)
+    assert earlier.metrics["test_accuracy"] == trained.history[1]["test_accuracy"]
+    with pytest.raises(FileNotFoundError, match="keep_last"):
+        fit(replace(still, start=f"{first.id}@1"), show=False)
+    with pytest.raises(ValueError, match="another network"):
+        fit(replace(still, network="mlp", start=first.id), show=False)
+    with pytest.raises(ValueError, match="neither a run's id"):
+        replace(still, start="the last one")

@@ -1,6 +1,7 @@
 """What one training run is: a frozen value whose hash is the run's identity."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,6 +31,9 @@ class TrainConfig:
         imbalance: size of the first class over the last of a long-tailed training set.
         noise, noise_rate: kind and share of wrong training labels.
         sampler: key of ``SAMPLERS``.
+        start: run whose final weights training starts from, by its id; ``id@e`` for those it kept
+            after epoch e (from 1). Empty: initial weights from ``seed``.
+        keep_last: how many of the last epochs' weights are kept.
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
     """
 
@@ -56,6 +60,8 @@ class TrainConfig:
     noise_rate: float = field(default=0.0, metadata=LATER)
     sampler: str = field(default="shuffle", metadata=LATER)
     lr_scale: float = field(default=1.0, metadata=LATER)
+    start: str = field(default="", metadata=LATER)
+    keep_last: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, hint in hints(TrainConfig).items():
@@ -90,6 +96,14 @@ class TrainConfig:
             raise ValueError(
                 f"TrainConfig: noise {self.noise!r} does not go with noise_rate {self.noise_rate}: "
                 'a rate above 0 needs a kind of noise other than "none", and no rate needs none'
+            )
+        if not re.fullmatch("([0-9a-f]{12}(@[1-9][0-9]*)?)?", self.start):
+            raise ValueError(
+                f"TrainConfig: start is {self.start!r}, neither a run's id nor id@epoch"
+            )
+        if not 0 <= self.keep_last <= self.epochs:
+            raise ValueError(
+                f"TrainConfig: keep_last is {self.keep_last}, but there are {self.epochs} epochs"
             )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warm-up of {self.warmup_epochs} epochs is no shorter than training")
