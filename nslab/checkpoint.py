@@ -15,6 +15,7 @@ from torch import nn
 from nslab.experiments import TrainConfig
 from nslab.files import replacing
 from nslab.networks.modes import bare
+from nslab.networks.public import public_weights
 from nslab.objectives.weighted import memory_of, recall
 from nslab.paths import runs_dir
 from nslab.types import Objective
@@ -122,6 +123,9 @@ def weights_file(folder: Path, epoch: int | None = None) -> Path:
 def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
     """``model`` with the weights that ``config.start`` names, if any."""
     if not config.start:
+        return model
+    if config.start == "public":
+        model.load_state_dict(public_weights(config.network))
         return model
     run, _, epoch = config.start.partition("@")
     return load_weights(model, runs_dir() / run, int(epoch) if epoch else None)

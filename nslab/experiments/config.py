@@ -32,7 +32,8 @@ class TrainConfig:
         noise, noise_rate: kind and share of wrong training labels.
         sampler: key of ``SAMPLERS``.
         start: run whose final weights training starts from, by its id; ``id@e`` for those it kept
-            after epoch e (from 1). Empty: initial weights from ``seed``.
+            after epoch e (from 1); or ``public``, for networks with public weights. Empty: initial
+            weights from ``seed``.
         keep_last: how many of the last epochs' weights are kept.
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
     """
@@ -97,9 +98,9 @@ class TrainConfig:
                 f"TrainConfig: noise {self.noise!r} does not go with noise_rate {self.noise_rate}: "
                 'a rate above 0 needs a kind of noise other than "none", and no rate needs none'
             )
-        if not re.fullmatch("([0-9a-f]{12}(@[1-9][0-9]*)?)?", self.start):
+        if not re.fullmatch("([0-9a-f]{12}(@[1-9][0-9]*)?|public)?", self.start):
             raise ValueError(
-                f"TrainConfig: start is {self.start!r}, neither a run's id nor id@epoch"
+                f"TrainConfig: start is {self.start!r}, neither a run's id, id@epoch nor public"
             )
         if not 0 <= self.keep_last <= self.epochs:
             raise ValueError(

@@ -11,6 +11,7 @@ from nslab.networks.imagenet import SMALLEST, imagenet
 from nslab.networks.lenet import lenet1, lenet5
 from nslab.networks.mlp import mlp
 from nslab.networks.plain_cifar import alexnet_cifar, vgg19_bn_cifar
+from nslab.networks.public import FILES, public_resnet
 from nslab.networks.resnet_cifar import ResNetCifar
 from nslab.networks.resnext_cifar import ResNeXtCifar
 from nslab.networks.vmamba import VMamba
@@ -35,6 +36,7 @@ NETWORKS: dict[str, Network] = {
     "densenet_bc_190_40": partial(DenseNetCifar, depth=190, growth=40),
     **{name: partial(imagenet, name=name) for name in SMALLEST},
     "vmamba_t": VMamba,
+    **{f"resnet{depth}_public": partial(public_resnet, depth=depth) for depth in FILES},
 }
 
 
