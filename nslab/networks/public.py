@@ -49,7 +49,7 @@ class Renormalised(nn.Module):
 def public_resnet(shape: ImageShape, num_classes: int, *, depth: int) -> Renormalised:
     """A CIFAR ResNet that `public_weights` fit (for 10 classes)."""
     if shape[0] != 3:
-        raise ValueError(f"the public networks want colour images, not {shape[0]} channels")
+        raise ValueError(f"resnet{depth}_public needs images with 3 channels, not {shape[0]}")
     return Renormalised(ResNetCifar(shape, num_classes, depth=depth))
 
 
