@@ -32,6 +32,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 class Renormalised(nn.Module):
     """A network for images normalised with ImageNet's mean and sd, given images with CIFAR's."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
         (mean, sd), (wanted_mean, wanted_sd) = (
