@@ -23,7 +23,8 @@ def test_run_then_compare_then_dry_run() -> None:
     done = call("run", "ns/first", *TINY)
     assert done.exit_code == 0, done.output
     assert "(n = 1, custom)" in done.output
-    assert "resnet110" in done.output
+    assert "more rows of the paper have no run of ours" in done.output
+    assert "resnet110" in call("run", "ns/first", *TINY, "--all").output
     compared = call("compare", "ns/first", *TINY)
     assert "3 of 3 runs" in compared.output
     after = call("run", "ns/first", *TINY, "--dry-run")
