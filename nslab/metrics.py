@@ -1,5 +1,6 @@
 """What is measured of a classifier."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,3 +61,40 @@ class Tally:
     def mean_loss(self) -> float:
         """Mean cross-entropy in nats."""
         return float(self.loss / self.seen.sum())
+
+
+def corruption_errors(
+    errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
+    """CE_c = 100 sum_s E_(c,s) / sum_s B_(c,s): a model's error rates E on corruption c, summed
+    over its severities s, in percent of a baseline's B.
+
+    Source: Hendrycks & Dietterich 2019; the DE paper's baseline is LeNet-1 trained by Adam. The
+    mean over the corruptions is `mean_corruption_error`. Raises ``ValueError`` where the two do
+    not have the same corruptions and severities, or the baseline makes no error.
+    """
+    if errors.keys() != baseline.keys():
+        odd = ", ".join(sorted(errors.keys() ^ baseline.keys()))
+        raise ValueError(f"measure model and baseline on the same corruptions; only one has {odd}")
+    found = {}
+    for name, measured in errors.items():
+        reference = baseline[name]
+        if len(measured) != len(reference):
+            raise ValueError(
+                f"measure {name} at the same severities: the model has {len(measured)}, "
+                f"the baseline {len(reference)}"
+            )
+        if not sum(reference) > 0:
+            raise ValueError(f"the baseline makes no error on {name}: take a weaker baseline")
+        found[name] = 100 * sum(measured) / sum(reference)
+    return found
+
+
+def mean_corruption_error(
+    errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
+) -> float:
+    """mCE: the mean of `corruption_errors`, in percent."""
+    found = corruption_errors(errors, baseline)
+    if not found:
+        raise ValueError("no corruption was measured")
+    return sum(found.values()) / len(found)

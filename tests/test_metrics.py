@@ -3,13 +3,15 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nslab.metrics import Tally
+from nslab.metrics import Tally, corruption_errors, mean_corruption_error
+from nslab.paths import papers_dir
 
 
 def batch(n: int, classes: int, scale: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -143,3 +145,52 @@ def test_no_graph_is_kept() -> None:
     with torch.no_grad():
         tally.add(logits.requires_grad_() * 1, y)
     assert not tally.packed().requires_grad
+
+
+# --- corruptions -------------------------------------------------------------------------------
+
+
+def test_corruption_errors_by_hand() -> None:
+    """Sums over severities before the ratio, the mean over corruptions after it."""
+    baseline = {"fog": [10.0, 30.0], "frost": [50.0, 50.0]}
+    errors = {"frost": [20.0, 30.0], "fog": [20.0, 40.0]}
+    assert corruption_errors(errors, baseline) == {"fog": 150, "frost": 50}
+    assert mean_corruption_error(errors, baseline) == 100
+    assert mean_corruption_error(baseline, baseline) == 100
+    nothing = {"fog": [0.0, 0.0], "frost": [0.0, 0.0]}
+    assert mean_corruption_error(nothing, baseline) == 0
+
+
+@pytest.mark.parametrize("table", ["S4", "S5", "S6"])
+def test_corruption_errors_of_the_paper(table: str) -> None:
+    """The printed mCE follow from the printed errors, within their rounding; LeNet-1 trained by
+    Adam is the baseline."""
+
+    def rows(name: str, metric: str) -> pd.DataFrame:
+        found = pd.read_csv(papers_dir() / "de" / f"table{name}.csv").query("metric == @metric")
+        return found.pivot_table("value", "corruption", ["network", "method"])
+
+    errors, printed = rows(table, "error"), rows(table, "mce")
+    base = rows("S5" if table == "S6" else table, "error")["lenet1", "adam"].drop("average")
+    baseline = {str(name): [value] for name, value in base.items()}
+    for model in errors:
+        measured = {str(k): [value] for k, value in errors[model].drop("average").items()}
+        for name, value in corruption_errors(measured, baseline).items():
+            slack = value * (0.05 / measured[name][0] + 0.05 / baseline[name][0]) + 0.5
+            assert value == pytest.approx(printed[model][name], abs=slack), (model, name)
+        mean = mean_corruption_error(measured, baseline)
+        assert mean == pytest.approx(printed[model]["average"], abs=1)
+        if (table, *model) == ("S4", "lenet5", "de"):
+            assert round(mean) == 65
+
+
+def test_corruption_errors_that_cannot_be() -> None:
+    """Corruptions or severities that one has and the other lacks; nothing; a perfect baseline."""
+    with pytest.raises(ValueError, match="same corruptions; only one has fog, snow"):
+        corruption_errors({"fog": [1.0]}, {"snow": [1.0]})
+    with pytest.raises(ValueError, match="fog at the same severities: the model has 2, the base"):
+        corruption_errors({"fog": [1.0, 2.0]}, {"fog": [1.0]})
+    with pytest.raises(ValueError, match="baseline makes no error on fog"):
+        corruption_errors({"fog": [1.0]}, {"fog": [0.0]})
+    with pytest.raises(ValueError, match="no corruption was measured"):
+        mean_corruption_error({}, {})

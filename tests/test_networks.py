@@ -27,6 +27,7 @@ from nslab.networks.resnet_cifar import ResNetCifar, shortcut_a
         ("lenet5", (3, 32, 32), 10, 62_006),
         ("lenet5", (3, 32, 32), 100, 69_656),
         ("mlp", (1, 32, 32), 10, 1024 * 64 + 64 + 64 * 10 + 10),
+        ("rnn", (1, 28, 28), 10, 4 * 64 * (28 + 64 + 2) + 650),
     ],
 )
 def test_parameters(name: str, shape: tuple[int, int, int], classes: int, expected: int) -> None:
@@ -59,6 +60,23 @@ def test_mlp(widths: tuple[int, ...], shape: tuple[int, int, int]) -> None:
         h = h.clamp(min=0) if i < len(layers) - 1 else h
     assert [layer.out_features for layer in layers] == [*widths, 4]
     torch.testing.assert_close(model(x), h)
+
+
+def test_rnn_reads_rows() -> None:
+    """Row by row from the top, all channels of a row at once, by the gates written out."""
+    model = build_network("rnn", (2, 5, 3), 4, 0)
+    weights = state(model)
+    x = images(6, 2, 5, 3)
+    h = c = torch.zeros(6, 64)
+    for row in range(5):
+        inputs = torch.cat([x[:, 0, row], x[:, 1, row]], 1)
+        gates = inputs @ weights["lstm.weight_ih_l0"].T + weights["lstm.bias_ih_l0"]
+        gates = gates + h @ weights["lstm.weight_hh_l0"].T + weights["lstm.bias_hh_l0"]
+        enter, forget, new, leave = gates.split(64, 1)
+        c = forget.sigmoid() * c + enter.sigmoid() * new.tanh()
+        h = leave.sigmoid() * c.tanh()
+    expected = h @ weights["head.weight"].T + weights["head.bias"]
+    torch.testing.assert_close(model(x), expected)
 
 
 @pytest.mark.parametrize("make", [lenet1, lenet5])

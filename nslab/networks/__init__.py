@@ -14,6 +14,7 @@ from nslab.networks.plain_cifar import alexnet_cifar, vgg19_bn_cifar
 from nslab.networks.public import FILES, public_resnet
 from nslab.networks.resnet_cifar import ResNetCifar
 from nslab.networks.resnext_cifar import ResNeXtCifar
+from nslab.networks.rnn import RowLSTM
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
 from nslab.types import ImageShape
@@ -24,6 +25,7 @@ NETWORKS: dict[str, Network] = {
     "mlp": mlp,
     "lenet1": lenet1,
     "lenet5": lenet5,
+    "rnn": RowLSTM,
     **{
         f"resnet{depth}{suffix}": partial(ResNetCifar, depth=depth, option=option)
         for depth in (8, 14, 20, 32, 44, 56, 110)
