@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import config, install_import_hook
 
-MODULES = "analysis checkpoint datasets experiments ledger metrics objectives plots prepare rng"
+MODULES = (
+    "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
+)
 MODULES += " statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 

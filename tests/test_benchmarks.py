@@ -66,3 +66,18 @@ def test_loader(tmp_path: Path) -> None:
         check_ratio(contender["ratio"])
     assert contenders["nslab"]["ratio"]["median"] == 1
     assert contenders["nslab"]["cpu_s_per_image"] > 0
+
+
+def test_de_generation(tmp_path: Path) -> None:
+    results = quick("de_generation", tmp_path)
+    assert results["settings"]["quick"]
+    assert results["limit_ms"] > 0
+    contenders = results["contenders"]
+    assert list(contenders) == ["compiled", "plain", "naive", "evosax", "evox"]
+    assert contenders["plain"]
+    assert contenders["naive"]
+    for contender in filter(None, contenders.values()):
+        assert contender["ms"] > 0
+        assert contender["peak"] > 0
+        check_ratio(contender["ratio"])
+    assert "(goal: 15)" in results["sentence"]

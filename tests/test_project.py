@@ -32,7 +32,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LAYERS = """
 paths types rng files parameters processes progress timing
 papers provenance engine
-datasets networks metrics statistics
+datasets networks metrics statistics evolve
 objectives
 experiments overhead
 checkpoint prepare frozen
@@ -144,12 +144,13 @@ def test_readme_three_lines_are_those_of_the_method() -> None:
         assert all(line in text for line in lines), file
 
 
-def test_equations_are_tagged_where_they_are_computed() -> None:
+@pytest.mark.parametrize("paper", ["NS", "DE"])
+def test_equations_are_tagged_where_they_are_computed(paper: str) -> None:
     """The tags in the code are exactly the computed rows of the paper's list."""
-    listed = {(row["kind"], row["number"]) for row in equations("NS") if row["computed"] == "yes"}
-    tagged = {(p.kind, p.number) for p in places() if p.paper == "NS"}
+    listed = {(row["kind"], row["number"]) for row in equations(paper) if row["computed"] == "yes"}
+    tagged = {(p.kind, p.number) for p in places() if p.paper == paper}
     assert tagged == listed
-    for row in equations("NS"):
+    for row in equations(paper):
         assert row["computed"] == "yes" or row["note"], row
     for place in places():
         line = place.file.read_text().splitlines()[place.line - 1]

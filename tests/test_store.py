@@ -14,6 +14,7 @@ import pytest
 from nslab import frozen, store
 from nslab.engine import Job, run_local
 from nslab.experiments import TrainConfig, experiment
+from nslab.ledger import compare
 from nslab.objectives import NS
 from nslab.provenance import environment
 
@@ -162,6 +163,11 @@ def test_results_in_version_control_are_found() -> None:
     assert all(r and r.origin == "frozen" and len(r.history) == 6 for r in found)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     assert all(f"{r.metrics['test_accuracy']:.2f} %" in readme for r in found if r)
+    tailed = store.finished(experiment("ns/table5").plan("cpu"))
+    table = compare("ns/table5", tailed).query("n == 3")
+    shown = {f"{line.ours:.2f} ± {line.sd:.2f} %" for line in table.itertuples()}
+    assert len(shown) == 3
+    assert all(text in readme for text in shown)
 
 
 def test_kill_at_random_moments() -> None:

@@ -1,0 +1,218 @@
+"""One generation of differential evolution, rand/1/bin, against what memory allows.
+
+The limit is 4 reads and 1 write of a population at the speed at which the same process copies one.
+Nothing is evaluated: who wins is given. ``compiled`` and ``plain`` are `nslab.evolve`, with and
+without a compiler; ``naive`` is the usual five lines; evosax and EvoX take part where they are
+installed. Peak memory is that of a fresh process, beyond what torch and an optimizer take.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from paired import finish, interleaved, machine, ratio
+
+from nslab.evolve import generation
+from nslab.evolve.generation import Terms, breed
+from nslab.evolve.operators import draw_picks
+from nslab.evolve.population import Population
+from nslab.timing import Quartiles, resident_peak
+
+F, CR = 0.5, 0.3
+GOALS = {"compiled": 2.0, "plain": 15.0}  # times the limit
+MEMORY_GOAL = 2.3  # populations
+NEVER = 2**62
+Step = Callable[[], object]
+
+
+def ours(members: int, genes: int, compile_from: int) -> Step:
+    """Generations by `breed` and `accept`."""
+    every, gen = torch.arange(members), torch.Generator().manual_seed(0)
+    rows = torch.empty(2 * members, genes).normal_(generator=gen)
+    population = Population(rows, every, every + members)
+    weights, cr = torch.tensor([1, F, -F]).expand(members, 3), torch.full((members,), CR)
+
+    def step() -> None:
+        nonlocal population
+        generation.COMPILE_FROM = compile_from
+        terms = Terms(draw_picks(members, every, 3, gen), weights)
+        breed(population, terms, cr, int(torch.randint(2**31, (), generator=gen)), every)
+        population = population.accept(torch.rand(members, generator=gen) < 0.5)
+
+    return step
+
+
+def naive(members: int, genes: int) -> Step:
+    """Generations in whole-population operations."""
+    gen = torch.Generator().manual_seed(0)
+    x = torch.empty(members, genes).normal_(generator=gen)
+
+    def step() -> None:
+        nonlocal x
+        a, b, c = draw_picks(members, torch.arange(members), 3, gen).unbind(1)
+        mutants = x[a] + F * (x[b] - x[c])
+        trials = torch.where(torch.rand(members, genes, generator=gen) < CR, mutants, x)
+        won = torch.rand(members, 1, generator=gen) < 0.5
+        x = torch.where(won, trials, x)
+
+    return step
+
+
+def evosax(members: int, genes: int) -> Step:
+    """Generations by evosax (JAX), compiled."""
+    jax, algorithms = map(importlib.import_module, ("jax", "evosax.algorithms"))
+    key, fitness = jax.random.key(0), jax.numpy.ones(members)
+    de = algorithms.DifferentialEvolution(members, jax.numpy.zeros(genes))
+    values = {"elitism": False, "crossover_rate": CR, "differential_weight": F}
+    params = de.default_params.replace(**values)
+    state = de.init(key, jax.random.normal(key, (members, genes)), fitness, params)
+
+    def step() -> None:
+        nonlocal state, key
+        key = jax.random.fold_in(key, 1)
+        trials, state = de.ask(key, state, params)
+        won = jax.random.uniform(key, (members,)) < 0.5
+        state, _ = de.tell(key, trials, state.fitness + jax.numpy.where(won, -1, 1), state, params)
+        jax.block_until_ready(state)
+
+    return step
+
+
+def evox(members: int, genes: int) -> Step:
+    """Generations by EvoX (PyTorch)."""
+    bounds = torch.full((genes,), -9.0), torch.full((genes,), 9.0)
+    settings = {"differential_weight": F, "cross_probability": CR}
+    de = importlib.import_module("evox.algorithms").DE(members, *bounds, **settings)
+    de.evaluate = lambda x: torch.rand(members)
+    de.init_step()
+    return lambda: de.step()
+
+
+CONTENDERS: dict[str, Callable[[int, int], Step]] = {
+    "compiled": lambda members, genes: ours(members, genes, 0),
+    "plain": lambda members, genes: ours(members, genes, NEVER),
+    "naive": naive,
+    "evosax": evosax,
+    "evox": evox,
+}
+
+
+def copying(members: int, genes: int) -> Step:
+    """Copy a population: one read and one write."""
+    rows = torch.ones(2 * members, genes)
+    return lambda: rows[members:].copy_(rows[:members])
+
+
+def installed(name: str) -> bool:
+    """Whether a contender can take part."""
+    return name not in ("evosax", "evox") or importlib.util.find_spec(name) is not None
+
+
+def peak(name: str, members: int, genes: int) -> int:
+    """Bytes that two generations take, at most, in this process."""
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]).step()  # imports a part of the compiler
+    before = resident_peak()
+    step = CONTENDERS[name](members, genes)
+    step()
+    step()
+    return resident_peak() - before
+
+
+def peak_of_child(name: str, args: argparse.Namespace) -> float:
+    """`peak` of a fresh process, in populations."""
+    sizes = [f"--{key}={getattr(args, key)}" for key in ("members", "genes", "threads")]
+    paths = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, __file__, f"--peak={name}", *sizes],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"measuring the memory of {name} failed:\n{done.stderr[-2000:]}")
+    return int(done.stdout.split()[-1]) / (4 * args.members * args.genes)
+
+
+Rows = dict[str, dict[str, Any] | None]
+
+
+def table(names: list[str], args: argparse.Namespace) -> tuple[float, Rows]:
+    """A line per contender, printed and returned after the limit in ms; None: did not take part."""
+    steps = {name: CONTENDERS[name](args.members, args.genes) for name in names}
+    steps["limit"] = copying(args.members, args.genes)
+    interleaved(steps, 2)  # warm up, compile
+    if generation.UNCOMPILABLE and "compiled" in steps:
+        del steps["compiled"]
+    times = interleaved(steps, args.rounds)
+    limit = 2.5 * times["limit"].wall
+    print("contender         ms  wall time / limit         peak memory / population")
+    limit_ms = 1000 * float(np.median(limit))
+    print(f"{'limit':12} {limit_ms:7.2f}  1")
+    rows: Rows = {}
+    for name in CONTENDERS:
+        if name not in times:
+            why = "left out" if installed(name) else "not installed"
+            print(f"{name:12} {'no compiler' if name in names else why}")
+            rows[name] = None
+            continue
+        ms, slower = 1000 * float(np.median(times[name].wall)), ratio(times[name].wall, limit)
+        memory = peak_of_child(name, args)
+        print(f"{name:12} {ms:7.2f}  {slower!s:24}  {memory:.2f}")
+        rows[name] = {"ms": ms, "ratio": slower._asdict(), "peak": memory}
+    print("ratios: median (quartiles) over rounds")
+    return limit_ms, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cost of a generation of DE/rand/1/bin.")
+    parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--genes", type=int, default=11_700_000, help="as many as ResNet-18 has")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", nargs="+", choices=CONTENDERS, help="leave the others out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers")
+    parser.add_argument("--quick", action="store_true", help="a smoke test; numbers mean nothing")
+    parser.add_argument("--peak", choices=CONTENDERS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.peak:
+        print(peak(args.peak, args.members, args.genes))
+        return
+    if args.quick:
+        args.members, args.genes, args.rounds = 5, 20_000, 2
+    env = machine()
+    print(f"{args.members} members of {args.genes:,} genes, float32, {args.rounds} rounds\n")
+    names = [name for name in args.only or CONTENDERS if installed(name)]
+    limit, rows = table(names, args)
+
+    def told(name: str) -> str:
+        row = rows[name]
+        goal = f" (goal: {GOALS[name]:g})" if name in GOALS else ""
+        if row is None:
+            return f"{name}: not measured{goal}"
+        return f"{name}: {Quartiles(**row['ratio']).median:.2f}{goal}"
+
+    compiled = rows["compiled"]
+    memory = "not measured" if compiled is None else f"{compiled['peak']:.2f} populations"
+    finish(
+        f"Times the limit of memory: {', '.join(map(told, ('compiled', 'plain', 'naive')))}; "
+        f"peak memory, compiled: {memory} (goal: {MEMORY_GOAL:g}).",
+        args.json,
+        machine=env,
+        settings={k: v for k, v in vars(args).items() if k not in ("json", "peak")},
+        limit_ms=limit,
+        contenders=rows,
+    )
+
+
+if __name__ == "__main__":
+    main()

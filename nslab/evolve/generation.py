@@ -1,0 +1,249 @@
+"""One generation of differential evolution: mutate and cross over, in one pass over memory.
+
+The arithmetic is one pure function of a block of genes. For large populations `torch.compile`
+makes one loop of it, in which no intermediate result ever leaves the processor's registers; where
+it cannot (no C++ compiler, say), plain torch runs the same function on blocks that fit the cache,
+several times slower and with the same result.
+"""
+
+import functools
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FunctionType
+from typing import NamedTuple, no_type_check
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils.dlpack import from_dlpack
+
+from nslab.evolve.population import Population
+from nslab.rng import stream_seed
+
+LOG = logging.getLogger(__name__)
+COMPILE_FROM = 2**22  # genes to breed at once for which compiling (seconds) is worth while
+MAX_GENES = 2**32  # beyond, counters of the hash would repeat
+# Numbers in a block: of all rows for the compiled loop, of the trials alone for plain torch.
+CACHED, CACHED_PLAIN, ON_ACCELERATOR = 2**21, 2**17, 2**24
+WORDS = {torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
+UNCOMPILABLE: set[str] = set()  # kinds of device for which compiling failed
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """Mutants as linear combinations: that of target t is sum_k weights[t, k] member(picks[t, k]).
+
+    A slot of weight 0 is not read at all.
+    """
+
+    picks: Int[Tensor, "t k"]
+    weights: Float[Tensor, "t k"]
+
+    def __post_init__(self) -> None:
+        picks, weights = self.picks, self.weights
+        if picks.dim() != 2 or picks.shape != weights.shape or not picks.shape[1]:
+            raise ValueError(
+                "picks and weights must be matrices (targets, terms) of one shape, not "
+                f"{tuple(picks.shape)} and {tuple(weights.shape)}"
+            )
+        if picks.dtype != torch.int64 or not weights.is_floating_point():
+            raise ValueError(
+                f"picks must be int64 and weights floats, not {picks.dtype} and {weights.dtype}"
+            )
+
+
+def breed(
+    population: Population,
+    terms: Terms,
+    cr: Float[Tensor, " t"],
+    seed: int,
+    targets: Int[Tensor, " t"],
+    forced: bool = False,
+) -> None:
+    """Write each target's trial into its spare row; members are not changed.
+
+    A gene comes from the mutant with probability ``cr`` (rounded to 2^-31), else from the target.
+    Which do, a hash of gene, target and ``seed`` says: the same ones on every device and process.
+    ``forced``: one gene of each trial, drawn likewise, is the mutant's whatever ``cr``. bfloat16 is
+    computed in float32 and rounded once.
+
+    Raises ``ValueError`` for arguments that do not fit the population or one another.
+    """
+    _check(population, terms, cr, targets)
+    with torch.no_grad():
+        for chosen, group in _groups(population, terms, cr, seed, targets.cpu()):
+            if not _run_compiled(population.rows, group):
+                genes = _block_length(population.rows, CACHED_PLAIN // len(group.out))
+                for a in range(0, population.genes, genes):
+                    part = population.rows[:, a : a + genes]
+                    _block(part, part, _counter(a, part.device), *group)
+            if forced:
+                _force(population.rows, seed, chosen, group)
+
+
+class Group(NamedTuple):
+    """Targets whose mutants have equally many terms; all tensors on the population's device."""
+
+    out: Int[Tensor, " t"]  # rows to write, and to read
+    parent: Int[Tensor, " t"]
+    picks: tuple[Int[Tensor, " t"], ...]
+    weights: tuple[Float[Tensor, "t 1"], ...]
+    keys: tuple[Int[Tensor, "t 1"], ...]
+    limit: Int[Tensor, "t 1"]  # of the hash's value, for genes of the mutant
+
+
+@no_type_check  # traced by the compiler
+def _mutant(parts, weights):
+    """sum_k weights[k] parts[k], in the precision of the weights."""
+    total = None
+    for part, weight in zip(parts, weights, strict=True):
+        term = part.to(weight.dtype) * weight
+        total = term if total is None else total + term
+    return total
+
+
+@no_type_check  # traced by the compiler
+def _block(read, write, start, out, parent, picks, weights, keys, limit):
+    """Breed the genes from ``start`` on: read rows of ``read``, write others of ``write``.
+
+    The hash is a 32-bit mixer of three rounds (Wellons' triple32) with keys before the first two.
+    It maps counters one to one, so over all of them each value occurs once. Two rounds would be
+    cheaper, but leave correlations of 1 % between genes at certain distances. Genes are selected as
+    words under a mask: torch.where does the same but branches, in plain torch at every gene. Words
+    of 16 bits are what the compiler has no fast loop for.
+    """
+    x = torch.arange(read.shape[1], dtype=torch.int32, device=read.device) + start
+    x = x ^ keys[0]
+    x ^= (x >> 17) & 0x7FFF  # an unsigned shift
+    x *= 0xED5AD4BB - 2**32
+    x ^= keys[1]
+    x ^= (x >> 11) & 0x1FFFFF
+    x *= 0xAC4C1B51 - 2**32
+    x ^= (x >> 15) & 0x1FFFF
+    x *= 0x31848BAB
+    x ^= (x >> 14) & 0x3FFFF
+    x >>= 1
+    x -= limit
+    x >>= 31  # all bits set where the hash is below the limit
+    mutant = _mutant([read.index_select(0, p) for p in picks], weights).to(read.dtype)
+    kept = read.index_select(0, parent)  # [DE Eq. 1]
+    if read.dtype == torch.bfloat16 and torch.compiler.is_compiling():
+        write[out] = torch.where(x < 0, mutant, kept)
+        return
+    word = WORDS[read.dtype]
+    bits, kept = mutant.view(word), kept.view(word)
+    bits ^= kept
+    bits &= x.to(word)
+    bits ^= kept
+    write[out] = mutant
+
+
+@functools.cache
+def _compiled(terms: int, single: bool, dtype: torch.dtype) -> Callable[..., None]:
+    """`_block` compiled for any sizes but these, in code of its own: torch counts the variants of
+    each piece of code, and gives up after a few."""
+    name = f"_block_{terms}_{single}_{str(dtype).removeprefix('torch.')}"
+    code = _block.__code__.replace(co_name=name)
+    return torch.compile(FunctionType(code, globals(), name), dynamic=True, fullgraph=True)
+
+
+def _run_compiled(rows: Float[Tensor, "rows d"], group: Group) -> bool:
+    """Breed a group by the compiled loop, unless it is too small or does not compile."""
+    d, kind = rows.shape[1], rows.device.type
+    if len(group.out) * d < COMPILE_FROM or d < 1024 or kind in UNCOMPILABLE:
+        return False
+    genes = min(_block_length(rows, CACHED // len(rows)), (d + 1) // 2)  # a part is never all
+    genes += -genes % 16
+    starts = range(0, d - 16, genes)
+    try:
+        # Rows written are never read. Without knowing that these are the same memory, the compiler
+        # need not keep the results apart until all rows were read.
+        write = from_dlpack(rows)
+        block = _compiled(len(group.picks), len(group.out) == 1, rows.dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for a, b in zip(starts, [*starts[1:], d], strict=True):
+                block(rows[:, a:b], write[:, a:b], _counter(a, rows.device), *group)
+    except Exception as error:  # whatever a compiler can fail with
+        LOG.info("generations on %s are not compiled, which is slower: %s", kind, error)
+        UNCOMPILABLE.add(kind)
+        return False
+    return True
+
+
+def _block_length(rows: Tensor, on_cpu: int) -> int:
+    """Genes of a block."""
+    return max(256, on_cpu if rows.device.type == "cpu" else ON_ACCELERATOR // len(rows))
+
+
+def _counter(gene: int, device: torch.device) -> Int[Tensor, ""]:
+    """The number of a gene in 32 bits; a tensor, for which nothing is compiled anew."""
+    return torch.tensor((gene + 2**31) % 2**32 - 2**31, dtype=torch.int32, device=device)
+
+
+def _groups(
+    population: Population,
+    terms: Terms,
+    cr: Float[Tensor, " t"],
+    seed: int,
+    targets: Int[Tensor, " t"],
+) -> Iterator[tuple[Int[Tensor, " t"], Group]]:
+    """The targets by the number of their terms."""
+    rows = population.rows
+    used = terms.weights.cpu() != 0
+    first = (~used).long().argsort(dim=1, stable=True)
+    picks = population.members[terms.picks.cpu().gather(1, first)]
+    precision = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    weights = terms.weights.cpu().gather(1, first).to(precision)
+    keys = [stream_seed(seed, "crossover", t) for t in targets.tolist()]
+    words = torch.tensor([[key & 0xFFFFFFFF, key >> 31] for key in keys]).view(-1, 2)
+    words = (words - 2**31).to(torch.int32)
+    limit = ((cr.cpu().double() * 2**31).round().long() - 2**30).to(torch.int32)
+
+    def columns(x: Tensor, chosen: Tensor, k: int) -> Iterator[Tensor]:
+        return (x[chosen, i, None].to(rows.device) for i in range(k))
+
+    count = used.sum(1).clamp(min=1)
+    for k in count.unique().tolist():
+        t = (count == k).nonzero()[:, 0]
+        group = Group(
+            population.spare[targets[t]].to(rows.device),
+            population.members[targets[t]].to(rows.device),
+            tuple(p[:, 0] for p in columns(picks, t, k)),
+            tuple(columns(weights, t, k)),
+            tuple(columns(words, t, 2)),
+            limit[t, None].to(rows.device),
+        )
+        yield targets[t], group
+
+
+def _force(rows: Tensor, seed: int, targets: Int[Tensor, " t"], group: Group) -> None:
+    """Take one gene of each trial from the mutant."""
+    drawn = [stream_seed(seed, "forced gene", t) % rows.shape[1] for t in targets.tolist()]
+    genes = torch.tensor(drawn, device=rows.device)
+    weights = [w[:, 0] for w in group.weights]
+    rows[group.out, genes] = _mutant([rows[p, genes] for p in group.picks], weights).to(rows.dtype)
+
+
+def _check(population: Population, terms: Terms, cr: Tensor, targets: Tensor) -> None:
+    """Raise ``ValueError`` for arguments of `breed` that do not fit."""
+
+    def within(index: Tensor) -> bool:
+        return bool(((index >= 0) & (index < population.size)).all())
+
+    t = len(terms.picks)
+    if targets.shape != (t,) or targets.dtype != torch.int64 or not within(targets):
+        raise ValueError(
+            f"targets must be {t} members below {population.size} (int64), one per row of the "
+            f"terms, not {tuple(targets.shape)} of {targets.dtype}"
+        )
+    if len(targets.unique()) != t:
+        raise ValueError("a member has one trial: name no target twice")
+    if not within(terms.picks):
+        raise ValueError(f"picks must be members: at least 0 and below {population.size}")
+    if cr.shape != (t,) or not cr.is_floating_point() or not bool(((cr >= 0) & (cr <= 1)).all()):
+        raise ValueError(f"cr must be {t} crossover rates in [0, 1], one per target, not {cr}")
+    if population.genes > MAX_GENES:
+        raise ValueError(f"{population.genes} genes are too many for the hash: at most {MAX_GENES}")

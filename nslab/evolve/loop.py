@@ -1,0 +1,229 @@
+"""Evolve trained networks: batches of data, some generations on each, taken up where it stopped.
+
+Source: the DE paper, Algorithm 1 (second stage) and section 4.2. NOTE: its stopping thresholds have
+no values; it reports 20 batches of ten generations, which are the defaults here.
+"""
+
+import copy
+import hashlib
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nslab.evolve.de import AdaptiveDE
+from nslab.evolve.fitness import Fitness, Policy
+from nslab.evolve.flat import Extras, Layout, Tensors
+from nslab.evolve.population import Population
+from nslab.evolve.pso import PSO, PSOState
+from nslab.evolve.record import generation_row
+from nslab.evolve.state import DEState
+from nslab.files import replacing
+from nslab.processes import processes
+from nslab.progress import Progress
+from nslab.rng import generator
+
+Evolver = AdaptiveDE | PSO
+BatchOf = Callable[[int], tuple[Tensor, Int[Tensor, " b"]]]
+CHECKPOINT = "evolution.pt"
+
+
+@dataclass
+class Evolved:
+    """A population in evolution: the form of its networks, who they are, and what happened.
+
+    ``history`` has a row per generation, see `generation_row`.
+    """
+
+    model: nn.Module
+    layout: Layout
+    extras: Extras
+    state: DEState | PSOState
+    history: list[dict[str, Any]]
+
+    @property
+    def best(self) -> int:
+        """The member with the lowest fitness on the last batch."""
+        return int(self.state.fitness.argmin())
+
+    def network(self, member: int | None = None) -> nn.Module:
+        """A network with a member's parameters and buffers, by default the `best`'s."""
+        i, population = self.best if member is None else member, self.state.population
+        model = copy.deepcopy(self.model)
+        self.layout.write(population.member(i), model)
+        self.extras.write(model, i, int(population.members[i]))
+        return model.eval()
+
+
+def evolve(
+    model: nn.Module,
+    parents: Sequence[nn.Module | Tensors],
+    batch_of: BatchOf,
+    evolver: Evolver,
+    *,
+    batches: int = 20,
+    generations: int = 10,
+    seed: int = 0,
+    exempt_head: bool = True,
+    policy: Policy = "inherit",
+    dtype: torch.dtype = torch.float32,
+    autocast: torch.dtype | None = None,
+    microbatch: int | None = None,
+    folder: Path | None = None,
+    show: bool = True,
+    on_batch: Callable[[Evolved], dict[str, Any]] | None = None,
+) -> Evolved:
+    """Evolve the networks ``parents`` (modules, or state dicts of ``model``), [DE Alg. 1].
+
+    ``batch_of(k)`` gives images and labels of batch k, the same whenever it is asked; fitness is
+    the mean cross-entropy there, and all parents are scored anew when the batch changes. What
+    BatchNorm does is the ``policy`` of `Fitness`. ``on_batch`` sees the population after each batch
+    and may add numbers to its last row.
+
+    With a ``folder`` the state after each batch is kept and an interrupted evolution goes on from
+    it, to the bit on one device. Several processes (torchrun, accelerate) share the scoring.
+
+    Raises ``ValueError`` for fewer parents than the evolver needs, for a state of another network,
+    and when no parent has a finite loss.
+    """
+    layout, device = Layout.of(model, exempt_head), next(model.parameters()).device
+    if len(parents) < evolver.min_population:
+        raise ValueError(
+            f"{type(evolver).__name__} with these strategies needs at least "
+            f"{evolver.min_population} parents, not {len(parents)}"
+        )
+    score = Fitness(model, layout, policy, autocast=autocast, microbatch=microbatch)
+    first = torch.empty(len(parents), layout.size, dtype=dtype, device=device)
+    for row, parent in zip(first, parents, strict=True):
+        layout.vector(parent, out=row)
+    options = [
+        evolver,
+        batches,
+        generations,
+        seed,
+        exempt_head,
+        policy,
+        dtype,
+        autocast,
+        microbatch,
+    ]
+    name = identity(first, options)
+    extras = Extras.of(model, layout, parents)
+    saved = read(folder, name)
+    if saved is None:
+        losses = score(population := Population.of(first), extras, *batch_of(0))
+        if not losses.isfinite().any():
+            raise ValueError("no parent has a finite loss on the first batch")
+        evolved, done = Evolved(model, layout, extras, evolver.init(population, losses), []), 0
+    else:
+        evolved, done = restored(saved, model, layout, evolver, score)
+    del first
+    main = processes().is_main_process
+    with Progress(batches, "evolution", unit="batch", show=show and main) as bar:
+        if done:
+            bar.advance("resumed", done)
+        for k in range(done, batches):
+            x, y = batch_of(k)
+            if k:
+                losses = score(evolved.state.population, evolved.extras, x, y)
+                evolved.state = evolver.rescore(evolved.state, losses)  # type: ignore[arg-type]
+            for g in range(generations):
+                generation(evolved, evolver, score, x, y, seed, k, g)
+            if on_batch:
+                evolved.history[-1] |= on_batch(evolved)
+            if folder and main:
+                keep(evolved, evolver, score, folder, name, k + 1)
+            row = evolved.history[-1]
+            bar.advance(f"best loss {row['best']:.4f}, {row['wins']} of {row['asked']} won")
+    return evolved
+
+
+def generation(
+    evolved: Evolved,
+    evolver: Evolver,
+    score: Fitness,
+    x: Tensor,
+    y: Int[Tensor, " b"],
+    seed: int,
+    k: int,
+    g: int,
+) -> None:
+    """Generation g on batch k: ask, score what changed, tell, and note what happened."""
+    before: Any = evolved.state
+    trials: Any = evolver.ask(before, generator(seed, "evolve", k, g))
+    losses = torch.full((len(trials.targets),), torch.inf, dtype=torch.float64)
+    asked = trials.changed
+    losses[asked] = score(before.population, evolved.extras, x, y, trials.targets[asked])
+    evolved.state = evolver.tell(before, trials, losses)
+    row = generation_row(before, trials, evolved.state, evolver)
+    evolved.history.append({"batch": k, "generation": g} | row)
+
+
+def identity(rows: Float[Tensor, "np d"], options: Sequence[object]) -> str:
+    """Twelve hexadecimal digits that hash the parents' genes and all options."""
+    digest = hashlib.sha256(repr(options).encode())
+    for row in rows:
+        digest.update(row.cpu().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def keep(
+    evolved: Evolved, evolver: Evolver, score: Fitness, folder: Path, name: str, done: int
+) -> None:
+    """Keep the state after a batch."""
+    saved = {
+        "name": name,
+        "done": done,
+        "state": evolver.state_dict(evolved.state),  # type: ignore[arg-type]
+        "extras": evolved.extras.state_dict(),
+        "score": score.state_dict(),
+        "history": evolved.history,
+    }
+    with replacing(folder / CHECKPOINT) as temporary:
+        try:
+            torch.save(saved, temporary)
+        except RuntimeError as error:  # torch's writer does not say what the system said
+            raise OSError(f"{folder} could not be written; is the disk full? ({error})") from error
+
+
+def read(folder: Path | None, name: str) -> dict[str, Any] | None:
+    """What `keep` left in ``folder``, or None if there is nothing.
+
+    Raises ``ValueError`` if the folder holds another evolution, or a file that cannot be read: a
+    population may have cost days, so nothing is thrown away unasked.
+    """
+    file = folder / CHECKPOINT if folder else None
+    if file is None or not file.exists():
+        return None
+    try:
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{file} cannot be read ({error}): remove it to start afresh") from None
+    if saved["name"] != name:
+        raise ValueError(
+            f"{file} belongs to an evolution of other parents or options: take another folder, or "
+            "remove it to start afresh"
+        )
+    return dict(saved)
+
+
+def restored(
+    saved: dict[str, Any], model: nn.Module, layout: Layout, evolver: Evolver, score: Fitness
+) -> tuple[Evolved, int]:
+    """The evolution that `keep` kept, on the model's device, and the number of batches done."""
+    device = next(model.parameters()).device
+    state, extras = saved["state"], saved["extras"]
+    for holder, name in ((state["population"], "rows"), (state, "velocity")):
+        if name in holder:
+            holder[name] = holder[name].to(device)
+    moved = {part: {n: t.to(device) for n, t in extras[part].items()} for part in extras}
+    score.load_state_dict(saved["score"])
+    found = Evolved(
+        model, layout, Extras.from_state(moved), evolver.load(state), list(saved["history"])
+    )
+    return found, int(saved["done"])

@@ -1,0 +1,153 @@
+"""Particle swarm optimisation behind the same protocol as differential evolution.
+
+Sources: Kennedy and Eberhart 1995; constriction: Clerc and Kennedy 2002, Eberhart and Shi 2000.
+NOTE: the DE paper (its section S5) uses the swarm of 1995 and names no constants.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nslab.evolve.operators import fittest, survives
+from nslab.evolve.population import Population
+from nslab.evolve.state import checked_fitness
+from nslab.parameters import hints, strict
+from nslab.rng import hashed
+
+BLOCK = 2**16  # genes of all particles moved at a time: the temporaries stay in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class PSOState:
+    """A swarm between two generations.
+
+    Members are the particles' personal bests. A particle is at its best, in the member's row
+    (``at_best``), or on its way, in the spare row; so nothing is copied when it finds a better one.
+
+    Attributes:
+        fitness: of every personal best.
+        velocity: of every particle; `PSO.ask` writes into it.
+    """
+
+    population: Population
+    fitness: Float[Tensor, " np"]
+    velocity: Float[Tensor, "np d"]
+    at_best: Bool[Tensor, " np"]
+    generation: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PSOTrials:
+    """New positions in the spare rows of ``targets``; ``changed``: False for a particle that
+    rests where it is."""
+
+    targets: Int[Tensor, " t"]
+    changed: Bool[Tensor, " t"]
+
+
+@dataclass(frozen=True)
+class PSO:
+    """v <- w v + c1 r1 (personal best - x) + c2 r2 (global best - x); x <- x + v.
+
+    Attributes:
+        w, c1, c2: the defaults are the form of 1995; 0.729 and 1.49445 twice: constriction.
+        v_max: bound of each gene's velocity, None for none. NOTE: the form of 1995 diverges
+            without one, which its personal bests survive.
+        per_gene: r1 and r2 from U[0, 1) for each gene, as in 1995, or one of each per particle.
+
+    Particles start at rest. A generation's `ask` moves the swarm: once for each `tell`.
+    """
+
+    w: float = 1.0
+    c1: float = 2.0
+    c2: float = 2.0
+    v_max: float | None = None
+    per_gene: bool = True
+
+    def __post_init__(self) -> None:
+        for name, hint in hints(PSO).items():
+            value = strict(f"PSO: {name}", getattr(self, name), hint)
+            object.__setattr__(self, name, value)
+            if isinstance(value, float) and not (0 <= value < math.inf):
+                raise ValueError(f"PSO: {name} must be finite and at least 0, not {value}")
+        if self.v_max == 0:
+            raise ValueError("PSO: v_max must be above 0, or None for no bound")
+
+    @property
+    def min_population(self) -> int:
+        """A particle and another one to follow."""
+        return 2
+
+    def init(self, population: Population, fitness: Float[Tensor, " np"]) -> PSOState:
+        """The state before the first generation; ``ValueError`` for fewer than two members."""
+        np = population.size
+        if np < self.min_population:
+            raise ValueError(f"a swarm needs a population of at least 2, not {np}")
+        velocity = torch.zeros_like(population.rows[:np])
+        at_best = torch.ones(np, dtype=torch.bool)
+        return PSOState(population, checked_fitness(fitness, np), velocity, at_best)
+
+    @torch.no_grad()
+    def ask(self, state: PSOState, gen: torch.Generator) -> PSOTrials:
+        """Move every particle; its new position is in its spare row."""
+        rows, velocity = state.population.rows, state.velocity
+        np, d = velocity.shape
+        seed = torch.randint(2**31, (2, np, 1), generator=gen).to(rows.device)
+        members, spare = (
+            t.to(rows.device) for t in (state.population.members, state.population.spare)
+        )
+        here = torch.where(state.at_best.to(rows.device), members, spare)
+        leader = members[fittest(state.fitness)]
+        moved = torch.zeros(np, dtype=torch.bool, device=rows.device)
+        wide = torch.promote_types(rows.dtype, torch.float32)
+        step = max(1, BLOCK // np)
+        for first in range(0, d, step):
+            part = slice(first, first + step)
+            x, best = rows[here, part].to(wide), rows[members, part].to(wide)
+            gene = torch.arange(d, device=rows.device)[part] if self.per_gene else seed.new_zeros(1)
+            r1, r2 = uniform(gene, seed).to(wide)
+            v = self.w * velocity[:, part].to(wide)
+            v += self.c1 * r1 * (best - x) + self.c2 * r2 * (rows[leader, part].to(wide) - x)
+            if self.v_max is not None:
+                v.clamp_(-self.v_max, self.v_max)
+            moved |= (v != 0).any(1)
+            velocity[:, part] = v.to(rows.dtype)
+            rows[spare, part] = (x + v).to(rows.dtype)
+        return PSOTrials(torch.arange(np), moved.cpu())
+
+    def tell(self, state: PSOState, trials: PSOTrials, fitness: Float[Tensor, " t"]) -> PSOState:
+        """Keep the positions that are strictly better than their particle's best so far."""
+        told, t = checked_fitness(fitness, len(trials.targets)), trials.targets
+        found = torch.zeros(len(state.fitness), dtype=torch.bool)
+        found[t] = trials.changed & survives(state.fitness[t], told)
+        new = state.fitness.clone()
+        new[t] = torch.where(found[t], told, new[t])
+        return replace(
+            state,
+            population=state.population.accept(found),
+            fitness=new,
+            at_best=found,
+            generation=state.generation + 1,
+        )
+
+    def rescore(self, state: PSOState, fitness: Float[Tensor, " np"]) -> PSOState:
+        """The same swarm on a new batch, with its personal bests' fitness there."""
+        return replace(state, fitness=checked_fitness(fitness, len(state.fitness)))
+
+    def state_dict(self, state: PSOState) -> dict[str, Any]:
+        """Tensors and numbers for ``torch.save``, from which `load` goes on to the bit. Tensors
+        are not copied: the next generation writes into them."""
+        return {**vars(state), "population": state.population.state_dict()}
+
+    def load(self, saved: dict[str, Any]) -> PSOState:
+        """What `state_dict` gave."""
+        return PSOState(**{**saved, "population": Population.from_state(saved["population"])})
+
+
+def uniform(gene: Int[Tensor, " d"], seed: Int[Tensor, "*s 1"]) -> Float[Tensor, "*s d"]:
+    """Numbers of U[0, 1) from the number of a gene and a seed, in steps of 2^-24."""
+    return (hashed(hashed(gene) + seed) >> 7).to(torch.float32) * 2.0**-24
