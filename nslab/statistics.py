@@ -104,8 +104,8 @@ def regression(x: pd.Series, y: pd.Series) -> Line:
     """Least-squares line through points, as in [NS Fig. 4]."""
     fit = stats.linregress(np.asarray(x, float), np.asarray(y, float))
     rank = float(stats.spearmanr(x, y).statistic)
-    numbers = (float(v) for v in (fit.slope, fit.intercept, fit.rvalue, fit.pvalue))
-    return Line(*numbers, len(x), rank)
+    slope, intercept, r, p = map(float, (fit.slope, fit.intercept, fit.rvalue, fit.pvalue))
+    return Line(slope, intercept, r, p, len(x), rank)
 
 
 def between_share(table: pd.DataFrame, value: str, group: str) -> float:
