@@ -38,7 +38,7 @@ experiments overhead
 checkpoint prepare frozen
 train
 store
-analysis ledger notebooks
+analysis ledger notebooks parents
 overhead_tables
 plots
 cli
