@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -116,6 +117,7 @@ def from_checkpoints(files: Sequence[Path | str]) -> list[State]:
 def _state(file: Path) -> State:
     if not file.exists():
         raise ValueError(f"{file} does not exist")
+    found: Any
     try:
         if file.suffix == ".safetensors":
             found = load_file(file)
