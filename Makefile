@@ -32,6 +32,8 @@ lab: $(READY) ## open JupyterLab on the notebooks
 bench: $(READY) ## measure what the claims of speed rest on
 	$(BIN)/python benchmarks/ns_overhead.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/de_generation.py
+	$(BIN)/python benchmarks/de_functions.py
 
 clean: ## remove caches and the environment; data/ and figures/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

@@ -1,5 +1,8 @@
 """The processes that train together: one, unless a launcher started several."""
 
+import atexit
+import functools
+import gc
 import os
 
 import torch
@@ -14,4 +17,18 @@ def processes() -> PartialState:
     which other accelerators lack.
     """
     forced = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
-    return PartialState(cpu=forced or not torch.cuda.is_available())
+    state = PartialState(cpu=forced or not torch.cuda.is_available())
+    if state.num_processes > 1:
+        _leave_at_exit()
+    return state
+
+
+@functools.cache
+def _leave_at_exit() -> None:
+    """Leave the group before the interpreter ends: left alone, gloo's threads may abort it."""
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    gc.collect()  # distributed networks in reference cycles hold on to the group
+    PartialState().destroy_process_group()
