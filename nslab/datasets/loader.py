@@ -7,6 +7,7 @@ seed and epoch: batches are the same on any device, and a rank of many cuts its 
 very batch that one process alone would see.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Literal
 
@@ -70,6 +71,7 @@ class Loader:
         if sampler not in SAMPLERS:
             raise ValueError(f"unknown sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
         self.channels_last, self.sampler, self.epochs = channels_last, SAMPLERS[sampler], epochs
+        self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
         self.pad = 0 if augment == "none" else pad
         self.shape = x.shape[1:]
         self.images = F.pad(x, (0, 0, self.pad, self.pad, self.pad, self.pad))
@@ -106,6 +108,18 @@ class Loader:
             if self.augment == "crop_flip":
                 x = torch.where(flip[part, None, None, None], x.flip(2), x)
             yield Batch(self._normalised(x), self.y[index], index, epoch)
+
+    def nth(self, k: int) -> Batch:
+        """Batch k (from 0) of epoch after epoch, for `nslab.evolve.loop.evolve`.
+
+        The same whatever was asked before; asked in order, nothing is made twice.
+        """
+        epoch, place = divmod(k, len(self))
+        if self._upcoming is None or self._upcoming[0] != k:
+            self._upcoming = k, itertools.islice(self.epoch(epoch), place, None)
+        batch = next(batches := self._upcoming[1])
+        self._upcoming = (k + 1, batches) if place + 1 < len(self) else None
+        return batch
 
     def in_order(self) -> Iterator[Batch]:
         """Every sample once, not augmented: this rank's are ``rank, rank + world, ...``"""
