@@ -23,6 +23,7 @@ HOME = Path(os.environ.get("NSLAB_TEST_HOME") or tempfile.mkdtemp(prefix="nslab-
 os.environ.update(NSLAB_TEST_HOME=str(HOME), NSLAB_HOME=str(HOME), NSLAB_HEADLESS="1")
 os.environ.setdefault("NSLAB_DATA", str(HOME / "cache"))
 os.environ["ACCELERATE_USE_CPU"] = "true"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in kernels too: two at once on two cores
 
 # What notebooks are tested with, instead of their defaults.
 NOTEBOOK_PARAMETERS = {
