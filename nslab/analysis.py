@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nslab.checkpoint import load_weights
-from nslab.datasets import ImageData, load
+from nslab.datasets import DATASETS, ImageData, load
 from nslab.datasets.loader import Loader
 from nslab.experiments import TrainConfig
 from nslab.experiments.codec import decode
@@ -64,7 +64,7 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
     lines = []
     for result in results:
         about = describe(result)
-        classes = load(str(about["dataset"])).dataset.classes
+        classes = DATASETS[str(about["dataset"])].classes
         accuracies = zip(classes, result.metrics["per_class_accuracy"], strict=True)
         lines += [about | {"class": name, "accuracy": value} for name, value in accuracies]
     return pd.DataFrame(lines)

@@ -105,6 +105,16 @@ def test_class_scores_are_of_the_runs_own_training_set(tailed: list[Result]) -> 
     assert table["accuracy"].tolist() == tailed[-1].metrics["per_class_accuracy"]
 
 
+def test_frozen_results_need_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers and class names of real runs are shown where the images are not."""
+    monkeypatch.setattr(analysis, "load", None)
+    frozen = store.finished(experiment("ns/table5").plan("cpu"))
+    table = analysis.class_table(frozen)
+    assert len(table) == 90
+    assert table["class"].iloc[0] == "airplane"
+    assert len(analysis.value_table(frozen)) == 9
+
+
 def test_negative_shares(tailed: list[Result]) -> None:
     """Falls with sigma; none where sigma reaches m, as no score exceeds m."""
     model = analysis.trained_model(tailed[0])
