@@ -1,7 +1,6 @@
 """Where an interrupted training continues, and the weights a finished one leaves."""
 
 import io
-import pickle
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from nslab.experiments import TrainConfig
-from nslab.files import replacing
+from nslab.files import read_tensors, replacing
 from nslab.networks.modes import bare
 from nslab.networks.public import public_weights
 from nslab.objectives.weighted import memory_of, recall
@@ -54,8 +53,8 @@ def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Chec
     if file is None or not file.exists():
         return None
     try:
-        found = Checkpoint(**torch.load(file, map_location=device, weights_only=True))
-    except (RuntimeError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        found = Checkpoint(**read_tensors(file, device))
+    except (TypeError, ValueError) as error:
         reason = f"it cannot be read ({error})"
     else:
         if found.run == run:

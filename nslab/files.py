@@ -2,10 +2,12 @@
 
 import errno
 import os
+import pickle
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: make room, then run the same command again",
@@ -46,6 +48,21 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path, device: Any = "cpu") -> Any:
+    """What ``torch.save`` wrote, without running any code in it.
+
+    Raises ``ValueError`` with torch's reason, in a line, for whatever cannot be read: torch itself
+    has a different error for every way in which a file can be broken.
+    """
+    import torch
+
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path} cannot be read: {reason}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -27,6 +27,12 @@ def paper_table(name: str) -> pd.DataFrame:
     return pd.read_csv(file, dtype={"note": str}, keep_default_na=True)
 
 
+def keyed(table: pd.DataFrame) -> tuple[list[str], dict[tuple, dict]]:
+    """Names of a paper table's key columns, and its rows by their keys (as text)."""
+    keys = [column for column in table.columns if column not in VALUE_COLUMNS]
+    return keys, {tuple(_text(r[k]) for k in keys): r for r in table.to_dict("records")}
+
+
 def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
     """Paper beside ours, a line per row of the table and size of our runs.
 
@@ -53,14 +59,11 @@ def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
         lines[key] = [sum(values) / len(values) for values in seeds.values()]
         if len({len(values) for values in seeds.values()}) > 1:
             notes[key].add("seeds differ in their runs")
-    paper = paper_table(f"{name.partition('/')[0]}/{exp.table}") if exp.table else None
-    if paper is not None:
-        keys = [column for column in paper.columns if column not in VALUE_COLUMNS]
+    printed: dict[tuple, dict] = {}
+    if exp.table:
+        keys, printed = keyed(paper_table(f"{name.partition('/')[0]}/{exp.table}"))
     else:
         keys = list(exp.row(exp.plan("smoke")[0]))
-    printed: dict[tuple, pd.Series] = {}
-    if paper is not None:
-        printed = {tuple(_text(line[k]) for k in keys): line for _, line in paper.iterrows()}
     table = []
     ours_only = [key for key in lines if key[:-1] not in printed]
     ours_too = {row: [key for key in lines if key[:-1] == row] for row in printed}
@@ -75,7 +78,7 @@ def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
 def _line(
     keys: list[str],
     row: tuple,
-    printed: pd.Series | None,
+    printed: dict | None,
     key: tuple | None,
     lines: dict[tuple, list[float]],
     at_size: dict[tuple, bool],
@@ -110,11 +113,9 @@ def beside(name: str, ours: pd.DataFrame, fixed: Mapping[str, str] | None = None
     lacks the row, and where our device is a CPU or not said: seconds and bytes do not compare then.
     Raises ``ValueError`` if ``ours`` lacks a key, or has another unit than the paper.
     """
-    paper = paper_table(name).assign(**(fixed or {}))
-    keys = [column for column in paper.columns if column not in VALUE_COLUMNS]
+    keys, printed = keyed(paper_table(name).assign(**(fixed or {})))
     if missing := [column for column in [*keys, "value"] if column not in ours]:
         raise ValueError(f"ours lacks {', '.join(missing)}: {name} needs {', '.join(keys)}, value")
-    printed = {tuple(_text(r[k]) for k in keys): r for r in paper.to_dict("records")}
     mine: dict[tuple, list[dict]] = {key: [] for key in printed}
     for row in ours.to_dict("records"):
         mine.setdefault(tuple(_text(row[k]) for k in keys), []).append(row)
@@ -156,9 +157,8 @@ def run_table(name: str, results: Sequence[Result]) -> pd.DataFrame:
     exp = experiment(name)
     printed: dict[tuple, float] = {}
     if exp.table:
-        table = paper_table(f"{name.partition('/')[0]}/{exp.table}")
-        keys = [column for column in table.columns if column not in VALUE_COLUMNS]
-        printed = {tuple(_text(r[k]) for k in keys): r["value"] for r in table.to_dict("records")}
+        _, rows = keyed(paper_table(f"{name.partition('/')[0]}/{exp.table}"))
+        printed = {key: row["value"] for key, row in rows.items()}
     lines = []
     for result in results:
         config = decode(result.config)

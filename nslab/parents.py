@@ -5,7 +5,6 @@ the store, so nothing trained is trained again.
 """
 
 import dataclasses
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from nslab.checkpoint import weights_file
 from nslab.experiments import TrainConfig
+from nslab.files import read_tensors
 from nslab.objectives import LabelSmoothing, Mixup
 from nslab.store import folder_of, run, run_all
 
@@ -119,14 +119,11 @@ def _state(file: Path) -> State:
         raise ValueError(f"{file} does not exist")
     found: Any
     try:
-        if file.suffix == ".safetensors":
-            found = load_file(file)
-        else:
-            found = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, LookupError, pickle.UnpicklingError) as error:
+        found = load_file(file) if file.suffix == ".safetensors" else read_tensors(file)
+    except (SafetensorError, ValueError) as error:
         raise ValueError(
-            f"{file} cannot be read as weights ({str(error).splitlines()[0]}): give safetensors, "
-            "or a state dict that torch.load reads with weights_only=True"
+            f"{file} cannot be read as weights ({error}): give safetensors, or a state dict that "
+            "torch.load reads with weights_only=True"
         ) from None
     for key in ("state_dict", "model", "model_state"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nslab.files import replacing, write_text
+from nslab.files import read_tensors, replacing, write_text
 
 OLD, NEW = "old\n" * 1000, "new and longer, with ρ and σ\n" * 1000
 ADVICE = {
@@ -216,3 +216,19 @@ def test_flushed_before_it_takes_the_place(file: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "replace", noting_replace)
     write_text(file, NEW)
     assert steps == [f"fsync {len(NEW.encode())}", "replace"]
+
+
+@pytest.mark.parametrize("content", [b"", b"half a file", b"PK\x03\x04 cut off", b"\x80\x02."])
+def test_broken_tensors_have_one_error(tmp_path: Path, content: bytes) -> None:
+    """However a file is broken, ``ValueError`` names it; a pickled object is refused unread."""
+    import torch
+
+    file = tmp_path / "weights.pt"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"weights\.pt cannot be read: ."):
+        read_tensors(file)
+    torch.save(torch.nn.Linear(2, 2), file)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_tensors(file)
+    torch.save({"a": torch.ones(2)}, file)
+    assert read_tensors(file)["a"].tolist() == [1, 1]

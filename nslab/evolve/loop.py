@@ -6,7 +6,6 @@ no values; it reports 20 batches of ten generations, which are the defaults here
 
 import copy
 import hashlib
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from nslab.evolve.population import Population
 from nslab.evolve.pso import PSO, PSOState
 from nslab.evolve.record import generation_row
 from nslab.evolve.state import DEState
-from nslab.files import replacing
+from nslab.files import read_tensors, replacing
 from nslab.processes import processes
 from nslab.progress import Progress
 from nslab.rng import generator
@@ -98,8 +97,9 @@ def evolve(
             f"{evolver.min_population} parents, not {len(parents)}"
         )
     score = Fitness(model, layout, policy, autocast=autocast, microbatch=microbatch)
-    first = torch.empty(len(parents), layout.size, dtype=dtype, device=device)
-    for row, parent in zip(first, parents, strict=True):
+    np = len(parents)
+    rows = torch.empty(2 * np, layout.size, dtype=dtype, device=device)
+    for row, parent in zip(rows[:np], parents, strict=True):
         layout.vector(parent, out=row)
     options = [
         evolver,
@@ -112,23 +112,24 @@ def evolve(
         autocast,
         microbatch,
     ]
-    name = identity(first, options)
+    name = identity(rows[:np], options)
     extras = Extras.of(model, layout, parents)
     saved = read(folder, name)
     if saved is None:
-        losses = score(population := Population.of(first), extras, *batch_of(0))
+        population = Population(rows, torch.arange(np), torch.arange(np, 2 * np))
+        losses = score(population, extras, *(batch := batch_of(0)))
         if not losses.isfinite().any():
             raise ValueError("no parent has a finite loss on the first batch")
         evolved, done = Evolved(model, layout, extras, evolver.init(population, losses), []), 0
     else:
+        del rows
         evolved, done = restored(saved, model, layout, evolver, score)
-    del first
     main = processes().is_main_process
     with Progress(batches, "evolution", unit="batch", show=show and main) as bar:
         if done:
             bar.advance("resumed", done)
         for k in range(done, batches):
-            x, y = batch_of(k)
+            x, y = batch_of(k) if k else batch
             if k:
                 losses = score(evolved.state.population, evolved.extras, x, y)
                 evolved.state = evolver.rescore(evolved.state, losses)  # type: ignore[arg-type]
@@ -201,9 +202,9 @@ def read(folder: Path | None, name: str) -> dict[str, Any] | None:
     if file is None or not file.exists():
         return None
     try:
-        saved = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{file} cannot be read ({error}): remove it to start afresh") from None
+        saved = read_tensors(file)
+    except ValueError as error:
+        raise ValueError(f"{error}. Remove it to start afresh.") from None
     if saved["name"] != name:
         raise ValueError(
             f"{file} belongs to an evolution of other parents or options: take another folder, or "

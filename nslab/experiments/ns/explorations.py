@@ -14,6 +14,12 @@ Strategy = Literal["none", "ns_ws", "ns_lf"]
 LOSSES: tuple[Method, ...] = tuple(m for m in BASELINES if m not in ("cbs", "srs", "pbs"))
 
 
+def settings(dataset: str) -> dict[str, NS]:
+    """The paper's setting of either strategy for a data set."""
+    ws, lf = classification.ns_setting(dataset), long_tail.ns_setting(dataset)
+    return {"ns_ws": ws, "ns_lf": lf}
+
+
 def losses(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
@@ -24,10 +30,7 @@ def losses(
     """Every loss alone, under NS-WS and under NS-LF, on the long-tailed set of the preset."""
     start = long_tail.LONG_TAIL[preset]
     start = dataclasses.replace(start, epochs=epochs or start.epochs)
-    ns = {
-        "ns_ws": classification.ns_setting(start.dataset),
-        "ns_lf": long_tail.ns_setting(start.dataset),
-    }
+    ns = settings(start.dataset)
     made = []
     for seed in seeds or SEEDS[preset][:1]:
         for method in bases or (("ce", "focal", "gce") if preset == "cpu" else LOSSES):
@@ -61,14 +64,9 @@ def noise(
     small = {"epochs": 12} if preset == "smoke" else {}
     start = plain(preset, noise=kind, noise_rate=rate, **small)
     start = dataclasses.replace(start, epochs=epochs or start.epochs)
-    strategies = {
-        "ns_ws": classification.ns_setting(start.dataset),
-        "ns_lf": long_tail.ns_setting(start.dataset),
-    }
+    ns = settings(start.dataset)
     return [
-        trained_by(
-            dataclasses.replace(start, seed=seed), method, strategies.get(method, NS(sigma=0.7))
-        )
+        trained_by(dataclasses.replace(start, seed=seed), method, ns.get(method, ns["ns_ws"]))
         for seed in seeds or SEEDS[preset]
         for method in methods
     ]
