@@ -32,6 +32,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     scaler: dict[str, Any] | None = None
     objective: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)  # the network chosen so far, if any
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, folder: Path) -> Path:
@@ -71,17 +72,17 @@ def resume(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
-) -> list[dict[str, Any]]:
-    """Load the state that `keep` left in ``folder``; returns the rows of the epochs done."""
+) -> Checkpoint | None:
+    """Load the state that `keep` left in ``folder``, if any, and return it."""
     found = read_checkpoint(folder, config.id, accelerator.device)
     if found is None:
-        return []
+        return None
     bare(model).load_state_dict(found.model)
     optimizer.load_state_dict(found.optimizer)
     recall(objective, found.objective)
     if accelerator.scaler is not None and found.scaler is not None:
         accelerator.scaler.load_state_dict(found.scaler)
-    return found.history
+    return found
 
 
 def keep(
@@ -92,6 +93,7 @@ def keep(
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
     history: list[dict[str, Any]],
+    best: dict[str, Any],
 ) -> None:
     """Keep the state after an epoch."""
     scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
@@ -102,15 +104,19 @@ def keep(
         optimizer.state_dict(),
         scaler,
         memory_of(objective),
+        best,
         history,
     )
     state.save(folder)
 
 
-def save_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> None:
-    """Write the parameters and buffers of a network, final or after an epoch (from 1)."""
+def save_weights(
+    model: nn.Module, folder: Path, epoch: int | None = None, name: str | None = None
+) -> None:
+    """Write the parameters and buffers of a network, final or after an epoch (from 1), or under a
+    name of its own."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    with replacing(weights_file(folder, epoch)) as temporary:
+    with replacing(folder / name if name else weights_file(folder, epoch)) as temporary:
         temporary.write_bytes(save(tensors))
 
 
@@ -120,13 +126,13 @@ def weights_file(folder: Path, epoch: int | None = None) -> Path:
 
 
 def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
-    """``model`` with the weights that ``config.start`` names, if any."""
-    if not config.start:
+    """``model`` with the weights that ``config.start`` or ``config.ancestor`` name, if any."""
+    if not config.origin:
         return model
-    if config.start == "public":
+    if config.origin == "public":
         model.load_state_dict(public_weights(config.network))
         return model
-    run, _, epoch = config.start.partition("@")
+    run, _, epoch = config.origin.partition("@")
     return load_weights(model, runs_dir() / run, int(epoch) if epoch else None)
 
 

@@ -76,7 +76,7 @@ def run(
         configs = experiment(name).plan(preset, **parsed(parameter))
         for config in configs if dry_run else []:
             state = "finished" if store.find(config) else "to do"
-            typer.echo(f"{config.id}  {state:8}  seed {config.seed}  {config.objective}")
+            typer.echo(f"{config.id}  {state:8}  seed {config.seed}  {config.about}")
         if dry_run:
             return
         for dataset in {config.dataset for config in configs}:

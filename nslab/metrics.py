@@ -18,34 +18,42 @@ class Tally:
     right: Float[Tensor, " k"]
     seen: Float[Tensor, " k"]
     loss: Float[Tensor, ""]
+    near: Float[Tensor, ""]  # samples whose class is among the five likeliest
 
     @classmethod
     def empty(cls, num_classes: int, device: torch.device | str = "cpu") -> "Tally":
         """Nothing counted yet. Double precision: counts stay exact, sums accurate."""
-        zeros = torch.zeros(2 * num_classes + 1, dtype=torch.float64, device=device)
-        return cls(zeros[:num_classes], zeros[num_classes:-1], zeros[-1])
+        return cls.unpacked(torch.zeros(2 * num_classes + 2, dtype=torch.float64, device=device))
 
     def add(self, logits: Logits, y: Labels) -> None:
         """Count a batch: correct predictions per class, samples per class, cross-entropy."""
         hit = (logits.argmax(1) == y).double()
+        own = logits.gather(1, y[:, None])
+        self.near += ((logits > own).sum(1) < 5).sum()
         self.right.index_add_(0, y, hit)
         self.seen.index_add_(0, y, torch.ones_like(hit))
         self.loss += F.cross_entropy(logits.float(), y, reduction="none").double().sum()
 
     def packed(self) -> Float[Tensor, " n"]:
         """All sums in one vector, to be added up over processes."""
-        return torch.cat([self.right, self.seen, self.loss[None]])
+        return torch.cat([self.right, self.seen, self.loss[None], self.near[None]])
 
     @classmethod
     def unpacked(cls, sums: Float[Tensor, " n"]) -> "Tally":
         """The inverse of `packed`."""
-        k = (len(sums) - 1) // 2
-        return cls(sums[:k], sums[k:-1], sums[-1])
+        k = (len(sums) - 2) // 2
+        return cls(sums[:k], sums[k:-2], sums[-2], sums[-1])
 
     @property
     def accuracy(self) -> float:
         """Share of correct predictions, in percent."""
         return 100 * float(self.right.sum() / self.seen.sum())
+
+    @property
+    def top5(self) -> float:
+        """Share of samples with fewer than five classes above their own, in percent; with at most
+        five classes that is every sample."""
+        return 100 * float(self.near / self.seen.sum())
 
     @property
     def per_class(self) -> list[float]:

@@ -36,10 +36,12 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
     """One value brought to a type, see `check_parameters`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return value  # decoded already; its owner checks what it can do
-    if getattr(hint, "_is_protocol", False):
-        raise ValueError(f"{what} must be an object with a key '@', not {value!r}")
     union = typing.get_origin(hint) in (types.UnionType, typing.Union)
     plain = set(typing.get_args(hint)) if union else {hint}
+    if value is None and type(None) in plain:
+        return None
+    if any(getattr(k, "_is_protocol", False) or dataclasses.is_dataclass(k) for k in plain):
+        raise ValueError(f"{what} must be an object with a key '@', not {value!r}")
     if isinstance(value, str):
         if type(None) in plain and value.lower() in ("", "none", "null"):
             return None

@@ -18,18 +18,24 @@ from typing import Any
 
 from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
+from safetensors.torch import load_file
+from torch import Tensor
 
 from nslab import frozen
-from nslab.checkpoint import CHECKPOINT, WEIGHTS
+from nslab.checkpoint import CHECKPOINT, WEIGHTS, weights_file
 from nslab.engine import Ended, Job, run_local
+from nslab.epoch import NonFiniteLoss, Row
+from nslab.evolve.loop import CHECKPOINT as EVOLUTION
 from nslab.experiments.codec import decode, encode
-from nslab.experiments.config import TrainConfig
+from nslab.experiments.config import Parent, TrainConfig
+from nslab.experiments.evolution import Config
 from nslab.files import explaining, write_text
+from nslab.improve import improve
 from nslab.paths import runs_dir
 from nslab.processes import processes
 from nslab.progress import Progress
 from nslab.provenance import environment, source_digest
-from nslab.train import NonFiniteLoss, Row, fit
+from nslab.train import fit
 
 RESULT = "result.json"
 
@@ -59,12 +65,12 @@ class RunsFailed(RuntimeError):
     """Some runs failed; the others are finished and kept."""
 
 
-def folder_of(config: TrainConfig) -> Path:
+def folder_of(config: Config) -> Path:
     """The folder of a run."""
     return runs_dir() / config.id
 
 
-def find(config: TrainConfig, *, weights: bool = False) -> Result | None:
+def find(config: Config, *, weights: bool = False) -> Result | None:
     """The finished run: from its folder, else from the frozen results in git, else None.
 
     With ``weights``, only a run whose weights are here; frozen results keep numbers only.
@@ -79,7 +85,7 @@ def find(config: TrainConfig, *, weights: bool = False) -> Result | None:
     return None
 
 
-def finished(configs: Sequence[TrainConfig]) -> list[Result]:
+def finished(configs: Sequence[Config]) -> list[Result]:
     """Those of the runs that are finished, here or frozen; nothing is computed."""
     return [result for config in configs if (result := find(config))]
 
@@ -98,9 +104,7 @@ def read_result(folder: Path) -> Result | None:
         return None
 
 
-def run(
-    config: TrainConfig, *, weights: bool = False, force: bool = False, show: bool = True
-) -> Result:
+def run(config: Config, *, weights: bool = False, force: bool = False, show: bool = True) -> Result:
     """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
@@ -118,11 +122,16 @@ def run(
         env = environment()
         if state.is_main_process:
             if force:
-                (folder / CHECKPOINT).unlink(missing_ok=True)
+                for interim in (CHECKPOINT, EVOLUTION):
+                    (folder / interim).unlink(missing_ok=True)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
         state.wait_for_everyone()
-        trained = fit(config, folder, show=show)
+        parents = weights_of(config.parents(), show=show)
+        if isinstance(config, TrainConfig):
+            trained = fit(config, folder, show=show)
+        else:
+            trained = improve(config, parents, folder, show=show)
         env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         whole = from_first(
             {
@@ -135,7 +144,8 @@ def run(
         )
         if state.is_main_process:
             write_text(folder / RESULT, json.dumps(whole, indent=1))
-            (folder / CHECKPOINT).unlink(missing_ok=True)
+            for interim in (CHECKPOINT, EVOLUTION):
+                (folder / interim).unlink(missing_ok=True)
     return Result(**whole, origin="computed", folder=folder)
 
 
@@ -145,26 +155,30 @@ def from_first(value: Any) -> Any:
 
 
 def run_all(
-    configs: Sequence[TrainConfig],
+    configs: Sequence[Config],
     *,
     jobs: int = 1,
     devices: Sequence[str] = (),
+    weights: bool = False,
     force: bool = False,
     show: bool = True,
 ) -> list[Result]:
     """Results of many runs, in their order; those that are finished are looked up.
 
-    ``jobs`` > 1 computes the others in processes of their own. A failing run does not stop the
-    rest; at the end `RunsFailed` says which failed, why, and that the rest is kept.
+    ``jobs`` > 1 computes the others in processes of their own, trained parents before what is made
+    of them. ``weights`` asks for weights too. A failing run does not stop the rest; at the end
+    `RunsFailed` says which failed, why, and that the rest is kept.
     """
-    todo = {c.id: c for c in configs if force or not find(c)}
+    todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
+    if jobs > 1 and (parents := [p.config for c in todo.values() for p in c.parents()]):
+        run_all(parents, jobs=jobs, devices=devices, weights=True, show=show)
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
     with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
         if jobs == 1:
             for name, config in todo.items():
                 try:
-                    computed[name] = run(config, force=force, show=show)
+                    computed[name] = run(config, weights=weights, force=force, show=show)
                 except (OSError, ValueError, NonFiniteLoss) as error:
                     failed[name] = str(error)  # says what to do
                 except Exception:
@@ -177,20 +191,48 @@ def run_all(
                     failed[end.job.name] = f"exit status {end.status}\n{end.tail()}"
                 bar.advance(end.job.name)
 
-            run_local([job(c, force) for c in todo.values()], jobs, devices=devices, on_end=on_end)
+            made = [job(c, force, weights) for c in todo.values()]
+            run_local(made, jobs, devices=devices, on_end=on_end)
     if failed:
-        what = "\n".join(f"{name} ({todo[name].objective}): {why}" for name, why in failed.items())
+        what = "\n".join(f"{name} ({todo[name].about}): {why}" for name, why in failed.items())
         kept = len(todo) - len(failed)
         raise RunsFailed(f"{len(failed)} of {len(todo)} runs failed, {kept} are kept.\n{what}")
     results = [computed.get(config.id) or find(config) for config in configs]
     return [result for result in results if result is not None]
 
 
-def job(config: TrainConfig, force: bool = False) -> Job:
+def weights_of(
+    parents: Sequence[Parent], *, jobs: int = 1, show: bool = True
+) -> list[dict[str, Tensor]]:
+    """The parents' states, on the CPU; runs that are not there are computed first.
+
+    Raises ``FileNotFoundError`` for an epoch that its run did not keep.
+    """
+    configs = {parent.config.id: parent.config for parent in parents}
+    if jobs > 1:
+        run_all(list(configs.values()), jobs=jobs, weights=True, show=show)
+    results = {name: run(config, weights=True, show=show) for name, config in configs.items()}
+    states = []
+    for parent in parents:
+        epoch, config = parent.epoch, parent.config
+        if epoch is not None and epoch < 0:
+            epoch += results[config.id].metrics["epochs"] + 1
+        file = weights_file(folder_of(config), epoch)
+        if not file.exists():
+            raise FileNotFoundError(
+                f"run {config.id} has no weights of epoch {epoch}: it kept its last "
+                f"{config.keep_last} of {results[config.id].metrics['epochs']} epochs"
+            )
+        states.append(load_file(file))
+    return states
+
+
+def job(config: Config, force: bool = False, weights: bool = False) -> Job:
     """The process that computes a run."""
     folder = folder_of(config)
     write_text(folder / "config.json", json.dumps(encode(config), indent=1))
     command = [sys.executable, "-m", "nslab.store", str(folder), *(["--force"] if force else [])]
+    command += ["--weights"] if weights else []
     return Job(config.id, command, folder / "log.txt", {"NSLAB_HEADLESS": "1"})
 
 
@@ -207,10 +249,11 @@ def locked(folder: Path) -> FileLock:
     return lock
 
 
-def main(folder: Path, force: bool) -> None:
+def main(folder: Path, options: Sequence[str]) -> None:
     """Compute the run whose ``config.json`` lies in ``folder``."""
-    run(decode(json.loads((folder / "config.json").read_text(encoding="utf-8"))), force=force)
+    config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    run(config, weights="--weights" in options, force="--force" in options)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), "--force" in sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2:])

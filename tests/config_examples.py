@@ -4,15 +4,21 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from nslab.evolve import EVOLVERS, PSO, AdaptiveDE
+from nslab.evolve.rivals import RIVALS, GreedySoup
 from nslab.experiments.codec import LATER
 from nslab.experiments.config import TrainConfig
+from nslab.experiments.evolution import EvolveConfig
 from nslab.experiments.schedules import SCHEDULES, Cosine, Polynomial, Step
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
 from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
 
 STEP = Step((81, 122), (0.1, 0.1))
 # What classes without defaults are made with.
-ARGUMENTS: dict[str, tuple] = {"step": (STEP.milestones, STEP.factors)}
+ARGUMENTS: dict[str, tuple] = {
+    "step": (STEP.milestones, STEP.factors),
+    "evolve": (TrainConfig(epochs=20),),
+}
 
 # Another valid value for every field; a field added later must be added here.
 TRAIN_CHANGES: dict[str, Any] = {
@@ -41,6 +47,9 @@ TRAIN_CHANGES: dict[str, Any] = {
     "lr_scale": 1.5,
     "start": "0123456789ab@3",
     "keep_last": 2,
+    "hold_out": 100,
+    "patience": 3,
+    "ancestor": TrainConfig(network="lenet5"),
 }
 
 
@@ -55,6 +64,22 @@ class OtherLoss:
     def build(self, info: DataInfo) -> Any:
         """Needed to be an objective."""
         raise NotImplementedError
+
+
+EVOLVE_CHANGES: dict[str, Any] = {
+    "base": TrainConfig(epochs=20, network="lenet5"),
+    "init": "init_hp",
+    "size": 11,
+    "method": GreedySoup(),
+    "batches": 3,
+    "generations": 4,
+    "batch_size": 100,
+    "policy": "recalibrate",
+    "exempt_head": False,
+    "dtype": "bfloat16",
+    "precision": "bf16",
+    "microbatch": 10,
+}
 
 
 NS_CHANGES: dict[str, Any] = {
@@ -99,10 +124,13 @@ class LateFactory(Early):
 
 def examples() -> list[Any]:
     """A value of every class in the registries, and some with every field changed."""
-    registered = {**OBJECTIVES, **SCHEDULES}
+    evolution = {"evolve": EvolveConfig, "de": AdaptiveDE, "pso": PSO}
+    registered = {**OBJECTIVES, **SCHEDULES, **evolution, **RIVALS}
     made = [cls(*ARGUMENTS.get(key, ())) for key, cls in registered.items()]
-    changed = {**TRAIN_CHANGES, "objective": NS(), "schedule": STEP}
+    changed = {**TRAIN_CHANGES, "objective": NS(), "schedule": STEP, "start": ""}
     ns = NS((3, 1), 2.5, -1.0, "shuffled", "eval", True, 0.0, True, "float16")
+    made += [EvolveConfig(**EVOLVE_CHANGES)]
+    made += EVOLVERS.values()
     return [*made, TrainConfig(), TrainConfig(**changed), ns, Cosine(0.1), Polynomial(2.0)]
 
 

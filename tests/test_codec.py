@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from config_examples import (
     ARGUMENTS,
+    EVOLVE_CHANGES,
     NS_CHANGES,
     STEP,
     TRAIN_CHANGES,
@@ -25,9 +26,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslab.datasets import DATASETS
+from nslab.evolve.rivals import RIVALS
 from nslab.experiments import codec
 from nslab.experiments.codec import decode, encode, identity
 from nslab.experiments.config import TrainConfig
+from nslab.experiments.evolution import EvolveConfig
 from nslab.experiments.schedules import SCHEDULES, Constant, Cosine, Polynomial, Step
 from nslab.networks import NETWORKS
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
@@ -57,7 +60,7 @@ def test_round_trip(value: Any) -> None:
 def test_every_class_of_the_registries_has_its_key() -> None:
     """Keys are unique, and the encoded value names its own."""
     known = codec.classes()
-    assert {"train", *OBJECTIVES, *SCHEDULES} == set(known)
+    assert {"train", "evolve", "de", "pso", *OBJECTIVES, *SCHEDULES, *RIVALS} == set(known)
     assert len(set(known.values())) == len(known)
     for key, cls in known.items():
         assert encode(cls(*ARGUMENTS.get(key, ())))["@"] == key
@@ -150,7 +153,7 @@ def test_decode_reads_text_and_fills_in_defaults() -> None:
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        ({"@": "adam"}, ValueError, "unknown kind of config 'adam'; there are train, ce"),
+        ({"@": "adam"}, ValueError, "unknown kind of config 'adam'; there are train, evolve, ce"),
         ({}, ValueError, "unknown kind of config None"),
         ({"@": "train", "lrr": 0.1}, ValueError, "train has no parameter 'lrr'"),
         ({"@": "train", "lr": "fast"}, ValueError, "train: lr must be float, not 'fast'"),
@@ -202,10 +205,11 @@ def test_identity_by_hand() -> None:
 @pytest.mark.parametrize(
     ("base", "changes"),
     [
-        (TrainConfig(momentum=0.9, noise="pair_flip", noise_rate=0.1), TRAIN_CHANGES),
+        (TrainConfig(momentum=0.9, noise="pair_flip", noise_rate=0.1, hold_out=9), TRAIN_CHANGES),
         (NS(), NS_CHANGES),
+        (EvolveConfig(TrainConfig(epochs=20)), EVOLVE_CHANGES),
     ],
-    ids=["TrainConfig", "NS"],
+    ids=["TrainConfig", "NS", "EvolveConfig"],
 )
 def test_every_field_is_part_of_the_identity(
     register: Callable[..., None], base: Any, changes: dict[str, Any]

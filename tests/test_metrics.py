@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import top_k_accuracy_score
 from torch import Tensor
 
 from nslab.metrics import Tally, corruption_errors, mean_corruption_error
@@ -99,7 +100,7 @@ def test_packed_and_unpacked() -> None:
     logits, y = batch(50, 7)
     whole, one, two = tallied(logits, y), tallied(logits[:20], y[:20]), tallied(logits[20:], y[20:])
     packed = whole.packed()
-    assert packed.shape == (15,)
+    assert packed.shape == (16,)
     assert packed.dtype == torch.float64
     back = Tally.unpacked(packed)
     assert back.per_class == whole.per_class
@@ -108,6 +109,16 @@ def test_packed_and_unpacked() -> None:
     back.add(logits, y)
     assert torch.equal(whole.packed()[:14] * 2, back.packed()[:14])
     assert whole.seen.sum() == 50, "the tally that was packed is not changed"
+
+
+def test_top_five_is_sklearns() -> None:
+    """The share of samples whose class is among the five likeliest, as scikit-learn counts it."""
+    logits, y = batch(300, 12)
+    expected = 100 * top_k_accuracy_score(y, logits, k=5, labels=range(12))
+    assert 30 < expected < 99
+    assert tallied(logits, y, [100]).top5 == pytest.approx(expected, abs=1e-9)
+    few, labels = batch(20, 5)
+    assert tallied(few, labels).top5 == 100
 
 
 def test_class_without_samples() -> None:
@@ -132,7 +143,7 @@ def test_nothing_counted() -> None:
 
 def test_counts_stay_exact() -> None:
     """Beyond 2 ** 24, where single precision stops counting."""
-    tally = Tally.unpacked(torch.tensor([2.0**24, 2.0**24, 2.0**25, 2.0**25, 1.0]).double())
+    tally = Tally.unpacked(torch.tensor([2.0**24, 2.0**24, 2.0**25, 2.0**25, 1.0, 0.0]).double())
     tally.add(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
     assert tally.right.tolist() == [2**24 + 1, 2**24]
     assert tally.seen.tolist() == [2**25 + 1, 2**25]

@@ -27,7 +27,7 @@ TINY = TrainConfig(network="mlp", epochs=3, lr=0.05, batch_size=64)
 def test_last_epochs_of_one_run() -> None:
     """Oldest first; the last is the final network; nothing is trained twice."""
     parents = last_epochs(TINY, 2)
-    assert [p.epoch for p in parents] == [2, 3]
+    assert [p.epoch for p in parents] == [-2, -1]
     states = weights_of(parents, show=False)
     final = trained_model(store.run(parents[0].config, show=False)).state_dict()
     assert all(torch.equal(states[1][k], v) for k, v in final.items())
@@ -43,11 +43,12 @@ def test_last_epochs_of_one_run() -> None:
 def test_init_rs_and_init_hp() -> None:
     """Other seeds; other learning rates, weight decays and objectives; all distinct runs."""
     seeds = init_rs(TINY, 3)
-    assert [p.config.seed for p in seeds] == [2024, 2025, 2026]
-    assert all(replace(p.config, seed=2024) == TINY for p in seeds)
+    assert all(p.config.with_seed(2024) == TINY for p in seeds)
+    others = init_rs(TINY.with_seed(2025), 1000)
+    assert len({p.config.seed for p in seeds + others}) == 1003
     varied = init_hp(TINY, 12)
     assert len({p.config.id for p in varied}) == 12
-    assert varied[0].config == TINY
+    assert varied[0].config.with_seed(TINY.seed) == TINY
     assert len({(p.config.lr, p.config.weight_decay) for p in varied}) == 9
     assert {type(p.config.objective).__name__ for p in varied} == {
         "CrossEntropy",

@@ -35,8 +35,10 @@ papers provenance engine
 datasets networks metrics statistics evolve
 objectives
 experiments overhead
-checkpoint prepare frozen
+checkpoint prepare frozen epoch
 train
+bench
+improve
 store
 analysis ledger notebooks parents
 overhead_tables

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
-from nslab.datasets.variants import Noise, long_tail, noisy_labels
+from nslab.datasets.variants import Noise, held_out, long_tail, noisy_labels
 from nslab.files import explaining
 from nslab.paths import cache_dir
 from nslab.types import DataInfo, ImageShape
@@ -80,6 +80,7 @@ class ImageData:
     dataset: Dataset
     arrays: Arrays
     mislabelled: np.ndarray | None = None  # of a noisy training set: which labels are wrong
+    held: tuple[np.ndarray, np.ndarray] | None = None  # images and labels kept out of training
 
     @property
     def info(self) -> DataInfo:
@@ -88,10 +89,19 @@ class ImageData:
         return DataInfo.of(labels, self.dataset.layout.num_classes)
 
     def variant(
-        self, imbalance: float = 1.0, noise: Noise = "none", noise_rate: float = 0.0
+        self,
+        imbalance: float = 1.0,
+        noise: Noise = "none",
+        noise_rate: float = 0.0,
+        hold_out: int = 0,
     ) -> "ImageData":
-        """The same with a harder training set: first the long tail, then wrong labels."""
-        arrays, classes, wrong = self.arrays, self.dataset.layout.num_classes, None
+        """The same with another training set: first samples are held out, then comes the long
+        tail, then wrong labels. What is held out keeps its classes and labels."""
+        arrays, classes, wrong, held = self.arrays, self.dataset.layout.num_classes, None, None
+        if hold_out:
+            stay, out = (part.numpy() for part in held_out(len(arrays.train_y), hold_out))
+            held = arrays.train_x[out], arrays.train_y[out]
+            arrays = arrays._replace(train_x=arrays.train_x[stay], train_y=arrays.train_y[stay])
         if imbalance != 1:
             kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()
             arrays = arrays._replace(train_x=arrays.train_x[kept], train_y=arrays.train_y[kept])
@@ -99,7 +109,7 @@ class ImageData:
             labels = noisy_labels(torch.tensor(arrays.train_y), classes, noise, noise_rate)
             wrong = labels.numpy() != arrays.train_y
             arrays = arrays._replace(train_y=labels.numpy())
-        return dataclasses.replace(self, arrays=arrays, mislabelled=wrong)
+        return dataclasses.replace(self, arrays=arrays, mislabelled=wrong, held=held)
 
 
 def load(name: str, folder: Path | None = None) -> ImageData:

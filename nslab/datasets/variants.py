@@ -1,4 +1,5 @@
-"""Training sets made harder: long-tailed class sizes and wrong labels. Test sets stay as they are.
+"""Training sets that are smaller or harder: a part held out, long-tailed class sizes, wrong labels.
+Test sets stay as they are.
 
 A variant is a data set, not a draw of a run: which samples stay and which labels are wrong follows
 from the data set and the variant alone, so all seeds and methods train on the same.
@@ -13,6 +14,17 @@ from torch import Tensor
 from nslab.rng import generator
 
 Noise = Literal["none", "symmetric", "pair_flip"]
+
+
+def held_out(n: int, count: int) -> tuple[Int[Tensor, " kept"], Int[Tensor, " held"]]:
+    """Positions of the samples that stay and of ``count`` that are held out, at random, ascending.
+
+    Raises ``ValueError`` unless something is left to train on.
+    """
+    if not 0 <= count < n:
+        raise ValueError(f"{count} of {n} training samples cannot be held out")
+    order = torch.randperm(n, generator=generator(0, "held out"))
+    return order[count:].sort().values, order[:count].sort().values
 
 
 def long_tail_counts(largest: int, num_classes: int, factor: float) -> list[int]:

@@ -174,3 +174,23 @@ def sparse_mutation(
     child = vector.detach().clone()
     child[where] = (child[where] + sigma * eps).to(child.dtype)
     return child
+
+
+def gaussian(
+    base: State, states: Sequence[State], size: int, gen: torch.Generator
+) -> list[dict[str, Tensor]]:
+    """Noise about one network: ``base`` + sd * N(0, 1), sd of each parameter over ``states``.
+
+    The paper's Table S9: the spread of a trained population without what it has learned. Running
+    statistics and counters are ``base``'s. NOTE: the paper does not speak of them.
+    """
+    if len(states) < 2:
+        raise ValueError("one state has no spread: give at least two")
+    made: list[dict[str, Tensor]] = [{} for _ in range(size)]
+    for name, centre in base.items():
+        learned = centre.is_floating_point() and not name.endswith(("running_mean", "running_var"))
+        sd = torch.stack([state[name] for state in states]).std(0) if learned else None
+        for new in made:
+            noise = 0 if sd is None else sd * torch.randn(sd.shape, generator=gen, dtype=sd.dtype)
+            new[name] = centre + noise
+    return made

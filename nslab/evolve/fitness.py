@@ -26,6 +26,7 @@ from nslab.timing import clock, interleaved
 Policy = Literal["inherit", "recalibrate", "parent"]
 Way = Literal["loop", "vmap"]
 
+IN_CACHE = 256  # samples; small images of which a layer's outputs stay in a CPU's cache
 SLOW = 0.1  # seconds; a network that takes longer computes rather than waits for its next kernel
 ROUNDS = 3
 
@@ -53,7 +54,8 @@ class Fitness:
             to resume to the bit, choose, or keep `state_dict`.
         microbatch: at most so many samples pass at once, in parts as equal as can be. The mean over
             the batch stays exact; BatchNorm in training mode takes each part as a batch of its own,
-            and its statistics learn once per part.
+            and its statistics learn once per part. None: the whole batch, except where parts give
+            the same on a CPU: there parts that stay in its cache take a third of the time.
     """
 
     def __init__(
@@ -128,6 +130,12 @@ class Fitness:
                     t[rows] = exchange(t[rows[own]], len(rows))
         return torch.where(losses.isfinite(), losses, torch.inf).cpu()
 
+    def part(self, x: Tensor) -> int:
+        """How many samples pass at once."""
+        in_batches = self.learns and self.policy == "inherit"
+        free = IN_CACHE if x.device.type == "cpu" and not in_batches else len(x)
+        return self.microbatch or free
+
     def state_dict(self) -> dict[str, Any]:
         """The ways that were measured to be the faster ones."""
         return {"chosen": dict(self.chosen)}
@@ -187,7 +195,7 @@ class Scorer:
     def loss(self, values: dict[str, Tensor]) -> Tensor:
         """Mean cross-entropy of the network with these parameters and buffers."""
         total = torch.zeros((), dtype=torch.float64, device=self.x.device)
-        parts = -(-len(self.y) // (self.fitness.microbatch or len(self.y)))
+        parts = -(-len(self.y) // self.fitness.part(self.x))
         for x, y in zip(self.x.tensor_split(parts), self.y.tensor_split(parts), strict=True):
             logits = self.forward(values, x)
             logits = logits if logits.dtype == torch.float64 else logits.float()

@@ -8,6 +8,7 @@ import copy
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ def evolve(
     seed: int = 0,
     exempt_head: bool = True,
     policy: Policy = "inherit",
+    calibration: Sequence[Tensor] = (),
     dtype: torch.dtype = torch.float32,
     autocast: torch.dtype | None = None,
     microbatch: int | None = None,
@@ -81,8 +83,8 @@ def evolve(
 
     ``batch_of(k)`` gives images and labels of batch k, the same whenever it is asked; fitness is
     the mean cross-entropy there, and all parents are scored anew when the batch changes. What
-    BatchNorm does is the ``policy`` of `Fitness`. ``on_batch`` sees the population after each batch
-    and may add numbers to its last row.
+    BatchNorm does is the ``policy`` of `Fitness`, which also takes ``calibration``. ``on_batch``
+    sees the population after each batch and may add numbers to its last row.
 
     With a ``folder`` the state after each batch is kept and an interrupted evolution goes on from
     it, to the bit on one device. Several processes (torchrun, accelerate) share the scoring.
@@ -96,23 +98,14 @@ def evolve(
             f"{type(evolver).__name__} with these strategies needs at least "
             f"{evolver.min_population} parents, not {len(parents)}"
         )
-    score = Fitness(model, layout, policy, autocast=autocast, microbatch=microbatch)
+    fitness = Fitness(model, layout, policy, autocast=autocast, microbatch=microbatch)
+    score = partial(fitness, calibration=tuple(calibration))
     np = len(parents)
     rows = torch.empty(2 * np, layout.size, dtype=dtype, device=device)
     for row, parent in zip(rows[:np], parents, strict=True):
         layout.vector(parent, out=row)
-    options = [
-        evolver,
-        batches,
-        generations,
-        seed,
-        exempt_head,
-        policy,
-        dtype,
-        autocast,
-        microbatch,
-    ]
-    name = identity(rows[:np], options)
+    options = (batches, generations, seed, exempt_head, policy, dtype, autocast, microbatch)
+    name = identity(rows[:np], [evolver, *options])
     extras = Extras.of(model, layout, parents)
     saved = read(folder, name)
     if saved is None:
@@ -123,7 +116,7 @@ def evolve(
         evolved, done = Evolved(model, layout, extras, evolver.init(population, losses), []), 0
     else:
         del rows
-        evolved, done = restored(saved, model, layout, evolver, score)
+        evolved, done = restored(saved, model, layout, evolver, fitness)
     main = processes().is_main_process
     with Progress(batches, "evolution", unit="batch", show=show and main) as bar:
         if done:
@@ -138,7 +131,7 @@ def evolve(
             if on_batch:
                 evolved.history[-1] |= on_batch(evolved)
             if folder and main:
-                keep(evolved, evolver, score, folder, name, k + 1)
+                keep(evolved, evolver, fitness, folder, name, k + 1)
             row = evolved.history[-1]
             bar.advance(f"best loss {row['best']:.4f}, {row['wins']} of {row['asked']} won")
     return evolved
@@ -147,7 +140,7 @@ def evolve(
 def generation(
     evolved: Evolved,
     evolver: Evolver,
-    score: Fitness,
+    score: Callable[..., Tensor],
     x: Tensor,
     y: Int[Tensor, " b"],
     seed: int,
@@ -174,7 +167,7 @@ def identity(rows: Float[Tensor, "np d"], options: Sequence[object]) -> str:
 
 
 def keep(
-    evolved: Evolved, evolver: Evolver, score: Fitness, folder: Path, name: str, done: int
+    evolved: Evolved, evolver: Evolver, fitness: Fitness, folder: Path, name: str, done: int
 ) -> None:
     """Keep the state after a batch."""
     saved = {
@@ -182,7 +175,7 @@ def keep(
         "done": done,
         "state": evolver.state_dict(evolved.state),  # type: ignore[arg-type]
         "extras": evolved.extras.state_dict(),
-        "score": score.state_dict(),
+        "score": fitness.state_dict(),
         "history": evolved.history,
     }
     with replacing(folder / CHECKPOINT) as temporary:
@@ -214,7 +207,7 @@ def read(folder: Path | None, name: str) -> dict[str, Any] | None:
 
 
 def restored(
-    saved: dict[str, Any], model: nn.Module, layout: Layout, evolver: Evolver, score: Fitness
+    saved: dict[str, Any], model: nn.Module, layout: Layout, evolver: Evolver, fitness: Fitness
 ) -> tuple[Evolved, int]:
     """The evolution that `keep` kept, on the model's device, and the number of batches done."""
     device = next(model.parameters()).device
@@ -223,7 +216,7 @@ def restored(
         if name in holder:
             holder[name] = holder[name].to(device)
     moved = {part: {n: t.to(device) for n, t in extras[part].items()} for part in extras}
-    score.load_state_dict(saved["score"])
+    fitness.load_state_dict(saved["score"])
     found = Evolved(
         model, layout, Extras.from_state(moved), evolver.load(state), list(saved["history"])
     )

@@ -1,10 +1,11 @@
 """Experiments by name: every table or figure as a list of runs."""
 
-from nslab.experiments import ns
+from nslab.experiments import de, ns
 from nslab.experiments.config import TrainConfig
+from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.experiments.experiment import Experiment
 
-EXPERIMENTS: dict[str, Experiment] = {**ns.EXPERIMENTS}
+EXPERIMENTS: dict[str, Experiment] = {**ns.EXPERIMENTS, **de.EXPERIMENTS}
 PRESETS = ("smoke", "cpu", "paper")
 
 
@@ -15,4 +16,12 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-__all__ = ["EXPERIMENTS", "PRESETS", "Experiment", "TrainConfig", "experiment"]
+__all__ = [
+    "EXPERIMENTS",
+    "PRESETS",
+    "Config",
+    "EvolveConfig",
+    "Experiment",
+    "TrainConfig",
+    "experiment",
+]

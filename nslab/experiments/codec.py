@@ -18,11 +18,16 @@ LATER = {"later": True}
 
 def classes() -> dict[str, type]:
     """All classes a config may name, by key."""
+    from nslab.evolve.de import AdaptiveDE
+    from nslab.evolve.pso import PSO
+    from nslab.evolve.rivals import RIVALS
     from nslab.experiments.config import TrainConfig  # it imports this module
+    from nslab.experiments.evolution import EvolveConfig
     from nslab.experiments.schedules import SCHEDULES
     from nslab.objectives import OBJECTIVES
 
-    return {"train": TrainConfig, **OBJECTIVES, **SCHEDULES}
+    runs = {"train": TrainConfig, "evolve": EvolveConfig}
+    return {**runs, **OBJECTIVES, **SCHEDULES, "de": AdaptiveDE, "pso": PSO, **RIVALS}
 
 
 def encode(value: Any) -> Any:

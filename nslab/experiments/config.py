@@ -1,5 +1,6 @@
 """What one training run is: a frozen value whose hash is the run's identity."""
 
+import dataclasses
 import math
 import re
 from dataclasses import dataclass, field
@@ -15,6 +16,15 @@ from nslab.networks import NETWORKS
 from nslab.objectives import CrossEntropy
 from nslab.parameters import hints, strict
 from nslab.types import ObjectiveConfig
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A run's weights: final, or those it kept after an epoch, counted from 1 or, if negative,
+    from the end (-1: the last)."""
+
+    config: "TrainConfig"
+    epoch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,13 @@ class TrainConfig:
         start: run whose final weights training starts from, by its id; ``id@e`` for those it kept
             after epoch e (from 1); or ``public``, for networks with public weights. Empty: initial
             weights from ``seed``.
+        ancestor: run whose final weights training starts from, by its config: it is computed first.
         keep_last: how many of the last epochs' weights are kept.
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
+        hold_out: so many training samples, the same in every run, are kept out of training; the
+            final weights and numbers are then those of the epoch with the best accuracy on them.
+        patience: early stopping: training ends when that has not risen for so many epochs;
+            ``epochs`` is then the longest it may take. 0: never.
     """
 
     dataset: str = "digits"
@@ -43,7 +58,7 @@ class TrainConfig:
     objective: ObjectiveConfig = field(default_factory=CrossEntropy)
     epochs: int = 10
     batch_size: int = 128
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "adam"] = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
     nesterov: bool = False
@@ -63,16 +78,24 @@ class TrainConfig:
     lr_scale: float = field(default=1.0, metadata=LATER)
     start: str = field(default="", metadata=LATER)
     keep_last: int = field(default=0, metadata=LATER)
+    hold_out: int = field(default=0, metadata=LATER)
+    patience: int = field(default=0, metadata=LATER)
+    ancestor: "TrainConfig | None" = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, hint in hints(TrainConfig).items():
-            if hint not in (ObjectiveConfig, Schedule):
+            if name not in ("objective", "schedule", "ancestor"):
                 value = strict(f"TrainConfig: {name}", getattr(self, name), hint)
                 object.__setattr__(self, name, value)
         for name, method in (("objective", "build"), ("schedule", "factor")):
             value = getattr(self, name)
             if isinstance(value, type) or not hasattr(value, method):
                 raise TypeError(f"TrainConfig: {name} must have a method {method}, not {value!r}")
+        if not isinstance(self.ancestor, TrainConfig | None) or (self.ancestor and self.start):
+            raise TypeError(
+                f"TrainConfig: ancestor is {self.ancestor!r}, start is {self.start!r}: give a "
+                "TrainConfig, or a start, or neither"
+            )
         known = (("dataset", DATASETS), ("network", NETWORKS), ("sampler", SAMPLERS))
         for name, names in known:
             if getattr(self, name) not in names:
@@ -106,6 +129,11 @@ class TrainConfig:
             raise ValueError(
                 f"TrainConfig: keep_last is {self.keep_last}, but there are {self.epochs} epochs"
             )
+        if self.hold_out < 0 or self.patience < 0 or (self.patience and not self.hold_out):
+            raise ValueError(
+                f"TrainConfig: hold_out {self.hold_out} and patience {self.patience} must not be "
+                "negative, and patience needs held-out samples"
+            )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warm-up of {self.warmup_epochs} epochs is no shorter than training")
         if self.nesterov and not self.momentum:
@@ -115,6 +143,24 @@ class TrainConfig:
     def id(self) -> str:
         """Identity of the run: twelve hexadecimal digits that hash all fields."""
         return identity(self)
+
+    @property
+    def about(self) -> str:
+        """The method, for people."""
+        return str(self.objective)
+
+    @property
+    def origin(self) -> str:
+        """Where training starts: as ``start``, with the ancestor by its id."""
+        return self.ancestor.id if self.ancestor else self.start
+
+    def parents(self) -> list["Parent"]:
+        """The runs it needs first."""
+        return [Parent(self.ancestor)] if self.ancestor else []
+
+    def with_seed(self, seed: int) -> "TrainConfig":
+        """The same run with another seed."""
+        return dataclasses.replace(self, seed=seed)
 
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step (from 0)."""

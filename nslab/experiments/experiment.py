@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nslab.experiments.config import TrainConfig
+from nslab.experiments.evolution import Config
 from nslab.parameters import check_parameters, hints
 from nslab.types import ObjectiveConfig
 
@@ -26,20 +27,20 @@ class Experiment:
     """
 
     title: str
-    configs: Callable[..., list[TrainConfig]]
-    row: Callable[[TrainConfig], Row]
+    configs: Callable[..., Sequence[Config]]
+    row: Callable[[Any], Row]
     table: str | None = None
     metric: str = "test_accuracy"
 
-    def plan(self, preset: str, **parameters: Any) -> list[TrainConfig]:
+    def plan(self, preset: str, **parameters: Any) -> list[Config]:
         """The runs for a preset, parameters checked and brought to their types first.
 
         Raises ``ValueError`` for unknown presets or parameters and for values of a wrong type.
         """
         given = {"preset": preset, **parameters}
-        return self.configs(**check_parameters(given, hints(self.configs), repr(self.title)))
+        return list(self.configs(**check_parameters(given, hints(self.configs), repr(self.title))))
 
-    def preset_of(self, config: TrainConfig, presets: tuple[str, ...]) -> str:
+    def preset_of(self, config: Config, presets: tuple[str, ...]) -> str:
         """The preset with runs like this one (any seed), or ``"custom"``."""
         for preset in presets:
             if size_of(config) in sizes(self, preset):
@@ -48,14 +49,14 @@ class Experiment:
 
 
 @functools.cache
-def sizes(experiment: Experiment, preset: str) -> frozenset[TrainConfig]:
+def sizes(experiment: Experiment, preset: str) -> frozenset[Config]:
     """What runs a preset has, whatever their seed."""
     return frozenset(map(size_of, experiment.plan(preset)))
 
 
-def size_of(config: TrainConfig) -> TrainConfig:
+def size_of(config: Config) -> Config:
     """A config without its seed: runs of one size differ in nothing else."""
-    return dataclasses.replace(config, seed=0)
+    return config.with_seed(0)
 
 
 def with_seeds(

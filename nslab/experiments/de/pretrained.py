@@ -1,0 +1,189 @@
+"""Pretrained ResNets: Tables 1 to 3 and S7 to S9, evolution against averages and ensembles."""
+
+import dataclasses
+from typing import Literal
+
+from nslab.experiments.de.common import SEEDS, Method, Preset, evolved, pretrained, row_of
+from nslab.experiments.evolution import EvolveConfig
+from nslab.experiments.experiment import Experiment, Row
+
+TABLE_1: tuple[Method, ...] = ("pretrained", "smd", "wa", "ensemble", "sa_shade_tri_ensin")
+TABLE_2: tuple[Method, ...] = (
+    "pretrained",
+    "population_mean",
+    "population_best",
+    "wa",
+    "ensemble",
+    "soups",
+    "de",
+    "sa_shade_tri_ensin",
+)
+TABLE_3: tuple[Method, ...] = (
+    "de",
+    "sade",
+    "sa_shade",
+    "sa_shade_tri",
+    "sa_shade_ensin",
+    "sa_shade_tri_ensin",
+)
+NETWORKS = {
+    "smoke": ("resnet8",),
+    "cpu": ("resnet20_public",),
+    "paper": ("resnet20_public", "resnet32_public", "resnet56_public"),
+}
+Tricks = Literal["init_rs", "init_hp"]
+
+
+def table1(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    methods: tuple[Method, ...] = TABLE_1,
+    networks: tuple[str, ...] | None = None,
+) -> list[EvolveConfig]:
+    """Table 1: networks of several depths, parents from epochs of continued training."""
+    return [
+        evolved(preset, pretrained(preset, network, seed), "last_epochs", method)
+        for seed in seeds or SEEDS[preset]
+        for network in networks or NETWORKS[preset]
+        for method in methods
+    ]
+
+
+def table2(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    methods: tuple[Method, ...] = TABLE_2,
+    inits: tuple[Tricks, ...] = ("init_rs", "init_hp"),
+    networks: tuple[str, ...] | None = None,
+) -> list[EvolveConfig]:
+    """Table 2: two initial populations, and what every method makes of them.
+
+    The pretrained network is the same for all seeds.
+    """
+    runs = [
+        evolved(preset, pretrained(preset, network, seed), init, method)
+        for seed in seeds or SEEDS[preset]
+        for network in networks or NETWORKS[preset][:1]
+        for init in inits
+        for method in methods
+    ]
+    return list(dict.fromkeys(runs))
+
+
+def table3(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    methods: tuple[Method, ...] = TABLE_3,
+    networks: tuple[str, ...] | None = None,
+) -> list[EvolveConfig]:
+    """Table 3: the ingredients one by one on last epochs, then the whole on Init-RS and Init-HP."""
+    made = []
+    for seed in seeds or SEEDS[preset]:
+        for network in networks or NETWORKS[preset][:1]:
+            base = pretrained(preset, network, seed)
+            made += [evolved(preset, base, "last_epochs", method) for method in methods]
+            if "sa_shade_tri_ensin" in methods:
+                made += [
+                    evolved(preset, base, "init_rs", "sa_shade_tri_ensin"),
+                    evolved(preset, base, "init_hp", "sa_shade_tri_ensin"),
+                ]
+    return made
+
+
+def table_s7(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    sizes: tuple[int, ...] | None = None,
+) -> list[EvolveConfig]:
+    """Table S7: how many members.
+
+    NOTE: a larger population of last epochs is one of a longer training.
+    """
+    chosen = sizes or ((6, 8, 10) if preset == "smoke" else (6, 10, 20, 40))
+    return [
+        evolved(preset, pretrained(preset, None, seed), "last_epochs", METHOD, size=size)
+        for seed in seeds or SEEDS[preset]
+        for size in chosen
+    ]
+
+
+def table_s8(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    batch_sizes: tuple[int, ...] | None = None,
+) -> list[EvolveConfig]:
+    """Table S8: how many samples fitness sees.
+
+    NOTE: the paper's larger batches, 64,000 to 980,000 of ImageNet's images, are here the same
+    shares of CIFAR-10's training set, the whole of it at most. Without parts as small as training's
+    batches: that is the mismatch of BatchNorm which the paper speaks of (S4.4.4).
+    """
+    few, all_ = (64, 128, 256, 512), (256, 512, 1024, 2250, 11250, 45000)
+    return [
+        dataclasses.replace(
+            evolved(preset, pretrained(preset, None, seed), "last_epochs", METHOD, batch_size=b),
+            microbatch=None,
+        )
+        for seed in seeds or SEEDS[preset]
+        for b in batch_sizes or (few if preset == "smoke" else all_)
+    ]
+
+
+def table_s9(preset: Preset = "smoke", seeds: tuple[int, ...] | None = None) -> list[EvolveConfig]:
+    """Table S9: parents from continued training against noise of the same spread."""
+    made = []
+    for seed in seeds or SEEDS[preset]:
+        base = pretrained(preset, None, seed)
+        made.append(evolved(preset, base, "pretrained", "pretrained"))
+        made.append(evolved(preset, base, "noise", METHOD))
+        made.append(evolved(preset, base, "last_epochs", METHOD))
+    return made
+
+
+METHOD: Method = "sa_shade_tri_ensin"
+
+
+def initialised_row(config: EvolveConfig) -> Row:
+    """Row of Table 2."""
+    return row_of(config) | {"metric": "top1"}
+
+
+def depth_row(config: EvolveConfig) -> Row:
+    """Row of Table 1."""
+    row = initialised_row(config)
+    row.pop("initialization")
+    return row
+
+
+def ingredient_row(config: EvolveConfig) -> Row:
+    """Row of Table 3; the initial population is blank where it is last epochs."""
+    method, init = str(row_of(config)["method"]), config.init
+    has = {
+        "de": method == "de",
+        "sade": method.startswith("sa"),
+        "shade": method.startswith("sa_shade"),
+        "trigonometric": "tri" in method,
+        "sin_f": "ensin" in method,
+    }
+    named = row_of(config) | {"initialization": "" if init == "last_epochs" else init}
+    return named | {name: "yes" if yes else "no" for name, yes in has.items()}
+
+
+def noise_row(config: EvolveConfig) -> Row:
+    """Row of Table S9."""
+    names = {"pretrained": "pytorch", "noise": "random_noise", "last_epochs": "fine_tuned"}
+    return {"initialization": names[config.init]}
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "de/table1": Experiment("Pretrained networks of several depths", table1, depth_row, "table1"),
+    "de/table2": Experiment("Initial populations and methods", table2, initialised_row, "table2"),
+    "de/table3": Experiment("Ingredients of the evolver", table3, ingredient_row, "table3"),
+    "de/tableS7": Experiment(
+        "Size of the population", table_s7, lambda c: {"population_size": c.size}, "tableS7"
+    ),
+    "de/tableS8": Experiment(
+        "Samples of a batch", table_s8, lambda c: {"batch_size": c.batch_size}, "tableS8"
+    ),
+    "de/tableS9": Experiment("Noise instead of training", table_s9, noise_row, "tableS9"),
+}

@@ -1,0 +1,54 @@
+"""Which runs give an initial population: last epochs of one, other seeds, other settings.
+
+Source: the DE paper, sections 3, 3.3 and 4.2.
+"""
+
+import dataclasses
+
+from nslab.experiments.config import Parent, TrainConfig
+from nslab.objectives import LabelSmoothing, Mixup
+
+
+def last_epochs(config: TrainConfig, size: int) -> list[Parent]:
+    """The last ``size`` epochs of one run, oldest first.
+
+    With ``config.start`` this is continued training, as for the paper's pretrained networks. NOTE:
+    the paper trains on for "ps partial epochs"; here parents lie a whole epoch apart.
+    """
+    kept = dataclasses.replace(config, keep_last=size)
+    return [Parent(kept, epoch) for epoch in range(-size, 0)]
+
+
+def init_rs(config: TrainConfig, size: int) -> list[Parent]:
+    """Init-RS: runs that differ by their seeds.
+
+    Member i of a population of seed s has seed 1000 s + i, so populations do not share members.
+    """
+    return [Parent(config.with_seed(1000 * config.seed + i)) for i in range(size)]
+
+
+def init_hp(config: TrainConfig, size: int) -> list[Parent]:
+    """Init-HP: runs that differ by learning rate, weight decay, mixup and label smoothing.
+
+    NOTE: the paper names these four and gives no values. Here member i has learning rate times
+    1, 1/2, 2 and weight decay times 1, 2, 1/2 in turn (nine pairs before one comes again), and
+    plain cross-entropy, mixup 0.2, label smoothing 0.1, or both, in turn. Seeds differ too.
+    """
+    objectives = (
+        config.objective,
+        Mixup(0.2),
+        LabelSmoothing(0.1),
+        Mixup(0.2, LabelSmoothing(0.1)),
+    )
+    return [
+        Parent(
+            dataclasses.replace(
+                config,
+                lr=config.lr * (1, 0.5, 2)[i % 3],
+                weight_decay=config.weight_decay * (1, 2, 0.5)[i // 3 % 3],
+                objective=objectives[i % 4],
+                seed=1000 * config.seed + i,
+            )
+        )
+        for i in range(size)
+    ]
