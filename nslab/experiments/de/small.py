@@ -16,7 +16,7 @@ SmallMethod = Literal["adam", "de", "wa", "pso"]
 # are counted as a batch, after which the held-out loss is looked at.
 SMALL: dict[str, dict[str, Any]] = {
     "smoke": {"size": 8, "batches": 2, "generations": 4, "batch_size": 1094},
-    "cpu": {"size": 20, "batches": 4, "generations": 10, "batch_size": 10000},
+    "cpu": {"size": 20, "batches": 4, "generations": 10, "batch_size": 5000},
     "paper": {"size": 20, "batches": 25, "generations": 10, "batch_size": 50000},
 }
 TRAINING: dict[str, dict[str, Any]] = {
