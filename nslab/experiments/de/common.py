@@ -66,7 +66,7 @@ SIZES: dict[str, dict[str, int]] = {
     "smoke": {"size": 6, "batches": 2, "generations": 4, "batch_size": 128, "microbatch": 64},
     "cpu": {
         "size": 6,
-        "batches": 8,
+        "batches": 4,
         "generations": 10,
         "batch_size": 1024,
         "microbatch": 128,  # BatchNorm then sees batches as large as training's
