@@ -33,6 +33,7 @@ bench: $(READY) ## measure what the claims of speed rest on
 	$(BIN)/python benchmarks/ns_overhead.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/de_generation.py
+	$(BIN)/python benchmarks/population_forward.py
 	$(BIN)/python benchmarks/de_functions.py
 
 clean: ## remove caches and the environment; data/ and figures/ stay

@@ -92,6 +92,7 @@ def evolution(
         dtype=DTYPES[config.dtype],
         autocast=AUTOCAST[config.precision],
         microbatch=config.microbatch,
+        mode="loop",  # the same each time
         folder=folder,
         show=show,
         on_batch=after_batch,

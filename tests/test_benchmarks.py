@@ -81,3 +81,30 @@ def test_de_generation(tmp_path: Path) -> None:
         assert contender["peak"] > 0
         check_ratio(contender["ratio"])
     assert "(goal: 15)" in results["sentence"]
+
+
+def test_population_forward(tmp_path: Path) -> None:
+    """The benchmark itself fails if its contenders do not find the same losses."""
+    results = quick("population_forward", tmp_path)
+    assert results["settings"]["quick"]
+    cases = results["cases"]
+    assert list(cases) == ["lenet5-64", "resnet8-8", "mlp-64"]
+    for name, case in cases.items():
+        assert case["chosen"] in ("loop", "vmap")
+        assert 0 <= case["difference"] < 1e-3
+        contenders = case["contenders"]
+        assert list(contenders)[:5] == ["limit", "loop", "vmap", "auto", "inherit"]
+        assert list(contenders)[5:] == ["deepcopy", "vector", "stock vmap", "evox", "evosax"]
+        absent = {key for key, contender in contenders.items() if contender is None}
+        assert absent - {"evox", "evosax"} == (set() if "resnet" in name else {"inherit"})
+        for contender in filter(None, contenders.values()):
+            assert contender["ms"] > 0
+            check_ratio(contender["wall_ratio"])
+            check_ratio(contender["cpu_ratio"])
+        # CPU time, of which other work on the machine takes no part
+        limit, loop, naive = (contenders[k]["cpu_ratio"] for k in ("limit", "loop", "deepcopy"))
+        assert limit["q1"] == limit["q3"] == 1
+        assert loop["q3"] > 0.7
+        assert loop["q1"] < (6 if name == "mlp-64" else 2.5)
+        assert loop["q1"] < naive["q3"]
+        assert f"{name} " in results["sentence"]

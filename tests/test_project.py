@@ -40,8 +40,8 @@ train
 bench
 improve
 store
-analysis ledger notebooks parents
-overhead_tables
+analysis ledger notebooks parents evolution_tables
+overhead_tables own
 plots
 cli
 """

@@ -25,6 +25,7 @@ from nslab.timing import clock, interleaved
 
 Policy = Literal["inherit", "recalibrate", "parent"]
 Way = Literal["loop", "vmap"]
+Mode = Literal["auto", "loop", "vmap"]
 
 IN_CACHE = 256  # samples; small images of which a layer's outputs stay in a CPU's cache
 SLOW = 0.1  # seconds; a network that takes longer computes rather than waits for its next kernel
@@ -65,7 +66,7 @@ class Fitness:
         policy: Policy = "inherit",
         *,
         autocast: torch.dtype | None = None,
-        mode: Literal["auto", "loop", "vmap"] = "auto",
+        mode: Mode = "auto",
         microbatch: int | None = None,
     ) -> None:
         """``ValueError`` for a vmap that would have to learn, for parameters of several types, for

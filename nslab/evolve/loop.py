@@ -7,17 +7,18 @@ no values; it reports 20 batches of ten generations, which are the defaults here
 import copy
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from accelerate.utils import gather_object
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from nslab.evolve.de import AdaptiveDE
-from nslab.evolve.fitness import Fitness, Policy
+from nslab.evolve.fitness import Fitness, Mode, Policy
 from nslab.evolve.flat import Extras, Layout, Tensors
 from nslab.evolve.population import Population
 from nslab.evolve.pso import PSO, PSOState
@@ -75,6 +76,7 @@ def evolve(
     dtype: torch.dtype = torch.float32,
     autocast: torch.dtype | None = None,
     microbatch: int | None = None,
+    mode: Mode = "auto",
     folder: Path | None = None,
     show: bool = True,
     on_batch: Callable[[Evolved], dict[str, Any]] | None = None,
@@ -82,10 +84,12 @@ def evolve(
     """Evolve the networks ``parents`` (modules, or state dicts of ``model``), [DE Alg. 1].
 
     ``batch_of(k)`` gives images and labels of batch k, the same whenever it is asked; fitness is
-    the mean cross-entropy there, and all parents are scored anew when the batch changes. What
+    the mean cross-entropy there, and all parents are scored anew when the batch changes, where the
+    sinusoids of an `AdaptiveDE` begin anew too, to last for ``generations``. What
     BatchNorm does is the ``policy`` of `Fitness`, which also takes ``calibration``. ``on_batch``
     sees the population after each batch and may add numbers to its last row.
 
+    ``mode`` is that of `Fitness`: ``"auto"`` measures, so two evolutions may differ by rounding.
     With a ``folder`` the state after each batch is kept and an interrupted evolution goes on from
     it, to the bit on one device. Several processes (torchrun, accelerate) share the scoring.
 
@@ -98,19 +102,23 @@ def evolve(
             f"{type(evolver).__name__} with these strategies needs at least "
             f"{evolver.min_population} parents, not {len(parents)}"
         )
-    fitness = Fitness(model, layout, policy, autocast=autocast, microbatch=microbatch)
+    fitness = Fitness(model, layout, policy, autocast=autocast, microbatch=microbatch, mode=mode)
+    if isinstance(evolver, AdaptiveDE):
+        evolver = replace(evolver, batch_generations=generations)
     score = partial(fitness, calibration=tuple(calibration))
     np = len(parents)
     rows = torch.empty(2 * np, layout.size, dtype=dtype, device=device)
     for row, parent in zip(rows[:np], parents, strict=True):
         layout.vector(parent, out=row)
-    options = (batches, generations, seed, exempt_head, policy, dtype, autocast, microbatch)
-    name = identity(rows[:np], [evolver, *options])
-    extras = Extras.of(model, layout, parents)
+    extras, batch = Extras.of(model, layout, parents), batch_of(0)
+    options = (batches, generations, seed, exempt_head, policy, dtype, autocast, microbatch, mode)
+    fixed = [*extras.heads.values(), *extras.buffers.values(), batch[1]]
+    name = identity([*rows[:np], *fixed], [evolver, *options, batch[0].shape])
     saved = read(folder, name)
+    agree(saved)
     if saved is None:
         population = Population(rows, torch.arange(np), torch.arange(np, 2 * np))
-        losses = score(population, extras, *(batch := batch_of(0)))
+        losses = score(population, extras, *batch)
         if not losses.isfinite().any():
             raise ValueError("no parent has a finite loss on the first batch")
         evolved, done = Evolved(model, layout, extras, evolver.init(population, losses), []), 0
@@ -158,12 +166,23 @@ def generation(
     evolved.history.append({"batch": k, "generation": g} | row)
 
 
-def identity(rows: Float[Tensor, "np d"], options: Sequence[object]) -> str:
-    """Twelve hexadecimal digits that hash the parents' genes and all options."""
+def identity(tensors: Sequence[Tensor], options: Sequence[object]) -> str:
+    """Twelve hexadecimal digits that hash the parents, the first batch's labels and all options."""
     digest = hashlib.sha256(repr(options).encode())
-    for row in rows:
-        digest.update(row.cpu().view(torch.uint8).numpy().tobytes())
+    for tensor in tensors:
+        digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def agree(saved: dict[str, Any] | None) -> None:
+    """``ValueError`` unless all processes found the same number of batches done: their scores of
+    different populations would be mixed."""
+    done = gather_object([saved["done"] if saved else 0]) if processes().num_processes > 1 else [0]
+    if len(set(done)) > 1:
+        raise ValueError(
+            f"the processes found {done} batches done: give all of them the same folder, on a disk "
+            "that they share"
+        )
 
 
 def keep(

@@ -108,7 +108,9 @@ class PSO:
         for first in range(0, d, step):
             part = slice(first, first + step)
             x, best = rows[here, part].to(wide), rows[members, part].to(wide)
-            gene = torch.arange(d, device=rows.device)[part] if self.per_gene else seed.new_zeros(1)
+            last = min(first + step, d)
+            gene = torch.arange(first, last, device=rows.device)
+            gene = gene if self.per_gene else seed.new_zeros(1)
             r1, r2 = uniform(gene, seed).to(wide)
             v = self.w * velocity[:, part].to(wide)
             v += self.c1 * r1 * (best - x) + self.c2 * r2 * (rows[leader, part].to(wide) - x)

@@ -20,10 +20,15 @@ def name_of(method: str) -> str:
     return METHODS.get(method, method)
 
 
-def methods(table: pd.DataFrame, title: str, paper: Mapping[str, float] | None = None) -> Figure:
+def methods(
+    table: pd.DataFrame,
+    title: str,
+    paper: Mapping[str, float] | None = None,
+    baseline: str = "ce",
+) -> Figure:
     """Accuracy of each method: a point per seed, a bar for their mean, the paper's as a diamond.
 
-    ``table``: columns ``method``, ``seed``, ``value``. The line is cross-entropy's mean.
+    ``table``: columns ``method``, ``seed``, ``value``. The dashed line is the baseline's mean.
     """
     order = list(dict.fromkeys(table["method"]))
     paper = {k: v for k, v in (paper or {}).items() if k in order}
@@ -35,20 +40,20 @@ def methods(table: pd.DataFrame, title: str, paper: Mapping[str, float] | None =
         colour = COLOURS.get(method, OTHER)
         axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.6, markersize=5)
         axes.plot([values.mean()], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
-    if "ce" in order:
-        mean = table.loc[table["method"] == "ce", "value"].mean()
+    if baseline in order:
+        mean = table.loc[table["method"] == baseline, "value"].mean()
         axes.axvline(mean, color=GREY, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(order)), [name_of(m) for m in order])
     axes.set_ylim(len(order) - 0.4, -0.6)
     seeds = table["seed"].nunique()
-    dashed = "; dashed: mean of CE" if "ce" in order else ""
+    dashed = f"; dashed: mean of {name_of(baseline)}" if baseline in order else ""
     axes.set(xlabel="test accuracy (%)", ylabel="method", title=f"ours, n = {seeds}{dashed}")
     if paper:
         for method, value in paper.items():
             place = order.index(method)
             panels[1].plot([value], [place], "D", color=COLOURS.get(method, OTHER), markersize=6)
-        if "ce" in paper:
-            panels[1].axvline(paper["ce"], color=GREY, linestyle="--", linewidth=1)
+        if baseline in paper:
+            panels[1].axvline(paper[baseline], color=GREY, linestyle="--", linewidth=1)
         panels[1].set(xlabel="test accuracy (%)", title="the paper", ylabel="")
     for panel in panels:
         panel.grid(axis="y", color="0.92")

@@ -36,6 +36,22 @@ METHODS = {
     "cbs": "CBS (classes balanced)",
     "srs": "SRS (square root)",
     "pbs": "PBS (progressive)",
+    "adam": "Adam",
+    "pretrained": "pretrained",
+    "population_mean": "parents, mean",
+    "population_best": "parents, best",
+    "wa": "weight average",
+    "ensemble": "ensemble",
+    "soups": "greedy soup",
+    "smd": "SMD",
+    "de": "DE",
+    "sade": "SADE",
+    "sa_shade": "SADE + SHADE",
+    "sa_shade_tri": "+ trigonometric",
+    "sa_shade_ensin": "+ Sin-F",
+    "sa_shade_tri_ensin": "SA-SHADE-tri-ensin",
+    "pso": "PSO",
+    "pso_constriction": "PSO, constriction",
 }
 _PALETTE = sns.color_palette(PALETTE)
 OTHER = _PALETTE[9]  # of the many methods compared with
@@ -45,6 +61,14 @@ COLOURS = dict.fromkeys(METHODS, OTHER) | {
     "ns_lf": _PALETTE[4],
     "ce_lr": _PALETTE[1],
     "ce_constant": _PALETTE[5],
+    "adam": _PALETTE[0],
+    "pretrained": _PALETTE[7],
+    "population_mean": _PALETTE[7],
+    "population_best": _PALETTE[7],
+    "wa": _PALETTE[1],
+    "de": _PALETTE[3],
+    "sa_shade_tri_ensin": _PALETTE[2],
+    "pso": _PALETTE[4],
 }
 
 

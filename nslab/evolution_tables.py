@@ -1,0 +1,128 @@
+"""Tables of evolution runs for figures: what happened generation by generation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from nslab.evolve.de import AdaptiveDE
+from nslab.experiments.codec import decode
+from nslab.experiments.config import TrainConfig
+from nslab.experiments.de.common import row_of
+from nslab.experiments.evolution import EvolveConfig
+from nslab.store import Result
+
+# The paper's names of the strategies.
+SYMBOLS = {
+    "rand/1": "S1",
+    "current-to-best/1": "S2",
+    "rand/2": "S3",
+    "current-to-rand/1": "S4",
+    "trigonometric": "S_Trigo",
+}
+
+
+def about(result: Result) -> dict[str, Any]:
+    """What tells a run apart: data set, network, method, initial population, size, seed, id."""
+    config = decode(result.config)
+    start = config.init if isinstance(config, EvolveConfig) else ""
+    size = config.size if isinstance(config, EvolveConfig) else 1
+    row = {"initialization": start} | row_of(config)
+    return row | {"size": size, "seed": config.seed, "run": result.id}
+
+
+def outcome_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
+    """A line per run: what tells it apart, the final ``value``, and of evolutions the start's, the
+    last batch's and how many batches the chosen network needed (0: it is a parent)."""
+    lines = []
+    for result in results:
+        numbers = result.metrics
+        extra = ("start_test_accuracy", "last_test_accuracy", "chosen_batch")
+        line = {name: numbers.get(name) for name in extra}
+        lines.append(about(result) | {"value": numbers[metric]} | line)
+    return pd.DataFrame(lines)
+
+
+def generation_table(results: Sequence[Result]) -> pd.DataFrame:
+    """A line per evolution and generation (``step``, from 1): best and mean loss on the batch,
+    trials scored and won, and after the last generation of a batch held-out numbers and diversity
+    (elsewhere nan)."""
+    lines = []
+    for result in results:
+        if not isinstance(decode(result.config), EvolveConfig):
+            continue
+        for step, row in enumerate(result.history, start=1):
+            flat = {k: v for k, v in row.items() if not isinstance(v, list)}
+            lines.append(about(result) | {"step": step} | flat)
+    return pd.DataFrame(lines)
+
+
+def strategy_table(results: Sequence[Result]) -> pd.DataFrame:
+    """A line per adaptive evolution, generation and strategy: its probability next time, trials
+    asked and won, and the means of its memories of F, Cr and frequency."""
+    lines = []
+    for result in results:
+        config = decode(result.config)
+        if not (isinstance(config, EvolveConfig) and isinstance(config.method, AdaptiveDE)):
+            continue
+        for step, row in enumerate(result.history, start=1):
+            for s, name in enumerate(config.method.strategies):
+                lines.append(
+                    about(result)
+                    | {
+                        "step": step,
+                        "strategy": SYMBOLS.get(name, name),
+                        "probability": row["strategy_probability"][s],
+                        "asked": row["strategy_asked"][s],
+                        "won": row["strategy_wins"][s],
+                        "F": row["f"][s],
+                        "Cr": row["cr"][s],
+                        "frequency": row["frequency"][s],
+                    }
+                )
+    return pd.DataFrame(lines)
+
+
+def success_table(strategies: pd.DataFrame, window: int) -> pd.DataFrame:
+    """Trials and success rate (%) of each strategy in successive windows of generations, summed
+    over runs: the lower half of [DE Fig. 6]. ``until``: the window's last generation."""
+    until = ((strategies["step"] - 1) // window + 1) * window
+    last = strategies["step"].max()
+    grouped = strategies.assign(until=until.clip(upper=last)).groupby(
+        ["strategy", "until"], sort=False
+    )
+    sums = grouped[["asked", "won"]].sum().reset_index()
+    return sums.assign(rate=100 * sums["won"] / sums["asked"].where(sums["asked"] > 0))
+
+
+def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
+    """Training, then evolution of the same ancestors, as [DE Figs. S2 and S4] show them: a line
+    per Adam epoch and per batch of evolution, with ``x`` counting on from the training's end.
+
+    Training without its evolution stands for itself; an evolution from random weights begins at 0.
+    """
+    lines, ends = [], dict[str, int]()
+    for result in results:
+        config = decode(result.config)
+        if isinstance(config, TrainConfig):
+            ends[config.id] = len(result.history)
+            for row in result.history:
+                lines.append(_step(result, "adam", row["epoch"] + 1, row, "train_loss"))
+    for result in results:
+        config = decode(result.config)
+        if isinstance(config, EvolveConfig):
+            begin = ends.get(config.base.id, 0) if config.init != "random" else 0
+            looked = [row for row in result.history if "held_out_loss" in row]
+            for k, row in enumerate(looked, start=1):
+                lines.append(_step(result, "evolution", begin + k, row, "best"))
+    return pd.DataFrame(lines)
+
+
+def _step(result: Result, phase: str, x: int, row: dict[str, Any], loss: str) -> dict[str, Any]:
+    return about(result) | {
+        "phase": phase,
+        "x": x,
+        "train_loss": row[loss],
+        "held_out_loss": row["held_out_loss"],
+        "held_out_accuracy": row["held_out_accuracy"],
+    }

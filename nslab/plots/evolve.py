@@ -1,0 +1,141 @@
+"""Figures of evolution: lineages, strategies, memories, diversity. Nothing is computed here."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nslab.plots.compare import name_of
+from nslab.plots.style import COLOURS, OTHER, PALETTE
+
+STRATEGIES = dict(
+    zip(("S1", "S2", "S3", "S4", "S_Trigo"), sns.color_palette(PALETTE), strict=False)
+)
+STYLES = dict(zip(STRATEGIES, ("-", "--", "-.", ":", (0, (5, 1))), strict=True))
+LABELS = {"S_Trigo": "S$_{Trigo}$", "S1": "S$_1$", "S2": "S$_2$", "S3": "S$_3$", "S4": "S$_4$"}
+COUNTED = {
+    "train_loss": "training loss (nats)",
+    "held_out_loss": "held-out loss (nats)",
+    "held_out_accuracy": "held-out accuracy (%)",
+    "best": "best loss on the batch (nats)",
+    "diversity": "mean distance of two members",
+}
+
+
+def lineage(
+    table: pd.DataFrame, by: str, title: str, values: Sequence[str] = ("held_out_loss",)
+) -> Figure:
+    """Adam's epochs as a line, evolution's batches as points after it [DE Fig. S2].
+
+    A column per value of ``by``, a row per number; means over seeds.
+    """
+    columns = list(dict.fromkeys(table[by]))
+    figure = Figure(figsize=(1.2 + 3.2 * len(columns), 0.9 + 2.1 * len(values)))
+    axes = figure.subplots(len(values), len(columns), squeeze=False, sharex="col")
+    for j, column in enumerate(columns):
+        part = table[table[by] == column]
+        for i, value in enumerate(values):
+            _phases(axes[i][j], part, value)
+            axes[i][j].set_ylabel(COUNTED[value] if j == 0 else "")
+        axes[0][j].set_title(str(column))
+        axes[-1][j].set_xlabel("epochs, then batches of evolution")
+    axes[0][0].legend()
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
+    adam = part[part["phase"] == "adam"].groupby("x")[value].mean()
+    axes.plot(adam.index, adam, color=COLOURS["adam"], label="Adam")
+    later = part[part["phase"] == "evolution"]
+    for method, mine in later.groupby("method", sort=False):
+        mean = mine.groupby("x")[value].mean()
+        axes.plot(
+            mean.index,
+            mean,
+            "o-",
+            color=COLOURS.get(str(method), OTHER),
+            markersize=4,
+            linewidth=0.8,
+            label=name_of(str(method)),
+        )
+
+
+def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure:
+    """A number against the batch of evolution, a line per ``by`` (mean of seeds, which are thin).
+
+    ``table``: as `generation_table` gives it; rows without the number are left out.
+    """
+    figure = Figure(figsize=(6.5, 3.8))
+    axes = figure.subplots()
+    known = table.dropna(subset=value)
+    palette = sns.color_palette(PALETTE)
+    for k, (key, part) in enumerate(known.groupby(by, sort=False)):
+        colour = COLOURS.get(str(key), palette[k % len(palette)])
+        x = part["batch"] + 1
+        for _, mine in part.groupby("seed"):
+            axes.plot(x[mine.index], mine[value], color=colour, linewidth=0.7, alpha=0.5)
+        mean = part.groupby(x)[value].mean()
+        marker = "osD^vP*X"[k % 8]
+        axes.plot(mean.index, mean, f"{marker}-", color=colour, label=name_of(str(key)))
+    seeds = known["seed"].nunique()
+    axes.set(xlabel="batches of evolution", ylabel=COUNTED[value], title=f"{title}, n = {seeds}")
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    axes.legend(title=by)
+    return figure
+
+
+def memories(table: pd.DataFrame, title: str) -> Figure:
+    """Mean archived F and Cr of every strategy over the generations [DE Fig. 5]."""
+    figure = Figure(figsize=(8.5, 3.6))
+    panels = figure.subplots(1, 2)
+    for axes, value in zip(panels, ("F", "Cr"), strict=True):
+        _by_strategy(axes, table, value)
+        axes.set(xlabel="generation", ylabel=f"mean of the archive of {value}")
+    panels[1].legend(title="strategy")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def shares(table: pd.DataFrame, success: pd.DataFrame, title: str) -> Figure:
+    """Probability of each strategy over the generations; below, its success rate in windows of
+    generations, with the number of trials written in [DE Fig. 6]."""
+    figure = Figure(figsize=(8.0, 6.0))
+    upper, lower = figure.subplots(2, 1, height_ratios=(3, 2.6))
+    _by_strategy(upper, table, "probability")
+    upper.set(xlabel="generation", ylabel="probability", title=title)
+    upper.legend(title="strategy", ncols=5, loc="upper center")
+    upper.set_ylim(0, 1.15 * upper.get_ylim()[1])
+    rates = success.pivot_table(index="strategy", columns="until", values="rate", sort=False)
+    trials = success.pivot_table(index="strategy", columns="until", values="asked", sort=False)
+    order = [s for s in STRATEGIES if s in trials.index]
+    sns.heatmap(
+        rates.reindex(index=order, columns=trials.columns),
+        annot=trials.loc[order].astype(int),
+        fmt="d",
+        cmap="cividis",
+        vmin=0,
+        vmax=100,
+        ax=lower,
+        cbar_kws={"label": "success rate (%)"},
+        annot_kws={"fontsize": 9},
+        linewidths=0.5,
+    )
+    lower.set(xlabel="generations up to", ylabel="strategy", title="numbers: trials")
+    lower.set_yticklabels([LABELS[s] for s in order], rotation=0)
+    return figure
+
+
+def _by_strategy(axes: Axes, table: pd.DataFrame, value: str) -> None:
+    for name, part in table.groupby("strategy", sort=False):
+        mean = part.groupby("step")[value].mean()
+        axes.plot(
+            mean.index,
+            mean,
+            color=STRATEGIES.get(str(name), OTHER),
+            linestyle=STYLES.get(str(name), "-"),
+            label=LABELS.get(str(name), str(name)),
+        )
