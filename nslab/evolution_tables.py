@@ -23,12 +23,21 @@ SYMBOLS = {
 
 
 def about(result: Result) -> dict[str, Any]:
-    """What tells a run apart: data set, network, method, initial population, size, seed, id."""
+    """What tells a run apart: data set, network, method, initial population, its size, samples of a
+    batch, L2 factor and augmentation of the training, seed, id."""
     config = decode(result.config)
-    start = config.init if isinstance(config, EvolveConfig) else ""
-    size = config.size if isinstance(config, EvolveConfig) else 1
-    row = {"initialization": start} | row_of(config)
-    return row | {"size": size, "seed": config.seed, "run": result.id}
+    evolved = isinstance(config, EvolveConfig)
+    base = config.base if evolved else config
+    return {
+        **({} if evolved else {"initialization": ""}),
+        **row_of(config),
+        "size": config.size if evolved else 1,
+        "batch_size": config.batch_size,
+        "weight_decay": base.weight_decay,
+        "augment": base.augment,
+        "seed": config.seed,
+        "run": result.id,
+    }
 
 
 def outcome_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
@@ -55,6 +64,30 @@ def generation_table(results: Sequence[Result]) -> pd.DataFrame:
             flat = {k: v for k, v in row.items() if not isinstance(v, list)}
             lines.append(about(result) | {"step": step} | flat)
     return pd.DataFrame(lines)
+
+
+def factor_history(results: Sequence[Result]) -> pd.DataFrame:
+    """`generation_table` of runs of plain DE, with their ``F`` and ``Cr`` [DE Fig. S6]."""
+    pairs = {}
+    for result in results:
+        method = decode(result.config).method
+        pairs[result.id] = method.f, method.cr
+    table = generation_table(results)
+    found = [pairs[run] for run in table["run"]]
+    return table.assign(F=[f for f, _ in found], Cr=[cr for _, cr in found])
+
+
+def factor_summary(results: Sequence[Result]) -> pd.DataFrame:
+    """A line per F and Cr, means over seeds: ``won``, trials that won in percent of all targets,
+    and ``gain``, test accuracy of the last batch's fittest over the best parent's, in points."""
+    history, outcome = factor_history(results), outcome_table(results)
+    known = history.drop_duplicates("run").set_index("run")[["F", "Cr"]]
+    sums = history.groupby("run")[["wins", "size"]].sum()
+    gain = outcome["last_test_accuracy"] - outcome["start_test_accuracy"]
+    lines = known.assign(
+        won=100 * sums["wins"] / sums["size"], gain=gain.set_axis(outcome["run"]).astype(float)
+    )
+    return lines.groupby(["F", "Cr"], as_index=False).mean()
 
 
 def strategy_table(results: Sequence[Result]) -> pd.DataFrame:
@@ -96,10 +129,11 @@ def success_table(strategies: pd.DataFrame, window: int) -> pd.DataFrame:
 
 
 def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
-    """Training, then evolution of the same ancestors, as [DE Figs. S2 and S4] show them: a line
-    per Adam epoch and per batch of evolution, with ``x`` counting on from the training's end.
+    """Training, then evolution of the same ancestors, as in [DE Fig. S2] and [DE Fig. S4]: a line per
+    Adam epoch and per batch of evolution, with ``x`` counting on from the training's end.
+    ``lineage`` tells ancestor from soup, with the L2 factor of the training.
 
-    Training without its evolution stands for itself; an evolution from random weights begins at 0.
+    An evolution from random weights, the soup, begins at 0.
     """
     lines, ends = [], dict[str, int]()
     for result in results:
@@ -119,7 +153,10 @@ def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def _step(result: Result, phase: str, x: int, row: dict[str, Any], loss: str) -> dict[str, Any]:
-    return about(result) | {
+    known = about(result)
+    start = "soup" if known["initialization"] == "random" else "ancestor"
+    return known | {
+        "lineage": f"{start}, L2 {known['weight_decay']:g}",
         "phase": phase,
         "x": x,
         "train_loss": row[loss],

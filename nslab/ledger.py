@@ -50,10 +50,12 @@ def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
         config = decode(result.config)
         key = (*map(_text, exp.row(config).values()), exp.preset_of(config, PRESETS))
         by_seed.setdefault(key, {}).setdefault(config.seed, []).append(result.metrics[exp.metric])
-        at_size[key] = size_of(config) in full_size
+        at_size[key] = exp.comparable and size_of(config) in full_size
         notes.setdefault(key, set())
         if result.other_source:
             notes[key].add("other source code")
+        if not exp.comparable:
+            notes[key].add("not the paper's data")
     lines: dict[tuple, list[float]] = {}
     for key, seeds in by_seed.items():
         lines[key] = [sum(values) / len(values) for values in seeds.values()]

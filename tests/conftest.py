@@ -38,6 +38,8 @@ NOTEBOOK_PARAMETERS = {
     "ns_scores": {"epochs": 2},
     "ns_correlation": {"epochs": 3},
     "ns_explorations": {"epochs": 3, "bases": ["ce", "gce"]},
+    "de_method": {"members": 10, "shown": [0, 2], "draws": 2, "samples": 64, "batches": 1},
+    "de_robustness": {"seeds": 1, "corruptions": ["fog", "motion_blur"], "images": 200},
 }
 
 

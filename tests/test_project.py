@@ -40,7 +40,7 @@ train
 bench
 improve
 store
-analysis ledger notebooks parents evolution_tables
+analysis ledger notebooks parents evolution_tables landscapes robustness
 overhead_tables own
 plots
 cli

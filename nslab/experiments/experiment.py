@@ -24,6 +24,8 @@ class Experiment:
         row: which row of the paper's table a run belongs to (column name to value).
         table: stem of the paper's CSV; None if the paper has no such table.
         metric: the number of ours that the table shows.
+        comparable: whether its paper preset has the paper's own data and network; if not, its
+            numbers stand beside the paper's, and no difference is taken.
     """
 
     title: str
@@ -31,6 +33,7 @@ class Experiment:
     row: Callable[[Any], Row]
     table: str | None = None
     metric: str = "test_accuracy"
+    comparable: bool = True
 
     def plan(self, preset: str, **parameters: Any) -> list[Config]:
         """The runs for a preset, parameters checked and brought to their types first.

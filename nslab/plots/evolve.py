@@ -30,7 +30,7 @@ def lineage(
 ) -> Figure:
     """Adam's epochs as a line, evolution's batches as points after it [DE Fig. S2].
 
-    A column per value of ``by``, a row per number; means over seeds.
+    A column per value of ``by``, a row per number; means over seeds, with their standard error.
     """
     columns = list(dict.fromkeys(table[by]))
     figure = Figure(figsize=(1.2 + 3.2 * len(columns), 0.9 + 2.1 * len(values)))
@@ -48,8 +48,10 @@ def lineage(
 
 
 def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
-    adam = part[part["phase"] == "adam"].groupby("x")[value].mean()
-    axes.plot(adam.index, adam, color=COLOURS["adam"], label="Adam")
+    adam = part[part["phase"] == "adam"].groupby("x")[value].agg(["mean", "sem"])
+    axes.plot(adam.index, adam["mean"], color=COLOURS["adam"], label="Adam")
+    low, high = adam["mean"] - adam["sem"], adam["mean"] + adam["sem"]
+    axes.fill_between(adam.index, low, high, color=COLOURS["adam"], alpha=0.25, linewidth=0)
     later = part[part["phase"] == "evolution"]
     for method, mine in later.groupby("method", sort=False):
         mean = mine.groupby("x")[value].mean()
@@ -64,8 +66,33 @@ def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
         )
 
 
+def pairs(table: pd.DataFrame, before: str, after: str, title: str) -> Figure:
+    """Two numbers of each line (``dataset``, ``network``), joined: accuracy before and after
+    evolution [DE Fig. S5]."""
+    figure = Figure(figsize=(6.5, 1.2 + 0.32 * len(table)))
+    axes = figure.subplots()
+    for place, line in enumerate(table.to_dict("records")):
+        axes.plot([line[before], line[after]], [place, place], color="0.6", linewidth=1.5, zorder=0)
+    for method, marker in ((before, "o"), (after, "D")):
+        axes.plot(
+            table[method],
+            range(len(table)),
+            marker,
+            color=COLOURS.get(method, OTHER),
+            label=name_of(method),
+        )
+    names = [f"{line['network']}, {line['dataset']}" for line in table.to_dict("records")]
+    axes.set_yticks(range(len(table)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="test accuracy (%)", ylabel="network, data set", title=title)
+    axes.grid(axis="y", color="0.92")
+    axes.legend()
+    return figure
+
+
 def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure:
-    """A number against the batch of evolution, a line per ``by`` (mean of seeds, which are thin).
+    """A number against the batch of evolution, a line per ``by`` (mean of seeds, which are thin):
+    losses and accuracies [DE Fig. 2], diversity [DE Fig. 3], methods [DE Fig. 4].
 
     ``table``: as `generation_table` gives it; rows without the number are left out.
     """
@@ -88,6 +115,48 @@ def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure
     return figure
 
 
+def factor_curves(table: pd.DataFrame, fixed: str, varied: str, title: str) -> Figure:
+    """Best loss over the generations, a panel per value of ``fixed``, a line per value of
+    ``varied`` [DE Fig. S6], [DE Fig. S7]; means over seeds."""
+    values = sorted(table[fixed].unique())
+    figure = Figure(figsize=(1.0 + 2.4 * len(values), 3.2))
+    panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    lines, palette = sorted(table[varied].unique()), sns.color_palette(PALETTE)
+    for axes, value in zip(panels, values, strict=True):
+        for k, setting in enumerate(lines):
+            part = table[(table[fixed] == value) & (table[varied] == setting)]
+            mean = part.groupby("step")["best"].mean()
+            style = ("-", "--", "-.", ":")[k % 4]
+            axes.plot(mean.index, mean, style, color=palette[k], label=f"{setting:g}")
+        axes.set(title=f"{fixed} = {value:g}", xlabel="generation")
+    panels[0].set_ylabel(COUNTED["best"])
+    panels[-1].legend(title=varied)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def by_setting(table: pd.DataFrame, key: str, title: str) -> Figure:
+    """Test accuracy against a number: a point per seed and the line of means; with it that of the
+    parent it began with."""
+    names = {"size": "members of the population", "batch_size": "samples of a batch"}
+    figure = Figure(figsize=(5.5, 3.4))
+    axes = figure.subplots()
+    for column, label, marker, colour in (
+        ("value", "evolved", "o", COLOURS["sa_shade_tri_ensin"]),
+        ("start_test_accuracy", "best parent", "s", COLOURS["pretrained"]),
+    ):
+        axes.plot(table[key], table[column], marker, color=colour, alpha=0.6, markersize=5)
+        mean = table.groupby(key)[column].mean()
+        axes.plot(mean.index, mean, color=colour, marker=marker, label=label)
+    axes.set_xscale("log", base=2)
+    ticks = sorted(table[key].unique())
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlabel=names[key], ylabel="test accuracy (%)", title=title)
+    axes.legend()
+    return figure
+
+
 def memories(table: pd.DataFrame, title: str) -> Figure:
     """Mean archived F and Cr of every strategy over the generations [DE Fig. 5]."""
     figure = Figure(figsize=(8.5, 3.6))
@@ -95,6 +164,7 @@ def memories(table: pd.DataFrame, title: str) -> Figure:
     for axes, value in zip(panels, ("F", "Cr"), strict=True):
         _by_strategy(axes, table, value)
         axes.set(xlabel="generation", ylabel=f"mean of the archive of {value}")
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     panels[1].legend(title="strategy")
     figure.suptitle(title, fontsize=11)
     return figure
@@ -109,6 +179,7 @@ def shares(table: pd.DataFrame, success: pd.DataFrame, title: str) -> Figure:
     upper.set(xlabel="generation", ylabel="probability", title=title)
     upper.legend(title="strategy", ncols=5, loc="upper center")
     upper.set_ylim(0, 1.15 * upper.get_ylim()[1])
+    upper.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     rates = success.pivot_table(index="strategy", columns="until", values="rate", sort=False)
     trials = success.pivot_table(index="strategy", columns="until", values="asked", sort=False)
     order = [s for s in STRATEGIES if s in trials.index]

@@ -98,6 +98,7 @@ def apply() -> None:
             "xtick.labelsize": 9,
             "ytick.labelsize": 9,
             "legend.fontsize": 9,
+            "legend.title_fontsize": 9,
             "legend.frameon": False,
             "svg.hashsalt": "nslab",
             "svg.fonttype": "path",

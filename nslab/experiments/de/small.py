@@ -5,11 +5,11 @@ from typing import Any, Literal
 
 from nslab.evolve.de import AdaptiveDE
 from nslab.experiments.config import TrainConfig
-from nslab.experiments.de.common import SEEDS, Method, Preset, evolved, row_of
+from nslab.experiments.de.common import METHODS, SEEDS, Preset, row_of
 from nslab.experiments.evolution import Config, EvolveConfig, Init
 from nslab.experiments.experiment import Experiment, Row
 
-SmallMethod = Literal["adam", "de", "wa", "pso"]
+SmallMethod = Literal["adam", "de", "wa", "pso", "pso_constriction"]
 
 # The paper: NP 20, 200 to 300 generations on a batch of 50,000, all of the network evolves.
 # NOTE: with one batch of the whole training set there is nothing to change; ten generations each
@@ -69,11 +69,9 @@ def small(
     """Adam's run, or what a method makes of its last epochs."""
     if method == "adam":
         return base
-    names: dict[str, Method] = {"de": "de", "wa": "wa", "pso": "pso"}
-    sizes = SMALL[preset] | changes
-    config = evolved(preset, base, "init_rs", names[method], microbatch=None, exempt_head=False)
-    config = dataclasses.replace(config, base=base, init=init, microbatch=None, **sizes)
-    return dataclasses.replace(config, method=de) if method == "de" else config
+    chosen = de if method == "de" else METHODS[method]
+    given = SMALL[preset] | {"exempt_head": False} | changes
+    return EvolveConfig(base, init, method=chosen, **given)
 
 
 def table_s1(
@@ -106,12 +104,12 @@ def soup(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
     decays: tuple[float, ...] = (0.0, 1e-4),
-    methods: tuple[Literal["adam", "de", "pso"], ...] = ("adam", "de"),
+    methods: tuple[SmallMethod, ...] = ("adam", "de"),
     inits: tuple[Literal["last_epochs", "random"], ...] = ("last_epochs", "random"),
     dataset: str | None = None,
     network: str = "lenet1",
 ) -> list[Config]:
-    """Figs. S2 and S8: evolution from a trained ancestor and from the primordial soup."""
+    """[DE Fig. S2], [DE Fig. S8]: evolution from a trained ancestor and from random weights."""
     name = dataset or ("digits" if preset == "smoke" else "mnist")
     return [
         small(preset, adam(preset, name, network, seed, weight_decay=decay), method, init=init)
@@ -125,11 +123,11 @@ def soup(
 def complexity(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    networks: tuple[str, ...] = ("lenet1", "lenet5"),
-    shares: tuple[float, ...] = (0.25, 0.5, 1.0),
+    networks: tuple[str, ...] | None = None,
+    shares: tuple[float, ...] | None = None,
     dataset: str | None = None,
 ) -> list[Config]:
-    """Fig. S3, left: more or less training data.
+    """[DE Fig. S3], left: more or less training data.
 
     NOTE: the paper has more than the training set by augmentation; here are parts of it, and all of
     it with random crops.
@@ -138,10 +136,10 @@ def complexity(
     total = {"digits": 1294, "mnist": 60000}[name]
     made = []
     for seed in seeds or SEEDS[preset][:1]:
-        for network in networks:
+        for network in networks or (("lenet5",) if preset == "smoke" else ("lenet1", "lenet5")):
             kept = adam(preset, name, network, seed)
             rest = total - kept.hold_out
-            for share in shares:
+            for share in shares or ((0.25, 1.0) if preset == "smoke" else (0.25, 0.5, 1.0)):
                 out = kept.hold_out + round((1 - share) * rest)
                 made.append(dataclasses.replace(kept, hold_out=out))
             made.append(dataclasses.replace(kept, augment="crop"))
@@ -155,7 +153,7 @@ def decay(
     dataset: str | None = None,
     network: str = "lenet5",
 ) -> list[Config]:
-    """Fig. S3, middle: the L2 factor of Adam's training; evolution's fitness has none."""
+    """[DE Fig. S3], middle: the L2 factor of Adam's training; evolution's fitness has none."""
     name = dataset or ("digits" if preset == "smoke" else "mnist")
     return [
         small(preset, adam(preset, name, network, seed, weight_decay=factor), method)

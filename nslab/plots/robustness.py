@@ -1,0 +1,90 @@
+"""Figures of errors on corrupted images: tables of `nslab.robustness.beside` in, figures out."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from nslab.plots.compare import name_of
+from nslab.plots.style import COLOURS, OTHER
+
+GREY, LIGHT = "0.4", "0.95"
+SHAPES = "osD^vP"  # of networks in their order, the first one open
+PAPER: dict = {"color": "black", "marker": "D", "markersize": 6, "markeredgecolor": "white"}
+
+
+def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
+    """Error on each corruption: ours (means of seeds with sd) and the paper's, a mark per network
+    and method. ``paper`` names the paper's side."""
+    shown = table[(table["metric"] == "error") & (table["n"] > 0)]
+    order, series = list(dict.fromkeys(shown["corruption"])), series_of(shown)
+    networks = list(dict.fromkeys(network for network, _ in series))
+    figure = Figure(figsize=(11, 1.7 + max(0.36, 0.08 * len(series)) * len(order)))
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    for k, (network, method) in enumerate(series):
+        own = shown[(shown["network"] == network) & (shown["method"] == method)]
+        apart = 0.72 * (k - (len(series) - 1) / 2) / max(4, len(series))
+        place = own["corruption"].map(order.index) + apart
+        colour, shape = COLOURS.get(method, OTHER), networks.index(network) % len(SHAPES)
+        mark = {
+            "fmt": SHAPES[shape],
+            "color": colour,
+            "markersize": 5,
+            "markerfacecolor": colour if shape else "white",
+            "markeredgewidth": 1.3,
+        }
+        label = f"{network}, {name_of(method)}"
+        panels[0].errorbar(own["ours"], place, xerr=own["sd"].fillna(0), label=label, **mark)
+        panels[1].errorbar(own["paper"], place, **mark)
+    for panel in panels:
+        for row in range(0, len(order), 2):
+            panel.axhspan(row - 0.5, row + 0.5, color=LIGHT, zorder=0)
+        panel.set_xlabel("error (%)")
+    panels[0].set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
+    panels[0].set_ylim(len(order) - 0.5, -0.5)
+    panels[0].set(ylabel="corruption", title=f"ours, n = {shown['n'].max()} (line: sd)")
+    panels[1].set_title(paper)
+    figure.legend(loc="outside lower center", ncols=min(4, len(series)))
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
+    """Mean error over the corruptions and mCE of each network and method: a bar with its sd, the
+    paper's as a diamond; a tick shows the error on clean images."""
+    ours = table[table["n"] > 0]
+    series = series_of(ours)
+    keys = ["corruption", "metric", "network", "method"]
+    values = ours.set_index(keys)[["ours", "sd", "paper"]].astype(float).T.to_dict()
+    figure = Figure(figsize=(10, 1.7 + 0.5 * len(series)))
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, metric in zip(panels, ("error", "mce"), strict=True):
+        for place, (network, method) in enumerate(series):
+            line = values["average", metric, network, method]
+            value, sd = line["ours"], float(np.nan_to_num(line["sd"]))
+            bar = {"color": COLOURS.get(method, OTHER), "alpha": 0.75}
+            panel.barh(place, value, height=0.6, **bar)
+            panel.errorbar(value, place, xerr=sd, fmt="none", color="black", capsize=4)
+            label = None if place else paper
+            panel.plot(line["paper"], place, linestyle="none", **PAPER, label=label)
+            if clean := values.get(("clean", metric, network, method)):
+                label = None if place else "ours, clean images"
+                panel.plot(clean["ours"], place, "|", color="black", markersize=15, label=label)
+            edge = panel.get_yaxis_transform()
+            panel.text(0.99, place, f"{value:.1f}", transform=edge, ha="right", va="center", size=9)
+        panel.set_xlim(0, 1.2 * panel.dataLim.x1)
+    panels[0].set_yticks(range(len(series)), [f"{n}, {name_of(m)}" for n, m in series])
+    panels[0].set_ylim(len(series) - 0.4, -0.6)
+    seeds = ours["n"].max()
+    panels[0].set(xlabel="mean error over the corruptions (%)", ylabel="network, trained by")
+    panels[0].set_title(f"bars: ours, n = {seeds} (line: sd)")
+    panels[1].axvline(100, color=GREY, linestyle="--", linewidth=1)
+    panels[1].set(xlabel="mCE (% of the errors of LeNet-1 by Adam)", title="mCE")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def series_of(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Networks and methods, in the order in which they come."""
+    return list(dict.fromkeys(zip(table["network"], table["method"], strict=True)))
