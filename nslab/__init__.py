@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nslab.datasets import DATASETS, load
-    from nslab.experiments import EXPERIMENTS, TrainConfig, experiment
+    from nslab.evolve import EVOLVERS
+    from nslab.experiments import EXPERIMENTS, EvolveConfig, TrainConfig, experiment
     from nslab.frozen import freeze
     from nslab.ledger import compare, readable
     from nslab.networks import NETWORKS, build_network
@@ -21,7 +22,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
-    "nslab.experiments": ("EXPERIMENTS", "TrainConfig", "experiment"),
+    "nslab.evolve": ("EVOLVERS",),
+    "nslab.experiments": ("EXPERIMENTS", "EvolveConfig", "TrainConfig", "experiment"),
     "nslab.frozen": ("freeze",),
     "nslab.ledger": ("compare", "readable"),
     "nslab.networks": ("NETWORKS", "build_network"),
@@ -34,6 +36,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DATASETS",
+    "EVOLVERS",
     "EXPERIMENTS",
     "NETWORKS",
     "NS",
@@ -41,6 +44,7 @@ __all__ = [
     "Batch",
     "CrossEntropy",
     "DataInfo",
+    "EvolveConfig",
     "Objective",
     "Result",
     "Scored",

@@ -203,8 +203,9 @@ def render(
 
 @app.command("list")
 def list_() -> None:
-    """Experiments, data sets, networks, objectives and notebooks by name."""
+    """Experiments, data sets, networks, objectives, evolvers and notebooks by name."""
     from nslab.datasets import DATASETS
+    from nslab.evolve import EVOLVERS
     from nslab.experiments import EXPERIMENTS, PRESETS
     from nslab.networks import NETWORKS
     from nslab.notebooks import sources
@@ -218,6 +219,7 @@ def list_() -> None:
         ("data sets", DATASETS),
         ("networks", NETWORKS),
         ("objectives", OBJECTIVES),
+        ("evolvers", EVOLVERS),
         ("notebooks", [file.stem for file in sources()]),
     ):
         typer.echo(f"{what}\n  {', '.join(names)}")

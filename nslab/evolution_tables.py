@@ -129,8 +129,8 @@ def success_table(strategies: pd.DataFrame, window: int) -> pd.DataFrame:
 
 
 def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
-    """Training, then evolution of the same ancestors, as in [DE Fig. S2] and [DE Fig. S4]: a line per
-    Adam epoch and per batch of evolution, with ``x`` counting on from the training's end.
+    """Training, then evolution of the same ancestors, as in [DE Fig. S2] and [DE Fig. S4]: a line
+    per Adam epoch and per batch of evolution, with ``x`` counting on from the training's end.
     ``lineage`` tells ancestor from soup, with the L2 factor of the training.
 
     An evolution from random weights, the soup, begins at 0.
@@ -154,9 +154,9 @@ def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
 
 def _step(result: Result, phase: str, x: int, row: dict[str, Any], loss: str) -> dict[str, Any]:
     known = about(result)
-    start = "soup" if known["initialization"] == "random" else "ancestor"
+    soup = known["initialization"] == "random"
     return known | {
-        "lineage": f"{start}, L2 {known['weight_decay']:g}",
+        "lineage": "soup" if soup else f"ancestor, L2 {known['weight_decay']:g}",
         "phase": phase,
         "x": x,
         "train_loss": row[loss],

@@ -14,6 +14,7 @@ from jaxtyping import config, install_import_hook
 MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
+MODULES += " bench epoch evolution_tables improve landscapes robustness"
 MODULES += " statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
@@ -40,6 +41,12 @@ NOTEBOOK_PARAMETERS = {
     "ns_explorations": {"epochs": 3, "bases": ["ce", "gce"]},
     "de_method": {"members": 10, "shown": [0, 2], "draws": 2, "samples": 64, "batches": 1},
     "de_robustness": {"seeds": 1, "corruptions": ["fog", "motion_blur"], "images": 200},
+    "de_small_networks": {"seeds": 1, "network": "mlp", "others": ["mlp", "rnn"]},
+    "de_dynamics": {},
+    "de_f_cr": {"network": "mlp"},
+    "de_pso": {"network": "mlp"},
+    "de_population_batch": {"sizes": [6], "batch_sizes": [64]},
+    "de_pretrained": {"methods": ["pretrained", "de"], "ingredients": ["sade"]},
 }
 
 

@@ -161,7 +161,7 @@ def test_lineages_count_on_from_the_end_of_training() -> None:
     later = table[table["phase"] == "evolution"]
     ancestor = later[later["lineage"] == "ancestor, L2 0.0001"]
     assert ancestor["x"].tolist() == [6, 7]
-    assert later[later["lineage"] == "soup, L2 0.0001"]["x"].tolist() == [1, 2]
+    assert later[later["lineage"] == "soup"]["x"].tolist() == [1, 2]
     assert ancestor["train_loss"].tolist() == [1.0, 0.9]
     figure = plots.lineage(table, "lineage", "t", ["held_out_loss", "train_loss"])
     assert len(figure.axes) == 4

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -210,6 +211,31 @@ def test_vmap_agrees_and_automatic_choice_is_remembered(monkeypatch: pytest.Monk
     learning(population, extras, X, Y)
     assert measured == [4, 2, 4]
     assert not learning.chosen
+
+
+class Wrapped(nn.Module):
+    """Gives its logits as transformers' models do."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> SimpleNamespace:
+        """An object with logits."""
+        return SimpleNamespace(logits=self.net(x))
+
+
+@pytest.mark.parametrize("mode", ["loop", "vmap"])
+def test_logits_inside_of_an_object(mode: Literal["loop", "vmap"]) -> None:
+    """The same fitness as of the network itself."""
+    x, y = torch.randn(20, 4), torch.randint(0, 3, (20,))
+    losses = []
+    for model in (net := nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3)), Wrapped(net)):
+        layout = Layout.of(model)
+        population = Population.of(torch.stack([layout.vector(model)] * 2))
+        extras = Extras.of(model, layout, [model] * 2)
+        losses.append(Fitness(model, layout, mode=mode)(population, extras, x, y))
+    assert torch.equal(losses[0], losses[1])
 
 
 class Awkward(nn.Module):

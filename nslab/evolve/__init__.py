@@ -1,9 +1,10 @@
 """Evolution of populations of vectors, by name: ``EVOLVERS[key]`` for networks, ``CLASSIC[key]``
-for functions."""
+for functions; `evolve` brings trained networks, batches and an evolver together."""
 
 from dataclasses import replace
 
 from nslab.evolve.de import AdaptiveDE
+from nslab.evolve.loop import Evolved, evolve
 from nslab.evolve.operators import MUTATIONS
 from nslab.evolve.pso import PSO
 
@@ -89,4 +90,13 @@ CLASSIC: dict[str, AdaptiveDE | PSO] = {
     "pso-constriction": EVOLVERS["pso-constriction"],
 }
 
-__all__ = ["CLASSIC", "EVOLVERS", "MUTATIONS", "PSO", "TABLE_3", "AdaptiveDE"]
+__all__ = [
+    "CLASSIC",
+    "EVOLVERS",
+    "MUTATIONS",
+    "PSO",
+    "TABLE_3",
+    "AdaptiveDE",
+    "Evolved",
+    "evolve",
+]

@@ -204,10 +204,11 @@ class Scorer:
         return total / len(self.y)
 
     def forward(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Logits."""
+        """Logits; transformers' models give them as a part of what they give."""
         autocast = self.fitness.autocast
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-            return self.fitness.layout.call(self.fitness.model, values, x)
+            given = self.fitness.layout.call(self.fitness.model, values, x)
+        return given if isinstance(given, Tensor) else given.logits
 
     def recalibrate(self, values: dict[str, Tensor]) -> None:
         """Running statistics from the calibration batches, all with the same weight."""

@@ -42,6 +42,7 @@ def lineage(
             axes[i][j].set_ylabel(COUNTED[value] if j == 0 else "")
         axes[0][j].set_title(str(column))
         axes[-1][j].set_xlabel("epochs, then batches of evolution")
+        axes[-1][j].xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     axes[0][0].legend()
     figure.suptitle(title, fontsize=11)
     return figure

@@ -10,7 +10,7 @@ evolve`` takes anyone's networks and folders of images.
 import dataclasses
 from typing import Any, Literal
 
-from nslab.evolve import EVOLVERS
+from nslab.evolve import EVOLVERS, AdaptiveDE
 from nslab.evolve.rivals import GreedySoup, Parents, SparseMutations, Vote, WeightAverage
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import Config, EvolveConfig, Init
@@ -133,11 +133,14 @@ def evolved(
 
 
 def method_of(config: EvolveConfig) -> str:
-    """The name of a run's method."""
+    """The name of a run's method; DE is DE with any F and Cr."""
     if config.init == "pretrained":
         return "pretrained"
-    names = [name for name in METHODS if name != "pretrained" and METHODS[name] == config.method]
-    return names[0] if names else str(config.method)
+    method = config.method
+    if isinstance(method, AdaptiveDE) and method == AdaptiveDE(f=method.f, cr=method.cr):
+        return "de"
+    names = [name for name in METHODS if name != "pretrained" and METHODS[name] == method]
+    return names[0] if names else str(method)
 
 
 def row_of(config: Config) -> Row:

@@ -94,8 +94,6 @@ def table_s1(
 def small_row(config: Config) -> Row:
     """Row of Table S1."""
     row = row_of(config)
-    if isinstance(config, EvolveConfig) and isinstance(config.method, AdaptiveDE):
-        row["method"] = "de"
     row.pop("initialization", None)
     return row | {"metric": "top1"}
 
@@ -110,14 +108,21 @@ def soup(
     network: str = "lenet1",
 ) -> list[Config]:
     """[DE Fig. S2], [DE Fig. S8]: evolution from a trained ancestor and from random weights."""
-    name = dataset or ("digits" if preset == "smoke" else "mnist")
-    return [
-        small(preset, adam(preset, name, network, seed, weight_decay=decay), method, init=init)
-        for seed in seeds or SEEDS[preset][:1]
-        for decay in decays
-        for method in methods
-        for init in (inits if method != "adam" else ("last_epochs",))
-    ]
+    name, made = dataset or ("digits" if preset == "smoke" else "mnist"), list[Config]()
+    for seed in seeds or SEEDS[preset][:1]:
+        for k, decay in enumerate(decays):
+            base = adam(preset, name, network, seed, weight_decay=decay)
+            for method in methods:
+                if method == "adam":
+                    made.append(base)
+                    continue
+                # random weights know nothing of a training's L2 factor
+                made += [
+                    small(preset, base, method, init=init)
+                    for init in inits
+                    if init != "random" or k == 0
+                ]
+    return made
 
 
 def complexity(
