@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Int
 from torch import Tensor, nn
 
 from nslab.checkpoint import start_weights
@@ -16,7 +15,7 @@ from nslab.networks import build_network
 from nslab.prepare import on_device
 from nslab.processes import processes
 from nslab.rng import generator
-from nslab.train import evaluate, numbers, training_set
+from nslab.train import evaluate, held_out_rank, numbers, training_set
 
 CALIBRATION = 20  # batches of the size of training's, for BatchNorm's statistics
 
@@ -36,9 +35,14 @@ class Bench:
         train = on_device(data.arrays.train_x, data.arrays.train_y, device)
 
         def training(size: int, seed: int) -> Loader:
-            size = min(size, len(train[1]))
+            size = min(size, len(train[1]))  # and no shorter batches at the end of an epoch
             return Loader(
-                *train, data.dataset, batch_size=size, seed=seed, augment=base.augment, min_batch=2
+                *train,
+                data.dataset,
+                batch_size=size,
+                seed=seed,
+                augment=base.augment,
+                min_batch=size,
             )
 
         self.batches = training(config.batch_size, base.seed)
@@ -52,11 +56,6 @@ class Bench:
             *on_device(*data.held, device), data.dataset, batch_size=1024
         )
 
-    def batch(self, k: int) -> tuple[Tensor, Int[Tensor, " b"]]:
-        """Batch k for fitness, augmented as in training."""
-        found = self.batches.nth(k)
-        return found.x, found.y
-
     def calibration(self) -> Iterator[Tensor]:
         """Batches for BatchNorm's statistics, augmented as in training."""
         return (self.statistics.nth(k).x for k in range(CALIBRATION))
@@ -64,6 +63,10 @@ class Bench:
     def score(self, network: nn.Module) -> float:
         """Held-out accuracy, in percent."""
         return float(self.held_out(network)["held_out_accuracy"])
+
+    def rank(self, network: nn.Module) -> tuple[float, float]:
+        """By what the best network is chosen, see `held_out_rank`."""
+        return held_out_rank(self.held_out(network))
 
     def held_out(self, network: nn.Module) -> Row:
         """Loss and accuracy on held-out samples; ``ValueError`` if there are none."""

@@ -79,11 +79,11 @@ def factor_history(results: Sequence[Result]) -> pd.DataFrame:
 
 def factor_summary(results: Sequence[Result]) -> pd.DataFrame:
     """A line per F and Cr, means over seeds: ``won``, trials that won in percent of all targets,
-    and ``gain``, test accuracy of the last batch's fittest over the best parent's, in points."""
+    and ``gain``, test accuracy of the chosen network over the best parent's, in points."""
     history, outcome = factor_history(results), outcome_table(results)
     known = history.drop_duplicates("run").set_index("run")[["F", "Cr"]]
     sums = history.groupby("run")[["wins", "size"]].sum()
-    gain = outcome["last_test_accuracy"] - outcome["start_test_accuracy"]
+    gain = outcome["value"] - outcome["start_test_accuracy"]
     lines = known.assign(
         won=100 * sums["wins"] / sums["size"], gain=gain.set_axis(outcome["run"]).astype(float)
     )
@@ -130,7 +130,8 @@ def success_table(strategies: pd.DataFrame, window: int) -> pd.DataFrame:
 
 def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
     """Training, then evolution of the same ancestors, as in [DE Fig. S2] and [DE Fig. S4]: a line
-    per Adam epoch and per batch of evolution, with ``x`` counting on from the training's end.
+    per Adam epoch and per batch of evolution, with ``x`` counting on from the training's end
+    and ``batch`` from 1.
     ``lineage`` tells ancestor from soup, with the L2 factor of the training.
 
     An evolution from random weights, the soup, begins at 0.
@@ -141,14 +142,15 @@ def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
         if isinstance(config, TrainConfig):
             ends[config.id] = len(result.history)
             for row in result.history:
-                lines.append(_step(result, "adam", row["epoch"] + 1, row, "train_loss"))
+                line = _step(result, "adam", row["epoch"] + 1, row, "train_loss")
+                lines.append(line | {"batch": 0})
     for result in results:
         config = decode(result.config)
         if isinstance(config, EvolveConfig):
             begin = ends.get(config.base.id, 0) if config.init != "random" else 0
             looked = [row for row in result.history if "held_out_loss" in row]
             for k, row in enumerate(looked, start=1):
-                lines.append(_step(result, "evolution", begin + k, row, "best"))
+                lines.append(_step(result, "evolution", begin + k, row, "best") | {"batch": k})
     return pd.DataFrame(lines)
 
 

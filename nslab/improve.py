@@ -20,7 +20,7 @@ from nslab.processes import processes
 from nslab.rng import generator
 from nslab.train import Trained, held_out_rank
 
-BEST = "best.safetensors"
+BEST = "best-{}.safetensors"  # the network after a batch, from 1
 AUTOCAST = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -42,7 +42,9 @@ def improve(
     started, bench = time.perf_counter(), Bench(config)
     states = population(config, parents)
     if isinstance(config.method, Rival):
-        material = Material(bench.calibration, bench.score, generator(config.seed, "rival"))
+        material = Material(
+            bench.calibration, bench.score, bench.rank, generator(config.seed, "rival")
+        )
         networks = config.method.combine(bench.model, states, material)
         rows = [bench.test(made) for made in networks]
         metrics = mean_row(rows)
@@ -51,8 +53,7 @@ def improve(
         made, history = networks[0], list[Row]()
     else:
         made, history, metrics = evolution(config, bench, states, folder, show)
-    own = set(made.state_dict()) == set(bench.model.state_dict())
-    if folder and own and processes().is_main_process:
+    if folder and config.leaves_weights and processes().is_main_process:
         save_weights(made, folder)
     return Trained(made, history, metrics | {"seconds": time.perf_counter() - started})
 
@@ -72,16 +73,22 @@ def evolution(
         fittest = evolved.network()
         row |= bench.held_out(fittest)
         before = looks[:1] + [r for r in evolved.history if "held_out_loss" in r]
-        if held_out_rank(row) > max(map(held_out_rank, before)):
+        ranks = [held_out_rank(r) for r in before]
+        if held_out_rank(row) > max(ranks):
             chosen["state"] = {k: t.detach().clone() for k, t in fittest.state_dict().items()}
             if folder and processes().is_main_process:
-                save_weights(fittest, folder, name=BEST)
+                # killed before the batch counts as done, the one before is still the best
+                kept = {BEST.format(ranks.index(max(ranks))), BEST.format(len(ranks))}
+                save_weights(fittest, folder, name=BEST.format(len(ranks)))
+                for file in folder.glob(BEST.format("*")):
+                    if file.name not in kept:
+                        file.unlink()
         return row
 
     evolved = evolve(
         bench.model,
         states,
-        bench.batch,
+        bench.batches.nth,
         config.method,  # type: ignore[arg-type]
         batches=config.batches,
         generations=config.generations,
@@ -106,7 +113,8 @@ def evolution(
     elif batch == config.batches:
         made = last
     else:  # an evolution that was taken up here has the chosen network in its folder
-        state = chosen["state"] if "state" in chosen else load_file(folder / BEST)  # type: ignore[operator]
+        file = BEST.format(batch)
+        state = chosen["state"] if "state" in chosen else load_file(folder / file)  # type: ignore[operator]
         made = network(bench.model, state)
     metrics = bench.test(made) | {
         "chosen_batch": batch,

@@ -30,7 +30,7 @@ from nslab.experiments.codec import decode, encode
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.files import explaining, write_text
-from nslab.improve import improve
+from nslab.improve import BEST, improve
 from nslab.paths import runs_dir
 from nslab.processes import processes
 from nslab.progress import Progress
@@ -62,7 +62,11 @@ class Result:
 
 
 class RunsFailed(RuntimeError):
-    """Some runs failed; the others are finished and kept."""
+    """Some runs failed, by their ids in ``failed``; the others are finished and kept."""
+
+    def __init__(self, message: str, failed: dict[str, str]) -> None:
+        super().__init__(message)
+        self.failed = failed
 
 
 def folder_of(config: Config) -> Path:
@@ -73,9 +77,10 @@ def folder_of(config: Config) -> Path:
 def find(config: Config, *, weights: bool = False) -> Result | None:
     """The finished run: from its folder, else from the frozen results in git, else None.
 
-    With ``weights``, only a run whose weights are here; frozen results keep numbers only.
+    With ``weights``, only a run whose weights are here; frozen results keep numbers only, and an
+    ensemble has none.
     """
-    folder = folder_of(config)
+    folder, weights = folder_of(config), weights and config.leaves_weights
     if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
         return stored
     if weights:
@@ -122,8 +127,7 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
         env = environment()
         if state.is_main_process:
             if force:
-                for interim in (CHECKPOINT, EVOLUTION):
-                    (folder / interim).unlink(missing_ok=True)
+                remove_interim(folder)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
         state.wait_for_everyone()
@@ -144,9 +148,14 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
         )
         if state.is_main_process:
             write_text(folder / RESULT, json.dumps(whole, indent=1))
-            for interim in (CHECKPOINT, EVOLUTION):
-                (folder / interim).unlink(missing_ok=True)
+            remove_interim(folder)
     return Result(**whole, origin="computed", folder=folder)
+
+
+def remove_interim(folder: Path) -> None:
+    """Remove what an unfinished run goes on from."""
+    for file in (folder / CHECKPOINT, folder / EVOLUTION, *folder.glob(BEST.format("*"))):
+        file.unlink(missing_ok=True)
 
 
 def from_first(value: Any) -> Any:
@@ -170,10 +179,34 @@ def run_all(
     `RunsFailed` says which failed, why, and that the rest is kept.
     """
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
-    if jobs > 1 and (parents := [p.config for c in todo.values() for p in c.parents()]):
-        run_all(parents, jobs=jobs, devices=devices, weights=True, show=show)
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
+    first = {p.config.id: p.config for c in todo.values() for p in c.parents()}
+    every = first | todo
+    for again in (True, False):
+        group = [c for name, c in first.items() if (name in todo) == again]
+        if jobs == 1 or not group:
+            continue
+        try:
+            computed |= {
+                result.id: result
+                for result in run_all(
+                    group,
+                    jobs=jobs,
+                    devices=devices,
+                    weights=True,
+                    force=force and again,
+                    show=show,
+                )
+            }
+        except RunsFailed as error:
+            failed |= error.failed
+    if jobs > 1:
+        todo = {name: c for name, c in todo.items() if name not in first}
+        for name, config in list(todo.items()):
+            if lost := [p.config.id for p in config.parents() if p.config.id in failed]:
+                failed[name] = f"its parent {lost[0]} failed"
+                del todo[name]
     with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
         if jobs == 1:
             for name, config in todo.items():
@@ -194,9 +227,9 @@ def run_all(
             made = [job(c, force, weights) for c in todo.values()]
             run_local(made, jobs, devices=devices, on_end=on_end)
     if failed:
-        what = "\n".join(f"{name} ({todo[name].about}): {why}" for name, why in failed.items())
-        kept = len(todo) - len(failed)
-        raise RunsFailed(f"{len(failed)} of {len(todo)} runs failed, {kept} are kept.\n{what}")
+        what = "\n".join(f"{name} ({every[name].about}): {why}" for name, why in failed.items())
+        kept, total = len(every) - len(failed), len(every)
+        raise RunsFailed(f"{len(failed)} of {total} runs failed, {kept} are kept.\n{what}", failed)
     results = [computed.get(config.id) or find(config) for config in configs]
     return [result for result in results if result is not None]
 
@@ -220,8 +253,9 @@ def weights_of(
         file = weights_file(folder_of(config), epoch)
         if not file.exists():
             raise FileNotFoundError(
-                f"run {config.id} has no weights of epoch {epoch}: it kept its last "
-                f"{config.keep_last} of {results[config.id].metrics['epochs']} epochs"
+                f"{file} is missing: run {config.id} kept its last {config.keep_last} of "
+                f"{results[config.id].metrics['epochs']} epochs. If the file was removed, "
+                "nslab.run(config, force=True) makes it again"
             )
         states.append(load_file(file))
     return states

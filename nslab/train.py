@@ -132,7 +132,9 @@ def keep_epoch(config: TrainConfig, model: nn.Module, folder: Path, epoch: int) 
 def training_set(config: TrainConfig, data: ImageData | None = None) -> ImageData:
     """The data of a run, its training set cut, long-tailed or mislabelled as the config says."""
     data = data or load(config.dataset)
-    return data.variant(config.imbalance, config.noise, config.noise_rate, config.hold_out)
+    return data.variant(
+        config.imbalance, config.noise, config.noise_rate, config.hold_out, config.train_size
+    )
 
 
 @contextmanager

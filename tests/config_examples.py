@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nslab.evolve import EVOLVERS, PSO, AdaptiveDE
-from nslab.evolve.rivals import RIVALS, GreedySoup
+from nslab.evolve.rivals import RIVALS, WeightAverage
 from nslab.experiments.codec import LATER
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import EvolveConfig
@@ -48,6 +48,7 @@ TRAIN_CHANGES: dict[str, Any] = {
     "start": "0123456789ab@3",
     "keep_last": 2,
     "hold_out": 100,
+    "train_size": 500,
     "patience": 3,
     "ancestor": TrainConfig(network="lenet5"),
 }
@@ -70,7 +71,7 @@ EVOLVE_CHANGES: dict[str, Any] = {
     "base": TrainConfig(epochs=20, network="lenet5"),
     "init": "init_hp",
     "size": 11,
-    "method": GreedySoup(),
+    "method": WeightAverage(),
     "batches": 3,
     "generations": 4,
     "batch_size": 100,

@@ -34,7 +34,7 @@ from nslab.objectives import CrossEntropy
         ({"epochs": None}, TypeError),
         ({"epochs": 0}, ValueError),
         ({"batch_size": -1}, ValueError),
-        ({"optimizer": "adam"}, TypeError),
+        ({"optimizer": "rmsprop"}, TypeError),
         ({"lr": "0.1"}, TypeError),
         ({"lr": True}, TypeError),
         ({"lr": 0.0}, ValueError),

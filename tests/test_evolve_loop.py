@@ -135,7 +135,7 @@ def test_refusals(tmp_path: Path) -> None:
     broken = parents()
     for model in broken:
         nn.init.constant_(model.first.weight, torch.nan)
-    with pytest.raises(ValueError, match="no parent has a finite loss"):
+    with pytest.raises(ValueError, match="no member has a finite loss"):
         evolve(Net(), broken, data, evolver, **PLAIN)
     evolve(Net(), parents(), data, evolver, folder=tmp_path, **PLAIN)
     with pytest.raises(ValueError, match="another folder"):

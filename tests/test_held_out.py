@@ -36,6 +36,10 @@ def test_split_is_a_split() -> None:
     assert tailed.held is not None
     assert np.array_equal(tailed.held[0], part.held[0])
     assert len(tailed.arrays.train_y) < 0.6 * len(part.arrays.train_y)
+    few = training_set(replace(TINY, train_size=300))
+    assert len(few.arrays.train_y) == 300
+    assert few.held is not None
+    assert np.array_equal(few.held[0], part.held[0])
     with pytest.raises(ValueError, match="cannot be held out"):
         training_set(replace(TINY, hold_out=1294))
 
@@ -126,7 +130,7 @@ def test_an_ancestor_is_computed_first() -> None:
         replace(later, start="public")
 
 
-@pytest.mark.parametrize("wrong", [{"hold_out": -1}, {"patience": 2, "hold_out": 0}])
+@pytest.mark.parametrize("wrong", [{"hold_out": -1}, {"train_size": -1}, {"patience": 2}])
 def test_impossible_wishes(wrong: dict[str, int]) -> None:
     """Patience needs something to look at."""
     with pytest.raises(ValueError, match="hold_out"):

@@ -83,7 +83,7 @@ def test_interrupted_and_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         patch.setattr(bench.Bench, "held_out", stopping)
         with pytest.raises(Stop):
             improve.improve(EVOLUTION, parents, tmp_path, show=False)
-    assert (tmp_path / improve.BEST).exists()
+    assert (tmp_path / improve.BEST.format(1)).exists()
     again = improve.improve(EVOLUTION, parents, tmp_path, show=False)
     assert plain(again.metrics) == plain(whole.metrics)
     assert again.metrics["chosen_batch"] == 1
@@ -99,8 +99,9 @@ def test_without_held_out_samples_the_last_counts() -> None:
     assert made.metrics["chosen_batch"] == 3
     assert made.metrics["test_accuracy"] == made.metrics["last_test_accuracy"]
     assert "held_out_accuracy" not in made.metrics
-    with pytest.raises(ValueError, match="set hold_out"):
-        improve.improve(replace(config, method=Parents("best")), states(config), show=False)
+    for method in (Parents("best"), GreedySoup()):
+        with pytest.raises(ValueError, match="set hold_out"):
+            replace(config, method=method)
 
 
 def test_rivals_are_what_they_say() -> None:
@@ -206,3 +207,37 @@ def test_recalibrating_evolution(monkeypatch: pytest.MonkeyPatch) -> None:
     statistics = made.model.state_dict()
     counted = next(k for k in statistics if k.endswith("num_batches_tracked"))
     assert statistics[counted] == 2
+
+
+def test_runs_without_weights_of_their_own_are_found() -> None:
+    """An ensemble has none: asked for with weights, it is looked up all the same."""
+    config = replace(EVOLUTION, method=Vote())
+    first = store.run(config, weights=True, show=False)
+    assert first.origin == "computed"
+    assert store.run(config, weights=True, show=False).origin == "stored"
+    assert first.folder is not None
+    assert not (first.folder / "weights.safetensors").exists()
+
+
+def test_batches_of_fitness_have_one_size() -> None:
+    """The rest of an epoch is left for the next, so that selection never rests on a few samples."""
+    there = bench.Bench(replace(EVOLUTION, batch_size=700))
+    assert {len(there.batches.nth(k).y) for k in range(3)} == {700}
+    whole = bench.Bench(replace(EVOLUTION, batch_size=10**6))
+    assert len(whole.batches.nth(1).y) == 1294 - 150
+
+
+def test_parents_come_first_in_processes_of_their_own() -> None:
+    """Forced with several jobs, a population is made of the forced parents; where a parent fails
+    its population says so, and the others go on."""
+    broken = replace(SMALL, lr=1e30, seed=5)
+    hopeless, good = replace(EVOLUTION, base=broken, method=Vote()), replace(SMALL, seed=6)
+    with pytest.raises(store.RunsFailed, match=r"its parent .* failed") as error:
+        store.run_all([hopeless, good], jobs=2, show=False)
+    assert hopeless.id in error.value.failed
+    assert store.find(good) is not None
+    config = replace(EVOLUTION, method=WeightAverage())
+    parent = config.parents()[0].config
+    for force in (False, True):
+        trained, made = store.run_all([parent, config], jobs=2, force=force, show=False)
+        assert trained.env["finished"] <= made.env["finished"]

@@ -50,7 +50,7 @@ def test_digits_networks_evolve() -> None:
     evolved = evolve(
         model,
         parents,
-        lambda k: (batches.nth(k).x, batches.nth(k).y),
+        batches.nth,
         EVOLVERS["sa-shade-tri-ensin"],
         batches=2,
         generations=5,

@@ -40,7 +40,7 @@ train
 bench
 improve
 store
-analysis ledger notebooks parents evolution_tables landscapes robustness
+analysis ledger notebooks parents evolution_tables landscapes ingredients robustness
 overhead_tables own
 plots
 cli

@@ -163,11 +163,16 @@ def test_results_in_version_control_are_found() -> None:
     assert all(r and r.origin == "frozen" and len(r.history) == 6 for r in found)
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     assert all(f"{r.metrics['test_accuracy']:.2f} %" in readme for r in found if r)
-    tailed = store.finished(experiment("ns/table5").plan("cpu"))
-    table = compare("ns/table5", tailed).query("n == 3")
-    shown = {f"{line.ours:.2f} ± {line.sd:.2f} %" for line in table.itertuples()}
-    assert len(shown) == 3
-    assert all(text in readme for text in shown)
+    for name, wished, rows in (
+        ("ns/table5", {}, 3),
+        ("de/tableS1", {}, 15),
+        ("de/table2", {"inits": ("init_rs",)}, 7),
+    ):
+        frozen_runs = store.finished(experiment(name).plan("cpu", **wished))
+        table = compare(name, frozen_runs).query("n == 3")
+        shown = [f"{line.ours:.2f} ± {line.sd:.2f} %" for line in table.itertuples()]
+        assert len(shown) == rows, name
+        assert all(text in readme for text in shown), name
 
 
 def test_kill_at_random_moments() -> None:

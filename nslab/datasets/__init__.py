@@ -94,14 +94,19 @@ class ImageData:
         noise: Noise = "none",
         noise_rate: float = 0.0,
         hold_out: int = 0,
+        train_size: int = 0,
     ) -> "ImageData":
-        """The same with another training set: first samples are held out, then comes the long
-        tail, then wrong labels. What is held out keeps its classes and labels."""
+        """The same with another training set: first samples are held out, then so many of the
+        others taken (0: all), then comes the long tail, then wrong labels. What is held out keeps
+        its classes and labels."""
         arrays, classes, wrong, held = self.arrays, self.dataset.layout.num_classes, None, None
         if hold_out:
             stay, out = (part.numpy() for part in held_out(len(arrays.train_y), hold_out))
             held = arrays.train_x[out], arrays.train_y[out]
             arrays = arrays._replace(train_x=arrays.train_x[stay], train_y=arrays.train_y[stay])
+        if train_size:
+            _, part = held_out(len(arrays.train_y), train_size)
+            arrays = arrays._replace(train_x=arrays.train_x[part], train_y=arrays.train_y[part])
         if imbalance != 1:
             kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()
             arrays = arrays._replace(train_x=arrays.train_x[kept], train_y=arrays.train_y[kept])

@@ -152,7 +152,8 @@ class Extras:
 
         def stacked(name: str) -> Tensor:
             chosen = [own] * len(given) if name in layout.volatile else given
-            return torch.stack([_entry(t, name, own[name].shape).detach() for t in chosen])
+            shape, device = own[name].shape, own[name].device
+            return torch.stack([_entry(t, name, shape).detach().to(device) for t in chosen])
 
         buffers = {name: stacked(name) for name in layout.buffers}
         return cls(

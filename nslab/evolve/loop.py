@@ -28,9 +28,11 @@ from nslab.files import read_tensors, replacing
 from nslab.processes import processes
 from nslab.progress import Progress
 from nslab.rng import generator
+from nslab.types import Batch
 
 Evolver = AdaptiveDE | PSO
-BatchOf = Callable[[int], tuple[Tensor, Int[Tensor, " b"]]]
+Pair = tuple[Tensor, Int[Tensor, " b"]]
+BatchOf = Callable[[int], Pair | Batch]
 CHECKPOINT = "evolution.pt"
 
 
@@ -83,11 +85,12 @@ def evolve(
 ) -> Evolved:
     """Evolve the networks ``parents`` (modules, or state dicts of ``model``), [DE Alg. 1].
 
-    ``batch_of(k)`` gives images and labels of batch k, the same whenever it is asked; fitness is
-    the mean cross-entropy there, and all parents are scored anew when the batch changes, where the
-    sinusoids of an `AdaptiveDE` begin anew too, to last for ``generations``. What
-    BatchNorm does is the ``policy`` of `Fitness`, which also takes ``calibration``. ``on_batch``
-    sees the population after each batch and may add numbers to its last row.
+    ``batch_of(k)`` gives images and labels of batch k, as a pair or as a loader's ``nth`` does, the
+    same whenever it is asked. Fitness is the mean cross-entropy there. All parents are scored anew
+    when the batch changes, where the sinusoids of an `AdaptiveDE` begin anew too, to last for
+    ``generations``. What BatchNorm does is the ``policy`` of `Fitness`, which also takes
+    ``calibration``. ``on_batch`` sees the population after each batch and may add numbers to its
+    last row.
 
     ``mode`` is that of `Fitness`: ``"auto"`` measures, so two evolutions may differ by rounding.
     With a ``folder`` the state after each batch is kept and an interrupted evolution goes on from
@@ -110,7 +113,7 @@ def evolve(
     rows = torch.empty(2 * np, layout.size, dtype=dtype, device=device)
     for row, parent in zip(rows[:np], parents, strict=True):
         layout.vector(parent, out=row)
-    extras, batch = Extras.of(model, layout, parents), batch_of(0)
+    extras, batch = Extras.of(model, layout, parents), pair(batch_of(0))
     options = (batches, generations, seed, exempt_head, policy, dtype, autocast, microbatch, mode)
     fixed = [*extras.heads.values(), *extras.buffers.values(), batch[1]]
     name = identity([*rows[:np], *fixed], [evolver, *options, batch[0].shape])
@@ -119,8 +122,7 @@ def evolve(
     if saved is None:
         population = Population(rows, torch.arange(np), torch.arange(np, 2 * np))
         losses = score(population, extras, *batch)
-        if not losses.isfinite().any():
-            raise ValueError("no parent has a finite loss on the first batch")
+        check_finite(losses, 0)
         evolved, done = Evolved(model, layout, extras, evolver.init(population, losses), []), 0
     else:
         del rows
@@ -130,9 +132,10 @@ def evolve(
         if done:
             bar.advance("resumed", done)
         for k in range(done, batches):
-            x, y = batch_of(k) if k else batch
+            x, y = pair(batch_of(k)) if k else batch
             if k:
                 losses = score(evolved.state.population, evolved.extras, x, y)
+                check_finite(losses, k)
                 evolved.state = evolver.rescore(evolved.state, losses)  # type: ignore[arg-type]
             for g in range(generations):
                 generation(evolved, evolver, score, x, y, seed, k, g)
@@ -143,6 +146,20 @@ def evolve(
             row = evolved.history[-1]
             bar.advance(f"best loss {row['best']:.4f}, {row['wins']} of {row['asked']} won")
     return evolved
+
+
+def check_finite(losses: Tensor, k: int) -> None:
+    """``ValueError`` if no member has a finite loss on batch k."""
+    if not losses.isfinite().any():
+        raise ValueError(
+            f"no member has a finite loss on batch {k} (from 0): look at its images and labels, or "
+            "score in float32"
+        )
+
+
+def pair(batch: Pair | Batch) -> Pair:
+    """Images and labels."""
+    return (batch.x, batch.y) if isinstance(batch, Batch) else batch
 
 
 def generation(

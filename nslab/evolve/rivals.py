@@ -29,21 +29,26 @@ class Material:
 
     Attributes:
         batches: inputs augmented as in training, for BatchNorm's statistics, anew at each call.
-        score: of a network on held-out data, higher is better.
+        score: accuracy of a network on held-out data; ``rank``: by what the best one is chosen,
+            higher is better.
         gen: for what is drawn.
     """
 
     batches: Callable[[], Iterable[Tensor]]
     score: Callable[[nn.Module], float]
+    rank: Callable[[nn.Module], tuple[float, float]]
     gen: torch.Generator
 
 
 @runtime_checkable
 class Rival(Protocol):
-    """A frozen dataclass of hyper-parameters."""
+    """A frozen dataclass of hyper-parameters; ``chooses``: whether it needs held-out data."""
 
     @property
     def min_population(self) -> int: ...
+
+    @property
+    def chooses(self) -> bool: ...
 
     def combine(
         self, model: nn.Module, states: Sequence[State], material: Material
@@ -60,6 +65,11 @@ class Parents:
     report: Literal["all", "best"] = "all"
     min_population = 1
 
+    @property
+    def chooses(self) -> bool:
+        """Whether there is a best one to find."""
+        return self.report == "best"
+
     def __post_init__(self) -> None:
         if self.report not in ("all", "best"):
             raise ValueError(f"Parents: report must be all or best, not {self.report!r}")
@@ -69,7 +79,7 @@ class Parents:
     ) -> list[nn.Module]:
         """The networks, or the best one."""
         networks = [network(model, state) for state in states]
-        return networks if self.report == "all" else [max(networks, key=material.score)]
+        return networks if self.report == "all" else [max(networks, key=material.rank)]
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,7 @@ class WeightAverage:
     """
 
     min_population = 1
+    chooses = False
 
     def combine(
         self, model: nn.Module, states: Sequence[State], material: Material
@@ -99,6 +110,7 @@ class GreedySoup:
     """
 
     min_population = 1
+    chooses = True
 
     def combine(
         self, model: nn.Module, states: Sequence[State], material: Material
@@ -119,6 +131,7 @@ class Vote:
     """The mean of all networks' class probabilities (Garipov et al. 2018)."""
 
     min_population = 1
+    chooses = False
 
     def combine(
         self, model: nn.Module, states: Sequence[State], material: Material
@@ -139,6 +152,7 @@ class SparseMutations:
     sigma: float = 0.01
     density: float = 0.1
     min_population = 1
+    chooses = True
 
     def __post_init__(self) -> None:
         if self.children < 1 or not self.sigma > 0 or not 0 < self.density <= 1:

@@ -49,6 +49,7 @@ class TrainConfig:
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
         hold_out: so many training samples, the same in every run, are kept out of training; the
             final weights and numbers are then those of the epoch with the best accuracy on them.
+        train_size: of the others only so many are trained on, the same in every run; 0: all.
         patience: early stopping: training ends when that has not risen for so many epochs;
             ``epochs`` is then the longest it may take. 0: never.
     """
@@ -79,6 +80,7 @@ class TrainConfig:
     start: str = field(default="", metadata=LATER)
     keep_last: int = field(default=0, metadata=LATER)
     hold_out: int = field(default=0, metadata=LATER)
+    train_size: int = field(default=0, metadata=LATER)
     patience: int = field(default=0, metadata=LATER)
     ancestor: "TrainConfig | None" = field(default=None, metadata=LATER)
 
@@ -129,11 +131,13 @@ class TrainConfig:
             raise ValueError(
                 f"TrainConfig: keep_last is {self.keep_last}, but there are {self.epochs} epochs"
             )
-        if self.hold_out < 0 or self.patience < 0 or (self.patience and not self.hold_out):
+        if min(self.hold_out, self.train_size, self.patience) < 0:
             raise ValueError(
-                f"TrainConfig: hold_out {self.hold_out} and patience {self.patience} must not be "
-                "negative, and patience needs held-out samples"
+                f"TrainConfig: hold_out {self.hold_out}, train_size {self.train_size} and patience "
+                f"{self.patience} must not be negative"
             )
+        if self.patience and not self.hold_out:
+            raise ValueError("TrainConfig: patience needs held-out samples: set hold_out")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warm-up of {self.warmup_epochs} epochs is no shorter than training")
         if self.nesterov and not self.momentum:
@@ -157,6 +161,11 @@ class TrainConfig:
     def parents(self) -> list["Parent"]:
         """The runs it needs first."""
         return [Parent(self.ancestor)] if self.ancestor else []
+
+    @property
+    def leaves_weights(self) -> bool:
+        """Whether the finished run keeps the weights of one network."""
+        return True
 
     def with_seed(self, seed: int) -> "TrainConfig":
         """The same run with another seed."""

@@ -8,7 +8,7 @@ from nslab.evolve import EVOLVERS
 from nslab.evolve.de import AdaptiveDE
 from nslab.evolve.fitness import Policy
 from nslab.evolve.pso import PSO
-from nslab.evolve.rivals import RIVALS, Rival
+from nslab.evolve.rivals import RIVALS, Parents, Rival, SparseMutations, Vote
 from nslab.experiments.codec import identity
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.parents import init_hp, init_rs, last_epochs
@@ -67,6 +67,10 @@ class EvolveConfig:
                 f"EvolveConfig: {self.method!r} needs at least {self.method.min_population} "
                 f"parents, not {self.size}"
             )
+        if isinstance(self.method, Rival) and self.method.chooses and not self.base.hold_out:
+            raise ValueError(
+                f"EvolveConfig: {self.method} chooses by held-out samples: set hold_out of base"
+            )
         if self.init in ("last_epochs", "noise") and self.base.epochs < self.size:
             raise ValueError(
                 f"EvolveConfig: {self.size} last epochs of a training of {self.base.epochs}: train "
@@ -96,6 +100,12 @@ class EvolveConfig:
     def about(self) -> str:
         """Population and method, for people."""
         return f"{self.size} x {self.init}: {self.method}"
+
+    @property
+    def leaves_weights(self) -> bool:
+        """Whether the finished run keeps the weights of one network of the base's form."""
+        many = isinstance(self.method, Parents) and self.method.report == "all" and self.size > 1
+        return not many and not isinstance(self.method, Vote | SparseMutations)
 
     def with_seed(self, seed: int) -> "EvolveConfig":
         """The same run with another seed."""

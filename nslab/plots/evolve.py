@@ -31,6 +31,8 @@ def lineage(
     """Adam's epochs as a line, evolution's batches as points after it [DE Fig. S2].
 
     A column per value of ``by``, a row per number; means over seeds, with their standard error.
+    Where trainings end at different epochs, Adam's line ends with the first of them, and evolution
+    begins after the last.
     """
     columns = list(dict.fromkeys(table[by]))
     figure = Figure(figsize=(1.2 + 3.2 * len(columns), 0.9 + 2.1 * len(values)))
@@ -49,15 +51,18 @@ def lineage(
 
 
 def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
-    adam = part[part["phase"] == "adam"].groupby("x")[value].agg(["mean", "sem"])
+    trained = part[part["phase"] == "adam"]
+    adam = trained.groupby("x")[value].agg(["mean", "sem", "count"])
+    adam = adam[adam["count"] == adam["count"].max()]
+    end = trained["x"].max() if len(trained) else 0
     axes.plot(adam.index, adam["mean"], color=COLOURS["adam"], label="Adam")
     low, high = adam["mean"] - adam["sem"], adam["mean"] + adam["sem"]
     axes.fill_between(adam.index, low, high, color=COLOURS["adam"], alpha=0.25, linewidth=0)
     later = part[part["phase"] == "evolution"]
     for method, mine in later.groupby("method", sort=False):
-        mean = mine.groupby("x")[value].mean()
+        mean = mine.groupby("batch")[value].mean()
         axes.plot(
-            mean.index,
+            end + mean.index,
             mean,
             "o-",
             color=COLOURS.get(str(method), OTHER),
@@ -67,26 +72,32 @@ def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
         )
 
 
-def pairs(table: pd.DataFrame, before: str, after: str, title: str) -> Figure:
-    """Two numbers of each line (``dataset``, ``network``), joined: accuracy before and after
-    evolution [DE Fig. S5]."""
-    figure = Figure(figsize=(6.5, 1.2 + 0.32 * len(table)))
+def gains(table: pd.DataFrame, baseline: str, methods: Sequence[str], title: str) -> Figure:
+    """Gain in test accuracy over a baseline, a line per network and data set: a point per seed and
+    method, and a bar for the mean [DE Fig. S5].
+
+    ``table``: columns ``dataset``, ``network``, ``method``, ``seed``, ``value``.
+    """
+    wide = table.pivot_table("value", ["dataset", "network", "seed"], "method", sort=False)
+    difference = wide[list(methods)].sub(wide[baseline], axis=0)
+    rows = list(dict.fromkeys((dataset, network) for dataset, network, _ in difference.index))
+    figure = Figure(figsize=(6.5, 1.4 + 0.5 * len(rows)))
     axes = figure.subplots()
-    for place, line in enumerate(table.to_dict("records")):
-        axes.plot([line[before], line[after]], [place, place], color="0.6", linewidth=1.5, zorder=0)
-    for method, marker in ((before, "o"), (after, "D")):
-        axes.plot(
-            table[method],
-            range(len(table)),
-            marker,
-            color=COLOURS.get(method, OTHER),
-            label=name_of(method),
-        )
-    names = [f"{line['network']}, {line['dataset']}" for line in table.to_dict("records")]
-    axes.set_yticks(range(len(table)), names)
-    axes.invert_yaxis()
-    axes.set(xlabel="test accuracy (%)", ylabel="network, data set", title=title)
+    for k, method in enumerate(methods):
+        shift = (k - (len(methods) - 1) / 2) * 0.3
+        colour, marker = COLOURS.get(method, OTHER), "oDs^"[k % 4]
+        for place, row in enumerate(rows):
+            values = difference.loc[row, method]
+            y, label = place + shift, name_of(method) if place == 0 else None
+            axes.plot(values, [y] * len(values), marker, color=colour, alpha=0.6, label=label)
+            axes.plot([values.mean()], [y], "|", color=colour, markersize=14, markeredgewidth=2.5)
+    axes.axvline(0, color="0.4", linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(rows)), [f"{network}, {dataset}" for dataset, network in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(axis="y", color="0.92")
+    seeds = table["seed"].nunique()
+    axes.set(ylabel="network, data set", title=f"{title}, n = {seeds}")
+    axes.set_xlabel(f"test accuracy over {name_of(baseline)}'s (points)")
     axes.legend()
     return figure
 
