@@ -15,7 +15,7 @@ MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
 MODULES += " bench epoch evolution_tables improve landscapes ingredients robustness"
-MODULES += " statistics store train types"
+MODULES += " lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of

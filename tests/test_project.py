@@ -33,6 +33,7 @@ LAYERS = """
 paths types rng files parameters processes progress timing
 papers provenance engine
 datasets networks metrics statistics evolve
+lossnet
 objectives
 experiments overhead
 checkpoint prepare frozen epoch

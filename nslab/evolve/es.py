@@ -1,0 +1,155 @@
+"""An evolution strategy with a noise of choice: (mu/mu_w, lambda), its parent included.
+
+Sources: Hansen and Ostermeier 2001 for weighted recombination; the EDL abstract for chaotic
+mutation. NOTE: the EDL paper's text was not to be had; sizes, step sizes and their decay are ours.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from nslab.evolve.noises import NOISES
+from nslab.evolve.population import Population
+from nslab.evolve.state import checked_fitness
+from nslab.parameters import hints, strict
+
+
+@dataclass(frozen=True, eq=False)
+class ESState:
+    """A strategy between two generations.
+
+    Attributes:
+        population: the candidates of the last generation, ``fitness`` theirs.
+        parent: the recombined vector, in double precision; what the strategy has found.
+        noise: what the noise remembers, from the first generation on.
+    """
+
+    population: Population
+    fitness: Float[Tensor, " np"]
+    parent: Float[Tensor, " d"]
+    noise: Float[Tensor, "*noise"]
+    generation: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ESTrials:
+    """Candidates in the spare rows of ``targets``, the parent first; all are to be scored."""
+
+    targets: Int[Tensor, " t"]
+    changed: Bool[Tensor, " t"]
+    noise: Float[Tensor, "*noise"]
+
+
+@dataclass(frozen=True)
+class ES:
+    """parent + sigma xi for each offspring; the mu best candidates make the next parent.
+
+    The parent is a candidate too and is scored with its offspring, so a generation may be scored on
+    data of its own. Recombination weights fall with the logarithm of the rank.
+
+    Attributes:
+        offspring: lambda; populations have one member more, the parent.
+        mu: how many are recombined.
+        sigma, sigma_end: the step size at first and after ``generations``; it falls geometrically.
+        noise: of `NOISES`.
+    """
+
+    offspring: int = 32
+    mu: int = 8
+    sigma: float = 0.25
+    sigma_end: float = 0.0125
+    generations: int = 100
+    noise: str = "chaotic"
+
+    def __post_init__(self) -> None:
+        for name, hint in hints(ES).items():
+            value = strict(f"ES: {name}", getattr(self, name), hint)
+            object.__setattr__(self, name, value)
+        for name, ok, words in (
+            ("offspring", self.offspring >= 1, "at least 1"),
+            ("mu", 1 <= self.mu <= self.offspring, f"in [1, {self.offspring}]"),
+            ("sigma", 0 < self.sigma < torch.inf, "above 0"),
+            ("sigma_end", 0 < self.sigma_end <= self.sigma, "above 0, sigma at most"),
+            ("generations", self.generations >= 1, "at least 1"),
+            ("noise", self.noise in NOISES, f"one of {', '.join(NOISES)}"),
+        ):
+            if not ok:
+                raise ValueError(f"ES: {name} must be {words}, not {getattr(self, name)}")
+
+    @property
+    def min_population(self) -> int:
+        """Parent and offspring: neither less nor more."""
+        return self.offspring + 1
+
+    def step(self, generation: int) -> float:
+        """Sigma in a generation, from 0."""
+        done = min(1.0, generation / max(1, self.generations - 1))
+        return float(self.sigma * (self.sigma_end / self.sigma) ** done)
+
+    def init(self, population: Population, fitness: Float[Tensor, " np"]) -> ESState:
+        """The state before the first generation: the fittest member is the parent.
+
+        Raises ``ValueError`` unless there are ``offspring`` + 1 members.
+        """
+        if population.size != self.min_population:
+            raise ValueError(
+                f"this strategy needs a population of {self.min_population}, the parent and "
+                f"{self.offspring} offspring, not {population.size}"
+            )
+        told = checked_fitness(fitness, population.size)
+        first = int(torch.where(told.isfinite(), told, torch.inf).argmin())
+        parent = population.member(first).to("cpu", torch.float64, copy=True)
+        return ESState(population, told, parent, parent[:0])
+
+    def ask(self, state: ESState, gen: torch.Generator) -> ESTrials:
+        """Write the parent and its offspring into the spare rows."""
+        population, n, noise = state.population, self.offspring, NOISES[self.noise]
+        d, memory = population.genes, state.noise
+        if state.generation == 0:
+            memory = noise.begin(n, d, gen)
+        xi, memory = noise.draw(memory, n, d, gen)
+        steps = torch.cat([torch.zeros_like(xi[:1]), self.step(state.generation) * xi])
+        population.rows[population.spare.to(population.rows.device)] = (state.parent + steps).to(
+            population.rows
+        )
+        everyone = torch.arange(n + 1)
+        return ESTrials(everyone, torch.ones_like(everyone, dtype=torch.bool), memory)
+
+    def tell(self, state: ESState, trials: ESTrials, fitness: Float[Tensor, " t"]) -> ESState:
+        """Recombine the best candidates; those without a finite fitness have no part, and if there
+        is none but those the parent stays."""
+        told = checked_fitness(fitness, len(trials.targets))
+        population = state.population.accept(trials.changed)
+        order = torch.where(told.isfinite(), told, torch.inf).argsort(stable=True)
+        best = order[: min(self.mu, int(told.isfinite().sum()))]
+        parent = state.parent
+        if len(best):
+            ranks = torch.arange(1, len(best) + 1, dtype=torch.float64)
+            weights = torch.tensor(self.mu + 0.5).double().log() - ranks.log()
+            rows = population.rows[population.members[best].to(population.rows.device)]
+            parent = (weights / weights.sum()) @ rows.to("cpu", torch.float64)
+        return replace(
+            state,
+            population=population,
+            fitness=told,
+            parent=parent,
+            noise=trials.noise,
+            generation=state.generation + 1,
+        )
+
+    def rescore(self, state: ESState, fitness: Float[Tensor, " np"]) -> ESState:
+        """The same strategy with its last candidates' fitness on new data: nothing else depends on
+        it, for the parent is scored anew in every generation."""
+        return replace(state, fitness=checked_fitness(fitness, len(state.fitness)))
+
+    def state_dict(self, state: ESState) -> dict[str, Any]:
+        """Tensors and numbers for ``torch.save``, from which `load` goes on to the bit. Tensors
+        are not copied: the next generation writes into them."""
+        return {**vars(state), "population": state.population.state_dict()}
+
+    def load(self, saved: dict[str, Any]) -> ESState:
+        """What `state_dict` gave."""
+        return ESState(**{**saved, "population": Population.from_state(saved["population"])})

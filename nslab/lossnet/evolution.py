@@ -1,0 +1,160 @@
+"""Evolve a loss before any data is seen: candidates are ranked by how well they rank.
+
+Source: the EDL abstract. NOTE: the paper's text was not to be had; what is scored on what, and
+when, is ours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nslab.evolve.chaotic import ChaoticEvolution
+from nslab.evolve.de import AdaptiveDE
+from nslab.evolve.es import ES
+from nslab.evolve.population import Population
+from nslab.evolve.pso import PSO
+from nslab.lossnet.net import LossForm, LossNet, Weights
+from nslab.lossnet.ranking import (
+    Margin,
+    PerCandidate,
+    margins,
+    monotonicity_violations,
+    negative_share,
+    pair_losses,
+    ranking_accuracy,
+    ranking_loss,
+)
+from nslab.lossnet.synthetic import Pairs, Predictions, Regimes, draw_pairs, draw_rays
+from nslab.rng import generator
+
+Search = ES | ChaoticEvolution | AdaptiveDE | PSO
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """An evolved loss, and a row per generation; row 0 is before any: of the random network that a
+    strategy begins at, or of an evolver's best one.
+
+    A row has the ``generation``, the ``best`` objective among the candidates on the pairs they were
+    scored on, and of the network found so far, on held-out pairs and rays: ``objective``,
+    ``ranking_accuracy``, ``violations`` of monotonicity, ``negative_share``.
+    """
+
+    net: LossNet
+    history: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Pairs and rays that no candidate is chosen by."""
+
+    form: LossForm
+    pairs: Sequence[Pairs]
+    rays: Sequence[Predictions]
+    margin: Margin
+
+    @classmethod
+    def of(
+        cls, form: LossForm, regimes: Regimes, margin: Margin, pairs: int, rays: int, seed: int
+    ) -> "HeldOut":
+        """Those of a seed; another form or search of the same seed is measured on the same."""
+        drawn = draw_pairs(regimes, pairs, generator(seed, "lossnet", "held-out pairs"))
+        begins = draw_rays(regimes, rays, generator(seed, "lossnet", "held-out rays"))
+        return cls(form, drawn, begins, margin)
+
+    def measure(self, w: Float[Tensor, " d"]) -> dict[str, float]:
+        """The numbers of a row."""
+        w = w.float()[None]
+        worse, better = pair_losses(self.form, w, self.pairs)
+        return {
+            "objective": float(ranking_loss(worse, better, margins(self.pairs, self.margin))),
+            "ranking_accuracy": float(ranking_accuracy(worse, better)),
+            "violations": float(monotonicity_violations(self.form, w, self.rays)),
+            "negative_share": float(negative_share(worse, better)),
+        }
+
+
+def consistency(form: LossForm, w: Weights, pairs: Sequence[Pairs], margin: Margin) -> PerCandidate:
+    """The objective of every candidate on some pairs, in float32."""
+    return ranking_loss(*pair_losses(form, w.float(), pairs), margins(pairs, margin))
+
+
+@torch.no_grad()
+def pretrain(
+    form: LossForm,
+    search: Search | None = None,
+    regimes: Regimes | None = None,
+    margin: Margin = "order",
+    *,
+    generations: int = 100,
+    pairs: int = 512,
+    refresh: int = 1,
+    members: int = 33,
+    seed: int = 0,
+    held_out: int = 2048,
+    rays: int = 256,
+) -> Pretrained:
+    """Evolve the weights of a loss of ``form`` on synthetic pairs.
+
+    All candidates of a generation are scored on the same ``pairs``, drawn afresh every ``refresh``
+    generations; members that stay are then scored anew. ``search`` is a strategy, by default
+    `ES` with its steps falling over all ``generations``, or any evolver of populations of
+    ``members`` random networks; the sinusoids of an `AdaptiveDE` last ``refresh`` generations.
+    What is found is a strategy's parent, else the best member on the last pairs. A strategy begins
+    at one random network.
+
+    Raises ``ValueError`` for a flat form whose classes are not the regimes' only ones, and for
+    numbers below 1.
+    """
+    search, regimes = search or ES(generations=max(1, generations)), regimes or Regimes()
+    numbers = {"generations": generations, "pairs": pairs, "refresh": refresh, "members": members}
+    _check(form, regimes, numbers | {"held_out": held_out, "rays": rays})
+    if isinstance(search, AdaptiveDE):
+        search = replace(search, batch_generations=refresh)
+    number = search.min_population if isinstance(search, ES) else members
+    unseen = HeldOut.of(form, regimes, margin, held_out, rays, seed)
+    x = form.initial(number, generator(seed, "lossnet", "initial"))
+    if isinstance(search, ES):
+        x = x[:1].expand(number, -1)  # a strategy begins at one network, not at the best of many
+    drawn = draw_pairs(regimes, pairs, generator(seed, "lossnet", "pairs", 0))
+    state: Any = search.init(Population.of(x), consistency(form, x, drawn, margin))
+    history = [_row(0, state.fitness) | unseen.measure(found(search, state))]
+    for g in range(generations):
+        if g and g % refresh == 0:
+            drawn = draw_pairs(regimes, pairs, generator(seed, "lossnet", "pairs", g))
+            if not isinstance(search, ES):  # its parent is a candidate of every generation
+                stay = state.population.x()
+                state = search.rescore(state, consistency(form, stay, drawn, margin))
+        trials: Any = search.ask(state, generator(seed, "lossnet", "evolve", g))
+        rows = state.population.rows[state.population.spare[trials.targets]]
+        state = search.tell(state, trials, consistency(form, rows, drawn, margin))
+        history.append(_row(g + 1, state.fitness) | unseen.measure(found(search, state)))
+    return Pretrained(LossNet(form, found(search, state)), history)
+
+
+def found(search: Search, state: Any) -> Float[Tensor, " d"]:
+    """What a search has found so far: a strategy's parent, else the best member's weights."""
+    if isinstance(search, ES):
+        return state.parent.clone()
+    fitness = torch.where(state.fitness.isfinite(), state.fitness, torch.inf)
+    return state.population.member(int(fitness.argmin())).clone()
+
+
+def _row(generation: int, fitness: Tensor) -> dict[str, Any]:
+    finite = fitness[fitness.isfinite()]
+    return {"generation": generation, "best": float(finite.min()) if len(finite) else torch.inf}
+
+
+def _check(form: LossForm, regimes: Regimes, numbers: dict[str, int]) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}")
+    if form.kind == "flat" and regimes.classes != (form.classes,):
+        raise ValueError(
+            f"a flat loss network of {form.classes} classes learns from predictions of as many: "
+            f"set the regimes' classes to ({form.classes},), not {regimes.classes}"
+        )
