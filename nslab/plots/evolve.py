@@ -190,7 +190,7 @@ def shares(table: pd.DataFrame, success: pd.DataFrame, title: str) -> Figure:
     _by_strategy(upper, table, "probability")
     upper.set(xlabel="generation", ylabel="probability", title=title)
     upper.legend(title="strategy", ncols=5, loc="upper center")
-    upper.set_ylim(0, 1.15 * upper.get_ylim()[1])
+    upper.set_ylim(0, 1.3 * upper.get_ylim()[1])
     upper.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
     rates = success.pivot_table(index="strategy", columns="until", values="rate", sort=False)
     trials = success.pivot_table(index="strategy", columns="until", values="asked", sort=False)
