@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nslab.checkpoint import load_weights
 from nslab.datasets import DATASETS, ImageData, load
 from nslab.datasets.loader import Loader
-from nslab.experiments import TrainConfig
+from nslab.experiments import Config, TrainConfig
 from nslab.experiments.codec import decode
 from nslab.experiments.ns.common import method_of
 from nslab.networks import build_network
@@ -82,15 +82,25 @@ def value_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.
 
 
 def trained_model(result: Result) -> nn.Module:
-    """The network of a finished run with its final weights, in evaluation mode, on the CPU."""
+    """The network that a finished run, a training or an evolution, ended with, in evaluation mode,
+    on the CPU.
+
+    Raises ``FileNotFoundError`` where its weights are not here, ``ValueError`` for a method that
+    ends with several networks.
+    """
+    config: Config = decode(result.config)
+    if not config.leaves_weights:
+        raise ValueError(f"run {result.id} ended with several networks: {config.about}")
     if result.folder is None:
         raise FileNotFoundError(
             f"run {result.id} is frozen: its numbers are here, its weights are not. "
             "nslab.run(config, weights=True) computes it again to have them."
         )
-    config: TrainConfig = decode(result.config)
-    dataset = load(config.dataset).dataset
-    model = build_network(config.network, dataset.shape, dataset.layout.num_classes, config.seed)
+    base = config if isinstance(config, TrainConfig) else config.base
+    dataset = DATASETS[base.dataset]
+    model = build_network(base.network, dataset.shape, dataset.layout.num_classes, base.seed)
+    if base.channels_last:
+        model = model.to(memory_format=torch.channels_last)
     return load_weights(model, result.folder).eval()
 
 

@@ -122,7 +122,7 @@ def evolve(
         str, typer.Option(help="BatchNorm: inherit (it learns) or parent.")
     ] = "inherit",
     dtype: Annotated[str, typer.Option(help="Of the population: float32, bfloat16.")] = "float32",
-    autocast: Annotated[str, typer.Option(help="Mixed precision: none, bf16, fp16.")] = "none",
+    autocast: Annotated[str, typer.Option(help="Mixed precision: no, bf16, fp16.")] = "no",
     seed: Annotated[int, typer.Option(help="Of batches and evolution.")] = 0,
     exempt_head: Annotated[
         bool, typer.Option("--exempt-head/--evolve-head", help="Leave the last layer as it is.")

@@ -62,8 +62,7 @@ def evolution(
     config: EvolveConfig, bench: Bench, states: Sequence[State], folder: Path | None, show: bool
 ) -> tuple[nn.Module, list[Row], Row]:
     """The chosen network, a row per generation, and the test numbers."""
-    parent = best_parent(bench, states)
-    looks = [bench.held_out(parent)] if bench.held else []
+    parent, *looks = best_parent(bench, states)
     chosen: dict[str, State] = {}
 
     def after_batch(evolved: Evolved) -> Row:
@@ -116,22 +115,24 @@ def evolution(
         file = BEST.format(batch)
         state = chosen["state"] if "state" in chosen else load_file(folder / file)  # type: ignore[operator]
         made = network(bench.model, state)
-    metrics = bench.test(made) | {
-        "chosen_batch": batch,
-        "last_test_accuracy": bench.test(last)["test_accuracy"],
-        "start_test_accuracy": bench.test(parent)["test_accuracy"],
-    }
+    tested = bench.test(made)
+    metrics = tested | {"chosen_batch": batch}
+    for name, other in (("last_test_accuracy", last), ("start_test_accuracy", parent)):
+        row = tested if other is made else bench.test(other)
+        metrics[name] = row["test_accuracy"]
     for name in ("held_out_accuracy", "held_out_loss") if looks else ():
         metrics |= {name: looks[batch][name], f"start_{name}": looks[0][name]}
     return made, history, metrics
 
 
-def best_parent(bench: Bench, states: Sequence[State]) -> nn.Module:
-    """The best parent on held-out samples, without such samples the last."""
-    networks = (network(bench.model, state) for state in states)
+def best_parent(bench: Bench, states: Sequence[State]) -> tuple[nn.Module, *tuple[Row, ...]]:
+    """The best parent on held-out samples and its numbers there; without such samples the last."""
     if not bench.held:
-        return network(bench.model, states[-1])
-    return max(networks, key=lambda made: held_out_rank(bench.held_out(made)))
+        return (network(bench.model, states[-1]),)
+    networks = [network(bench.model, state) for state in states]
+    rows = [bench.held_out(made) for made in networks]
+    best = max(range(len(rows)), key=lambda i: held_out_rank(rows[i]))
+    return networks[best], rows[best]
 
 
 def mean_row(rows: Sequence[Row]) -> Row:

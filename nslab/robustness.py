@@ -9,19 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from torch import nn
 
-from nslab.checkpoint import load_weights
+from nslab.analysis import trained_model
 from nslab.datasets import DATASETS, ImageData, load
 from nslab.datasets.corrupt import CORRUPTIONS, RELEASED, CorruptedSet, corrupted
 from nslab.datasets.loader import Loader
-from nslab.evolve.rivals import Parents, SparseMutations, Vote
-from nslab.experiments import Config, EvolveConfig, TrainConfig
+from nslab.experiments import Config
 from nslab.experiments.codec import decode
 from nslab.experiments.de.robustness import network_row
 from nslab.metrics import corruption_errors, mean_corruption_error
-from nslab.networks import build_network
 from nslab.paths import cache_dir
 from nslab.prepare import on_device
 from nslab.processes import processes
@@ -51,7 +47,7 @@ def robustness_table(
     ``generated``, or ``clean``), images, error. A run given twice counts once.
 
     Args:
-        results: finished trainings and evolutions whose weights are here, see `final_network`.
+        results: finished trainings and evolutions whose weights are here, see `trained_model`.
         corruptions, severities: which; all there are if None.
         seed: of the images corrupted here; all networks see the same.
         kind: the set of corruptions, for any size of image; None: CIFAR-10-C's for colour images,
@@ -65,7 +61,7 @@ def robustness_table(
     for result in {result.id: result for result in results}.values():
         config: Config = decode(result.config)
         about = network_row(config) | {"seed": config.seed, "run": result.id}
-        by_data.setdefault(config.dataset, []).append((about, final_network(result).to(device)))
+        by_data.setdefault(config.dataset, []).append((about, trained_model(result).to(device)))
     for dataset, networks in by_data.items():
         data = load(dataset)
         layout = data.dataset.layout
@@ -79,30 +75,6 @@ def robustness_table(
                 error = 100 - evaluate(network, loader, layout.num_classes).accuracy
                 lines.append(run | about | {"images": len(y), "error": error})
     return pd.DataFrame(lines)
-
-
-def final_network(result: Result) -> nn.Module:
-    """The one network that a finished run, a training or an evolution, ended with, on the CPU.
-
-    Raises ``FileNotFoundError`` where its weights are not here, ``ValueError`` for a method that
-    ends with several networks.
-    """
-    config: Config = decode(result.config)
-    base = config if isinstance(config, TrainConfig) else config.base
-    if isinstance(config, EvolveConfig):
-        many = config.method == Parents("all") and config.size > 1
-        if many or isinstance(config.method, Vote | SparseMutations):
-            raise ValueError(f"run {result.id} ended with several networks: {config.about}")
-    if result.folder is None:
-        raise FileNotFoundError(
-            f"run {result.id} is frozen: its numbers are here, its weights are not. "
-            "nslab.run(config, weights=True) computes it again to have them."
-        )
-    dataset = DATASETS[base.dataset]
-    model = build_network(base.network, dataset.shape, dataset.layout.num_classes, base.seed)
-    if base.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    return load_weights(model, result.folder).eval()
 
 
 def corrupted_sets(

@@ -41,8 +41,8 @@ train
 bench
 improve
 store
-analysis ledger notebooks parents evolution_tables landscapes ingredients robustness
-overhead_tables own
+analysis ledger notebooks parents evolution_tables landscapes ingredients
+overhead_tables own robustness
 plots
 cli
 """

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from nslab import robustness
+from nslab.analysis import trained_model
 from nslab.checkpoint import save_weights
 from nslab.datasets import DATASETS, ImageData, load
 from nslab.datasets.arrays import Arrays
@@ -168,7 +169,7 @@ def test_networks_that_are_not_there(results: list[Result], tmp_path: Path) -> N
     for name in ("ensemble", "smd", "population_mean"):
         run = finished(EvolveConfig(base, "last_epochs", 6, METHODS[name]), tmp_path)
         with pytest.raises(ValueError, match="ended with several networks"):
-            robustness.final_network(run)
+            trained_model(run)
     with pytest.raises(ValueError, match="mnist_c has no corruption 'rain'; there are shot_noise"):
         robustness.robustness_table(results, ("rain",))
     with pytest.raises(ValueError, match="images must be at least 1"):

@@ -20,6 +20,7 @@ from nslab.datasets import DATASETS, load
 from nslab.datasets.loader import Augment, Loader
 from nslab.datasets.variants import held_out
 from nslab.evolve.loop import BatchOf
+from nslab.prepare import on_device
 from nslab.rng import generator
 from nslab.types import ImageShape
 
@@ -100,15 +101,11 @@ def named(
     cut = whole.variant(hold_out=held)
 
     def loader(x: np.ndarray, y: np.ndarray, size: int, way: Augment) -> Loader:
-        pair = torch.tensor(x).to(device), torch.tensor(y).to(device)
+        pair = on_device(x, y, device)
         return Loader(*pair, dataset, batch_size=size, seed=seed, augment=way, min_batch=size)
 
     train = loader(cut.arrays.train_x, cut.arrays.train_y, batch, augment)
     rest = loader(*cut.held, min(AT_ONCE, held), "none") if cut.held else None
-
-    def batch_of(k: int) -> tuple[Tensor, Int[Tensor, " b"]]:
-        found = train.nth(k)
-        return found.x, found.y
 
     def passed(rank: int, world: int) -> Pairs:
         for i, found in enumerate(rest.in_order() if rest else ()):
@@ -118,7 +115,7 @@ def named(
     bits = hashlib.sha256(whole.arrays.train_x.tobytes() + whole.arrays.train_y.tobytes())
     about = {"data": name, "images": n, "classes": dataset.layout.num_classes, "held_out": held}
     about |= {"sha256": bits.hexdigest(), "augment": augment}
-    return Data(dataset.shape, dataset.layout.num_classes, batch, batch_of, passed, about)
+    return Data(dataset.shape, dataset.layout.num_classes, batch, train.nth, passed, about)
 
 
 def sizes(name: str, n: int, share: float, batch_size: int) -> tuple[int, int]:

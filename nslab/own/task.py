@@ -6,15 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from nslab.evolve import EVOLVERS
 from nslab.evolve.fitness import Policy
 from nslab.own.data import Augmented
 from nslab.parameters import coerce, hints
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-AUTOCAST = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,7 @@ class Task:
     size: int | None = None
     policy: Policy = "inherit"
     dtype: Literal["float32", "bfloat16"] = "float32"
-    autocast: Literal["none", "bf16", "fp16"] = "none"
+    autocast: Literal["no", "bf16", "fp16"] = "no"
     seed: int = 0
     exempt_head: bool = True
 
