@@ -234,16 +234,12 @@ def run_all(
     return [result for result in results if result is not None]
 
 
-def weights_of(
-    parents: Sequence[Parent], *, jobs: int = 1, show: bool = True
-) -> list[dict[str, Tensor]]:
+def weights_of(parents: Sequence[Parent], *, show: bool = True) -> list[dict[str, Tensor]]:
     """The parents' states, on the CPU; runs that are not there are computed first.
 
     Raises ``FileNotFoundError`` for an epoch that its run did not keep.
     """
     configs = {parent.config.id: parent.config for parent in parents}
-    if jobs > 1:
-        run_all(list(configs.values()), jobs=jobs, weights=True, show=show)
     results = {name: run(config, weights=True, show=show) for name, config in configs.items()}
     states = []
     for parent in parents:
