@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nslab.datasets import DATASETS, load
     from nslab.evolve import EVOLVERS
-    from nslab.experiments import EXPERIMENTS, EvolveConfig, TrainConfig, experiment
+    from nslab.experiments import EXPERIMENTS, EvolveConfig, PretrainConfig, TrainConfig, experiment
     from nslab.frozen import freeze
     from nslab.ledger import compare, readable
     from nslab.networks import NETWORKS, build_network
@@ -23,7 +23,13 @@ __version__ = "0.1.0"
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
     "nslab.evolve": ("EVOLVERS",),
-    "nslab.experiments": ("EXPERIMENTS", "EvolveConfig", "TrainConfig", "experiment"),
+    "nslab.experiments": (
+        "EXPERIMENTS",
+        "EvolveConfig",
+        "PretrainConfig",
+        "TrainConfig",
+        "experiment",
+    ),
     "nslab.frozen": ("freeze",),
     "nslab.ledger": ("compare", "readable"),
     "nslab.networks": ("NETWORKS", "build_network"),
@@ -46,6 +52,7 @@ __all__ = [
     "DataInfo",
     "EvolveConfig",
     "Objective",
+    "PretrainConfig",
     "Result",
     "Scored",
     "TrainConfig",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nslab.checkpoint import load_weights
 from nslab.datasets import DATASETS, ImageData, load
 from nslab.datasets.loader import Loader
-from nslab.experiments import Config, TrainConfig
+from nslab.experiments import Config, PretrainConfig, TrainConfig
 from nslab.experiments.codec import decode
 from nslab.experiments.ns.common import method_of
 from nslab.networks import build_network
@@ -86,9 +86,11 @@ def trained_model(result: Result) -> nn.Module:
     on the CPU.
 
     Raises ``FileNotFoundError`` where its weights are not here, ``ValueError`` for a method that
-    ends with several networks.
+    ends with several networks, and for the evolution of a loss.
     """
     config: Config = decode(result.config)
+    if isinstance(config, PretrainConfig):
+        raise ValueError(f"run {result.id} evolved a loss, no classifier: config.net() gives it")
     if not config.leaves_weights:
         raise ValueError(f"run {result.id} ended with several networks: {config.about}")
     if result.folder is None:

@@ -79,7 +79,7 @@ def run(
             typer.echo(f"{config.id}  {state:8}  seed {config.seed}  {config.about}")
         if dry_run:
             return
-        for dataset in {config.dataset for config in configs}:
+        for dataset in {config.dataset for config in configs} - {""}:
             load(dataset)
         import torch
 

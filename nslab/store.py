@@ -29,13 +29,15 @@ from nslab.evolve.loop import CHECKPOINT as EVOLUTION
 from nslab.experiments.codec import decode, encode
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.evolution import Config
+from nslab.experiments.pretraining import PretrainConfig, losses_of
 from nslab.files import explaining, write_text
 from nslab.improve import BEST, improve
+from nslab.lossnet import Pretrained
 from nslab.paths import runs_dir
 from nslab.processes import processes
 from nslab.progress import Progress
 from nslab.provenance import environment, source_digest
-from nslab.train import fit
+from nslab.train import Trained, fit
 
 RESULT = "result.json"
 
@@ -131,11 +133,7 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
         state.wait_for_everyone()
-        parents = weights_of(config.parents(), show=show)
-        if isinstance(config, TrainConfig):
-            trained = fit(config, folder, show=show)
-        else:
-            trained = improve(config, parents, folder, show=show)
+        trained = compute(config, folder, show)
         env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         whole = from_first(
             {
@@ -150,6 +148,24 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
             write_text(folder / RESULT, json.dumps(whole, indent=1))
             remove_interim(folder)
     return Result(**whole, origin="computed", folder=folder)
+
+
+def compute(config: Config, folder: Path, show: bool) -> Trained | Pretrained:
+    """Compute a run, what it needs first."""
+    if isinstance(config, PretrainConfig):
+        return config.evolve(folder if processes().is_main_process else None, show=show)
+    for loss in losses_of(config):
+        run(loss, weights=True, show=show)
+    parents = weights_of(config.parents(), show=show)
+    if isinstance(config, TrainConfig):
+        return fit(config, folder, show=show)
+    return improve(config, parents, folder, show=show)
+
+
+def needed(config: Config) -> list[Config]:
+    """The runs that a run needs first."""
+    losses = [] if isinstance(config, PretrainConfig) else losses_of(config)
+    return [*losses, *(parent.config for parent in config.parents())]
 
 
 def remove_interim(folder: Path) -> None:
@@ -181,7 +197,7 @@ def run_all(
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    first = {p.config.id: p.config for c in todo.values() for p in c.parents()}
+    first = {before.id: before for c in todo.values() for before in needed(c)}
     every = first | todo
     for again in (True, False):
         group = [c for name, c in first.items() if (name in todo) == again]
@@ -204,7 +220,7 @@ def run_all(
     if jobs > 1:
         todo = {name: c for name, c in todo.items() if name not in first}
         for name, config in list(todo.items()):
-            if lost := [p.config.id for p in config.parents() if p.config.id in failed]:
+            if lost := [before.id for before in needed(config) if before.id in failed]:
                 failed[name] = f"its parent {lost[0]} failed"
                 del todo[name]
     with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nslab.evolve import EVOLVERS, PSO, AdaptiveDE
+from nslab.evolve.chaotic import ChaoticEvolution
+from nslab.evolve.es import ES
 from nslab.evolve.rivals import RIVALS, WeightAverage
 from nslab.experiments.codec import LATER
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import EvolveConfig
+from nslab.experiments.pretraining import PretrainConfig
 from nslab.experiments.schedules import SCHEDULES, Cosine, Polynomial, Step
+from nslab.lossnet import LossForm, Regimes
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
 from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
 
@@ -82,6 +86,20 @@ EVOLVE_CHANGES: dict[str, Any] = {
     "microbatch": 10,
 }
 
+PRETRAIN_CHANGES: dict[str, Any] = {
+    "form": LossForm("pairs", hidden=8, log_feature=True),
+    "search": ChaoticEvolution(cr=0.3),
+    "regimes": Regimes(even=0.2, classes=(3, 30)),
+    "margin": "log",
+    "generations": 0,
+    "pairs": 64,
+    "refresh": 5,
+    "members": 20,
+    "held_out": 100,
+    "rays": 10,
+    "seed": 1,
+}
+
 
 NS_CHANGES: dict[str, Any] = {
     "grid": (1, 2),
@@ -125,12 +143,14 @@ class LateFactory(Early):
 
 def examples() -> list[Any]:
     """A value of every class in the registries, and some with every field changed."""
-    evolution = {"evolve": EvolveConfig, "de": AdaptiveDE, "pso": PSO}
-    registered = {**OBJECTIVES, **SCHEDULES, **evolution, **RIVALS}
+    evolution = {"evolve": EvolveConfig, "de": AdaptiveDE, "pso": PSO, "es": ES}
+    evolution |= {"chaotic_evolution": ChaoticEvolution}
+    losses = {"pretrain": PretrainConfig, "form": LossForm, "regimes": Regimes}
+    registered = {**OBJECTIVES, **SCHEDULES, **evolution, **RIVALS, **losses}
     made = [cls(*ARGUMENTS.get(key, ())) for key, cls in registered.items()]
     changed = {**TRAIN_CHANGES, "objective": NS(), "schedule": STEP, "start": ""}
     ns = NS((3, 1), 2.5, -1.0, "shuffled", "eval", True, 0.0, True, "float16")
-    made += [EvolveConfig(**EVOLVE_CHANGES)]
+    made += [EvolveConfig(**EVOLVE_CHANGES), PretrainConfig(**PRETRAIN_CHANGES)]
     made += EVOLVERS.values()
     return [*made, TrainConfig(), TrainConfig(**changed), ns, Cosine(0.1), Polynomial(2.0)]
 

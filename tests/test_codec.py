@@ -13,6 +13,7 @@ from config_examples import (
     ARGUMENTS,
     EVOLVE_CHANGES,
     NS_CHANGES,
+    PRETRAIN_CHANGES,
     STEP,
     TRAIN_CHANGES,
     Early,
@@ -31,6 +32,7 @@ from nslab.experiments import codec
 from nslab.experiments.codec import decode, encode, identity
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import EvolveConfig
+from nslab.experiments.pretraining import PretrainConfig
 from nslab.experiments.schedules import SCHEDULES, Constant, Cosine, Polynomial, Step
 from nslab.networks import NETWORKS
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
@@ -60,7 +62,9 @@ def test_round_trip(value: Any) -> None:
 def test_every_class_of_the_registries_has_its_key() -> None:
     """Keys are unique, and the encoded value names its own."""
     known = codec.classes()
-    assert {"train", "evolve", "de", "pso", *OBJECTIVES, *SCHEDULES, *RIVALS} == set(known)
+    runs, searches = {"train", "evolve", "pretrain"}, {"de", "pso", "es", "chaotic_evolution"}
+    losses = {"loss_form", "regimes"}
+    assert runs | searches | losses | {*OBJECTIVES, *SCHEDULES, *RIVALS} == set(known)
     assert len(set(known.values())) == len(known)
     for key, cls in known.items():
         assert encode(cls(*ARGUMENTS.get(key, ())))["@"] == key
@@ -208,8 +212,9 @@ def test_identity_by_hand() -> None:
         (TrainConfig(momentum=0.9, noise="pair_flip", noise_rate=0.1, hold_out=9), TRAIN_CHANGES),
         (NS(), NS_CHANGES),
         (EvolveConfig(TrainConfig(epochs=20)), EVOLVE_CHANGES),
+        (PretrainConfig(), PRETRAIN_CHANGES),
     ],
-    ids=["TrainConfig", "NS", "EvolveConfig"],
+    ids=["TrainConfig", "NS", "EvolveConfig", "PretrainConfig"],
 )
 def test_every_field_is_part_of_the_identity(
     register: Callable[..., None], base: Any, changes: dict[str, Any]

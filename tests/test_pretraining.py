@@ -95,6 +95,8 @@ def test_pretraining_refuses() -> None:
     """What cannot go together, and numbers below 1."""
     with pytest.raises(ValueError, match=r"set the regimes' classes to \(10,\)"):
         pretrain(LossForm("flat", classes=10))
-    for name in ("generations", "pairs", "refresh", "members", "held_out", "rays"):
+    with pytest.raises(ValueError, match="generations must not be negative"):
+        pretrain(LossForm(), generations=-1)
+    for name in ("pairs", "refresh", "members", "held_out", "rays"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1"):
             pretrain(LossForm(), **{name: 0})  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from nslab.experiments import de, ns
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.experiments.experiment import Experiment
+from nslab.experiments.pretraining import PretrainConfig
 
 EXPERIMENTS: dict[str, Experiment] = {**ns.EXPERIMENTS, **de.EXPERIMENTS}
 PRESETS = ("smoke", "cpu", "paper")
@@ -22,6 +23,7 @@ __all__ = [
     "Config",
     "EvolveConfig",
     "Experiment",
+    "PretrainConfig",
     "TrainConfig",
     "experiment",
 ]

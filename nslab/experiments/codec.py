@@ -18,16 +18,22 @@ LATER = {"later": True}
 
 def classes() -> dict[str, type]:
     """All classes a config may name, by key."""
+    from nslab.evolve.chaotic import ChaoticEvolution
     from nslab.evolve.de import AdaptiveDE
+    from nslab.evolve.es import ES
     from nslab.evolve.pso import PSO
     from nslab.evolve.rivals import RIVALS
     from nslab.experiments.config import TrainConfig  # it imports this module
     from nslab.experiments.evolution import EvolveConfig
+    from nslab.experiments.pretraining import PretrainConfig
     from nslab.experiments.schedules import SCHEDULES
+    from nslab.lossnet import LossForm, Regimes
     from nslab.objectives import OBJECTIVES
 
-    runs = {"train": TrainConfig, "evolve": EvolveConfig}
-    return {**runs, **OBJECTIVES, **SCHEDULES, "de": AdaptiveDE, "pso": PSO, **RIVALS}
+    runs = {"train": TrainConfig, "evolve": EvolveConfig, "pretrain": PretrainConfig}
+    searches = {"de": AdaptiveDE, "pso": PSO, "es": ES, "chaotic_evolution": ChaoticEvolution}
+    losses = {"loss_form": LossForm, "regimes": Regimes}
+    return {**runs, **OBJECTIVES, **SCHEDULES, **searches, **RIVALS, **losses}
 
 
 def encode(value: Any) -> Any:

@@ -12,6 +12,7 @@ from nslab.evolve.rivals import RIVALS, Parents, Rival, SparseMutations, Vote
 from nslab.experiments.codec import identity
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.parents import init_hp, init_rs, last_epochs
+from nslab.experiments.pretraining import PretrainConfig
 from nslab.parameters import hints, strict
 
 Init = Literal["last_epochs", "init_rs", "init_hp", "noise", "random", "pretrained"]
@@ -123,4 +124,4 @@ class EvolveConfig:
         return trained or self.base.parents()
 
 
-Config = TrainConfig | EvolveConfig
+Config = TrainConfig | EvolveConfig | PretrainConfig

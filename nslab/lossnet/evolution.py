@@ -4,7 +4,7 @@ Source: the EDL abstract. NOTE: the paper's text was not to be had; what is scor
 when, is ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +46,11 @@ class Pretrained:
 
     net: LossNet
     history: list[dict[str, Any]]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The last row's numbers on held-out pairs and rays."""
+        return {k: v for k, v in self.history[-1].items() if k not in ("generation", "best")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,7 @@ def pretrain(
     seed: int = 0,
     held_out: int = 2048,
     rays: int = 256,
+    on_generation: Callable[[dict[str, Any]], object] | None = None,
 ) -> Pretrained:
     """Evolve the weights of a loss of ``form`` on synthetic pairs.
 
@@ -105,14 +111,14 @@ def pretrain(
     `ES` with its steps falling over all ``generations``, or any evolver of populations of
     ``members`` random networks; the sinusoids of an `AdaptiveDE` last ``refresh`` generations.
     What is found is a strategy's parent, else the best member on the last pairs. A strategy begins
-    at one random network.
+    at one random network. ``on_generation`` is told each generation's row.
 
     Raises ``ValueError`` for a flat form whose classes are not the regimes' only ones, and for
-    numbers below 1.
+    numbers below 1 (``generations``: below 0).
     """
     search, regimes = search or ES(generations=max(1, generations)), regimes or Regimes()
-    numbers = {"generations": generations, "pairs": pairs, "refresh": refresh, "members": members}
-    _check(form, regimes, numbers | {"held_out": held_out, "rays": rays})
+    numbers = {"pairs": pairs, "refresh": refresh, "members": members}
+    _check(form, regimes, generations, numbers | {"held_out": held_out, "rays": rays})
     if isinstance(search, AdaptiveDE):
         search = replace(search, batch_generations=refresh)
     number = search.min_population if isinstance(search, ES) else members
@@ -133,6 +139,8 @@ def pretrain(
         rows = state.population.rows[state.population.spare[trials.targets]]
         state = search.tell(state, trials, consistency(form, rows, drawn, margin))
         history.append(_row(g + 1, state.fitness) | unseen.measure(found(search, state)))
+        if on_generation:
+            on_generation(history[-1])
     return Pretrained(LossNet(form, found(search, state)), history)
 
 
@@ -149,7 +157,9 @@ def _row(generation: int, fitness: Tensor) -> dict[str, Any]:
     return {"generation": generation, "best": float(finite.min()) if len(finite) else torch.inf}
 
 
-def _check(form: LossForm, regimes: Regimes, numbers: dict[str, int]) -> None:
+def _check(form: LossForm, regimes: Regimes, generations: int, numbers: dict[str, int]) -> None:
+    if generations < 0:
+        raise ValueError(f"generations must not be negative, but are {generations}")
     for name, number in numbers.items():
         if number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}")

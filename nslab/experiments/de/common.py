@@ -13,7 +13,7 @@ from typing import Any, Literal
 from nslab.evolve import EVOLVERS, AdaptiveDE
 from nslab.evolve.rivals import GreedySoup, Parents, SparseMutations, Vote, WeightAverage
 from nslab.experiments.config import TrainConfig
-from nslab.experiments.evolution import Config, EvolveConfig, Init
+from nslab.experiments.evolution import EvolveConfig, Init
 from nslab.experiments.experiment import Row
 from nslab.experiments.schedules import Constant, Cosine
 
@@ -143,7 +143,7 @@ def method_of(config: EvolveConfig) -> str:
     return names[0] if names else str(method)
 
 
-def row_of(config: Config) -> Row:
+def row_of(config: TrainConfig | EvolveConfig) -> Row:
     """What tells runs apart: data set, network, method, initial population."""
     if isinstance(config, TrainConfig):
         return {"dataset": config.dataset, "network": config.network, "method": "adam"}

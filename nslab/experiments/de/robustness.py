@@ -8,7 +8,7 @@ from nslab.experiments.config import TrainConfig
 from nslab.experiments.de.common import METHODS, SEEDS, Method, Preset, evolved, pretrained, row_of
 from nslab.experiments.de.pretrained import METHOD, NETWORKS
 from nslab.experiments.de.small import SmallMethod, adam, small, small_row
-from nslab.experiments.evolution import Config
+from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.experiments.experiment import Experiment, Row
 from nslab.experiments.ns.common import method_of
 
@@ -74,7 +74,7 @@ def lenets(
     ]
 
 
-def network_row(config: Config) -> Row:
+def network_row(config: TrainConfig | EvolveConfig) -> Row:
     """What a table of errors tells apart: data set, network, method."""
     row = row_of(config)
     if isinstance(config, TrainConfig):

@@ -93,7 +93,7 @@ def table_s1(
     ]
 
 
-def small_row(config: Config) -> Row:
+def small_row(config: TrainConfig | EvolveConfig) -> Row:
     """Row of Table S1."""
     row = row_of(config)
     row.pop("initialization", None)
@@ -210,7 +210,7 @@ def factor_row(config: EvolveConfig) -> Row:
     return {"f": config.method.f, "cr": config.method.cr}
 
 
-def setting_row(config: Config) -> Row:
+def setting_row(config: TrainConfig | EvolveConfig) -> Row:
     """What the supplement's figures vary: network, data, L2 factor, samples, start, method."""
     base = config if isinstance(config, TrainConfig) else config.base
     row = small_row(config)
