@@ -42,7 +42,7 @@ bench
 improve
 store
 analysis ledger notebooks parents evolution_tables landscapes ingredients
-overhead_tables own robustness
+overhead_tables own robustness predictions
 plots
 cli
 """
