@@ -14,7 +14,7 @@ from jaxtyping import config, install_import_hook
 MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
-MODULES += " bench epoch evolution_tables improve landscapes ingredients robustness predictions"
+MODULES += " bench epoch evolution_tables improve landscapes ingredients loss_tables robustness predictions"
 MODULES += " lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
@@ -47,6 +47,7 @@ NOTEBOOK_PARAMETERS = {
     "de_pso": {"network": "mlp"},
     "de_population_batch": {"sizes": [6], "batch_sizes": [64]},
     "de_pretrained": {"methods": ["pretrained", "de"], "ingredients": ["sade"]},
+    "edl_distribution": {"epochs": 2, "images": 200},
 }
 
 

@@ -41,7 +41,7 @@ train
 bench
 improve
 store
-analysis ledger notebooks parents evolution_tables landscapes ingredients
+analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
 overhead_tables own robustness predictions
 plots
 cli
