@@ -16,7 +16,7 @@ from nslab.lossnet import Regimes
 from nslab.lossnet.ranking import SMALLEST, Margin, margins, ranking_accuracy, ranking_loss
 from nslab.lossnet.synthetic import DRAW, draw_pairs, draw_predictions
 from nslab.rng import generator
-from nslab.store import Result, find
+from nslab.store import Result, finished
 from nslab.types import Loss
 
 MARGINS: tuple[Margin, ...] = ("order", "log")
@@ -153,22 +153,23 @@ def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def transfer_table(results: Sequence[Result]) -> pd.DataFrame:
+def transfer_table(results: Sequence[Result], *, frozen_only: bool = False) -> pd.DataFrame:
     """A line per evolved loss: how it was evolved, what it measured on held-out synthetic pairs,
-    and the mean test ``accuracy`` of the ``n`` networks trained with it.
+    and the mean test ``accuracy`` of the ``n`` networks trained with it. ``frozen_only``: see
+    `nslab.store.finished`.
 
     Raises ``ValueError`` where the evolution of a loss is not among the finished runs.
     """
     lines: list[dict[str, Any]] = []
     for result in results:
         config = decode(result.config)
-        evolution = find(losses_of(config)[0])
-        if evolution is None:
+        evolution = finished(losses_of(config), frozen_only=frozen_only)
+        if not evolution:
             raise ValueError(
                 f"run {result.id} is here, the evolution of its loss {losses_of(config)[0].id} is "
                 "not: nslab.run computes it"
             )
-        about = transfer_row(config) | evolution.metrics
+        about = transfer_row(config) | evolution[0].metrics
         lines.append(about | {"accuracy": result.metrics["test_accuracy"]})
     table = pd.DataFrame(lines)
     keys = [column for column in table.columns if column != "accuracy"]

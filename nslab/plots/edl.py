@@ -124,10 +124,11 @@ def convergence(table: pd.DataFrame, title: str) -> Figure:
                 axes.plot(middle, color=colour, label=SEARCHES[str(search)])
             axes.set(yscale="log", title=f"{number} pairs a generation")
         row[0].set(ylabel="held-out objective")
-        row[1].set(ylabel="held-out pairs in a wrong order (share)")
+        row[1].set(ylabel="held-out pairs misordered (share)", ylim=(3e-4, 1))
         row[1].axhline(0.005, color=GREY, linestyle=":", linewidth=1)
     for axes in rows[-1]:
         axes.set(xlabel="generation")
+        axes.xaxis.get_major_locator().set_params(integer=True)
     rows[0][0].legend(title=f"mutation, n = {table['seed'].nunique()} seeds")
     figure.suptitle(title, fontsize=11)
     return figure
@@ -142,6 +143,7 @@ def transfer(parts: Sequence[tuple[str, pd.DataFrame, Line]], column: str, label
             table[column], table["accuracy"], c=np.log10(table["generations"]), cmap="cividis", s=30
         )
         axes.set(xlabel=label)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_title(f"{title}\nrank correlation {line.rank:.2f}, n = {line.n} losses")
     panels[0].set(ylabel="test accuracy (%)")
     bar = figure.colorbar(points, ax=list(panels), label="generations evolved")
