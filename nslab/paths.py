@@ -32,8 +32,9 @@ def runs_dir() -> Path:
 
 
 def figures_dir() -> Path:
-    """Figures, one folder a preset."""
-    return home() / "figures"
+    """Figures, one folder a preset: ``NSLAB_FIGURES`` if set, else ``figures``."""
+    given = os.environ.get("NSLAB_FIGURES")
+    return Path(given).expanduser().resolve() if given else home() / "figures"
 
 
 def papers_dir() -> Path:

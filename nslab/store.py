@@ -9,58 +9,40 @@ import json
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
-from filelock import FileLock, Timeout
-from safetensors.torch import load_file
 from torch import Tensor
 
-from nslab import frozen
-from nslab.checkpoint import CHECKPOINT, WEIGHTS, weights_file
-from nslab.engine import Ended, Job, run_local
-from nslab.epoch import NonFiniteLoss, Row
-from nslab.evolve.loop import CHECKPOINT as EVOLUTION
+from nslab.board import Board
+from nslab.checkpoint import read_weights, weights_file
+from nslab.engine import UNWRITABLE, Job, follow_parent, persevere
+from nslab.epoch import NonFiniteLoss
 from nslab.experiments.codec import decode, encode
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.experiments.pretraining import PretrainConfig, losses_of
-from nslab.files import explaining, write_text
-from nslab.improve import BEST, improve
+from nslab.files import write_text
+from nslab.folders import PROGRESS, RESULT, folder_of, locked, remove_halves, remove_interim
+from nslab.improve import improve
 from nslab.lossnet import Pretrained
-from nslab.paths import runs_dir
 from nslab.processes import processes
-from nslab.progress import Progress
-from nslab.provenance import environment, source_digest
+from nslab.progress import FILE, Progress
+from nslab.provenance import environment
+from nslab.results import (
+    Result,
+    described,
+    find,
+    finished,
+    needed,
+    read_result,
+    set_aside,
+    stages,
+)
 from nslab.train import Trained, fit
-
-RESULT = "result.json"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: config (as JSON), final numbers, one row per epoch, and where it was made.
-
-    ``origin`` is ``"frozen"``, ``"stored"`` or ``"computed"``; ``folder`` holds its weights.
-    """
-
-    id: str
-    config: dict[str, Any] = field(hash=False)
-    metrics: Row = field(hash=False)
-    history: list[Row] = field(hash=False)
-    env: dict[str, Any] = field(hash=False)
-    origin: str = "stored"
-    folder: Path | None = None
-
-    @property
-    def other_source(self) -> bool:
-        """Whether it was computed by other source code than the one running now."""
-        return self.env.get("source") != source_digest()
 
 
 class RunsFailed(RuntimeError):
@@ -69,46 +51,6 @@ class RunsFailed(RuntimeError):
     def __init__(self, message: str, failed: dict[str, str]) -> None:
         super().__init__(message)
         self.failed = failed
-
-
-def folder_of(config: Config) -> Path:
-    """The folder of a run."""
-    return runs_dir() / config.id
-
-
-def find(config: Config, *, weights: bool = False) -> Result | None:
-    """The finished run: from its folder, else from the frozen results in git, else None.
-
-    With ``weights``, only a run whose weights are here; frozen results keep numbers only, and an
-    ensemble has none.
-    """
-    folder, weights = folder_of(config), weights and config.leaves_weights
-    if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
-        return stored
-    if weights:
-        return None
-    if row := frozen.find(config.id):
-        return Result(config.id, encode(config), **row, origin="frozen")
-    return None
-
-
-def finished(configs: Sequence[Config]) -> list[Result]:
-    """Those of the runs that are finished, here or frozen; nothing is computed."""
-    return [result for config in configs if (result := find(config))]
-
-
-def read_result(folder: Path) -> Result | None:
-    """The result in a run's folder, or None. An unreadable file is set aside with a warning."""
-    file = folder / RESULT
-    try:
-        return Result(**json.loads(file.read_text(encoding="utf-8")), folder=folder)
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-        aside = file.with_suffix(".broken")
-        file.replace(aside)
-        warnings.warn(f"{file} is broken ({error}), kept as {aside.name}", stacklevel=2)
-        return None
 
 
 def run(config: Config, *, weights: bool = False, force: bool = False, show: bool = True) -> Result:
@@ -128,6 +70,8 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
             return found
         env = environment()
         if state.is_main_process:
+            set_aside(folder)
+            remove_halves(folder)
             if force:
                 remove_interim(folder)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
@@ -162,18 +106,6 @@ def compute(config: Config, folder: Path, show: bool) -> Trained | Pretrained:
     return improve(config, parents, folder, show=show)
 
 
-def needed(config: Config) -> list[Config]:
-    """The runs that a run needs first."""
-    losses = [] if isinstance(config, PretrainConfig) else losses_of(config)
-    return [*losses, *(parent.config for parent in config.parents())]
-
-
-def remove_interim(folder: Path) -> None:
-    """Remove what an unfinished run goes on from."""
-    for file in (folder / CHECKPOINT, folder / EVOLUTION, *folder.glob(BEST.format("*"))):
-        file.unlink(missing_ok=True)
-
-
 def from_first(value: Any) -> Any:
     """The first process's value, in every process: their clocks and look-ups may differ."""
     return broadcast_object_list([value])[0] if processes().num_processes > 1 else value
@@ -187,44 +119,48 @@ def run_all(
     weights: bool = False,
     force: bool = False,
     show: bool = True,
+    apart: bool | None = None,
+    retries: int = 0,
+    board: Board | None = None,
 ) -> list[Result]:
     """Results of many runs, in their order; those that are finished are looked up.
 
-    ``jobs`` > 1 computes the others in processes of their own, trained parents before what is made
-    of them. ``weights`` asks for weights too. A failing run does not stop the rest; at the end
-    `RunsFailed` says which failed, why, and that the rest is kept.
+    ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
+    before it; one that fails is tried ``retries`` times more, from where it was. ``weights`` asks
+    for weights too. A failing run does not stop the rest; at the end `RunsFailed` says which
+    failed, why, and that the rest is kept. ``board`` shows how it goes, by default one of its own.
     """
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    first = {before.id: before for c in todo.values() for before in needed(c)}
-    every = first | todo
-    for again in (True, False):
-        group = [c for name, c in first.items() if (name in todo) == again]
-        if jobs == 1 or not group:
-            continue
-        try:
-            computed |= {
-                result.id: result
-                for result in run_all(
-                    group,
-                    jobs=jobs,
+    steps = stages(todo)
+    every = {c.id: c for step in steps for c in step}
+    if jobs > 1 if apart is None else apart:
+        names = {c.id for c in configs} | {b.id for c in configs for b in needed(c)}
+        at_once = min(jobs, max(1, len(names)))
+        parents = {b.id for c in every.values() for b in needed(c)}
+        with nullcontext(board) if board else Board(at_once, show=show and bool(todo)) as shown:
+            shown.expect({name: described(config) for name, config in every.items()})
+            for step in steps:
+                ready = []
+                for config in step:
+                    if lost := [before.id for before in needed(config) if before.id in failed]:
+                        failed[config.id] = f"its parent {lost[0]} failed"
+                        shown.give_up(config.id)
+                        continue
+                    again, all_of_it = force and config.id in todo, weights or config.id in parents
+                    ready.append(job(config, again, all_of_it))
+                ends = persevere(
+                    ready,
+                    at_once,
                     devices=devices,
-                    weights=True,
-                    force=force and again,
-                    show=show,
+                    retries=retries,
+                    on_start=shown.start,
+                    on_end=shown.end,
                 )
-            }
-        except RunsFailed as error:
-            failed |= error.failed
-    if jobs > 1:
-        todo = {name: c for name, c in todo.items() if name not in first}
-        for name, config in list(todo.items()):
-            if lost := [before.id for before in needed(config) if before.id in failed]:
-                failed[name] = f"its parent {lost[0]} failed"
-                del todo[name]
-    with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
-        if jobs == 1:
+                failed |= {end.job.name: end.why() for end in ends if end.status}
+    else:
+        with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
             for name, config in todo.items():
                 try:
                     computed[name] = run(config, weights=weights, force=force, show=show)
@@ -233,15 +169,6 @@ def run_all(
                 except Exception:
                     failed[name] = traceback.format_exc(limit=-3)
                 bar.advance(name)
-        elif todo:
-
-            def on_end(end: Ended) -> None:
-                if end.status:
-                    failed[end.job.name] = f"exit status {end.status}\n{end.tail()}"
-                bar.advance(end.job.name)
-
-            made = [job(c, force, weights) for c in todo.values()]
-            run_local(made, jobs, devices=devices, on_end=on_end)
     if failed:
         what = "\n".join(f"{name} ({every[name].about}): {why}" for name, why in failed.items())
         kept, total = len(every) - len(failed), len(every)
@@ -269,7 +196,7 @@ def weights_of(parents: Sequence[Parent], *, show: bool = True) -> list[dict[str
                 f"{results[config.id].metrics['epochs']} epochs. If the file was removed, "
                 "nslab.run(config, force=True) makes it again"
             )
-        states.append(load_file(file))
+        states.append(read_weights(file))
     return states
 
 
@@ -277,29 +204,38 @@ def job(config: Config, force: bool = False, weights: bool = False) -> Job:
     """The process that computes a run."""
     folder = folder_of(config)
     write_text(folder / "config.json", json.dumps(encode(config), indent=1))
+    (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
     command = [sys.executable, "-m", "nslab.store", str(folder), *(["--force"] if force else [])]
     command += ["--weights"] if weights else []
-    return Job(config.id, command, folder / "log.txt", {"NSLAB_HEADLESS": "1"})
+    env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
+    return Job(config.id, command, folder / "log.txt", env)
 
 
-def locked(folder: Path) -> FileLock:
-    """The lock of a run, taken; says so when another process has it."""
-    with explaining(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"run {folder.name} is being computed by another process: waiting", flush=True)
-            lock.acquire()
-    return lock
-
-
-def main(folder: Path, options: Sequence[str]) -> None:
-    """Compute the run whose ``config.json`` lies in ``folder``."""
-    config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    run(config, weights="--weights" in options, force="--force" in options)
+def main(folder: Path, options: Sequence[str]) -> int:
+    """Compute the run whose ``config.json`` lies in ``folder``; the exit status."""
+    follow_parent()
+    try:
+        config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+        run(config, weights="--weights" in options, force="--force" in options)
+    except (OSError, ValueError, NonFiniteLoss) as error:
+        print(f"error: {error}", file=sys.stderr)  # says what to do
+        return UNWRITABLE if isinstance(error, OSError) else 1
+    return 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
+
+
+__all__ = [
+    "RESULT",
+    "Result",
+    "RunsFailed",
+    "find",
+    "finished",
+    "folder_of",
+    "read_result",
+    "run",
+    "run_all",
+    "weights_of",
+]

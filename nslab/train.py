@@ -74,7 +74,7 @@ def fit(
         Progress(config.epochs, label, show=show and main) as bar,
     ):
         if history:
-            bar.advance("resumed", len(history))
+            bar.resume(len(history))
         while not ended(history, config):
             epoch, started = len(history), time.perf_counter()
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))

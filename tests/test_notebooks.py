@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from nslab import notebooks
 from nslab.cli import app
 from nslab.engine import Ended
+from nslab.render import render
 
 GOOD = 'preset: str = "smoke"  # how much\nn: int = 3\nrate: float = 0.1\n'
 
@@ -94,8 +95,12 @@ def rendered(folder: Path) -> tuple[dict[str, Ended], list[str], Path]:
     write(folder, "dies", "import os\nos.kill(os.getpid(), 9)", "print('never')")
     said: list[str] = []
     planned = notebooks.plan(["*"], "smoke", {"n": "41"})
-    ended = notebooks.render(planned, 2, echo=said.append)
-    return {end.job.name: end for end in ended}, said, planned[0].output.parent
+    ended = render(planned, 2, echo=said.append)
+    return (
+        {end.job.name.removeprefix("smoke/"): end for end in ended},
+        said,
+        planned[0].output.parent,
+    )
 
 
 def test_render_tells_success_from_failure(
