@@ -31,6 +31,11 @@ def runs_dir() -> Path:
     return home() / "data" / "runs"
 
 
+def logs_dir() -> Path:
+    """What is logged for other viewers."""
+    return home() / "data" / "logs"
+
+
 def figures_dir() -> Path:
     """Figures, one folder a preset: ``NSLAB_FIGURES`` if set, else ``figures``."""
     given = os.environ.get("NSLAB_FIGURES")

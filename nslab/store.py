@@ -12,16 +12,15 @@ import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
-from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
+from nslab import logs
 from nslab.board import Board
 from nslab.checkpoint import read_weights, weights_file
-from nslab.engine import UNWRITABLE, Job, follow_parent, persevere
+from nslab.engine import Job, persevere
 from nslab.epoch import NonFiniteLoss
-from nslab.experiments.codec import decode, encode
+from nslab.experiments.codec import encode
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.experiments.pretraining import PretrainConfig, losses_of
@@ -29,7 +28,7 @@ from nslab.files import write_text
 from nslab.folders import PROGRESS, RESULT, folder_of, locked, remove_halves, remove_interim
 from nslab.improve import improve
 from nslab.lossnet import Pretrained
-from nslab.processes import processes
+from nslab.processes import from_first, processes
 from nslab.progress import FILE, Progress
 from nslab.provenance import environment
 from nslab.results import (
@@ -53,16 +52,26 @@ class RunsFailed(RuntimeError):
         self.failed = failed
 
 
-def run(config: Config, *, weights: bool = False, force: bool = False, show: bool = True) -> Result:
+def run(
+    config: Config,
+    *,
+    weights: bool = False,
+    force: bool = False,
+    show: bool = True,
+    log: Sequence[str] = (),
+) -> Result:
     """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
-    ``force`` computes it afresh; the old result stays until the new one takes its place. Under
-    ``accelerate launch`` all processes call this alike and the first one reads and writes.
+    ``force`` computes it afresh; the old result stays until the new one takes its place. ``log``
+    names viewers that its rows are written for as they come, see `nslab.logs`; they get a result
+    that is looked up too. Under ``accelerate launch`` all processes call this alike and the first
+    one reads and writes.
     """
     state, folder = processes(), folder_of(config)
+    logs.ready(log)
     if state.num_processes == 1 and not force and (found := find(config, weights=weights)):
-        return found
+        return logs.fill(config, found, log)
     with locked(folder) if state.is_main_process else nullcontext():
         look = state.is_main_process and not force
         found = from_first(find(config, weights=weights) if look else None)
@@ -77,7 +86,10 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
         state.wait_for_everyone()
-        trained = compute(config, folder, show)
+        names = log if state.is_main_process else ()
+        with logs.logging(config, names, fresh=force) as told:
+            trained = compute(config, folder, show, log, told)
+            told.finish(trained.history)
         env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         whole = from_first(
             {
@@ -94,21 +106,18 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
     return Result(**whole, origin="computed", folder=folder)
 
 
-def compute(config: Config, folder: Path, show: bool) -> Trained | Pretrained:
-    """Compute a run, what it needs first."""
+def compute(
+    config: Config, folder: Path, show: bool, log: Sequence[str], told: logs.Log
+) -> Trained | Pretrained:
+    """Compute a run, what it needs first; ``told`` hears of its rows."""
     if isinstance(config, PretrainConfig):
         return config.evolve(folder if processes().is_main_process else None, show=show)
     for loss in losses_of(config):
-        run(loss, weights=True, show=show)
-    parents = weights_of(config.parents(), show=show)
+        run(loss, weights=True, show=show, log=log)
+    parents = weights_of(config.parents(), show=show, log=log)
     if isinstance(config, TrainConfig):
-        return fit(config, folder, show=show)
-    return improve(config, parents, folder, show=show)
-
-
-def from_first(value: Any) -> Any:
-    """The first process's value, in every process: their clocks and look-ups may differ."""
-    return broadcast_object_list([value])[0] if processes().num_processes > 1 else value
+        return fit(config, folder, show=show, on_epoch=told)
+    return improve(config, parents, folder, show=show, on_generation=told)
 
 
 def run_all(
@@ -122,14 +131,17 @@ def run_all(
     apart: bool | None = None,
     retries: int = 0,
     board: Board | None = None,
+    log: Sequence[str] = (),
 ) -> list[Result]:
     """Results of many runs, in their order; those that are finished are looked up.
 
     ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
     before it; one that fails is tried ``retries`` times more, from where it was. ``weights`` asks
     for weights too. A failing run does not stop the rest; at the end `RunsFailed` says which
-    failed, why, and that the rest is kept. ``board`` shows how it goes, by default one of its own.
+    failed, why, and that the rest is kept. ``board`` shows how it goes, by default one of its own;
+    for ``log`` see `run`.
     """
+    logs.ready(log)
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
@@ -149,7 +161,7 @@ def run_all(
                         shown.give_up(config.id)
                         continue
                     again, all_of_it = force and config.id in todo, weights or config.id in parents
-                    ready.append(job(config, again, all_of_it))
+                    ready.append(job(config, again, all_of_it, log))
                 ends = persevere(
                     ready,
                     at_once,
@@ -163,7 +175,7 @@ def run_all(
         with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
             for name, config in todo.items():
                 try:
-                    computed[name] = run(config, weights=weights, force=force, show=show)
+                    computed[name] = run(config, weights=weights, force=force, show=show, log=log)
                 except (OSError, ValueError, NonFiniteLoss) as error:
                     failed[name] = str(error)  # says what to do
                 except Exception:
@@ -174,16 +186,22 @@ def run_all(
         kept, total = len(every) - len(failed), len(every)
         raise RunsFailed(f"{len(failed)} of {total} runs failed, {kept} are kept.\n{what}", failed)
     results = [computed.get(config.id) or find(config) for config in configs]
-    return [result for result in results if result is not None]
+    return [
+        logs.fill(config, result, () if config.id in every else log)
+        for config, result in zip(configs, results, strict=True)
+        if result is not None
+    ]
 
 
-def weights_of(parents: Sequence[Parent], *, show: bool = True) -> list[dict[str, Tensor]]:
+def weights_of(
+    parents: Sequence[Parent], *, show: bool = True, log: Sequence[str] = ()
+) -> list[dict[str, Tensor]]:
     """The parents' states, on the CPU; runs that are not there are computed first.
 
     Raises ``FileNotFoundError`` for an epoch that its run did not keep.
     """
     configs = {parent.config.id: parent.config for parent in parents}
-    results = {name: run(config, weights=True, show=show) for name, config in configs.items()}
+    results = {n: run(config, weights=True, show=show, log=log) for n, config in configs.items()}
     states = []
     for parent in parents:
         epoch, config = parent.epoch, parent.config
@@ -200,31 +218,15 @@ def weights_of(parents: Sequence[Parent], *, show: bool = True) -> list[dict[str
     return states
 
 
-def job(config: Config, force: bool = False, weights: bool = False) -> Job:
+def job(config: Config, force: bool = False, weights: bool = False, log: Sequence[str] = ()) -> Job:
     """The process that computes a run."""
     folder = folder_of(config)
     write_text(folder / "config.json", json.dumps(encode(config), indent=1))
     (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
-    command = [sys.executable, "-m", "nslab.store", str(folder), *(["--force"] if force else [])]
-    command += ["--weights"] if weights else []
+    command = [sys.executable, "-m", "nslab.child", str(folder), *(["--force"] if force else [])]
+    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
     env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
     return Job(config.id, command, folder / "log.txt", env)
-
-
-def main(folder: Path, options: Sequence[str]) -> int:
-    """Compute the run whose ``config.json`` lies in ``folder``; the exit status."""
-    follow_parent()
-    try:
-        config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        run(config, weights="--weights" in options, force="--force" in options)
-    except (OSError, ValueError, NonFiniteLoss) as error:
-        print(f"error: {error}", file=sys.stderr)  # says what to do
-        return UNWRITABLE if isinstance(error, OSError) else 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))
 
 
 __all__ = [

@@ -150,10 +150,11 @@ def run_suite(
     devices: Sequence[str] = (),
     retries: int = 1,
     show: bool = True,
+    log: Sequence[str] = (),
     echo: Callable[[str], object] = print,
 ) -> dict[str, str]:
     """Run a suite, each run and notebook in a process of its own, and write its tables to
-    ``figures/<preset>/tables``; what is finished is not done again.
+    ``figures/<preset>/tables``; what is finished is not done again. For ``log`` see `run`.
 
     A failure is tried ``retries`` times more and stops nothing else. Returns what failed in the
     end, by name, and why. Raises `MissingDataset` before anything starts.
@@ -174,6 +175,7 @@ def run_suite(
                 apart=True,
                 retries=retries,
                 board=board,
+                log=log,
             )
         except RunsFailed as error:
             failed |= {

@@ -43,7 +43,10 @@ bench
 improve
 folders
 results
+viewers
+logs
 store
+child
 analysis ledger notebooks parents evolution_tables landscapes ingredients
 render
 overhead_tables own robustness

@@ -9,6 +9,7 @@ from nslab.cli.shared import (
     DryRun,
     Every,
     Jobs,
+    LogOption,
     Parameters,
     PerDevice,
     PresetOption,
@@ -40,6 +41,7 @@ def run(
     freeze: Annotated[
         str | None, typer.Option(help="Also write the results to data/results/<FREEZE>.csv.")
     ] = None,
+    log: LogOption = None,
     every: Every = False,
 ) -> None:
     """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
@@ -60,7 +62,9 @@ def run(
             load(dataset)
         jobs, devices = places(jobs, per_device)
         try:
-            results = store.run_all(configs, jobs=jobs, devices=devices, force=force, retries=1)
+            results = store.run_all(
+                configs, jobs=jobs, devices=devices, force=force, retries=1, log=log or ()
+            )
         except store.RunsFailed as error:
             raise fail(error) from None
         for file in frozen.freeze(freeze, results) if freeze is not None else ():
@@ -76,6 +80,7 @@ def suite(
     file: Annotated[
         Path | None, typer.Option(help="What to run, in YAML; default: all there is.")
     ] = None,
+    log: LogOption = None,
     dry_run: DryRun = False,
 ) -> None:
     """Run whole papers: tables, then notebooks; what is finished is not done again.
@@ -90,7 +95,7 @@ def suite(
             foretell(list(found.configs.values()), found.notebooks, jobs)
             return
         jobs, devices = places(jobs, per_device)
-        failed = run_suite(found, jobs=jobs, devices=devices, echo=typer.echo)
+        failed = run_suite(found, jobs=jobs, devices=devices, log=log or (), echo=typer.echo)
     count = len(found.configs) + len(found.notebooks)
     typer.echo(f"{count} runs and notebooks, {len(failed) or 'none'} failed")
     if failed:

@@ -38,6 +38,10 @@ PresetOption = Annotated[
 Jobs = Annotated[int, typer.Option(min=1, help="Processes at once.")]
 PerDevice = Annotated[int, typer.Option(min=1, help="Processes that share a CUDA device.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="Write for tensorboard or mlflow too, in data/logs; repeatable."),
+]
 Every = Annotated[bool, typer.Option("--all", help="Also the paper's rows without a run.")]
 
 
