@@ -2,11 +2,11 @@
 
 import errno
 import os
-import pickle
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 STRAY = ".part"  # ends the names of temporary files
@@ -73,7 +73,7 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
 
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, LookupError, ValueError, UnpicklingError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read: {reason}") from None
 
