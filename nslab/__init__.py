@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nslab.frozen import freeze
     from nslab.ledger import compare, readable
     from nslab.networks import NETWORKS, build_network
-    from nslab.objectives import NS, OBJECTIVES, CrossEntropy, Weighted
+    from nslab.objectives import EDL, NS, OBJECTIVES, CrossEntropy, Weighted
     from nslab.store import Result, finished, run, run_all
     from nslab.train import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
@@ -33,7 +33,7 @@ _HOMES = {
     "nslab.frozen": ("freeze",),
     "nslab.ledger": ("compare", "readable"),
     "nslab.networks": ("NETWORKS", "build_network"),
-    "nslab.objectives": ("NS", "OBJECTIVES", "CrossEntropy", "Weighted"),
+    "nslab.objectives": ("EDL", "NS", "OBJECTIVES", "CrossEntropy", "Weighted"),
     "nslab.store": ("Result", "finished", "run", "run_all"),
     "nslab.train": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
@@ -42,6 +42,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DATASETS",
+    "EDL",
     "EVOLVERS",
     "EXPERIMENTS",
     "NETWORKS",

@@ -11,6 +11,7 @@ from typing import Any
 from nslab import frozen
 from nslab.checkpoint import WEIGHTS
 from nslab.epoch import Row
+from nslab.evolve import EVOLVERS
 from nslab.experiments.codec import encode
 from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.experiments.pretraining import PretrainConfig, losses_of
@@ -44,7 +45,9 @@ def described(config: Config) -> str:
     if isinstance(config, PretrainConfig):
         return f"{config.form.kind} loss, {brief(config.search)}, seed {config.seed}"
     if isinstance(config, EvolveConfig):
-        base, method = config.base, f"{config.size} x {config.init}: {brief(config.method)}"
+        names: dict[Any, str] = {value: name for name, value in EVOLVERS.items()}
+        method = names.get(config.method) or brief(config.method)
+        base, method = config.base, f"{config.size} x {config.init}: {method}"
     else:
         base, method = config, brief(config.objective)
     return f"{base.dataset} {base.network} {method}, seed {config.seed}"

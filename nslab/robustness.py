@@ -14,7 +14,7 @@ from nslab.analysis import trained_model
 from nslab.datasets import DATASETS, ImageData, load
 from nslab.datasets.corrupt import CORRUPTIONS, RELEASED, CorruptedSet, corrupted
 from nslab.datasets.loader import Loader
-from nslab.experiments import Config
+from nslab.experiments import EvolveConfig, TrainConfig
 from nslab.experiments.codec import decode
 from nslab.experiments.de.robustness import network_row
 from nslab.metrics import corruption_errors, mean_corruption_error
@@ -59,7 +59,7 @@ def robustness_table(
     device, lines = processes().device, []
     by_data: dict[str, list[tuple[dict, nn.Module]]] = {}
     for result in {result.id: result for result in results}.values():
-        config: Config = decode(result.config)
+        config: TrainConfig | EvolveConfig = decode(result.config)
         about = network_row(config) | {"seed": config.seed, "run": result.id}
         by_data.setdefault(config.dataset, []).append((about, trained_model(result).to(device)))
     for dataset, networks in by_data.items():

@@ -13,7 +13,7 @@ from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import EvolveConfig
 from nslab.experiments.pretraining import PretrainConfig
 from nslab.experiments.schedules import SCHEDULES, Cosine, Polynomial, Step
-from nslab.lossnet import LossForm, Regimes
+from nslab.lossnet import LossForm, Regimes, Shipped
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
 from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
 
@@ -145,7 +145,7 @@ def examples() -> list[Any]:
     """A value of every class in the registries, and some with every field changed."""
     evolution = {"evolve": EvolveConfig, "de": AdaptiveDE, "pso": PSO, "es": ES}
     evolution |= {"chaotic_evolution": ChaoticEvolution}
-    losses = {"pretrain": PretrainConfig, "form": LossForm, "regimes": Regimes}
+    losses = {"pretrain": PretrainConfig, "form": LossForm, "regimes": Regimes, "shipped": Shipped}
     registered = {**OBJECTIVES, **SCHEDULES, **evolution, **RIVALS, **losses}
     made = [cls(*ARGUMENTS.get(key, ())) for key, cls in registered.items()]
     changed = {**TRAIN_CHANGES, "objective": NS(), "schedule": STEP, "start": ""}

@@ -14,7 +14,7 @@ from jaxtyping import config, install_import_hook
 MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
-MODULES += " bench epoch evolution_tables improve landscapes ingredients robustness"
+MODULES += " bench epoch evolution_tables improve landscapes ingredients robustness predictions"
 MODULES += " lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 

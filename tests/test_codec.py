@@ -63,7 +63,7 @@ def test_every_class_of_the_registries_has_its_key() -> None:
     """Keys are unique, and the encoded value names its own."""
     known = codec.classes()
     runs, searches = {"train", "evolve", "pretrain"}, {"de", "pso", "es", "chaotic_evolution"}
-    losses = {"loss_form", "regimes"}
+    losses = {"loss_form", "regimes", "shipped"}
     assert runs | searches | losses | {*OBJECTIVES, *SCHEDULES, *RIVALS} == set(known)
     assert len(set(known.values())) == len(known)
     for key, cls in known.items():
@@ -157,7 +157,11 @@ def test_decode_reads_text_and_fills_in_defaults() -> None:
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
-        ({"@": "adam"}, ValueError, "unknown kind of config 'adam'; there are train, evolve, ce"),
+        (
+            {"@": "adam"},
+            ValueError,
+            "unknown kind of config 'adam'; there are train, evolve, pretrain",
+        ),
         ({}, ValueError, "unknown kind of config None"),
         ({"@": "train", "lrr": 0.1}, ValueError, "train has no parameter 'lrr'"),
         ({"@": "train", "lr": "fast"}, ValueError, "train: lr must be float, not 'fast'"),

@@ -49,7 +49,7 @@ store
 child
 analysis ledger notebooks parents evolution_tables landscapes ingredients
 render
-overhead_tables own robustness
+overhead_tables own robustness predictions
 plots suite estimates lab
 cli
 """

@@ -1,12 +1,12 @@
 """Experiments by name: every table or figure as a list of runs."""
 
-from nslab.experiments import de, ns
+from nslab.experiments import de, edl, ns
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.experiments.experiment import Experiment
 from nslab.experiments.pretraining import PretrainConfig
 
-EXPERIMENTS: dict[str, Experiment] = {**ns.EXPERIMENTS, **de.EXPERIMENTS}
+EXPERIMENTS: dict[str, Experiment] = {**ns.EXPERIMENTS, **de.EXPERIMENTS, **edl.EXPERIMENTS}
 PRESETS = ("smoke", "cpu", "paper")
 
 

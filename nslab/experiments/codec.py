@@ -27,12 +27,12 @@ def classes() -> dict[str, type]:
     from nslab.experiments.evolution import EvolveConfig
     from nslab.experiments.pretraining import PretrainConfig
     from nslab.experiments.schedules import SCHEDULES
-    from nslab.lossnet import LossForm, Regimes
+    from nslab.lossnet import LossForm, Regimes, Shipped
     from nslab.objectives import OBJECTIVES
 
     runs = {"train": TrainConfig, "evolve": EvolveConfig, "pretrain": PretrainConfig}
     searches = {"de": AdaptiveDE, "pso": PSO, "es": ES, "chaotic_evolution": ChaoticEvolution}
-    losses = {"loss_form": LossForm, "regimes": Regimes}
+    losses = {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
     return {**runs, **OBJECTIVES, **SCHEDULES, **searches, **RIVALS, **losses}
 
 

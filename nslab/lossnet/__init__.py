@@ -3,6 +3,7 @@
 from nslab.lossnet.evolution import Pretrained, pretrain
 from nslab.lossnet.net import LossForm, LossNet
 from nslab.lossnet.saved import load, save
+from nslab.lossnet.shipped import Shipped
 from nslab.lossnet.synthetic import MORE_CLASSES, Regimes
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "LossNet",
     "Pretrained",
     "Regimes",
+    "Shipped",
     "load",
     "pretrain",
     "save",

@@ -7,6 +7,7 @@ from nslab.objectives.anl import ANL
 from nslab.objectives.apl import APL
 from nslab.objectives.asymmetric import Asymmetric
 from nslab.objectives.ce_eps_mae import CEepsMAE
+from nslab.objectives.edl import EDL
 from nslab.objectives.focal import Focal
 from nslab.objectives.gce import GCE
 from nslab.objectives.label_smoothing import LabelSmoothing
@@ -37,6 +38,7 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "ogc": OGC,
     "mixup": Mixup,
     "ns": NS,
+    "edl": EDL,
 }
 
 # What the sources recommend, by objective and data set: ``SETTINGS`` of the module it lives in.
@@ -47,6 +49,7 @@ SETTINGS: dict[str, Mapping[str, Setting]] = {
 __all__ = [
     "ANL",
     "APL",
+    "EDL",
     "GCE",
     "LOW",
     "NLNL",

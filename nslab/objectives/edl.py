@@ -1,0 +1,63 @@
+"""Evolutionary Dynamic Loss: a loss network evolved on synthetic predictions, as an objective.
+
+Source: "Distribution-Free Pretraining of Classification Losses via Evolutionary Dynamics" (EDL).
+NOTE: the paper's text was not to be had; what of the loss is ours is said in `nslab.lossnet`.
+"""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+
+from nslab.lossnet import LossNet
+from nslab.lossnet.shipped import Shipped
+from nslab.objectives.checks import check_fields
+from nslab.objectives.weighted import PlainLoss
+from nslab.types import DataInfo, Labels, Logits, Objective, PerSample
+
+
+@runtime_checkable
+class LossSource(Protocol):
+    """Where a loss network comes from: a frozen value, such as a shipped one, or how to evolve
+    one."""
+
+    def net(self) -> LossNet: ...
+
+
+@dataclass(frozen=True)
+class EDL(PlainLoss):
+    """A loss network in the place of cross-entropy, for any number of classes.
+
+    In a loop of one's own: ``loss = nslab.EDL()(model(x), y)``.
+
+    Attributes:
+        source: ``Shipped("log")`` or ``Shipped("order")``, which come with the package, or a
+            ``PretrainConfig``, which evolves one.
+        scale: ``"ce"``: as steep as cross-entropy at uniform predictions, see `LossNet.matched`;
+            ``"evolved"``: as the network came.
+    """
+
+    source: LossSource = field(default_factory=Shipped)
+    scale: Literal["ce", "evolved"] = "ce"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if isinstance(self.source, type) or not isinstance(self.source, LossSource):
+            raise TypeError(f"EDL: source must have a method net, not {self.source!r}")
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """The evolved loss of each sample."""
+        return network(self, logits.shape[-1], logits.device)(logits, y)
+
+    def build(self, info: DataInfo) -> Objective:
+        """The objective for a training set; what does not fit its classes is refused here."""
+        network(self, info.num_classes, torch.device("cpu"))
+        return super().build(info)
+
+
+@functools.lru_cache(maxsize=64)
+def network(edl: EDL, classes: int, device: torch.device) -> LossNet:
+    """The loss network, scaled for so many classes, on a device."""
+    net = edl.source.net()
+    return (net.matched(classes) if edl.scale == "ce" else net).to(device)
