@@ -55,7 +55,8 @@ class Ended:
             if self.status == -signal.SIGKILL:
                 what += "; by the system, for want of memory?"
         elif self.status == UNWRITABLE:
-            what += ": it could not write; is the disk full, or the folder read-only?"
+            what += ": it could not read or write; if the disk is full, make room, if the folder "
+            what += "is read-only, set NSLAB_HOME, then run the same command again"
         return f"{what}\n{self.tail() or '(it printed nothing)'}"
 
 

@@ -14,10 +14,19 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from nslab.board import Board
-from nslab.engine import Ended, Job, follow_parent, persevere, stoppable
+from nslab.engine import PARENT, Ended, Job, follow_parent, persevere, stoppable
 from nslab.files import write_text
 from nslab.notebooks import Planned
 from nslab.progress import FILE
+
+# A kernel otherwise warns that it speaks TCP without encryption, on loopback; and it looks for the
+# end of its parent in a way that fails while it starts, and where orphans do not go to process 1.
+KERNEL = """
+from nslab.engine import follow_parent
+
+c.IPKernelApp.log_level = 40
+follow_parent()
+"""
 
 
 def render(
@@ -39,8 +48,7 @@ def render(
     with tempfile.TemporaryDirectory() as quiet:
         profile = Path(quiet) / "profile_default"
         profile.mkdir()
-        # each kernel otherwise warns that it speaks TCP without encryption, on loopback
-        write_text(profile / "ipython_kernel_config.py", "c.IPKernelApp.log_level = 40\n")
+        write_text(profile / "ipython_kernel_config.py", KERNEL)
         by_name = {p.name: p for p in planned}
         jobs = [job(p, quiet) for p in by_name.values()]
 
@@ -95,6 +103,7 @@ def execute(output: Path) -> None:
     import papermill
 
     started = time.monotonic()
+    os.environ[PARENT] = str(os.getpid())  # for the kernel
     task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
     papermill.execute_notebook(
         task["source"],
