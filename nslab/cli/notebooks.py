@@ -16,7 +16,7 @@ from nslab.cli.shared import (
 )
 
 
-@app.command(epilog="Example: nslab render 'ns_*' --preset smoke -p seeds=1 --jobs 2")
+@app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p seeds=1 --jobs 2")
 def render(
     patterns: Annotated[
         list[str] | None, typer.Argument(help="Notebooks by name or pattern; default: all.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Workbench for evolution-inspired training of deep networks.",
+    epilog="Example: nslab run ns/first --preset smoke",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
