@@ -6,7 +6,6 @@ run keeps two processes from computing the same one; it goes with its process, h
 """
 
 import json
-import sys
 import time
 import traceback
 from collections.abc import Sequence
@@ -16,24 +15,24 @@ from pathlib import Path
 from torch import Tensor
 
 from nslab import logs
+from nslab.batch import compute_apart, job
 from nslab.board import Board
 from nslab.checkpoint import read_weights, weights_file
-from nslab.engine import Job, persevere
+from nslab.engine import Engine, run_local
 from nslab.epoch import NonFiniteLoss
 from nslab.experiments.codec import encode
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.experiments.pretraining import PretrainConfig, losses_of
 from nslab.files import write_text
-from nslab.folders import PROGRESS, RESULT, folder_of, locked, remove_halves, remove_interim
+from nslab.folders import RESULT, folder_of, locked, remove_halves, remove_interim
 from nslab.improve import improve
 from nslab.lossnet import Pretrained
 from nslab.processes import from_first, processes
-from nslab.progress import FILE, Progress
+from nslab.progress import Progress
 from nslab.provenance import environment
 from nslab.results import (
     Result,
-    described,
     find,
     finished,
     needed,
@@ -130,16 +129,17 @@ def run_all(
     show: bool = True,
     apart: bool | None = None,
     retries: int = 0,
+    engine: Engine = run_local,
     board: Board | None = None,
     log: Sequence[str] = (),
 ) -> list[Result]:
     """Results of many runs, in their order; those that are finished are looked up.
 
     ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
-    before it; one that fails is tried ``retries`` times more, from where it was. ``weights`` asks
-    for weights too. A failing run does not stop the rest; at the end `RunsFailed` says which
-    failed, why, and that the rest is kept. ``board`` shows how it goes, by default one of its own;
-    for ``log`` see `run`.
+    before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
+    those processes, here or elsewhere. ``weights`` asks for weights too. A failing run does not
+    stop the rest; at the end `RunsFailed` says which failed, why, and that the rest is kept.
+    ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
     """
     logs.ready(log)
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
@@ -150,27 +150,11 @@ def run_all(
     if jobs > 1 if apart is None else apart:
         names = {c.id for c in configs} | {b.id for c in configs for b in needed(c)}
         at_once = min(jobs, max(1, len(names)))
-        parents = {b.id for c in every.values() for b in needed(c)}
+        forced = set(todo) if force else set[str]()
         with nullcontext(board) if board else Board(at_once, show=show and bool(todo)) as shown:
-            shown.expect({name: described(config) for name, config in every.items()})
-            for step in steps:
-                ready = []
-                for config in step:
-                    if lost := [before.id for before in needed(config) if before.id in failed]:
-                        failed[config.id] = f"its parent {lost[0]} failed"
-                        shown.give_up(config.id)
-                        continue
-                    again, all_of_it = force and config.id in todo, weights or config.id in parents
-                    ready.append(job(config, again, all_of_it, log))
-                ends = persevere(
-                    ready,
-                    at_once,
-                    devices=devices,
-                    retries=retries,
-                    on_start=shown.start,
-                    on_end=shown.end,
-                )
-                failed |= {end.job.name: end.why() for end in ends if end.status}
+            failed = compute_apart(
+                steps, at_once, forced, weights, devices, retries, shown, log, engine
+            )
     else:
         with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
             for name, config in todo.items():
@@ -218,17 +202,6 @@ def weights_of(
     return states
 
 
-def job(config: Config, force: bool = False, weights: bool = False, log: Sequence[str] = ()) -> Job:
-    """The process that computes a run."""
-    folder = folder_of(config)
-    write_text(folder / "config.json", json.dumps(encode(config), indent=1))
-    (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
-    command = [sys.executable, "-m", "nslab.child", str(folder), *(["--force"] if force else [])]
-    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
-    env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
-    return Job(config.id, command, folder / "log.txt", env)
-
-
 __all__ = [
     "RESULT",
     "Result",
@@ -236,6 +209,7 @@ __all__ = [
     "find",
     "finished",
     "folder_of",
+    "job",
     "read_result",
     "run",
     "run_all",

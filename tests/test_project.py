@@ -43,7 +43,7 @@ bench
 improve
 folders
 results
-viewers
+viewers batch
 logs
 store
 child
