@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from nslab.engine import UNWRITABLE, follow_parent
@@ -19,7 +20,8 @@ def main(folder: Path, options: Sequence[str]) -> int:
         config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         run(config, weights="--weights" in options, force="--force" in options, log=log)
     except (OSError, ValueError, NonFiniteLoss) as error:
-        print(f"error: {error}", file=sys.stderr)  # says what to do
+        with suppress(OSError):  # the log may lie on the disk that is full
+            print(f"error: {error}", file=sys.stderr)  # says what to do
         return UNWRITABLE if isinstance(error, OSError) else 1
     return 0
 

@@ -57,7 +57,8 @@ class Ended:
         elif self.status == UNWRITABLE:
             what += ": it could not read or write; if the disk is full, make room, if the folder "
             what += "is read-only, set NSLAB_HOME, then run the same command again"
-        return f"{what}\n{self.tail() or '(it printed nothing)'}"
+        nothing = "(it printed nothing; a full disk does that: make room, then run it again)"
+        return f"{what}\n{self.tail() or nothing}"
 
 
 class Stopped(KeyboardInterrupt):
