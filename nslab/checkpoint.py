@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from nslab.experiments import TrainConfig
 from nslab.files import read_tensors, replacing
@@ -125,6 +126,17 @@ def weights_file(folder: Path, epoch: int | None = None) -> Path:
     return folder / (WEIGHTS if epoch is None else f"epoch-{epoch}.safetensors")
 
 
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote, on the CPU; ``ValueError`` for a file that is broken."""
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{file} is broken ({error}): remove it, then nslab.run(config, force=True, "
+            "weights=True) makes it again"
+        ) from None
+
+
 def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
     """``model`` with the weights that ``config.start`` or ``config.ancestor`` name, if any."""
     if not config.origin:
@@ -139,7 +151,8 @@ def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
 def load_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> nn.Module:
     """Read what `save_weights` wrote into ``model``.
 
-    Raises ``FileNotFoundError`` if there is nothing, ``ValueError`` if it is another network's.
+    Raises ``FileNotFoundError`` if there is nothing, ``ValueError`` for a broken file or another
+    network's.
     """
     file = weights_file(folder, epoch)
     if not file.exists():
@@ -148,8 +161,9 @@ def load_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> nn
             "only, and of epochs only the last keep_last); nslab.run(config, weights=True) "
             "computes it again to have them"
         )
+    state = read_weights(file)
     try:
-        model.load_state_dict(load_file(file))
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise ValueError(f"{file} holds the weights of another network: {error}") from None
     return model

@@ -2,12 +2,14 @@
 
 import errno
 import os
-import pickle
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
+
+STRAY = ".part"  # ends the names of temporary files
 
 ADVICE = {
     errno.ENOSPC: "the disk is full: make room, then run the same command again",
@@ -29,25 +31,36 @@ def explaining(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place, flushed to disk, when all went well.
+def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place when all went well.
 
-    On any failure the temporary file is removed and ``path`` stays as it was. A full disk or a
-    folder that cannot be written raises ``OSError`` saying which and what to do.
+    With ``flush`` file and name have reached the disk then: not even a power cut loses them. On any
+    failure the temporary file is removed and ``path`` stays as it was. A full disk or a folder that
+    cannot be written raises ``OSError`` saying which and what to do.
     """
     with explaining(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, name = tempfile.mkstemp(STRAY, f".{path.name}.", path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
-            with temporary.open("rb+") as written:
-                os.fsync(written.fileno())
+            if flush:
+                with temporary.open("rb+") as written:
+                    os.fsync(written.fileno())
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
+            if flush:
+                _flush_names(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_strays(folder: Path, name: str) -> None:
+    """Remove what processes that were killed while they replaced a file ``name`` (or a pattern of
+    names) left beside it; for those that hold the lock on that file."""
+    for stray in folder.glob(f".{name}.*{STRAY}"):
+        stray.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path, device: Any = "cpu") -> Any:
@@ -60,15 +73,24 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
 
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, LookupError, ValueError, UnpicklingError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read: {reason}") from None
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, flush: bool = True) -> None:
     """Replace a text file."""
-    with replacing(path) as temporary:
+    with replacing(path, flush=flush) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _flush_names(folder: Path) -> None:
+    with suppress(OSError, AttributeError):  # some systems and file systems have no such thing
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _umask() -> int:

@@ -11,8 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from nslab.files import write_text
+from nslab.names import plain
 from nslab.paths import frozen_dir
 from nslab.provenance import environment
+
+RESTORE = "restore both from version control, such as by git checkout, or remove both"
 
 
 @runtime_checkable
@@ -37,11 +40,12 @@ def freeze(name: str, results: Sequence[Finished], folder: Path | None = None) -
     Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so numbers
     come back to the bit.
     """
-    folder = folder or frozen_dir()
+    folder, name = folder or frozen_dir(), plain(name, "results")
     rows = {row["id"]: row for row in _read(folder / f"{name}.csv")}
     epochs: dict[str, list[dict[str, str]]] = {run: [] for run in rows}
     for row in _read(folder / f"{name}.history.csv"):
-        epochs[row["id"]].append(row)
+        if row["id"] in rows:
+            epochs[row["id"]].append(row)
     for result in results:
         rows[result.id] = {"id": result.id}
         for part in ("metrics", "env", "config"):
@@ -52,8 +56,11 @@ def freeze(name: str, results: Sequence[Finished], folder: Path | None = None) -
             for epoch in result.history
         ]
     files = [folder / f"{name}.csv", folder / f"{name}.history.csv"]
-    _write(files[0], list(rows.values()))
+    for run, row in rows.items():
+        row["rows"] = str(len(epochs[run]))
+    # a run counts as soon as the first file has it, so that comes last
     _write(files[1], [epoch for run in epochs.values() for epoch in run])
+    _write(files[0], list(rows.values()))
     _load.cache_clear()
     return files
 
@@ -66,7 +73,7 @@ def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> 
     env = environment()
     kept = {key: env[key] for key in ("commit", "dirty", "source", "device")}
     kept["torch"] = env["versions"]["torch"]
-    file = (folder or frozen_dir()) / f"{name}.table.csv"
+    file = (folder or frozen_dir()) / f"{plain(name, 'table')}.table.csv"
     write_text(file, table.assign(**kept).to_csv(index=False, lineterminator="\n"))
     return file
 
@@ -74,7 +81,7 @@ def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> 
 def table(name: str, folder: Path | None = None) -> pd.DataFrame:
     """What `freeze_table` wrote; ``FileNotFoundError`` listing what there is."""
     folder = folder or frozen_dir()
-    file = folder / f"{name}.table.csv"
+    file = folder / f"{plain(name, 'table')}.table.csv"
     if not file.exists():
         there = sorted(f.name.removesuffix(".table.csv") for f in folder.glob("*.table.csv"))
         raise FileNotFoundError(f"no frozen table {name!r}; there are {', '.join(there) or 'none'}")
@@ -83,7 +90,13 @@ def table(name: str, folder: Path | None = None) -> pd.DataFrame:
 
 def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
     """Metrics, history and env of a frozen run, or None."""
-    return _load(folder or frozen_dir()).get(run)
+    row = _load(folder or frozen_dir()).get(run)
+    return {part: row[part] for part in ("metrics", "history", "env")} if row else None
+
+
+def every(folder: Path | None = None) -> list[dict[str, Any]]:
+    """Config (as JSON), metrics, history and env of all frozen runs."""
+    return list(_load(folder or frozen_dir()).values())
 
 
 @functools.cache
@@ -92,24 +105,45 @@ def _load(folder: Path) -> dict[str, dict[str, Any]]:
     for file in sorted(folder.glob("*.csv")):
         if file.name.endswith((".history.csv", ".table.csv")):
             continue
-        for row in _read(file):
-            parts: dict[str, dict[str, Any]] = {"metrics": {}, "env": {}, "config": {}}
-            for column, text in row.items():
-                part, _, key = column.partition(".")
-                if key and text:
-                    parts[part][key] = json.loads(text)
-            found[row["id"]] = {"metrics": parts["metrics"], "env": parts["env"], "history": []}
-        for row in _read(file.with_suffix(".history.csv")):
-            run = row.pop("id")
-            found[run]["history"].append({key: json.loads(v) for key, v in row.items() if v})
+        here: dict[str, dict[str, Any]] = {}
+        history = file.with_suffix(".history.csv")
+        try:
+            for row in _read(file):
+                parts: dict[str, dict[str, Any]] = {"metrics": {}, "env": {}, "config": {}}
+                for column, text in row.items():
+                    part, _, key = column.partition(".")
+                    if key and text:
+                        parts[part][key] = json.loads(text)
+                count = json.loads(row.get("rows") or "null")
+                here[row["id"]] = {**parts, "history": [], "rows": count}
+            for row in _read(history):
+                run = row.pop("id")
+                if run in here:  # a freeze that was killed had got no further
+                    here[run]["history"].append({k: json.loads(v) for k, v in row.items() if v})
+        except (LookupError, json.JSONDecodeError) as error:
+            raise ValueError(f"{file} or {history.name} is broken ({error}): {RESTORE}") from None
+        for run, parts in here.items():
+            expected = parts.pop("rows") or parts["metrics"].get("epochs")
+            if expected not in (None, len(parts["history"])):
+                raise ValueError(
+                    f"{history} has {len(parts['history'])} of {expected} rows of run {run}: "
+                    f"{RESTORE}"
+                )
+        found |= here
     return found
 
 
 def _read(file: Path) -> list[dict[str, str]]:
     if not file.exists():
         return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
+    try:
+        text = file.read_text(encoding="utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is broken ({error}): {RESTORE}") from None
+    if not text.endswith("\n") or any(None in row or None in row.values() for row in rows):
+        raise ValueError(f"{file} is broken (a row is cut short): {RESTORE}")
+    return rows
 
 
 def _write(file: Path, rows: list[dict[str, str]]) -> None:

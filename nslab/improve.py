@@ -1,7 +1,7 @@
 """What a method makes of trained networks: evolve or combine them, choose one, test it once."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -26,14 +26,20 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def improve(
-    config: EvolveConfig, parents: Sequence[State], folder: Path | None = None, *, show: bool = True
+    config: EvolveConfig,
+    parents: Sequence[State],
+    folder: Path | None = None,
+    *,
+    show: bool = True,
+    on_generation: Callable[[Row], object] | None = None,
 ) -> Trained:
     """Evolve or combine ``parents``, the states of ``config.parents()`` in order.
 
     Of the networks that an evolution has, the fittest after each batch and the best parent before,
     the best on held-out samples is the result, see `held_out_rank`; without such samples the last.
     Nothing is chosen by the test set. An interrupted evolution goes on from ``folder``, which gets
-    the result's weights if it is one network of this form.
+    the result's weights if it is one network of this form. ``on_generation`` is told each
+    generation's row.
 
     The metrics are the result's test numbers, means over networks where a rival gives several. An
     evolution also has ``chosen_batch`` (0: a parent), ``last_test_accuracy`` of the last batch's
@@ -52,14 +58,19 @@ def improve(
             metrics["test_accuracies"] = [row["test_accuracy"] for row in rows]
         made, history = networks[0], list[Row]()
     else:
-        made, history, metrics = evolution(config, bench, states, folder, show)
+        made, history, metrics = evolution(config, bench, states, folder, show, on_generation)
     if folder and config.leaves_weights and processes().is_main_process:
         save_weights(made, folder)
     return Trained(made, history, metrics | {"seconds": time.perf_counter() - started})
 
 
 def evolution(
-    config: EvolveConfig, bench: Bench, states: Sequence[State], folder: Path | None, show: bool
+    config: EvolveConfig,
+    bench: Bench,
+    states: Sequence[State],
+    folder: Path | None,
+    show: bool,
+    on_generation: Callable[[Row], object] | None,
 ) -> tuple[nn.Module, list[Row], Row]:
     """The chosen network, a row per generation, and the test numbers."""
     parent, *looks = best_parent(bench, states)
@@ -84,6 +95,14 @@ def evolution(
                         file.unlink()
         return row
 
+    def tell(evolved: Evolved) -> Row:
+        row = after_batch(evolved)
+        if on_generation:
+            for before in evolved.history[-config.generations : -1]:
+                on_generation(before)
+            on_generation(evolved.history[-1] | row)
+        return row
+
     evolved = evolve(
         bench.model,
         states,
@@ -101,7 +120,7 @@ def evolution(
         mode="loop",  # the same each time
         folder=folder,
         show=show,
-        on_batch=after_batch,
+        on_batch=tell,
     )
     last, history = evolved.network(), evolved.history
     looks += [row for row in history if "held_out_loss" in row]

@@ -19,12 +19,11 @@ def paper_table(name: str) -> pd.DataFrame:
 
     Raises ``ValueError`` if there is no such table.
     """
-    paper, _, table = name.partition("/")
-    file = papers_dir() / paper / f"{table}.csv"
-    if not file.exists():
-        tables = sorted(f"{f.parent.name}/{f.stem}" for f in papers_dir().glob("*/table*.csv"))
+    files = {f"{f.parent.name}/{f.stem}": f for f in sorted(papers_dir().glob("*/*.csv"))}
+    if name not in files:
+        tables = [known for known in files if known.partition("/")[2].startswith("table")]
         raise ValueError(f"no table {name!r}; there are {', '.join(tables)}")
-    return pd.read_csv(file, dtype={"note": str}, keep_default_na=True)
+    return pd.read_csv(files[name], dtype={"note": str}, keep_default_na=True)
 
 
 def keyed(table: pd.DataFrame) -> tuple[list[str], dict[tuple, dict]]:

@@ -1,41 +1,72 @@
-"""Execute parameterised notebooks headless, each in a process of its own, and say how they ended.
-
-papermill calls a notebook completed when its kernel died, so success is judged here: the child
-process writes ``<name>.status.json`` last, and only that together with exit status 0 counts.
-"""
+"""Parameterised notebooks: what they take, checked before any starts, and what was made of them."""
 
 import ast
+import hashlib
 import json
-import os
-import sys
-import tempfile
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from nslab.engine import Ended, Job, run_local
-from nslab.files import write_text
+from nslab.names import plain
 from nslab.parameters import check_parameters
-from nslab.paths import figures_dir, notebooks_dir
+from nslab.paths import figures_dir, frozen_dir, notebooks_dir, papers_dir
+from nslab.provenance import source_digest
 
-TYPES = {kind.__name__: kind for kind in (int, float, str, bool, list)}
+VARIANTS = "variants"  # figures of notebooks with parameters of their own
+TYPES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool, list)}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A notebook and the parameters it will be executed with."""
+    """A notebook, the parameters it will be executed with, and the folder of its figures."""
 
     source: Path
     parameters: dict[str, Any]
-    output: Path
+    figures: Path
+
+    @property
+    def output(self) -> Path:
+        """The executed copy."""
+        return self.figures / str(self.parameters["preset"]) / "notebooks" / self.source.name
+
+    @property
+    def name(self) -> str:
+        """What tells it apart in a batch."""
+        variant = self.figures.parent.name == VARIANTS
+        stem = self.figures.name if variant else self.source.stem
+        return f"{self.parameters['preset']}/{stem}"
 
     @property
     def status(self) -> Path:
         """Where the execution says how it ended."""
         return self.output.with_suffix(".status.json")
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """What is executed, and a hash of all that its outcome depends on."""
+        digest = hashlib.sha256(source_digest().encode())
+        files = [
+            f for folder in (papers_dir(), frozen_dir()) for f in sorted(folder.rglob("*.csv"))
+        ]
+        for file in (self.source, *files):
+            digest.update(file.read_bytes())
+        task = {"source": str(self.source), "output": str(self.output)}
+        return task | {"parameters": self.parameters, "made_of": digest.hexdigest()[:12]}
+
+    def last(self) -> dict[str, Any]:
+        """What the last execution that ended well said: its task and seconds; empty if none did."""
+        try:
+            found = json.loads(self.status.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def rendered(self) -> bool:
+        """Whether that was this very task, and its executed copy is there."""
+        last = self.last()
+        return self.output.exists() and all(last.get(k) == v for k, v in self.task.items())
 
 
 def sources(folder: Path | None = None) -> list[Path]:
@@ -54,7 +85,11 @@ def parameters_of(source: Path) -> dict[str, tuple[Any, Any]]:
     if len(tagged) != 1:
         raise ValueError(f"{source.name} has {len(tagged)} cells tagged 'parameters', not one")
     found: dict[str, tuple[Any, Any]] = {}
-    for node in ast.parse("".join(tagged[0]["source"])).body:
+    try:
+        body = ast.parse("".join(tagged[0]["source"])).body
+    except SyntaxError as error:
+        raise ValueError(f"{source.name}, parameters: {error}") from None
+    for node in body:
         match node:
             case ast.AnnAssign(
                 target=ast.Name(id=name), annotation=kind, value=ast.expr() as value
@@ -65,11 +100,8 @@ def parameters_of(source: Path) -> dict[str, tuple[Any, Any]]:
                     f"{source.name}, parameters: `{ast.unparse(node)}` is not `name: type = value`"
                 )
         try:
-            hint = eval(ast.unparse(kind), {"__builtins__": {}}, TYPES)
-            if hint not in TYPES.values() and typing.get_origin(hint) is not list:
-                raise TypeError(f"not {ast.unparse(kind)}")
-            found[name] = hint, ast.literal_eval(value)
-        except (NameError, ValueError, TypeError) as error:
+            found[name] = type_of(kind), ast.literal_eval(value)
+        except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{source.name}, parameters: `{ast.unparse(node)}`: types are "
                 f"{', '.join(TYPES)}, values literals ({error})"
@@ -77,15 +109,35 @@ def parameters_of(source: Path) -> dict[str, tuple[Any, Any]]:
     return found
 
 
-def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) -> list[Planned]:
+def type_of(annotation: ast.expr) -> Any:
+    """The type that an annotation names: one of ``TYPES``, or a list of one; nothing is evaluated.
+
+    Raises ``ValueError`` for any other.
+    """
+    match annotation:
+        case ast.Name(id=name) if name in TYPES:
+            return TYPES[name]
+        case ast.Subscript(value=ast.Name(id="list"), slice=inner):
+            return list[type_of(inner)]  # type: ignore[misc]
+    raise ValueError(f"not {ast.unparse(annotation)}")
+
+
+def plan(
+    patterns: Sequence[str], preset: str, parameters: Mapping[str, Any], *, apart: bool = False
+) -> list[Planned]:
     """The notebooks that match, with parameters checked against each before any starts.
 
-    Raises ``ValueError`` for a pattern that matches nothing, a parameter that one of the notebooks
-    does not have, and a value of a wrong type.
+    ``apart`` gives figures and executed copy a folder that the parameters name, so that several
+    variants do not overwrite each other. Raises ``ValueError`` for a pattern that matches nothing
+    or names another folder, a parameter that one of the notebooks does not have, and a value of a
+    wrong type.
     """
     every = sources()
     chosen: list[Path] = []
     for pattern in patterns:
+        folder = Path(pattern).parent
+        if folder != Path() and folder.resolve() != notebooks_dir().resolve():
+            raise ValueError(f"{pattern!r} is elsewhere: notebooks are those of {notebooks_dir()}")
         stem = Path(pattern).name.removesuffix(".ipynb")
         matching = [file for file in every if fnmatch(file.stem, stem)]
         if not matching:
@@ -96,81 +148,10 @@ def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) ->
     for file in chosen:
         allowed = {name: hint for name, (hint, _) in parameters_of(file).items()}
         given = check_parameters({"preset": preset, **parameters}, allowed, file.name)
-        output = figures_dir() / str(given["preset"]) / "notebooks" / file.name
-        planned.append(Planned(file, given, output))
+        plain(given["preset"], "preset")
+        figures = figures_dir()
+        if apart:
+            digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8]
+            figures = figures / VARIANTS / f"{file.stem}-{digest}"
+        planned.append(Planned(file, given, figures))
     return planned
-
-
-def render(
-    planned: Sequence[Planned], at_once: int = 2, echo: Callable[[str], object] = print
-) -> list[Ended]:
-    """Execute notebooks, ``at_once`` at a time; one that fails does not stop the others.
-
-    Executed copies are kept whatever happens. A notebook that did not end well has an exit status
-    other than 0, even if its process had 0.
-    """
-    with tempfile.TemporaryDirectory() as quiet:
-        profile = Path(quiet) / "profile_default"
-        profile.mkdir()
-        # each kernel otherwise warns that it speaks TCP without encryption, on loopback
-        write_text(profile / "ipython_kernel_config.py", "c.IPKernelApp.log_level = 40\n")
-        env = {
-            "IPYTHONDIR": quiet,
-            "NSLAB_HEADLESS": "1",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
-        jobs = []
-        for p in planned:
-            p.status.unlink(missing_ok=True)
-            task = {"source": str(p.source), "output": str(p.output), "parameters": p.parameters}
-            write_text(p.output.with_suffix(".task.json"), json.dumps(task))
-            command = [sys.executable, "-m", "nslab.notebooks", str(p.output)]
-            jobs.append(Job(p.source.stem, command, p.output.with_suffix(".log"), env))
-        by_name = {p.source.stem: p for p in planned}
-
-        def judged(end: Ended) -> Ended:
-            done = by_name[end.job.name].status.exists()
-            return end if end.status or done else Ended(end.job, 1, end.seconds)
-
-        def tell(end: Ended) -> None:
-            end, output = judged(end), by_name[end.job.name].output
-            if end.status == 0:
-                echo(f"{end.job.name}: done in {end.seconds:.0f} s -> {output}")
-            else:
-                echo(f"{end.job.name}: FAILED (exit status {end.status}) after {end.seconds:.0f} s")
-                echo(f"  partly executed copy: {output}\n  log: {end.job.log}")
-                echo("  " + end.tail().replace("\n", "\n  "))
-
-        echo(f"rendering {len(jobs)} notebooks, {min(at_once, len(jobs))} at a time")
-        ended = run_local(jobs, at_once, on_start=lambda j: echo(f"{j.name}: started"), on_end=tell)
-        return [judged(end) for end in ended]
-
-
-def execute(output: Path) -> None:
-    """Child process: execute one task with papermill, then write its status."""
-    import nbformat
-    import papermill
-
-    task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
-    papermill.execute_notebook(
-        task["source"],
-        str(output),
-        parameters=task["parameters"],
-        kernel_name="python3",
-        progress_bar=False,
-        autosave_cell_every=10,
-    )
-    cells = nbformat.read(output, as_version=4).cells
-    silent = [
-        i
-        for i, cell in enumerate(cells)
-        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None
-    ]
-    if silent:
-        raise RuntimeError(f"the kernel died: cells {silent} were never executed")
-    write_text(output.with_suffix(".status.json"), json.dumps({"status": "done"} | task, indent=1))
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("NSLAB_HEADLESS", "1")
-    execute(Path(sys.argv[1]))

@@ -3,13 +3,12 @@
 After Tables XII and XIII of the NS paper. Every variant trains a network of its own on one batch of
 random images: forward pass, loss, backward pass, SGD step. All variants take turns
 (`nslab.timing`), so ratios are taken within a round. Peak memory is that of a process of its own
-for each variant: ``python -m nslab.overhead``, the task as a pickle on standard input.
+for each variant: ``python -m nslab.overhead``, the task as JSON on standard input.
 """
 
 import dataclasses
 import math
 import os
-import pickle
 import re
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from nslab.datasets import DATASETS
+from nslab.handover import packed, unpacked
 from nslab.networks import NETWORKS, build_network
 from nslab.networks.modes import scoring
 from nslab.objectives import NS, CrossEntropy
@@ -233,7 +233,7 @@ def peak_of_child(setting: Setting, variant: Variant) -> int:
     paths = os.pathsep.join(path for path in sys.path if path)
     env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072", "PYTHONPATH": paths}
     command = [sys.executable, "-m", "nslab.overhead"]
-    task = pickle.dumps((setting, variant))
+    task = "\n".join(map(packed, (setting, variant))).encode()
     done = subprocess.run(command, input=task, env=env, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(
@@ -245,4 +245,4 @@ def peak_of_child(setting: Setting, variant: Variant) -> int:
 
 
 if __name__ == "__main__":
-    print(peak(*pickle.load(sys.stdin.buffer)))
+    print(peak(*map(unpacked, sys.stdin)))

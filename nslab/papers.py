@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from nslab.names import plain
 from nslab.paths import checkout, papers_dir
 
 TAG = re.compile(r"\[(NS|DE|EDL) (Eq|Alg|Fig|Prop)\. (S?[0-9]+[a-z]?)\]")
@@ -40,7 +41,7 @@ def places(root: Path | None = None) -> list[Place]:
 
 def equations(paper: str) -> list[dict[str, str]]:
     """Rows of a paper's ``equations.csv``: kind, number, statement, computed (yes/no), note."""
-    file = papers_dir() / paper.lower() / "equations.csv"
+    file = papers_dir() / plain(paper, "paper").lower() / "equations.csv"
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 

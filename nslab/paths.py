@@ -31,9 +31,15 @@ def runs_dir() -> Path:
     return home() / "data" / "runs"
 
 
+def logs_dir() -> Path:
+    """What is logged for other viewers."""
+    return home() / "data" / "logs"
+
+
 def figures_dir() -> Path:
-    """Figures, one folder a preset."""
-    return home() / "figures"
+    """Figures, one folder a preset: ``NSLAB_FIGURES`` if set, else ``figures``."""
+    given = os.environ.get("NSLAB_FIGURES")
+    return Path(given).expanduser().resolve() if given else home() / "figures"
 
 
 def papers_dir() -> Path:

@@ -4,9 +4,11 @@ import atexit
 import functools
 import gc
 import os
+from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
 
 def processes() -> PartialState:
@@ -21,6 +23,11 @@ def processes() -> PartialState:
     if state.num_processes > 1:
         _leave_at_exit()
     return state
+
+
+def from_first(value: Any) -> Any:
+    """The first process's value, in every process: their clocks and look-ups may differ."""
+    return broadcast_object_list([value])[0] if processes().num_processes > 1 else value
 
 
 @functools.cache

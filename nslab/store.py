@@ -6,61 +6,41 @@ run keeps two processes from computing the same one; it goes with its process, h
 """
 
 import json
-import sys
 import time
 import traceback
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from accelerate.utils import broadcast_object_list
-from filelock import FileLock, Timeout
-from safetensors.torch import load_file
 from torch import Tensor
 
-from nslab import frozen
-from nslab.checkpoint import CHECKPOINT, WEIGHTS, weights_file
-from nslab.engine import Ended, Job, run_local
-from nslab.epoch import NonFiniteLoss, Row
-from nslab.evolve.loop import CHECKPOINT as EVOLUTION
-from nslab.experiments.codec import decode, encode
+from nslab import logs
+from nslab.batch import compute_apart, job
+from nslab.board import Board
+from nslab.checkpoint import read_weights, weights_file
+from nslab.engine import Engine, run_local
+from nslab.epoch import NonFiniteLoss
+from nslab.experiments.codec import encode
 from nslab.experiments.config import Parent, TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.experiments.pretraining import PretrainConfig, losses_of
-from nslab.files import explaining, write_text
-from nslab.improve import BEST, improve
+from nslab.files import write_text
+from nslab.folders import RESULT, folder_of, locked, remove_halves, remove_interim
+from nslab.improve import improve
 from nslab.lossnet import Pretrained
-from nslab.paths import runs_dir
-from nslab.processes import processes
+from nslab.processes import from_first, processes
 from nslab.progress import Progress
-from nslab.provenance import environment, source_digest
+from nslab.provenance import environment
+from nslab.results import (
+    Result,
+    find,
+    finished,
+    needed,
+    read_result,
+    set_aside,
+    stages,
+)
 from nslab.train import Trained, fit
-
-RESULT = "result.json"
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: config (as JSON), final numbers, one row per epoch, and where it was made.
-
-    ``origin`` is ``"frozen"``, ``"stored"`` or ``"computed"``; ``folder`` holds its weights.
-    """
-
-    id: str
-    config: dict[str, Any] = field(hash=False)
-    metrics: Row = field(hash=False)
-    history: list[Row] = field(hash=False)
-    env: dict[str, Any] = field(hash=False)
-    origin: str = "stored"
-    folder: Path | None = None
-
-    @property
-    def other_source(self) -> bool:
-        """Whether it was computed by other source code than the one running now."""
-        return self.env.get("source") != source_digest()
 
 
 class RunsFailed(RuntimeError):
@@ -71,63 +51,26 @@ class RunsFailed(RuntimeError):
         self.failed = failed
 
 
-def folder_of(config: Config) -> Path:
-    """The folder of a run."""
-    return runs_dir() / config.id
-
-
-def find(config: Config, *, weights: bool = False) -> Result | None:
-    """The finished run: from its folder, else from the frozen results in git, else None.
-
-    With ``weights``, only a run whose weights are here; frozen results keep numbers only, and an
-    ensemble has none.
-    """
-    folder, weights = folder_of(config), weights and config.leaves_weights
-    if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
-        return stored
-    return None if weights else find_frozen(config)
-
-
-def find_frozen(config: Config) -> Result | None:
-    """The run among the frozen results in git."""
-    row = frozen.find(config.id)
-    return Result(config.id, encode(config), **row, origin="frozen") if row else None
-
-
-def finished(configs: Sequence[Config], *, frozen_only: bool = False) -> list[Result]:
-    """Those of the runs that are finished, here or frozen; nothing is computed.
-
-    With ``frozen_only`` those in version control, whatever has been computed here since: for text
-    that is held to their numbers.
-    """
-    look = find_frozen if frozen_only else find
-    return [result for config in configs if (result := look(config))]
-
-
-def read_result(folder: Path) -> Result | None:
-    """The result in a run's folder, or None. An unreadable file is set aside with a warning."""
-    file = folder / RESULT
-    try:
-        return Result(**json.loads(file.read_text(encoding="utf-8")), folder=folder)
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-        aside = file.with_suffix(".broken")
-        file.replace(aside)
-        warnings.warn(f"{file} is broken ({error}), kept as {aside.name}", stacklevel=2)
-        return None
-
-
-def run(config: Config, *, weights: bool = False, force: bool = False, show: bool = True) -> Result:
+def run(
+    config: Config,
+    *,
+    weights: bool = False,
+    force: bool = False,
+    show: bool = True,
+    log: Sequence[str] = (),
+) -> Result:
     """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
-    ``force`` computes it afresh; the old result stays until the new one takes its place. Under
-    ``accelerate launch`` all processes call this alike and the first one reads and writes.
+    ``force`` computes it afresh; the old result stays until the new one takes its place. ``log``
+    names viewers that its rows are written for as they come, see `nslab.logs`; they get a result
+    that is looked up too. Under ``accelerate launch`` all processes call this alike and the first
+    one reads and writes.
     """
     state, folder = processes(), folder_of(config)
+    logs.ready(log)
     if state.num_processes == 1 and not force and (found := find(config, weights=weights)):
-        return found
+        return logs.fill(config, found, log)
     with locked(folder) if state.is_main_process else nullcontext():
         look = state.is_main_process and not force
         found = from_first(find(config, weights=weights) if look else None)
@@ -135,12 +78,17 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
             return found
         env = environment()
         if state.is_main_process:
+            set_aside(folder)
+            remove_halves(folder)
             if force:
                 remove_interim(folder)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
         state.wait_for_everyone()
-        trained = compute(config, folder, show)
+        names = log if state.is_main_process else ()
+        with logs.logging(config, names, fresh=force) as told:
+            trained = compute(config, folder, show, log, told)
+            told.finish(trained.history)
         env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         whole = from_first(
             {
@@ -157,33 +105,18 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
     return Result(**whole, origin="computed", folder=folder)
 
 
-def compute(config: Config, folder: Path, show: bool) -> Trained | Pretrained:
-    """Compute a run, what it needs first."""
+def compute(
+    config: Config, folder: Path, show: bool, log: Sequence[str], told: logs.Log
+) -> Trained | Pretrained:
+    """Compute a run, what it needs first; ``told`` hears of its rows."""
     if isinstance(config, PretrainConfig):
         return config.evolve(folder if processes().is_main_process else None, show=show)
     for loss in losses_of(config):
-        run(loss, weights=True, show=show)
-    parents = weights_of(config.parents(), show=show)
+        run(loss, weights=True, show=show, log=log)
+    parents = weights_of(config.parents(), show=show, log=log)
     if isinstance(config, TrainConfig):
-        return fit(config, folder, show=show)
-    return improve(config, parents, folder, show=show)
-
-
-def needed(config: Config) -> list[Config]:
-    """The runs that a run needs first."""
-    losses = [] if isinstance(config, PretrainConfig) else losses_of(config)
-    return [*losses, *(parent.config for parent in config.parents())]
-
-
-def remove_interim(folder: Path) -> None:
-    """Remove what an unfinished run goes on from."""
-    for file in (folder / CHECKPOINT, folder / EVOLUTION, *folder.glob(BEST.format("*"))):
-        file.unlink(missing_ok=True)
-
-
-def from_first(value: Any) -> Any:
-    """The first process's value, in every process: their clocks and look-ups may differ."""
-    return broadcast_object_list([value])[0] if processes().num_processes > 1 else value
+        return fit(config, folder, show=show, on_epoch=told)
+    return improve(config, parents, folder, show=show, on_generation=told)
 
 
 def run_all(
@@ -194,76 +127,65 @@ def run_all(
     weights: bool = False,
     force: bool = False,
     show: bool = True,
+    apart: bool | None = None,
+    retries: int = 0,
+    engine: Engine = run_local,
+    board: Board | None = None,
+    log: Sequence[str] = (),
 ) -> list[Result]:
     """Results of many runs, in their order; those that are finished are looked up.
 
-    ``jobs`` > 1 computes the others in processes of their own, trained parents before what is made
-    of them. ``weights`` asks for weights too. A failing run does not stop the rest; at the end
-    `RunsFailed` says which failed, why, and that the rest is kept.
+    ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
+    before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
+    those processes, here or elsewhere. ``weights`` asks for weights too. A failing run does not
+    stop the rest; at the end `RunsFailed` says which failed, why, and that the rest is kept.
+    ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
     """
+    logs.ready(log)
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
-    first = {before.id: before for c in todo.values() for before in needed(c)}
-    every = first | todo
-    for again in (True, False):
-        group = [c for name, c in first.items() if (name in todo) == again]
-        if jobs == 1 or not group:
-            continue
-        try:
-            computed |= {
-                result.id: result
-                for result in run_all(
-                    group,
-                    jobs=jobs,
-                    devices=devices,
-                    weights=True,
-                    force=force and again,
-                    show=show,
-                )
-            }
-        except RunsFailed as error:
-            failed |= error.failed
-    if jobs > 1:
-        todo = {name: c for name, c in todo.items() if name not in first}
-        for name, config in list(todo.items()):
-            if lost := [before.id for before in needed(config) if before.id in failed]:
-                failed[name] = f"its parent {lost[0]} failed"
-                del todo[name]
-    with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
-        if jobs == 1:
+    steps = stages(todo)
+    every = {c.id: c for step in steps for c in step}
+    if jobs > 1 if apart is None else apart:
+        names = {c.id for c in configs} | {b.id for c in configs for b in needed(c)}
+        at_once = min(jobs, max(1, len(names)))
+        forced = set(todo) if force else set[str]()
+        with nullcontext(board) if board else Board(at_once, show=show and bool(todo)) as shown:
+            failed = compute_apart(
+                steps, at_once, forced, weights, devices, retries, shown, log, engine
+            )
+    else:
+        with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
             for name, config in todo.items():
                 try:
-                    computed[name] = run(config, weights=weights, force=force, show=show)
+                    computed[name] = run(config, weights=weights, force=force, show=show, log=log)
                 except (OSError, ValueError, NonFiniteLoss) as error:
                     failed[name] = str(error)  # says what to do
                 except Exception:
                     failed[name] = traceback.format_exc(limit=-3)
                 bar.advance(name)
-        elif todo:
-
-            def on_end(end: Ended) -> None:
-                if end.status:
-                    failed[end.job.name] = f"exit status {end.status}\n{end.tail()}"
-                bar.advance(end.job.name)
-
-            made = [job(c, force, weights) for c in todo.values()]
-            run_local(made, jobs, devices=devices, on_end=on_end)
     if failed:
         what = "\n".join(f"{name} ({every[name].about}): {why}" for name, why in failed.items())
         kept, total = len(every) - len(failed), len(every)
         raise RunsFailed(f"{len(failed)} of {total} runs failed, {kept} are kept.\n{what}", failed)
     results = [computed.get(config.id) or find(config) for config in configs]
-    return [result for result in results if result is not None]
+    return [
+        logs.fill(config, result, () if config.id in every else log)
+        for config, result in zip(configs, results, strict=True)
+        if result is not None
+    ]
 
 
-def weights_of(parents: Sequence[Parent], *, show: bool = True) -> list[dict[str, Tensor]]:
+def weights_of(
+    parents: Sequence[Parent], *, show: bool = True, log: Sequence[str] = ()
+) -> list[dict[str, Tensor]]:
     """The parents' states, on the CPU; runs that are not there are computed first.
 
     Raises ``FileNotFoundError`` for an epoch that its run did not keep.
     """
     configs = {parent.config.id: parent.config for parent in parents}
-    results = {name: run(config, weights=True, show=show) for name, config in configs.items()}
+    results = {n: run(config, weights=True, show=show, log=log) for n, config in configs.items()}
     states = []
     for parent in parents:
         epoch, config = parent.epoch, parent.config
@@ -276,37 +198,20 @@ def weights_of(parents: Sequence[Parent], *, show: bool = True) -> list[dict[str
                 f"{results[config.id].metrics['epochs']} epochs. If the file was removed, "
                 "nslab.run(config, force=True) makes it again"
             )
-        states.append(load_file(file))
+        states.append(read_weights(file))
     return states
 
 
-def job(config: Config, force: bool = False, weights: bool = False) -> Job:
-    """The process that computes a run."""
-    folder = folder_of(config)
-    write_text(folder / "config.json", json.dumps(encode(config), indent=1))
-    command = [sys.executable, "-m", "nslab.store", str(folder), *(["--force"] if force else [])]
-    command += ["--weights"] if weights else []
-    return Job(config.id, command, folder / "log.txt", {"NSLAB_HEADLESS": "1"})
-
-
-def locked(folder: Path) -> FileLock:
-    """The lock of a run, taken; says so when another process has it."""
-    with explaining(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"run {folder.name} is being computed by another process: waiting", flush=True)
-            lock.acquire()
-    return lock
-
-
-def main(folder: Path, options: Sequence[str]) -> None:
-    """Compute the run whose ``config.json`` lies in ``folder``."""
-    config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    run(config, weights="--weights" in options, force="--force" in options)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+__all__ = [
+    "RESULT",
+    "Result",
+    "RunsFailed",
+    "find",
+    "finished",
+    "folder_of",
+    "job",
+    "read_result",
+    "run",
+    "run_all",
+    "weights_of",
+]

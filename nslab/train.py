@@ -39,7 +39,7 @@ def fit(
     *,
     data: ImageData | None = None,
     show: bool = True,
-    on_epoch: Callable[[Row], None] | None = None,
+    on_epoch: Callable[[Row], object] | None = None,
 ) -> Trained:
     """Train as ``config`` says and evaluate after every epoch; ``config.hold_out`` and
     ``config.patience`` say which epoch's network is the result and when training ends.
@@ -47,7 +47,7 @@ def fit(
     With a ``folder``, the state after each epoch is kept there and an interrupted training goes
     on from it: on a CPU the end is the same to the bit. Under ``accelerate launch`` each process
     takes its share of every batch. Random draws come from streams of ``config.seed``; torch's
-    global generator is left as it was.
+    global generator is left as it was. ``on_epoch`` is told each epoch's row.
 
     Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
     epoch stays in ``folder``.
@@ -74,7 +74,7 @@ def fit(
         Progress(config.epochs, label, show=show and main) as bar,
     ):
         if history:
-            bar.advance("resumed", len(history))
+            bar.resume(len(history))
         while not ended(history, config):
             epoch, started = len(history), time.perf_counter()
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))

@@ -1,12 +1,19 @@
 """The command line, as a user types it."""
 
+import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from nslab.cli import app
+from nslab.cli.shared import parsed
+from nslab.datasets import DATASETS
+from nslab.experiments import experiment
+from nslab.notebooks import plan
 
 TINY = ["-p", "dataset=digits", "-p", "network=mlp", "-p", "epochs=2", "-p", "seeds=1"]
 
@@ -19,7 +26,7 @@ def call(*words: str) -> Result:
 def test_run_then_compare_then_dry_run() -> None:
     """Computed, compared with the paper, looked up."""
     before = call("run", "ns/first", *TINY, "--dry-run")
-    assert before.output.count("to do") == 3
+    assert before.output.count("  to do  ") == 3
     done = call("run", "ns/first", *TINY)
     assert done.exit_code == 0, done.output
     assert "(n = 1, custom)" in done.output
@@ -28,7 +35,8 @@ def test_run_then_compare_then_dry_run() -> None:
     compared = call("compare", "ns/first", *TINY)
     assert "3 of 3 runs" in compared.output
     after = call("run", "ns/first", *TINY, "--dry-run")
-    assert after.output.count("finished") == 3
+    assert after.output.count("stored  ") == 3
+    assert "3 stored\n" in after.output
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,9 @@ def test_run_then_compare_then_dry_run() -> None:
         (["run", "ns/first", "-p", "methods=ce,best"], "methods must be"),
         (["compare", "ns/nothing"], "unknown experiment"),
         (["data", "imagenet21k"], "unknown data set"),
+        (["suite", "huge"], "preset must be"),
+        (["render", "--preset", "huge"], "preset must be"),
+        (["suite", "smoke", "--file", "nowhere.yaml"], "nowhere.yaml cannot be read as a suite"),
     ],
 )
 def test_mistakes_are_explained(words: list[str], message: str) -> None:
@@ -59,6 +70,53 @@ def test_list_and_data() -> None:
     for name in ("ns/table7", "cifar100", "resnet110b", "ns_method", "smoke"):
         assert name in listed.output
     assert "1294 training and 503 test images" in call("data").output
+
+
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_has_an_example_that_parses(name: str) -> None:
+    """Every command's, and that of all of them; what it names is there."""
+    root = get_command(app)
+    epilog = (COMMANDS[name] if name else root).epilog
+    assert epilog.startswith(f"Example: nslab {name}")
+    words = shlex.split(epilog.removeprefix("Example: "))
+    assert words.pop(0) == "nslab"
+    with root.make_context("nslab", words) as outer:  # type: ignore[attr-defined]
+        name, command, rest = root.resolve_command(outer, words)  # type: ignore[attr-defined]
+        with command.make_context(name, rest, parent=outer) as inner:
+            given = inner.params
+    if "name" in given:
+        experiment(given["name"]).plan(given["preset"], **parsed(given["parameter"]))
+    if name == "render":
+        assert plan(given["patterns"], given["preset"], parsed(given["parameter"]))
+    if name == "data":
+        assert set(given["names"]) <= set(DATASETS)
+    shown = call(name, "--help") if name else call("--help")
+    assert "Example: nslab" in shown.output
+
+
+@pytest.mark.parametrize("name", ["run", "suite"])
+def test_examples_that_only_tell_do(name: str) -> None:
+    """Dry runs may be tried as they stand."""
+    words = shlex.split(COMMANDS[name].epilog.removeprefix("Example: nslab "))
+    assert "--dry-run" in words
+    done = call(*words)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"\n\d+ (frozen|to do)\b", done.output)
+
+
+def test_estimates_come_from_runs_like_them() -> None:
+    """Scaled by epochs; another data set or network is unknown."""
+    call("run", "ns/first", *TINY)
+    more = call("run", "ns/first", *TINY[:4], "-p", "epochs=20", "-p", "seeds=5", "--dry-run")
+    seconds = [float(text) for text in re.findall(r"to do +~(\d+) (?:s|min)", more.output)]
+    assert len(seconds) == 3
+    assert "3 to do; about" in more.output
+    other = call("run", "ns/first", "-p", "network=lenet5", "-p", "seeds=5", "--dry-run")
+    assert other.output.count("unknown  ") == 3
+    assert "the time of 3 is unknown, as nothing like them is finished" in other.output
 
 
 def test_starts_without_torch() -> None:

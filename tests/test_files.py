@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nslab.files import read_tensors, replacing, write_text
+from nslab.files import read_tensors, remove_strays, replacing, write_text
 
 OLD, NEW = "old\n" * 1000, "new and longer, with ρ and σ\n" * 1000
 ADVICE = {
@@ -200,12 +200,13 @@ def test_permissions_follow_the_umask(file: Path, mask: int) -> None:
 
 
 def test_flushed_before_it_takes_the_place(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes are on the disk before the name points to them: first fsync, then replace."""
+    """The bytes are on the disk before the name points to them, and then the name is."""
     steps: list[str] = []
     fsync, replace = os.fsync, os.replace
 
     def noting_fsync(handle: int) -> None:
-        steps.append(f"fsync {os.fstat(handle).st_size}")
+        found = os.fstat(handle)
+        steps.append("names" if stat.S_ISDIR(found.st_mode) else f"fsync {found.st_size}")
         fsync(handle)
 
     def noting_replace(source: Path, target: Path) -> None:
@@ -215,7 +216,21 @@ def test_flushed_before_it_takes_the_place(file: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "fsync", noting_fsync)
     monkeypatch.setattr(os, "replace", noting_replace)
     write_text(file, NEW)
-    assert steps == [f"fsync {len(NEW.encode())}", "replace"]
+    assert steps == [f"fsync {len(NEW.encode())}", "replace", "names"]
+    steps.clear()
+    write_text(file, OLD, flush=False)
+    assert steps == ["replace"]
+
+
+def test_strays_of_the_killed_are_removed(file: Path) -> None:
+    """What a killed process left beside a file goes; the file and all others stay."""
+    kept = {file.name, ".other.abc.part", ".table.csv.swp"}
+    for name in (*kept - {file.name}, ".table.csv.x1.part", ".table.csv.x2.part"):
+        (file.parent / name).write_text("half")
+    remove_strays(file.parent, file.name)
+    assert set(os.listdir(file.parent)) == kept
+    remove_strays(file.parent, "*")
+    assert set(os.listdir(file.parent)) == {file.name, ".table.csv.swp"}
 
 
 @pytest.mark.parametrize("content", [b"", b"half a file", b"PK\x03\x04 cut off", b"\x80\x02."])

@@ -5,27 +5,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from notebook_helpers import write
 from typer.testing import CliRunner
 
 from nslab import notebooks
 from nslab.cli import app
 from nslab.engine import Ended
-
-GOOD = 'preset: str = "smoke"  # how much\nn: int = 3\nrate: float = 0.1\n'
-
-
-def write(folder: Path, name: str, *cells: str, parameters: str = GOOD) -> Path:
-    """A notebook with a parameters cell and others."""
-    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    book = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
-    book.metadata["kernelspec"] = {
-        "name": "python3",
-        "display_name": "Python 3",
-        "language": "python",
-    }
-    folder.mkdir(exist_ok=True)
-    nbformat.write(book, folder / f"{name}.ipynb")
-    return folder / f"{name}.ipynb"
+from nslab.render import render
 
 
 @pytest.fixture
@@ -94,8 +80,12 @@ def rendered(folder: Path) -> tuple[dict[str, Ended], list[str], Path]:
     write(folder, "dies", "import os\nos.kill(os.getpid(), 9)", "print('never')")
     said: list[str] = []
     planned = notebooks.plan(["*"], "smoke", {"n": "41"})
-    ended = notebooks.render(planned, 2, echo=said.append)
-    return {end.job.name: end for end in ended}, said, planned[0].output.parent
+    ended = render(planned, 2, echo=said.append)
+    return (
+        {end.job.name.removeprefix("smoke/"): end for end in ended},
+        said,
+        planned[0].output.parent,
+    )
 
 
 def test_render_tells_success_from_failure(

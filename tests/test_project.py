@@ -30,8 +30,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # A module imports from the lines above its own only; inside one package, freely.
 LAYERS = """
-paths types rng files parameters processes progress timing
-papers provenance engine
+paths types rng files names parameters processes timing
+papers provenance engine progress handover
+board
 datasets networks metrics statistics evolve
 lossnet
 objectives
@@ -40,10 +41,16 @@ checkpoint prepare frozen epoch
 train
 bench
 improve
+folders
+results
+viewers batch
+logs
 store
+child
 analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
+render
 overhead_tables own robustness predictions
-plots
+plots suite estimates lab
 cli
 """
 RANK = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}
@@ -96,8 +103,10 @@ def test_dependencies_stand_once_and_with_bounds() -> None:
 
 def test_imports_are_declared() -> None:
     """Whatever nslab imports from outside is in the list of dependencies."""
+    extras = PROJECT["optional-dependencies"]
     declared = names(PROJECT["dependencies"]) | {"ipython", "nbformat", "jupyterlab"}
-    alias = {"sklearn": "scikit-learn", "IPython": "ipython"}
+    declared |= names(extras["tensorboard"]) | names(extras["mlflow"])
+    alias = {"sklearn": "scikit-learn", "yaml": "pyyaml", "mlflow": "mlflow-skinny"}
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             modules = []

@@ -12,7 +12,7 @@ from filelock import FileLock
 from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
 from nslab.datasets.variants import Noise, held_out, long_tail, noisy_labels
-from nslab.files import explaining
+from nslab.files import explaining, remove_strays
 from nslab.paths import cache_dir
 from nslab.types import DataInfo, ImageShape
 
@@ -132,6 +132,7 @@ def load(name: str, folder: Path | None = None) -> ImageData:
             lock = FileLock(folder / f".{name}.lock")
             lock.acquire()
         with lock:
+            remove_strays(folder, file.name)
             if not file.exists():
                 arrays = dataset.fetch(folder, name)
                 if problem := dataset.layout.problem(arrays):

@@ -130,7 +130,7 @@ def evolve(
     main = processes().is_main_process
     with Progress(batches, "evolution", unit="batch", show=show and main) as bar:
         if done:
-            bar.advance("resumed", done)
+            bar.resume(done)
         for k in range(done, batches):
             x, y = pair(batch_of(k)) if k else batch
             if k:

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from nslab.files import replacing, write_text
+from nslab.names import plain
 from nslab.paths import figures_dir
 from nslab.provenance import commit, source_digest, versions
 
@@ -130,11 +131,12 @@ def save(
 
     The same inputs give the same bytes. PNG and SVG carry parameters and run ids; what changes
     with every commit (commit, versions, devices) is in the JSON only. Returns the PNG's path.
+    Raises ``ValueError`` for names that are none of a file.
     """
-    inside = {"figure": name, "preset": preset, "parameters": parameters or {}}
+    folder = figures_dir() / plain(preset, "preset")
+    inside = {"figure": plain(name, "figure"), "preset": preset, "parameters": parameters or {}}
     inside |= {"runs": sorted({run.id for run in runs})}
     text = json.dumps(inside, sort_keys=True)
-    folder = figures_dir() / preset
     for suffix, metadata in (
         ("png", {"Software": None, "nslab": text}),
         ("svg", {"Date": None, "Creator": None, "Description": text}),

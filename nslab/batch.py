@@ -1,0 +1,72 @@
+"""Runs in processes of their own: what a run needs before it, failures tried again."""
+
+import json
+import sys
+from collections.abc import Sequence, Set
+
+from nslab.board import Board
+from nslab.engine import Ended, Engine, Job, persevere
+from nslab.experiments.codec import encode
+from nslab.experiments.evolution import Config
+from nslab.files import write_text
+from nslab.folders import PROGRESS, folder_of
+from nslab.progress import FILE
+from nslab.results import described, find, needed
+
+
+def compute_apart(
+    steps: Sequence[Sequence[Config]],
+    at_once: int,
+    forced: Set[str],
+    weights: bool,
+    devices: Sequence[str],
+    retries: int,
+    board: Board,
+    log: Sequence[str],
+    engine: Engine,
+) -> dict[str, str]:
+    """Compute runs step by step; what failed in the end, by id, and why.
+
+    A run whose needs failed is not tried. One whose process ends well and leaves no result failed.
+    """
+    every = {config.id: config for step in steps for config in step}
+    parents = {before.id for config in every.values() for before in needed(config)}
+    failed: dict[str, str] = {}
+    board.expect({name: described(config) for name, config in every.items()})
+
+    def judged(end: Ended) -> Ended:
+        done = end.status or find(every[end.job.name], weights=weights)
+        return end if done else Ended(end.job, 1, end.seconds, end.start)
+
+    for step in steps:
+        ready = []
+        for config in step:
+            name = config.id
+            if lost := [before.id for before in needed(config) if before.id in failed]:
+                failed[name] = f"its parent {lost[0]} failed"
+                board.give_up(name)
+            else:
+                ready.append(job(config, name in forced, weights or name in parents, log))
+        ends = persevere(
+            ready,
+            at_once,
+            devices=devices,
+            retries=retries,
+            judge=judged,
+            on_start=board.start,
+            on_end=board.end,
+            engine=engine,
+        )
+        failed |= {end.job.name: end.why() for end in ends if end.status}
+    return failed
+
+
+def job(config: Config, force: bool = False, weights: bool = False, log: Sequence[str] = ()) -> Job:
+    """The process that computes a run."""
+    folder = folder_of(config)
+    write_text(folder / "config.json", json.dumps(encode(config), indent=1))
+    (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
+    command = [sys.executable, "-m", "nslab.child", str(folder), *(["--force"] if force else [])]
+    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
+    env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
+    return Job(config.id, command, folder / "log.txt", env)

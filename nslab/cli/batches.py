@@ -1,0 +1,145 @@
+"""Commands that compute: ``nslab run | suite``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nslab.cli.shared import (
+    DryRun,
+    Every,
+    Jobs,
+    LogOption,
+    Parameters,
+    PerDevice,
+    PresetOption,
+    app,
+    explained,
+    fail,
+    known,
+    parsed,
+    places,
+    show,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nslab.experiments import Config
+    from nslab.notebooks import Planned
+
+
+@app.command(epilog="Example: nslab run ns/first --preset cpu -p methods=ce,ns_ws --dry-run")
+def run(
+    name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+    jobs: Jobs = 1,
+    per_device: PerDevice = 1,
+    force: Annotated[bool, typer.Option(help="Compute finished runs again.")] = False,
+    dry_run: DryRun = False,
+    freeze: Annotated[
+        str | None, typer.Option(help="Also write the results to data/results/<FREEZE>.csv.")
+    ] = None,
+    log: LogOption = None,
+    every: Every = False,
+) -> None:
+    """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
+    from nslab import frozen, store
+    from nslab.datasets import load
+    from nslab.experiments import experiment
+    from nslab.ledger import compare as compared
+    from nslab.names import plain
+
+    with explained():
+        if freeze is not None:
+            plain(freeze, "results")
+        configs = experiment(name).plan(preset, **parsed(parameter))
+        if dry_run:
+            foretell(configs, [], jobs, force)
+            return
+        for dataset in {config.dataset for config in configs} - {""}:
+            load(dataset)
+        jobs, devices = places(jobs, per_device)
+        try:
+            results = store.run_all(
+                configs, jobs=jobs, devices=devices, force=force, retries=1, log=log or ()
+            )
+        except store.RunsFailed as error:
+            raise fail(error) from None
+        for file in frozen.freeze(freeze, results) if freeze is not None else ():
+            typer.echo(f"wrote {file}")
+        show(compared(name, results), every)
+
+
+@app.command(epilog="Example: nslab suite smoke --jobs 2 --dry-run")
+def suite(
+    preset: Annotated[str, typer.Argument(callback=known, help="smoke, cpu or paper.")],
+    jobs: Jobs = 1,
+    per_device: PerDevice = 1,
+    file: Annotated[
+        Path | None, typer.Option(help="What to run, in YAML; default: all there is.")
+    ] = None,
+    log: LogOption = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Run whole papers: tables, then notebooks; what is finished is not done again.
+
+    Each run and notebook has a process of its own. Tables go to figures/<preset>/tables.
+    """
+    from nslab.suite import DEFAULT, read_suite, run_suite
+
+    with explained():
+        found = read_suite(file or DEFAULT, preset)  # type: ignore[arg-type]  # checked
+        if dry_run:
+            foretell(list(found.configs.values()), found.notebooks, jobs)
+            return
+        jobs, devices = places(jobs, per_device)
+        failed = run_suite(found, jobs=jobs, devices=devices, log=log or (), echo=typer.echo)
+    count = len(found.configs) + len(found.notebooks)
+    typer.echo(f"{count} runs and notebooks, {len(failed) or 'none'} failed")
+    if failed:
+        raise typer.Exit(1)
+
+
+def foretell(
+    configs: "Sequence[Config]", notebooks: "Sequence[Planned]", jobs: int, force: bool = False
+) -> None:
+    """Say what would run, what is there already, and how long it will take as far as is known."""
+    from nslab.board import duration
+    from nslab.estimates import Estimates, finished_here
+    from nslab.results import described, find, stages
+
+    todo = {c.id: c for c in configs if force or not find(c)}
+    needed = {c.id: c for step in stages(todo) for c in step}
+    estimates = Estimates(finished_here())
+    guesses: list[float | None] = []
+    counts: dict[str, int] = {}
+    for config in (needed | {c.id: c for c in configs}).values():
+        guess, result = None, None if config.id in needed else find(config)
+        state = result.origin if result else "to do"
+        if config.id in needed:
+            guesses.append(guess := estimates.of(config))
+        counts[state] = counts.get(state, 0) + 1
+        tell(config.id, state, guess, described(config))
+    for planned in notebooks:
+        guess, state = planned.last().get("seconds"), "rendered" if planned.rendered() else "to do"
+        if state == "to do":
+            guesses.append(guess)
+        counts[state] = counts.get(state, 0) + 1
+        tell(planned.name, state, guess if state == "to do" else None, "notebook")
+    timed = [guess for guess in guesses if guess is not None]
+    said = [", ".join(f"{count} {state}" for state, count in counts.items())]
+    if timed:
+        said.append(f"about {duration(sum(timed) / jobs)} with {jobs} at once")
+    if unknown := len(guesses) - len(timed):
+        said.append(f"the time of {unknown} is unknown, as nothing like them is finished")
+    typer.echo("; ".join(said))
+
+
+def tell(name: str, state: str, seconds: float | None, about: str) -> None:
+    """A line of a dry run."""
+    from nslab.board import duration
+
+    guess = "unknown" if seconds is None else f"~{duration(seconds)}"
+    typer.echo(f"{name}  {state:8}  {guess if state == 'to do' else '':10}  {about}")

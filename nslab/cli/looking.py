@@ -1,0 +1,69 @@
+"""Commands that look: ``nslab compare | list | data``."""
+
+from typing import Annotated
+
+import typer
+
+from nslab.cli.shared import Every, Parameters, PresetOption, app, explained, parsed, show
+
+
+@app.command(epilog="Example: nslab compare ns/table7 --preset smoke")
+def compare(
+    name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+    every: Every = False,
+) -> None:
+    """Paper beside ours, for the runs that are finished; nothing is computed."""
+    from nslab import store
+    from nslab.experiments import experiment
+    from nslab.ledger import compare as compared
+
+    with explained():
+        configs = experiment(name).plan(preset, **parsed(parameter))
+        found = store.finished(configs)
+        typer.echo(f"{len(found)} of {len(configs)} runs of preset {preset} are finished")
+        show(compared(name, found), every)
+
+
+@app.command("list", epilog="Example: nslab list")
+def list_() -> None:
+    """Experiments, data sets, networks, objectives, evolvers and notebooks by name."""
+    from nslab.datasets import DATASETS
+    from nslab.evolve import EVOLVERS
+    from nslab.experiments import EXPERIMENTS, PRESETS
+    from nslab.networks import NETWORKS
+    from nslab.notebooks import sources
+    from nslab.objectives import OBJECTIVES
+
+    typer.echo("experiments")
+    for name, experiment in EXPERIMENTS.items():
+        typer.echo(f"  {name:12} {experiment.title}")
+    for what, names in (
+        ("presets", PRESETS),
+        ("data sets", DATASETS),
+        ("networks", NETWORKS),
+        ("objectives", OBJECTIVES),
+        ("evolvers", EVOLVERS),
+        ("notebooks", [file.stem for file in sources()]),
+    ):
+        typer.echo(f"{what}\n  {', '.join(names)}")
+
+
+@app.command(epilog="Example: nslab data cifar10 cifar100")
+def data(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: digits.")] = None,
+) -> None:
+    """Fetch data sets into NSLAB_DATA (default data/cache) and check them."""
+    from nslab.datasets import load
+    from nslab.paths import cache_dir
+
+    for name in names or ["digits"]:
+        with explained():
+            loaded = load(name)
+        layout = loaded.dataset.layout
+        typer.echo(
+            f"{name}: {layout.train} training and {layout.test} test images of "
+            f"{'x'.join(map(str, layout.shape))}, {layout.num_classes} classes, "
+            f"checked, in {cache_dir() / f'{name}.npz'}"
+        )

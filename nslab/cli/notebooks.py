@@ -1,0 +1,60 @@
+"""Commands on notebooks: ``nslab render | lab``."""
+
+from typing import Annotated
+
+import typer
+
+from nslab.cli.shared import (
+    Jobs,
+    Parameters,
+    PerDevice,
+    PresetOption,
+    app,
+    explained,
+    parsed,
+    places,
+)
+
+
+@app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p seeds=1 --jobs 2")
+def render(
+    patterns: Annotated[
+        list[str] | None, typer.Argument(help="Notebooks by name or pattern; default: all.")
+    ] = None,
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+    jobs: Jobs = 2,
+    per_device: PerDevice = 1,
+) -> None:
+    """Execute notebooks headless, each in its own process; figures go to figures/<preset>."""
+    from nslab import notebooks
+    from nslab.render import render as execute
+
+    with explained():
+        planned = notebooks.plan(patterns or ["*"], preset, parsed(parameter))
+        jobs, devices = places(jobs, per_device)
+        ended = execute(planned, jobs, typer.echo, devices=devices, retries=1)
+    failed = [end for end in ended if end.status]
+    typer.echo(f"{len(ended) - len(failed)} of {len(ended)} notebooks rendered")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: nslab lab --port 8889 --no-browser")
+def lab(
+    ip: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The first port to try.")] = 8888,
+    browser: Annotated[bool, typer.Option(help="Open a browser.")] = True,
+    expose: Annotated[
+        bool, typer.Option("--expose", help="Allow an --ip that other machines reach.")
+    ] = False,
+    allow_root: Annotated[
+        bool, typer.Option("--allow-root", help="Run as root, as in containers.")
+    ] = False,
+) -> None:
+    """Open JupyterLab on the notebooks, on this machine alone and behind a token."""
+    from nslab.lab import serve
+
+    with explained():
+        status = serve(ip, port, browser=browser, expose=expose, allow_root=allow_root)
+    raise typer.Exit(status)

@@ -1,0 +1,84 @@
+"""JupyterLab on the notebooks: for this machine alone, and behind a token, unless asked otherwise.
+
+Whoever reaches a notebook server can run any code as its user. Jupyter's own defaults are loopback
+and a random token, but any configuration file of the user or the machine may change them; here both
+are set where nothing overrules them.
+"""
+
+import ipaddress
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from nslab.paths import notebooks_dir
+
+FIXED = {  # on the command line, which has the last word
+    "ServerApp.allow_remote_access": False,
+    "ServerApp.allow_origin": "",
+    "ServerApp.allow_origin_pat": "",
+    "ServerApp.disable_check_xsrf": False,
+    "ServerApp.port_retries": 0,
+}
+
+
+def serve(ip: str, port: int, *, browser: bool, expose: bool, allow_root: bool) -> int:
+    """Run JupyterLab until it ends; its exit status.
+
+    Raises ``ValueError`` for an address that other machines reach, unless ``expose``.
+    """
+    address = checked(ip, expose)
+    port = free_port(address, port)
+    token = secrets.token_hex(24)
+    with tempfile.TemporaryDirectory() as folder:
+        # not as an option: other users of the machine can read those
+        config = Path(folder) / "jupyter_lab_config.json"
+        config.touch(mode=0o600)
+        config.write_text(json.dumps({"IdentityProvider": {"token": token}}), encoding="utf-8")
+        options = FIXED | {"ServerApp.ip": address, "ServerApp.port": port}
+        options["ServerApp.allow_remote_access"] = expose
+        options["ServerApp.allow_root"] = allow_root
+        command = [sys.executable, "-m", "jupyterlab", str(notebooks_dir()), f"--config={config}"]
+        command += [f"--{name}={value}" for name, value in options.items()]
+        command += [] if browser else ["--no-browser"]
+        print(f"http://{shown(address)}:{port}/lab?token={token}", flush=True)
+        return subprocess.call(command, env=os.environ.copy())
+
+
+def checked(ip: str, expose: bool) -> str:
+    """An address to listen on; ``ValueError`` if it is none, or not loopback without ``expose``."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if ip == "localhost" else ip)
+    except ValueError:
+        raise ValueError(f"{ip!r} is no address: give 127.0.0.1, or ::1") from None
+    if not address.is_loopback and not expose:
+        raise ValueError(
+            f"{ip} can be reached from other machines: whoever has the token, which travels "
+            "unencrypted, can run any code as you. From another machine rather use "
+            "`ssh -L 8888:127.0.0.1:8888 this-machine` and leave --ip alone; if you mean it, "
+            "add --expose"
+        )
+    return str(address)
+
+
+def free_port(address: str, first: int) -> int:
+    """The first port from ``first`` on that nobody listens on; ``ValueError`` if 50 are taken."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in range(first, min(first + 50, 65536)):
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((address, port))
+            except OSError:
+                continue
+            return port
+    raise ValueError(f"no port from {first} on is free at {address}: give another with --port")
+
+
+def shown(address: str) -> str:
+    """An address as it stands in a link."""
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,162 @@
+"""Finished runs: how they are found, what is not taken for one, and what is to be done yet."""
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nslab import frozen
+from nslab.checkpoint import WEIGHTS
+from nslab.epoch import Row
+from nslab.evolve import EVOLVERS
+from nslab.experiments.codec import encode
+from nslab.experiments.evolution import Config, EvolveConfig
+from nslab.experiments.pretraining import PretrainConfig, losses_of
+from nslab.folders import RESULT, folder_of
+from nslab.provenance import source_digest
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: config (as JSON), final numbers, one row per epoch, and where it was made.
+
+    ``origin`` is ``"frozen"``, ``"stored"`` or ``"computed"``; ``folder`` holds its weights.
+    """
+
+    id: str
+    config: dict[str, Any] = field(hash=False)
+    metrics: Row = field(hash=False)
+    history: list[Row] = field(hash=False)
+    env: dict[str, Any] = field(hash=False)
+    origin: str = "stored"
+    folder: Path | None = None
+
+    @property
+    def other_source(self) -> bool:
+        """Whether it was computed by other source code than the one running now."""
+        return self.env.get("source") != source_digest()
+
+
+def described(config: Config) -> str:
+    """A run in a few words: data set, network, method, seed."""
+    if isinstance(config, PretrainConfig):
+        return f"{config.form.kind} loss, {brief(config.search)}, seed {config.seed}"
+    if isinstance(config, EvolveConfig):
+        names: dict[Any, str] = {value: name for name, value in EVOLVERS.items()}
+        method = names.get(config.method) or brief(config.method)
+        base, method = config.base, f"{config.size} x {config.init}: {method}"
+    else:
+        base, method = config, brief(config.objective)
+    return f"{base.dataset} {base.network} {method}, seed {config.seed}"
+
+
+def brief(value: Any) -> str:
+    """A dataclass as it would be written, without what is the default; anything else as it is."""
+    if not dataclasses.is_dataclass(value):
+        return str(value)
+    told = []
+    for f in dataclasses.fields(value):
+        given, default = getattr(value, f.name), f.default
+        if f.default_factory is not dataclasses.MISSING:
+            default = f.default_factory()
+        if given != default:
+            told.append(f"{f.name}={brief(given)}")
+    return f"{type(value).__name__}({', '.join(told)})"
+
+
+def find(config: Config, *, weights: bool = False) -> Result | None:
+    """The finished run: from its folder, else from the frozen results in git, else None.
+
+    With ``weights``, only a run whose weights are here; frozen results keep numbers only, and an
+    ensemble has none.
+    """
+    folder, weights = folder_of(config), weights and config.leaves_weights
+    if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
+        return stored
+    return None if weights else find_frozen(config)
+
+
+def find_frozen(config: Config) -> Result | None:
+    """The run among the frozen results in git."""
+    row = frozen.find(config.id)
+    return Result(config.id, encode(config), **row, origin="frozen") if row else None
+
+
+def finished(configs: Sequence[Config], *, frozen_only: bool = False) -> list[Result]:
+    """Those of the runs that are finished, here or frozen; nothing is computed.
+
+    With ``frozen_only`` those in version control, whatever has been computed here since: for text
+    that is held to their numbers.
+    """
+    look = find_frozen if frozen_only else find
+    return [result for config in configs if (result := look(config))]
+
+
+def read_result(folder: Path) -> Result | None:
+    """The result in a run's folder, or None.
+
+    A file that is broken, or another run's, is left where it is with a warning: the run is
+    computed again, and `set_aside` then keeps it.
+    """
+    file = folder / RESULT
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        problem = str(error)
+    else:
+        try:
+            return _result(json.loads(text), folder)
+        except (ValueError, TypeError) as error:
+            problem = str(error)
+    warnings.warn(f"{file} is broken ({problem}): the run counts as unfinished", stacklevel=2)
+    return None
+
+
+def _result(found: Any, folder: Path) -> Result:
+    result = Result(**found, folder=folder)
+    parts = ((result.config, dict), (result.metrics, dict), (result.history, list))
+    if not all(isinstance(part, kind) for part, kind in (*parts, (result.env, dict))):
+        raise TypeError("its parts are not what they should be")
+    if result.id != folder.name:
+        raise ValueError(f"it is run {result.id}'s")
+    return result
+
+
+def set_aside(folder: Path) -> None:
+    """Keep a broken result, if there is one, under another name; for those who hold the run's lock,
+    lest a result that was just written be taken for the broken one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if (folder / RESULT).exists() and read_result(folder) is None:
+            (folder / RESULT).replace(folder / "result.broken")
+
+
+def needed(config: Config) -> list[Config]:
+    """The runs that a run needs first."""
+    losses = [] if isinstance(config, PretrainConfig) else losses_of(config)
+    return [*losses, *(parent.config for parent in config.parents())]
+
+
+def stages(todo: Mapping[str, Config]) -> list[list[Config]]:
+    """Runs to be computed and what they need that is not finished, each after what it needs."""
+    steps: list[list[Config]] = []
+    level: dict[str, int] = {}  # -1: finished
+
+    def visit(config: Config) -> int:
+        if config.id not in level:
+            if config.id not in todo and find(config, weights=True):
+                level[config.id] = -1
+            else:
+                level[config.id] = 1 + max(map(visit, needed(config)), default=-1)
+                steps.extend([] for _ in range(level[config.id] + 1 - len(steps)))
+                steps[level[config.id]].append(config)
+        return level[config.id]
+
+    for config in todo.values():
+        visit(config)
+    return steps

@@ -1,0 +1,22 @@
+"""A small suite that is killed, interrupted and asked to end; the script does more on request."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are told by /proc")
+def test_a_killed_suite_ends_the_same() -> None:
+    """Same tables, runs and figures; no process and no half of a file left."""
+    here = Path(__file__).parent
+    words = ["--file", str(here / "suite_small.yaml"), "--kills", "2"]
+    words += ["--seed", str(time.time_ns() % 1000)]
+    command = [sys.executable, str(here / "suite_rounds.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    for line in ("2 tables the same to the bit", "5 runs the same to the bit"):
+        assert line in done.stdout
+    assert "0 files half written are left, 0 processes left over" in done.stdout
