@@ -83,7 +83,13 @@ def table(name: str, folder: Path | None = None) -> pd.DataFrame:
 
 def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
     """Metrics, history and env of a frozen run, or None."""
-    return _load(folder or frozen_dir()).get(run)
+    found = runs(folder).get(run)
+    return found and {part: found[part] for part in ("metrics", "env", "history")}
+
+
+def runs(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Config (as JSON), metrics, history and env of every frozen run, by its id."""
+    return _load(folder or frozen_dir())
 
 
 @functools.cache
@@ -98,7 +104,7 @@ def _load(folder: Path) -> dict[str, dict[str, Any]]:
                 part, _, key = column.partition(".")
                 if key and text:
                     parts[part][key] = json.loads(text)
-            found[row["id"]] = {"metrics": parts["metrics"], "env": parts["env"], "history": []}
+            found[row["id"]] = {**parts, "history": []}
         for row in _read(file.with_suffix(".history.csv")):
             run = row.pop("id")
             found[run]["history"].append({key: json.loads(v) for key, v in row.items() if v})

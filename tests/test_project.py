@@ -44,6 +44,7 @@ store
 analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
 overhead_tables own robustness predictions
 plots
+explore
 cli
 """
 RANK = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}
