@@ -14,8 +14,8 @@ from jaxtyping import config, install_import_hook
 MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
-MODULES += " explore bench epoch evolution_tables improve landscapes ingredients loss_tables robustness predictions"
-MODULES += " lossnet statistics store train types"
+MODULES += " bench epoch evolution_tables improve landscapes ingredients loss_tables robustness predictions"
+MODULES += " explore lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
