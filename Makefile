@@ -7,10 +7,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test check lab bench clean
+.PHONY: help figures test test-browser check lab bench clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 figures: $(READY) ## execute the notebooks and write their figures (PRESET=smoke JOBS=2)
 	$(BIN)/nslab render --preset $(PRESET) --jobs $(JOBS)
@@ -19,6 +19,15 @@ test: check ## check, then run the tests and the notebooks with small parameters
 	$(BIN)/python -m pytest tests --cov --cov-report=term:skip-covered --cov-fail-under=90
 	@# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
 	$(BIN)/python -m pytest tests/conftest.py notebooks
+
+test-browser: $(READY) ## move the explorer's panels in JupyterLab and Voilà (needs Chromium; minutes)
+	@$(BIN)/python -c 'import playwright, voila' 2>/dev/null || \
+		if command -v uv >/dev/null 2>&1; then \
+			uv pip install --quiet --python $(BIN)/python -e '.[browser]'; \
+		else \
+			$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'; \
+		fi
+	NSLAB_BROWSER=1 $(BIN)/python -m pytest tests/browser -n 0
 
 check: $(READY) ## lint, format, types, and that notebooks are stored without outputs
 	$(BIN)/ruff check

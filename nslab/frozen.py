@@ -34,8 +34,11 @@ class Finished(Protocol):
     def env(self) -> dict[str, Any]: ...
 
 
-def freeze(name: str, results: Sequence[Finished], folder: Path | None = None) -> list[Path]:
-    """Write ``<name>.csv`` (a row a run) and ``<name>.history.csv`` (a row an epoch).
+def freeze(
+    name: str, results: Sequence[Finished], folder: Path | None = None, *, history: bool = True
+) -> list[Path]:
+    """Write ``<name>.csv`` (a row a run) and ``<name>.history.csv`` (a row an epoch, or none
+    without ``history``, for many runs of which the final numbers are what counts).
 
     Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so numbers
     come back to the bit.
@@ -53,13 +56,16 @@ def freeze(name: str, results: Sequence[Finished], folder: Path | None = None) -
                 rows[result.id][f"{part}.{key}"] = json.dumps(value)
         epochs[result.id] = [
             {"id": result.id} | {key: json.dumps(v) for key, v in epoch.items()}
-            for epoch in result.history
+            for epoch in (result.history if history else ())
         ]
     files = [folder / f"{name}.csv", folder / f"{name}.history.csv"]
     for run, row in rows.items():
         row["rows"] = str(len(epochs[run]))
     # a run counts as soon as the first file has it, so that comes last
-    _write(files[1], [epoch for run in epochs.values() for epoch in run])
+    if every := [epoch for run in epochs.values() for epoch in run]:
+        _write(files[1], every)
+    else:
+        files.pop().unlink(missing_ok=True)
     _write(files[0], list(rows.values()))
     _load.cache_clear()
     return files
@@ -94,9 +100,9 @@ def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
     return {part: row[part] for part in ("metrics", "history", "env")} if row else None
 
 
-def every(folder: Path | None = None) -> list[dict[str, Any]]:
-    """Config (as JSON), metrics, history and env of all frozen runs."""
-    return list(_load(folder or frozen_dir()).values())
+def runs(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Config (as JSON), metrics, history and env of every frozen run, by its id."""
+    return _load(folder or frozen_dir())
 
 
 @functools.cache
@@ -122,11 +128,12 @@ def _load(folder: Path) -> dict[str, dict[str, Any]]:
                     here[run]["history"].append({k: json.loads(v) for k, v in row.items() if v})
         except (LookupError, json.JSONDecodeError) as error:
             raise ValueError(f"{file} or {history.name} is broken ({error}): {RESTORE}") from None
-        for run, parts in here.items():
-            expected = parts.pop("rows") or parts["metrics"].get("epochs")
-            if expected not in (None, len(parts["history"])):
+        for run, whole in here.items():
+            told = whole.pop("rows")
+            expected = whole["metrics"].get("epochs") if told is None else told
+            if expected not in (None, len(whole["history"])):
                 raise ValueError(
-                    f"{history} has {len(parts['history'])} of {expected} rows of run {run}: "
+                    f"{history} has {len(whole['history'])} of {expected} rows of run {run}: "
                     f"{RESTORE}"
                 )
         found |= here

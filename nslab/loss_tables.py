@@ -35,8 +35,8 @@ def curves(losses: Mapping[str, Loss], classes: int = 10, points: int = 400) -> 
     even = torch.tensor([1 / classes], dtype=torch.float64)
     tables = []
     for method, loss in losses.items():
-        value, slope = _along(loss, p, classes)
-        unit = float(_along(loss, even, classes)[1]) / (1 - 1 / classes)
+        value, slope = along(loss, p, classes)
+        unit = float(along(loss, even, classes)[1]) / (1 - 1 / classes)
         relative = slope / unit / (1 - p)
         tables.append(
             pd.DataFrame({"p": p, "loss": value / abs(unit), "relative": relative}).assign(
@@ -46,10 +46,10 @@ def curves(losses: Mapping[str, Loss], classes: int = 10, points: int = 400) -> 
     return pd.concat(tables, ignore_index=True)
 
 
-def _along(
+def along(
     loss: Loss, p: Float[Tensor, " n"], classes: int
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """The loss, and -dl / dz_y, for label 0."""
+    """A loss where label 0 has probability p and the others share the rest; and -dl / dz_y."""
     others = ((1 - p) / (classes - 1))[:, None].expand(-1, classes - 1)
     z = torch.cat([p[:, None], others], 1).log().requires_grad_()
     value = loss(z, torch.zeros(len(p), dtype=torch.long))
@@ -67,7 +67,7 @@ def surface(loss: Loss, side: int = 60) -> pd.DataFrame:
     z = torch.tensor(p).log()
     values = loss(z, torch.zeros(len(z), dtype=torch.long))
     even = torch.tensor([1 / 3], dtype=torch.float64)
-    unit = abs(float(_along(loss, even, 3)[1])) / (2 / 3)
+    unit = abs(float(along(loss, even, 3)[1])) / (2 / 3)
     return pd.DataFrame(p, columns=["p1", "p2", "p3"]).assign(loss=(values.detach() / unit).numpy())
 
 

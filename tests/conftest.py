@@ -15,7 +15,7 @@ MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
 MODULES += " bench epoch evolution_tables improve landscapes ingredients loss_tables robustness"
-MODULES += " predictions lossnet statistics store train types"
+MODULES += " predictions explore lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # in kernels too: two at once on 
 # What notebooks are tested with, instead of their defaults.
 NOTEBOOK_PARAMETERS = {
     "00_start_here": {"epochs": 2},
+    "explorer": {"epochs": 2, "generations": 10, "steps": 3},
     "ns_method": {"epochs": 2},
     "ns_first_experiment": {"epochs": 2, "seeds": 1},
     "ns_overhead": {"rounds": 2, "batch_size": 16},

@@ -51,6 +51,7 @@ analysis ledger notebooks parents evolution_tables landscapes ingredients loss_t
 render
 overhead_tables own robustness predictions
 plots suite estimates lab
+explore
 cli
 """
 RANK = {name: i for i, line in enumerate(LAYERS.split("\n")) for name in line.split()}
