@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nslab.slurm import options as cluster
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -53,7 +55,11 @@ def parsed(parameters: list[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-@app.command()
+@app.command(
+    epilog="On a cluster: nslab run ns/table5 --preset cpu --engine slurm --partition gpu --gpus 1 "
+    "--time 4:00:00 --array-parallelism 8 --sbatch constraint=a100. Started again, it waits for "
+    "the jobs that are there, and submits what is missing."
+)
 def run(
     name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
     preset: PresetOption = "smoke",
@@ -65,6 +71,18 @@ def run(
         str | None, typer.Option(help="Also write the results to data/results/<FREEZE>.csv.")
     ] = None,
     every: Every = False,
+    engine: cluster.EngineOption = "local",
+    partition: cluster.Partition = "",
+    gpus: cluster.Gpus = 0,
+    processes: cluster.Processes = 1,
+    cpus: cluster.Cpus = 1,
+    memory: cluster.Memory = "",
+    time: cluster.Time = "1:00:00",
+    array_parallelism: cluster.AtOnce = 256,
+    requeues: cluster.Requeues = 10,
+    account: cluster.Account = "",
+    qos: cluster.Qos = "",
+    sbatch: cluster.More = None,
 ) -> None:
     """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
     from nslab import frozen, store
@@ -73,6 +91,19 @@ def run(
     from nslab.ledger import compare as compared
 
     try:
+        wished = cluster.Slurm(
+            partition,
+            gpus,
+            processes,
+            cpus,
+            memory,
+            time,
+            account,
+            qos,
+            requeues,
+            tuple(sbatch or ()),
+        )
+        elsewhere = cluster.engine(engine, wished)
         configs = experiment(name).plan(preset, **parsed(parameter))
         for config in configs if dry_run else []:
             state = "finished" if store.find(config) else "to do"
@@ -84,7 +115,14 @@ def run(
         import torch
 
         devices = [str(i) for i in range(torch.cuda.device_count())]
-        results = store.run_all(configs, jobs=jobs, devices=devices, force=force)
+        results = store.run_all(
+            configs,
+            jobs=array_parallelism if elsewhere else jobs,
+            devices=devices,
+            engine=elsewhere,
+            processes=processes,
+            force=force,
+        )
     except (ValueError, OSError, store.RunsFailed) as error:
         raise fail(error) from None
     if freeze:
@@ -186,13 +224,30 @@ def render(
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
     jobs: Jobs = 2,
+    engine: cluster.EngineOption = "local",
+    partition: cluster.Partition = "",
+    gpus: cluster.Gpus = 0,
+    cpus: cluster.Cpus = 1,
+    memory: cluster.Memory = "",
+    time: cluster.Time = "1:00:00",
+    array_parallelism: cluster.AtOnce = 256,
+    requeues: cluster.Requeues = 10,
+    account: cluster.Account = "",
+    qos: cluster.Qos = "",
+    sbatch: cluster.More = None,
 ) -> None:
     """Execute notebooks headless, each in its own process; figures go to figures/<preset>."""
     from nslab import notebooks
+    from nslab.engine import run_local
 
     try:
+        wished = cluster.Slurm(
+            partition, gpus, 1, cpus, memory, time, account, qos, requeues, tuple(sbatch or ())
+        )
+        elsewhere = cluster.engine(engine, wished)
         planned = notebooks.plan(patterns or ["*"], preset, parsed(parameter))
-        ended = notebooks.render(planned, jobs, echo=typer.echo)
+        at_once = array_parallelism if elsewhere else jobs
+        ended = notebooks.render(planned, at_once, typer.echo, elsewhere or run_local)
     except (ValueError, OSError) as error:
         raise fail(error) from None
     failed = [end for end in ended if end.status]

@@ -37,6 +37,14 @@ class Planned:
         """Where the execution says how it ended."""
         return self.output.with_suffix(".status.json")
 
+    @property
+    def done(self) -> bool:
+        """Whether it was executed to its end, with these parameters and not with others before."""
+        if not self.status.exists():
+            return False
+        said = json.loads(self.status.read_text(encoding="utf-8"))
+        return bool(said["parameters"] == self.parameters)
+
 
 def sources(folder: Path | None = None) -> list[Path]:
     """The notebooks, in their order."""
@@ -102,48 +110,42 @@ def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) ->
 
 
 def render(
-    planned: Sequence[Planned], at_once: int = 2, echo: Callable[[str], object] = print
+    planned: Sequence[Planned],
+    at_once: int = 2,
+    echo: Callable[[str], object] = print,
+    engine: Callable[..., list[Ended]] = run_local,
 ) -> list[Ended]:
     """Execute notebooks, ``at_once`` at a time; one that fails does not stop the others.
 
     Executed copies are kept whatever happens. A notebook that did not end well has an exit status
     other than 0, even if its process had 0.
     """
-    with tempfile.TemporaryDirectory() as quiet:
-        profile = Path(quiet) / "profile_default"
-        profile.mkdir()
-        # each kernel otherwise warns that it speaks TCP without encryption, on loopback
-        write_text(profile / "ipython_kernel_config.py", "c.IPKernelApp.log_level = 40\n")
-        env = {
-            "IPYTHONDIR": quiet,
-            "NSLAB_HEADLESS": "1",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
-        jobs = []
-        for p in planned:
-            p.status.unlink(missing_ok=True)
-            task = {"source": str(p.source), "output": str(p.output), "parameters": p.parameters}
-            write_text(p.output.with_suffix(".task.json"), json.dumps(task))
-            command = [sys.executable, "-m", "nslab.notebooks", str(p.output)]
-            jobs.append(Job(p.source.stem, command, p.output.with_suffix(".log"), env))
-        by_name = {p.source.stem: p for p in planned}
+    env = {"NSLAB_HEADLESS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    jobs = []
+    for p in planned:
+        p.status.unlink(missing_ok=True)
+        task = {"source": str(p.source), "output": str(p.output), "parameters": p.parameters}
+        write_text(p.output.with_suffix(".task.json"), json.dumps(task))
+        command = [sys.executable, "-m", "nslab.notebooks", str(p.output)]
+        jobs.append(Job(p.source.stem, command, p.output.with_suffix(".log"), env))
+    by_name = {p.source.stem: p for p in planned}
 
-        def judged(end: Ended) -> Ended:
-            done = by_name[end.job.name].status.exists()
-            return end if end.status or done else Ended(end.job, 1, end.seconds)
+    def judged(end: Ended) -> Ended:
+        done = by_name[end.job.name].done
+        return end if end.status or done else Ended(end.job, 1, end.seconds)
 
-        def tell(end: Ended) -> None:
-            end, output = judged(end), by_name[end.job.name].output
-            if end.status == 0:
-                echo(f"{end.job.name}: done in {end.seconds:.0f} s -> {output}")
-            else:
-                echo(f"{end.job.name}: FAILED (exit status {end.status}) after {end.seconds:.0f} s")
-                echo(f"  partly executed copy: {output}\n  log: {end.job.log}")
-                echo("  " + end.tail().replace("\n", "\n  "))
+    def tell(end: Ended) -> None:
+        end, output = judged(end), by_name[end.job.name].output
+        if end.status == 0:
+            echo(f"{end.job.name}: done in {end.seconds:.0f} s -> {output}")
+        else:
+            echo(f"{end.job.name}: FAILED (exit status {end.status}) after {end.seconds:.0f} s")
+            echo(f"  partly executed copy: {output}\n  log: {end.job.log}")
+            echo("  " + end.tail().replace("\n", "\n  "))
 
-        echo(f"rendering {len(jobs)} notebooks, {min(at_once, len(jobs))} at a time")
-        ended = run_local(jobs, at_once, on_start=lambda j: echo(f"{j.name}: started"), on_end=tell)
-        return [judged(end) for end in ended]
+    echo(f"rendering {len(jobs)} notebooks, {min(at_once, len(jobs))} at a time")
+    ended = engine(jobs, at_once, on_start=lambda j: echo(f"{j.name}: started"), on_end=tell)
+    return [judged(end) for end in ended]
 
 
 def execute(output: Path) -> None:
@@ -152,14 +154,20 @@ def execute(output: Path) -> None:
     import papermill
 
     task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
-    papermill.execute_notebook(
-        task["source"],
-        str(output),
-        parameters=task["parameters"],
-        kernel_name="python3",
-        progress_bar=False,
-        autosave_cell_every=10,
-    )
+    with tempfile.TemporaryDirectory() as quiet:
+        profile = Path(quiet) / "profile_default"
+        profile.mkdir()
+        # each kernel otherwise warns that it speaks TCP without encryption, on loopback
+        write_text(profile / "ipython_kernel_config.py", "c.IPKernelApp.log_level = 40\n")
+        os.environ["IPYTHONDIR"] = quiet
+        papermill.execute_notebook(
+            task["source"],
+            str(output),
+            parameters=task["parameters"],
+            kernel_name="python3",
+            progress_bar=False,
+            autosave_cell_every=10,
+        )
     cells = nbformat.read(output, as_version=4).cells
     silent = [
         i

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,12 +109,20 @@ def read_result(folder: Path) -> Result | None:
         return None
 
 
-def run(config: Config, *, weights: bool = False, force: bool = False, show: bool = True) -> Result:
+def run(
+    config: Config,
+    *,
+    weights: bool = False,
+    force: bool = False,
+    resume: bool = False,
+    show: bool = True,
+) -> Result:
     """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
-    ``force`` computes it afresh; the old result stays until the new one takes its place. Under
-    ``accelerate launch`` all processes call this alike and the first one reads and writes.
+    ``force`` computes it afresh (with ``resume``, from a checkpoint if any); the old result stays
+    until the new one takes its place. Under ``accelerate launch`` all processes call this alike and
+    the first one reads and writes.
     """
     state, folder = processes(), folder_of(config)
     if state.num_processes == 1 and not force and (found := find(config, weights=weights)):
@@ -126,7 +134,7 @@ def run(config: Config, *, weights: bool = False, force: bool = False, show: boo
             return found
         env = environment()
         if state.is_main_process:
-            if force:
+            if force and not resume:
                 remove_interim(folder)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
@@ -168,6 +176,8 @@ def run_all(
     *,
     jobs: int = 1,
     devices: Sequence[str] = (),
+    engine: Callable[..., list[Ended]] | None = None,
+    processes: int = 1,
     weights: bool = False,
     force: bool = False,
     show: bool = True,
@@ -175,17 +185,20 @@ def run_all(
     """Results of many runs, in their order; those that are finished are looked up.
 
     ``jobs`` > 1 computes the others in processes of their own, trained parents before what is made
-    of them. ``weights`` asks for weights too. A failing run does not stop the rest; at the end
-    `RunsFailed` says which failed, why, and that the rest is kept.
+    of them; ``engine`` does so elsewhere, called as `run_local` is (`nslab.slurm.run_slurm`), and
+    ``processes`` > 1 computes each run by so many of them together. ``weights`` asks for weights
+    too. A failing run does not stop the rest; at the end `RunsFailed` says which failed, why, and
+    that the rest is kept.
     """
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
     first = {p.config.id: p.config for c in todo.values() for p in c.parents()}
     every = first | todo
+    apart = jobs > 1 or processes > 1 or engine is not None
     for again in (True, False):
         group = [c for name, c in first.items() if (name in todo) == again]
-        if jobs == 1 or not group:
+        if not apart or not group:
             continue
         try:
             computed |= {
@@ -194,6 +207,8 @@ def run_all(
                     group,
                     jobs=jobs,
                     devices=devices,
+                    engine=engine,
+                    processes=processes,
                     weights=True,
                     force=force and again,
                     show=show,
@@ -201,14 +216,14 @@ def run_all(
             }
         except RunsFailed as error:
             failed |= error.failed
-    if jobs > 1:
+    if apart:
         todo = {name: c for name, c in todo.items() if name not in first}
         for name, config in list(todo.items()):
             if lost := [p.config.id for p in config.parents() if p.config.id in failed]:
                 failed[name] = f"its parent {lost[0]} failed"
                 del todo[name]
     with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
-        if jobs == 1:
+        if not apart:
             for name, config in todo.items():
                 try:
                     computed[name] = run(config, weights=weights, force=force, show=show)
@@ -222,10 +237,12 @@ def run_all(
             def on_end(end: Ended) -> None:
                 if end.status:
                     failed[end.job.name] = f"exit status {end.status}\n{end.tail()}"
+                elif not find(todo[end.job.name], weights=weights):
+                    failed[end.job.name] = f"it ended, but left nothing here\n{end.tail()}"
                 bar.advance(end.job.name)
 
-            made = [job(c, force, weights) for c in todo.values()]
-            run_local(made, jobs, devices=devices, on_end=on_end)
+            made = [job(c, force, weights, processes) for c in todo.values()]
+            (engine or run_local)(made, jobs, devices=devices, on_end=on_end)
     if failed:
         what = "\n".join(f"{name} ({every[name].about}): {why}" for name, why in failed.items())
         kept, total = len(every) - len(failed), len(every)
@@ -257,12 +274,19 @@ def weights_of(parents: Sequence[Parent], *, show: bool = True) -> list[dict[str
     return states
 
 
-def job(config: Config, force: bool = False, weights: bool = False) -> Job:
-    """The process that computes a run."""
+def job(config: Config, force: bool = False, weights: bool = False, processes: int = 1) -> Job:
+    """The process that computes a run, or several that do it together.
+
+    A forced one begins afresh here and now, so that it can go on wherever it is cut short.
+    """
     folder = folder_of(config)
+    if force:
+        remove_interim(folder)
     write_text(folder / "config.json", json.dumps(encode(config), indent=1))
-    command = [sys.executable, "-m", "nslab.store", str(folder), *(["--force"] if force else [])]
-    command += ["--weights"] if weights else []
+    # accelerate's own launcher starts several CPU processes through MPI only
+    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, *(together if processes > 1 else []), "-m", "nslab.store"]
+    command += [str(folder), *(["--force"] if force else []), *(["--weights"] if weights else [])]
     return Job(config.id, command, folder / "log.txt", {"NSLAB_HEADLESS": "1"})
 
 
@@ -282,7 +306,7 @@ def locked(folder: Path) -> FileLock:
 def main(folder: Path, options: Sequence[str]) -> None:
     """Compute the run whose ``config.json`` lies in ``folder``."""
     config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    run(config, weights="--weights" in options, force="--force" in options)
+    run(config, weights="--weights" in options, force="--force" in options, resume=True)
 
 
 if __name__ == "__main__":
