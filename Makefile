@@ -7,10 +7,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test check lab bench clean
+.PHONY: help figures test test-slurm check lab bench clean
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 figures: $(READY) ## execute the notebooks and write their figures (PRESET=smoke JOBS=2)
 	$(BIN)/nslab render --preset $(PRESET) --jobs $(JOBS)
@@ -19,6 +19,9 @@ test: check ## check, then run the tests and the notebooks with small parameters
 	$(BIN)/python -m pytest tests --cov --cov-report=term:skip-covered --cov-fail-under=90
 	@# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
 	$(BIN)/python -m pytest tests/conftest.py notebooks
+
+test-slurm: $(READY) ## runs on a SLURM of their own, killed in every way (needs slurm-wlm, munge)
+	NSLAB_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm -n 0 -s
 
 check: $(READY) ## lint, format, types, and that notebooks are stored without outputs
 	$(BIN)/ruff check

@@ -8,11 +8,12 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nslab import frozen, store
-from nslab.engine import Job, run_local
+from nslab.engine import Ended, Job, run_local
 from nslab.experiments import TrainConfig, experiment
 from nslab.ledger import compare
 from nslab.objectives import NS
@@ -234,6 +235,54 @@ def test_interrupt_stops_the_jobs(tmp_path: Path) -> None:
         run_local([job("sleeper", code, tmp_path)], on_start=interrupt)
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_forced_job_goes_on_where_it_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins afresh when it is asked for, not each time that its process starts."""
+    first = store.run(TINY, show=False)
+    checkpoint = store.folder_of(TINY) / store.CHECKPOINT
+    checkpoint.touch()
+    command = store.job(TINY, force=True).command
+    assert not checkpoint.exists()
+    seen: list[bool] = []
+    fit = store.fit
+
+    def note(*args: object, **more: object) -> object:
+        seen.append(checkpoint.exists())
+        checkpoint.unlink(missing_ok=True)
+        return fit(*args, **more)
+
+    monkeypatch.setattr(store, "fit", note)
+    checkpoint.touch()
+    store.main(store.folder_of(TINY), command[4:])
+    checkpoint.touch()
+    store.run(TINY, force=True, show=False)
+    assert seen == [True, False]
+    assert store.run(TINY, show=False).metrics["test_loss"] == first.metrics["test_loss"]
+
+
+def test_another_engine_computes_the_runs() -> None:
+    """It gets the jobs, parents first; a run that it leaves without a result has failed."""
+    asked: list[list[str]] = []
+
+    def recorded(jobs: list[Job], at_once: int, **more: Any) -> list[Ended]:
+        asked.append([one.name for one in jobs])
+        return run_local(jobs, at_once, **more)
+
+    def idle(jobs: list[Job], at_once: int, on_end: Any, **more: Any) -> list[Ended]:
+        for one in jobs:
+            one.log.touch()
+            on_end(Ended(one, 0, 0.0))
+        return []
+
+    parent = replace(TINY, seed=2)
+    child = replace(TINY, ancestor=parent)
+    with pytest.raises(store.RunsFailed, match="left nothing here") as caught:
+        store.run_all([child], engine=idle, show=False)
+    assert f"its parent {parent.id} failed" in caught.value.failed[child.id]
+    assert len(store.run_all([child], engine=recorded, show=False)) == 1
+    assert asked == [[parent.id], [child.id]]
+    assert "--nproc-per-node=2" in store.job(TINY, processes=2).command
 
 
 def test_config_file_is_plain_json() -> None:

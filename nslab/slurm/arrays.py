@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,7 +131,7 @@ def submit(jobs: Sequence[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
     runner = executor(place, slurm.requeues)
     runner.update_parameters(job_name=name, array_parallelism=at_once, **slurm.parameters())
     with explaining(place):
-        place.mkdir(mode=0o700)
+        place.mkdir(mode=0o700, exist_ok=True)
         write_text(place / JOBS, json.dumps(keys, indent=1))
     tasks = []
     for job in jobs:
@@ -140,10 +142,11 @@ def submit(jobs: Sequence[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
         log, status = job.log.absolute(), status_file(job)
         tasks.append(Task(list(job.command), log, job.env, Path.cwd(), status, slurm.cpus))
     try:
-        made = runner.submit_array(tasks)
+        with redirect_stderr(StringIO()):  # submitit prints what it then raises
+            made = runner.submit_array(tasks)
     except FailedJobError as error:
         shutil.rmtree(place)
-        raise ValueError(f"sbatch: {error}") from None
+        raise ValueError(f"SLURM takes no such jobs: {error}") from None
     return dict(zip(keys, (job.job_id for job in made), strict=True))
 
 

@@ -8,7 +8,8 @@ SLURM signals all processes of a job alike.
   has the job queued again.
 - TERM, at preemption, ``scontrol requeue`` or ``scancel``: nobody can tell which. So all go on
   until KILL comes, some 30 seconds later; then SLURM itself queues the job again (``--requeue``),
-  or, cancelled, does not. Being killed costs nothing but the epoch in hand.
+  or, cancelled, does not (``scancel --signal=KILL`` cancels, too). Being killed costs nothing but
+  the epoch in hand.
 - KILL to the command alone, say for want of memory: the task has the job queued again, twice.
 - The node dies: SLURM queues the job again.
 
@@ -21,9 +22,12 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from nslab.files import write_text
 
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 KILLS = 2  # the command was killed, not the job: so often it is tried again
-GRACE = 20.0  # seconds to end in when interrupted
 KEPT_FROM_COMMAND = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
 
 
@@ -66,7 +69,7 @@ class Task:
                 self.pid = None  # which may be given to another process now
                 if status == -signal.SIGKILL and self.kills < KILLS:
                     self.kills += 1
-                    self.say("the command was killed, for want of memory? It is queued again")
+                    self.say("its command was killed; for want of memory?")
                     signal.raise_signal(usual_signal())
             except Exception as error:  # submitit's: not to be queued again
                 self.say(str(error))
@@ -86,7 +89,6 @@ class Task:
                 stderr=log,
                 cwd=self.cwd,
                 env={"OMP_NUM_THREADS": str(self.threads), **os.environ, **self.env},
-                process_group=0,
             )
             self.pid = process.pid
         finally:
@@ -115,8 +117,8 @@ class Task:
         name = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID", "?")
         if index := os.environ.get("SLURM_ARRAY_TASK_ID"):
             name += f"_{index}"
-        restarts = int(os.environ.get("SLURM_RESTART_COUNT") or 0)
-        line = f"[slurm job {name}, queued again {restarts} times: {what}]\n"
+        stretch = int(os.environ.get("SLURM_RESTART_COUNT") or 0) + 1
+        line = f"[slurm job {name}, stretch {stretch}: {what}]\n"
         with self.log.open("a", encoding="utf-8") as log:
             log.write(line)
 
@@ -134,18 +136,17 @@ def usual_signal() -> signal.Signals:
 
 
 def stop(pid: int) -> None:
-    """End a child process: interrupted, and if that does not help, killed with its group.
+    """Kill a child process and all that it started; runs are kept whole whenever that happens.
 
     It is left to be waited for, by the call of wait that a signal may have interrupted.
     """
     try:
-        os.kill(pid, signal.SIGINT)
-        deadline = time.monotonic() + GRACE
-        while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            if time.monotonic() > deadline:
-                os.killpg(pid, signal.SIGKILL)
-                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-                return
-            time.sleep(0.05)
-    except (ProcessLookupError, ChildProcessError):
-        pass  # it has ended, and has been waited for
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
