@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test test-browser check lab bench clean
+.PHONY: help figures test test-browser test-slurm check lab bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,6 +28,9 @@ test-browser: $(READY) ## move the explorer's panels in JupyterLab and Voilà (n
 			$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'; \
 		fi
 	NSLAB_BROWSER=1 $(BIN)/python -m pytest tests/browser -n 0
+
+test-slurm: $(READY) ## runs on a SLURM of their own, killed in every way (needs slurm-wlm, munge)
+	NSLAB_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm -n 0 -s
 
 check: $(READY) ## lint, format, types, and that notebooks are stored without outputs
 	$(BIN)/ruff check

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Sequence, Set
 
 from nslab.board import Board
-from nslab.engine import Ended, Engine, Job, persevere
+from nslab.engine import PARENT, Ended, Engine, Job, persevere
 from nslab.experiments.codec import encode
 from nslab.experiments.evolution import Config
 from nslab.files import write_text
-from nslab.folders import PROGRESS, folder_of
+from nslab.folders import PROGRESS, folder_of, remove_interim
 from nslab.progress import FILE
 from nslab.results import described, find, needed
 
@@ -24,6 +24,7 @@ def compute_apart(
     board: Board,
     log: Sequence[str],
     engine: Engine,
+    together: int = 1,
 ) -> dict[str, str]:
     """Compute runs step by step; what failed in the end, by id, and why.
 
@@ -46,7 +47,8 @@ def compute_apart(
                 failed[name] = f"its parent {lost[0]} failed"
                 board.give_up(name)
             else:
-                ready.append(job(config, name in forced, weights or name in parents, log))
+                keep = weights or name in parents
+                ready.append(job(config, name in forced, keep, log, together))
         ends = persevere(
             ready,
             at_once,
@@ -61,12 +63,28 @@ def compute_apart(
     return failed
 
 
-def job(config: Config, force: bool = False, weights: bool = False, log: Sequence[str] = ()) -> Job:
-    """The process that computes a run."""
+def job(
+    config: Config,
+    force: bool = False,
+    weights: bool = False,
+    log: Sequence[str] = (),
+    together: int = 1,
+) -> Job:
+    """The process that computes a run, or ``together`` of them that do.
+
+    A forced one begins afresh here and now, so that it can go on wherever it is cut short.
+    """
     folder = folder_of(config)
+    if force:
+        remove_interim(folder)
     write_text(folder / "config.json", json.dumps(encode(config), indent=1))
     (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
-    command = [sys.executable, "-m", "nslab.child", str(folder), *(["--force"] if force else [])]
-    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
     env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
+    command = [sys.executable]
+    if together > 1:
+        # accelerate's own launcher starts several CPU processes through MPI only
+        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={together}"]
+        env[PARENT] = "0"  # they are grandchildren, and torch ends them
+    command += ["-m", "nslab.child", str(folder), *(["--force"] if force else [])]
+    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
     return Job(config.id, command, folder / "log.txt", env)

@@ -18,7 +18,8 @@ def main(folder: Path, options: Sequence[str]) -> int:
     log = [text.removeprefix("--log=") for text in options if text.startswith("--log=")]
     try:
         config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-        run(config, weights="--weights" in options, force="--force" in options, log=log)
+        weights, force = "--weights" in options, "--force" in options
+        run(config, weights=weights, force=force, resume=True, log=log)  # see `nslab.batch.job`
     except (OSError, ValueError, NonFiniteLoss) as error:
         with suppress(OSError):  # the log may lie on the disk that is full
             print(f"error: {error}", file=sys.stderr)  # says what to do

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nslab.files import explaining
 
@@ -69,6 +69,7 @@ OnStart = Callable[[Job], object]
 OnEnd = Callable[[Ended], object]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Runs jobs, ``at_once`` of them at a time, and returns how they ended, in their order."""
 

@@ -14,7 +14,16 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from nslab.board import Board
-from nslab.engine import PARENT, Ended, Job, follow_parent, persevere, stoppable
+from nslab.engine import (
+    PARENT,
+    Ended,
+    Engine,
+    Job,
+    follow_parent,
+    persevere,
+    run_local,
+    stoppable,
+)
 from nslab.files import write_text
 from nslab.notebooks import Planned
 from nslab.progress import FILE
@@ -37,6 +46,7 @@ def render(
     devices: Sequence[str] = (),
     retries: int = 0,
     board: Board | None = None,
+    engine: Engine = run_local,
 ) -> list[Ended]:
     """Execute notebooks, ``at_once`` at a time; one that fails does not stop the others, and is
     tried ``retries`` times more.
@@ -45,49 +55,45 @@ def render(
     other than 0, even if its process had 0. ``board`` shows how it goes, by default one of its own.
     """
     at_once = min(at_once, max(1, len(planned)))
-    with tempfile.TemporaryDirectory() as quiet:
-        profile = Path(quiet) / "profile_default"
-        profile.mkdir()
-        write_text(profile / "ipython_kernel_config.py", KERNEL)
-        by_name = {p.name: p for p in planned}
-        jobs = [job(p, quiet) for p in by_name.values()]
+    by_name = {p.name: p for p in planned}
+    jobs = [job(p) for p in by_name.values()]
 
-        def judged(end: Ended) -> Ended:
-            done = by_name[end.job.name].status.exists()
-            return end if end.status or done else Ended(end.job, 1, end.seconds, end.start)
+    def judged(end: Ended) -> Ended:
+        done = by_name[end.job.name].status.exists()
+        return end if end.status or done else Ended(end.job, 1, end.seconds, end.start)
 
-        def tell(end: Ended) -> None:
-            output = by_name[end.job.name].output
-            if end.status == 0:
-                echo(f"{end.job.name}: done in {end.seconds:.0f} s -> {output}")
-            else:
-                echo(f"{end.job.name}: FAILED after {end.seconds:.0f} s, {end.why()}")
-                echo(f"  partly executed copy: {output}\n  log: {end.job.log}")
-            shown.end(end)
+    def tell(end: Ended) -> None:
+        output = by_name[end.job.name].output
+        if end.status == 0:
+            echo(f"{end.job.name}: done in {end.seconds:.0f} s -> {output}")
+        else:
+            echo(f"{end.job.name}: FAILED after {end.seconds:.0f} s, {end.why()}")
+            echo(f"  partly executed copy: {output}\n  log: {end.job.log}")
+        shown.end(end)
 
-        with nullcontext(board) if board else Board(at_once, show=False) as shown:
-            shown.expect(dict.fromkeys(by_name, "notebook"))
-            echo(f"rendering {len(jobs)} notebooks, {at_once} at a time")
-            return persevere(
-                jobs,
-                at_once,
-                devices=devices,
-                retries=retries,
-                judge=judged,
-                on_start=shown.start,
-                on_end=tell,
-            )
+    with nullcontext(board) if board else Board(at_once, show=False) as shown:
+        shown.expect(dict.fromkeys(by_name, "notebook"))
+        echo(f"rendering {len(jobs)} notebooks, {at_once} at a time")
+        return persevere(
+            jobs,
+            at_once,
+            devices=devices,
+            retries=retries,
+            judge=judged,
+            on_start=shown.start,
+            on_end=tell,
+            engine=engine,
+        )
 
 
-def job(planned: Planned, quiet: str) -> Job:
-    """The process that executes a notebook, with an IPython profile in folder ``quiet``."""
+def job(planned: Planned) -> Job:
+    """The process that executes a notebook."""
     output = planned.output
     planned.status.unlink(missing_ok=True)
     progress = output.with_suffix(".progress.json")
     progress.unlink(missing_ok=True)
     write_text(output.with_suffix(".task.json"), json.dumps(planned.task))
     env = {
-        "IPYTHONDIR": quiet,
         "NSLAB_HEADLESS": "1",
         "NSLAB_FIGURES": str(planned.figures),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
@@ -105,14 +111,19 @@ def execute(output: Path) -> None:
     started = time.monotonic()
     os.environ[PARENT] = str(os.getpid())  # for the kernel
     task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
-    papermill.execute_notebook(
-        task["source"],
-        str(output),
-        parameters=task["parameters"],
-        kernel_name="python3",
-        progress_bar=False,
-        autosave_cell_every=10,
-    )
+    with tempfile.TemporaryDirectory() as quiet:
+        profile = Path(quiet) / "profile_default"
+        profile.mkdir()
+        write_text(profile / "ipython_kernel_config.py", KERNEL)
+        os.environ["IPYTHONDIR"] = quiet
+        papermill.execute_notebook(
+            task["source"],
+            str(output),
+            parameters=task["parameters"],
+            kernel_name="python3",
+            progress_bar=False,
+            autosave_cell_every=10,
+        )
     cells = nbformat.read(output, as_version=4).cells
     silent = [
         i

@@ -56,13 +56,15 @@ def run(
     *,
     weights: bool = False,
     force: bool = False,
+    resume: bool = False,
     show: bool = True,
     log: Sequence[str] = (),
 ) -> Result:
     """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
-    ``force`` computes it afresh; the old result stays until the new one takes its place. ``log``
+    ``force`` computes it afresh (with ``resume``, from a checkpoint if any); the old result stays
+    until the new one takes its place. ``log``
     names viewers that its rows are written for as they come, see `nslab.logs`; they get a result
     that is looked up too. Under ``accelerate launch`` all processes call this alike and the first
     one reads and writes.
@@ -80,13 +82,13 @@ def run(
         if state.is_main_process:
             set_aside(folder)
             remove_halves(folder)
-            if force:
+            if force and not resume:
                 remove_interim(folder)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
         state.wait_for_everyone()
         names = log if state.is_main_process else ()
-        with logs.logging(config, names, fresh=force) as told:
+        with logs.logging(config, names, fresh=force and not resume) as told:
             trained = compute(config, folder, show, log, told)
             told.finish(trained.history)
         env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -130,6 +132,7 @@ def run_all(
     apart: bool | None = None,
     retries: int = 0,
     engine: Engine = run_local,
+    together: int = 1,
     board: Board | None = None,
     log: Sequence[str] = (),
 ) -> list[Result]:
@@ -137,8 +140,8 @@ def run_all(
 
     ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
     before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
-    those processes, here or elsewhere. ``weights`` asks for weights too. A failing run does not
-    stop the rest; at the end `RunsFailed` says which failed, why, and that the rest is kept.
+    those processes, here or elsewhere, and ``together`` > 1 computes each run by so many.
+    ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed` says which failed, why, and that the rest is kept.
     ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
     """
     logs.ready(log)
@@ -147,13 +150,13 @@ def run_all(
     failed: dict[str, str] = {}
     steps = stages(todo)
     every = {c.id: c for step in steps for c in step}
-    if jobs > 1 if apart is None else apart:
+    if jobs > 1 or together > 1 or engine is not run_local if apart is None else apart:
         names = {c.id for c in configs} | {b.id for c in configs for b in needed(c)}
         at_once = min(jobs, max(1, len(names)))
         forced = set(todo) if force else set[str]()
         with nullcontext(board) if board else Board(at_once, show=show and bool(todo)) as shown:
             failed = compute_apart(
-                steps, at_once, forced, weights, devices, retries, shown, log, engine
+                steps, at_once, forced, weights, devices, retries, shown, log, engine, together
             )
     else:
         with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:

@@ -21,6 +21,7 @@ from nslab.cli.shared import (
     places,
     show,
 )
+from nslab.slurm import options as cluster
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from nslab.notebooks import Planned
 
 
-@app.command(epilog="Example: nslab run ns/first --preset cpu -p methods=ce,ns_ws --dry-run")
+@app.command(
+    epilog="Example: nslab run ns/first --preset cpu -p methods=ce,ns_ws --dry-run\n\n"
+    "On a cluster: nslab run ns/table5 --preset cpu --engine slurm --partition gpu --gpus 1 "
+    "--time 4:00:00 --array-parallelism 8. Started again, it waits for the jobs that are there, "
+    "and submits what is missing."
+)
 def run(
     name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
     preset: PresetOption = "smoke",
@@ -43,6 +49,18 @@ def run(
     ] = None,
     log: LogOption = None,
     every: Every = False,
+    engine: cluster.EngineOption = "local",
+    partition: cluster.Partition = "",
+    gpus: cluster.Gpus = 0,
+    processes: cluster.Processes = 1,
+    cpus: cluster.Cpus = 1,
+    memory: cluster.Memory = "",
+    time: cluster.Time = "1:00:00",
+    array_parallelism: cluster.AtOnce = 256,
+    requeues: cluster.Requeues = 10,
+    account: cluster.Account = "",
+    qos: cluster.Qos = "",
+    sbatch: cluster.More = None,
 ) -> None:
     """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
     from nslab import frozen, store
@@ -54,16 +72,37 @@ def run(
     with explained():
         if freeze is not None:
             plain(freeze, "results")
+        wished = cluster.Slurm(
+            partition,
+            gpus,
+            processes,
+            cpus,
+            memory,
+            time,
+            account,
+            qos,
+            requeues,
+            tuple(sbatch or ()),
+        )
+        where = cluster.engine(engine, wished)
         configs = experiment(name).plan(preset, **parsed(parameter))
         if dry_run:
             foretell(configs, [], jobs, force)
             return
         for dataset in {config.dataset for config in configs} - {""}:
             load(dataset)
-        jobs, devices = places(jobs, per_device)
+        here = engine == "local"
+        jobs, devices = places(jobs, per_device) if here else (array_parallelism, list[str]())
         try:
             results = store.run_all(
-                configs, jobs=jobs, devices=devices, force=force, retries=1, log=log or ()
+                configs,
+                jobs=jobs,
+                devices=devices,
+                engine=where,
+                together=processes,
+                force=force,
+                retries=1,
+                log=log or (),
             )
         except store.RunsFailed as error:
             raise fail(error) from None

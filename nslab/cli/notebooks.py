@@ -14,6 +14,7 @@ from nslab.cli.shared import (
     parsed,
     places,
 )
+from nslab.slurm import options as cluster
 
 
 @app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p seeds=1 --jobs 2")
@@ -25,6 +26,17 @@ def render(
     parameter: Parameters = None,
     jobs: Jobs = 2,
     per_device: PerDevice = 1,
+    engine: cluster.EngineOption = "local",
+    partition: cluster.Partition = "",
+    gpus: cluster.Gpus = 0,
+    cpus: cluster.Cpus = 1,
+    memory: cluster.Memory = "",
+    time: cluster.Time = "1:00:00",
+    array_parallelism: cluster.AtOnce = 256,
+    requeues: cluster.Requeues = 10,
+    account: cluster.Account = "",
+    qos: cluster.Qos = "",
+    sbatch: cluster.More = None,
 ) -> None:
     """Execute notebooks headless, each in its own process; figures go to figures/<preset>."""
     from nslab import notebooks
@@ -32,8 +44,13 @@ def render(
 
     with explained():
         planned = notebooks.plan(patterns or ["*"], preset, parsed(parameter))
-        jobs, devices = places(jobs, per_device)
-        ended = execute(planned, jobs, typer.echo, devices=devices, retries=1)
+        wished = cluster.Slurm(
+            partition, gpus, 1, cpus, memory, time, account, qos, requeues, tuple(sbatch or ())
+        )
+        where = cluster.engine(engine, wished)
+        here = engine == "local"
+        jobs, devices = places(jobs, per_device) if here else (array_parallelism, list[str]())
+        ended = execute(planned, jobs, typer.echo, devices=devices, retries=1, engine=where)
     failed = [end for end in ended if end.status]
     typer.echo(f"{len(ended) - len(failed)} of {len(ended)} notebooks rendered")
     if failed:

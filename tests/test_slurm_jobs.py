@@ -1,0 +1,357 @@
+"""Jobs of a cluster, without one: what is asked of it, what its nodes do, how ends are told.
+
+submitit's local executor stands for SLURM here; `tests/slurm` has a real one.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from nslab.cli import app
+from nslab.engine import Job
+from nslab.slurm import Slurm, arrays, run_slurm
+from nslab.slurm.options import engine as chosen
+from nslab.slurm.task import KILLS, Task, stop
+
+submitit = pytest.importorskip("submitit", reason="submitit is missing: pip install 'nslab[slurm]'")
+Started = Callable[..., Callable[[], None]]
+SLEEP = "import time; print('working', flush=True); time.sleep(60)"
+
+
+@pytest.mark.parametrize(
+    ("time", "minutes"),
+    [
+        ("90", 90),
+        ("1:30", 2),
+        ("4:00:00", 240),
+        ("1-12", 2160),
+        ("1-0:30", 1470),
+        ("2-0:0:1", 2881),
+    ],
+)
+def test_time_is_read_as_slurm_reads_it(time: str, minutes: int) -> None:
+    """Minutes, minutes:seconds, hours:minutes:seconds, days-hours and so on; rounded up."""
+    assert Slurm(time=time).minutes == minutes
+
+
+@pytest.mark.parametrize(
+    ("wish", "message"),
+    [
+        ({"time": "4h"}, "time is written"),
+        ({"time": "0"}, "at least a minute"),
+        ({"memory": "16 GB"}, "written like 16G"),
+        ({"gpus": -1}, "gpus must be at least 0"),
+        ({"partition": "a\nrm b"}, "cannot be printed"),
+        ({"more": ("constraint=a\nb",)}, "cannot be printed"),
+        ({"more": ("--exclusive",)}, "NAME=VALUE"),
+        ({"more": ("array=0-9",)}, "set by nslab"),
+    ],
+)
+def test_wishes_are_checked(wish: dict[str, Any], message: str) -> None:
+    """Before anything is submitted."""
+    with pytest.raises(ValueError, match=message):
+        Slurm(**wish)
+
+
+def test_what_submitit_is_asked(tmp_path: Path) -> None:
+    """Names that submitit takes; a script that bash and sbatch read as meant."""
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    slurm = Slurm(
+        "gpu", 2, 2, 4, "16G", "4:00:00", "a", "b", more=("constraint=x & y", "exclusive")
+    )
+    script = _make_sbatch_string(command="true", folder=tmp_path, **slurm.parameters())
+    lines = [line.removeprefix("#SBATCH --") for line in script.splitlines()]
+    for line in ("partition=gpu", "gpus-per-node=2", "cpus-per-task=8", "mem=16G", "time=240"):
+        assert line in lines
+    for line in ("account=a", "qos=b", "constraint='x & y'", "exclusive", "requeue"):
+        assert line in lines
+    assert "signal=USR2@90" in lines
+    assert "--cpus-per-task=8" in next(line for line in lines if line.startswith("srun"))
+    assert Slurm(time="2").parameters()["signal_delay_s"] == 30
+
+
+def test_command_line_tells_what_is_amiss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wishes without a cluster, an unknown engine, no SLURM: a line each, and nothing computed."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    for words, message in (
+        (["--gpus", "1"], "needs --engine slurm"),
+        (["--engine", "pbs"], "must be local or slurm"),
+        (["--engine", "slurm", "--time", "soon"], "time is written"),
+        (["--engine", "slurm"], "srun is not here"),
+    ):
+        result = CliRunner().invoke(app, ["run", "ns/first", *words])
+        assert result.exit_code == 2
+        assert message in result.output
+        assert "Traceback" not in result.output
+    assert chosen("local", Slurm()) is None
+
+
+def test_queue_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our arrays only; jobs of this store are found by the list in their array's folder."""
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.parent.mkdir()
+    squeue.touch(0o755)
+    monkeypatch.setenv("PATH", str(squeue.parent), prepend=os.pathsep)
+    squeue.write_text(
+        "#!/bin/sh\nprintf '%s\\n' '7_0|COMPLETED|nslab-a|None' '7_1|RUNNING|nslab-a|None' "
+        "'8|PENDING|nslab-b|Priority' '9|RUNNING|nslab-elsewhere|None' '10|RUNNING|mine|x|y'\n"
+    )
+    for name, keys in (("nslab-a", ["k0", "k1"]), ("nslab-b", ["k2"])):
+        (arrays.folder() / name).mkdir()
+        (arrays.folder() / name / "jobs.json").write_text(json.dumps(keys))
+    there = arrays.queue()
+    assert list(there) == ["7_0", "7_1", "8", "9"]
+    assert there["8"].reason == "Priority"
+    assert arrays.attached(there) == {"k1": "7_1", "k2": "8"}
+    squeue.write_text("#!/bin/sh\necho no controller >&2; exit 1\n")
+    with pytest.raises(OSError, match="squeue: no controller"):
+        arrays.queue()
+    squeue.unlink()
+    monkeypatch.setenv("PATH", str(squeue.parent))
+    with pytest.raises(OSError, match="login node"):
+        arrays.queue()
+
+
+def test_folder_is_private_and_tidied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else may write what is unpickled; what ended long ago is removed, what lives stays."""
+    made = arrays.folder()
+    made.chmod(0o777)
+    assert arrays.folder().stat().st_mode & 0o777 == 0o700
+    for name in ("nslab-old", "nslab-live", "nslab-new"):
+        (made / name).mkdir()
+        (made / name / "jobs.json").write_text("[]")
+    (made / "x.json").write_text("{}")
+    for name in ("nslab-old", "nslab-live", "x.json"):
+        os.utime(made / name, (1, 1))
+    arrays.tidy({"1": arrays.Queued("1", "RUNNING", "None", "nslab-live")})
+    assert sorted(file.name for file in made.iterdir()) == ["nslab-live", "nslab-new"]
+    monkeypatch.setenv("NSLAB_HOME", str(tmp_path / "100%"))
+    with pytest.raises(ValueError, match="such a name"):
+        arrays.folder()
+
+
+def job(tmp_path: Path, name: str, code: str) -> Job:
+    """A job that runs some Python."""
+    return Job(name, [sys.executable, "-c", code], tmp_path / f"{name}.log", {"NAME": name})
+
+
+def task(tmp_path: Path, code: str) -> Task:
+    """The same on a node."""
+    made = job(tmp_path, "t", code)
+    return Task(list(made.command), made.log, made.env, tmp_path, tmp_path / "t.json", 3)
+
+
+def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
+    """Wait until something came true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def ended(tmp_path: Path) -> dict[str, Any]:
+    """What a task said at its end."""
+    until((tmp_path / "t.json").exists)
+    return json.loads((tmp_path / "t.json").read_text())
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Started]:
+    """Starts a task in a process of submitit's; gives what sends that process the signal."""
+    running: list[Any] = []
+
+    def start(made: Task, timeouts: int = 3) -> Callable[[], None]:
+        runner = submitit.LocalExecutor(tmp_path / "submitit", max_num_timeout=timeouts)
+        running.append(runner.submit(made))
+        controller = psutil.Process(int(running[-1].job_id))
+        return lambda: controller.children()[0].send_signal(signal.SIGUSR2)
+
+    yield start
+    for job in running:
+        stop(int(job.job_id))
+        job._process.wait()
+
+
+def test_task_says_how_it_ended(tmp_path: Path) -> None:
+    """Status, log, environment; done once it is not done again."""
+    code = (
+        "import os, sys; print(os.environ['NAME'], os.environ.get('OMP_NUM_THREADS')); sys.exit(3)"
+    )
+    made = task(tmp_path, code)
+    assert made() == 3
+    assert ended(tmp_path)["status"] == 3
+    assert made.log.read_text().splitlines()[1] == f"t {os.environ['OMP_NUM_THREADS']}"
+    size = made.log.stat().st_size
+    assert made() == 0
+    assert made.log.stat().st_size == size
+
+
+def test_task_goes_on_after_the_signal(tmp_path: Path, started: Started) -> None:
+    """USR2: the command and all it started are killed, and it runs again; TERM changes nothing."""
+    again = tmp_path / "again"
+    code = f"""
+import os, pathlib, subprocess, sys, time
+if pathlib.Path({str(again)!r}).exists(): sys.exit(0)
+child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])
+pathlib.Path({str(tmp_path / "pids")!r}).write_text(f'{{os.getpid()}} {{child.pid}}')
+time.sleep(60)
+"""
+    signal_it = started(task(tmp_path, code))
+    pids = tmp_path / "pids"
+    until(lambda: pids.exists() and " " in pids.read_text())
+    command, child = map(int, pids.read_text().split())
+    os.kill(command, signal.SIGTERM)
+    os.kill(command, signal.SIGUSR2)
+    time.sleep(0.3)
+    os.kill(command, 0)
+    again.touch()
+    signal_it()
+    assert ended(tmp_path)["status"] == 0
+    for pid in (command, child):
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists() or zombie(pid))
+    log = (tmp_path / "t.log").read_text()
+    assert log.count("starts on") == 2
+    assert "stopped, to be queued again" in log
+
+
+def zombie(pid: int) -> bool:
+    """Whether a process has ended and nobody waits for it."""
+    return ") Z" in Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_task_ends_after_too_many_time_limits(tmp_path: Path, started: Started) -> None:
+    """And says so."""
+    signal_it = started(task(tmp_path, SLEEP), timeouts=0)
+    until(lambda: (tmp_path / "t.log").exists() and "working" in (tmp_path / "t.log").read_text())
+    signal_it()
+    assert ended(tmp_path)["status"] == 1
+    assert "timed-out too many times" in (tmp_path / "t.log").read_text()
+
+
+def test_killed_command_is_tried_again(tmp_path: Path, started: Started) -> None:
+    """So many times, then its status is that of the kill."""
+    started(task(tmp_path, "import os; os.kill(os.getpid(), 9)"))
+    assert ended(tmp_path)["status"] == -9
+    assert (tmp_path / "t.log").read_text().count("starts on") == KILLS + 1
+
+
+def test_contract_of_run_local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results in order, each start and end told, statuses and logs as they are."""
+    made: list[Any] = []
+
+    class Local(submitit.LocalExecutor):  # type: ignore[misc]
+        def submit_array(self, tasks: list[Task]) -> list[Any]:
+            made.extend(super().submit_array(tasks))
+            return made
+
+    monkeypatch.setattr(arrays, "executor", lambda place, _: Local(place))
+    monkeypatch.setattr(arrays, "queue", dict)
+    codes = {"good": "print('well')", "bad": "raise SystemExit(3)"}
+    seen: list[str] = []
+    found = run_slurm(
+        [job(tmp_path, name, code) for name, code in codes.items()],
+        2,
+        on_start=lambda j: seen.append(f"{j.name} started"),
+        on_end=lambda e: seen.append(f"{e.job.name} {e.status}"),
+        poll=0.1,
+    )
+    assert [(end.job.name, end.status) for end in found] == [("good", 0), ("bad", 3)]
+    assert sorted(seen) == ["bad 3", "bad started", "good 0", "good started"]
+    assert found[0].tail(1) == "well"
+    for local in made:
+        local._process.wait(30)
+    assert run_slurm([]) == []
+    with pytest.raises(ValueError, match="at least 1"):
+        run_slurm([], 0)
+
+
+class Pretended:
+    """A cluster that only says in which state jobs are; ``made`` counts what was submitted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+        self.state, self.made = state, 0
+        self.there: list[str] = []
+        monkeypatch.setattr(arrays, "executor", lambda *_: None)
+        monkeypatch.setattr(arrays, "submit", self.submit)
+        monkeypatch.setattr(arrays, "queue", self.queue)
+
+    def submit(self, jobs: list[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
+        """As `arrays.submit`: an array a call."""
+        name = f"nslab-{self.made}"
+        (arrays.folder() / name).mkdir()
+        keys = [arrays.key(one) for one in jobs]
+        (arrays.folder() / name / arrays.JOBS).write_text(json.dumps(keys))
+        numbers = [f"{self.made}_{i}" for i in range(len(jobs))]
+        self.made, self.there = self.made + 1, self.there + numbers
+        return dict(zip(keys, numbers, strict=True))
+
+    def queue(self) -> dict[str, arrays.Queued]:
+        """As `arrays.queue`."""
+        return {
+            number: arrays.Queued(number, self.state, "None", f"nslab-{number.partition('_')[0]}")
+            for number in self.there
+        }
+
+
+@pytest.mark.parametrize(("state", "times"), [("CANCELLED", 1), ("FAILED", 3), ("COMPLETED", 1)])
+def test_jobs_that_never_said_how_they_ended(
+    state: str, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those killed whole are submitted again, twice; cancelled ones are not."""
+    cluster = Pretended(monkeypatch, state)
+    (end,) = run_slurm([job(tmp_path, "lost", "")], poll=0.01, patience=0.05)
+    assert end.status == (-15 if state == "CANCELLED" else -9)
+    assert cluster.made == times
+    assert f"ended without a word: {state}" in end.tail()
+    assert ("share the folder" in end.tail()) == (state == "COMPLETED")
+
+
+def test_interrupted_batch_attaches_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the queue is not submitted again, also when part of a larger batch."""
+    cluster = Pretended(monkeypatch, "RUNNING")
+    one, two = job(tmp_path, "one", ""), job(tmp_path, "two", "")
+    said: list[str] = []
+
+    def interrupt(_: Job) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_slurm([one], on_start=interrupt, tell=said.append)
+    assert said[-1].startswith("1 jobs stay on the cluster")
+    assert "scancel 0`" in said[-1]
+
+    def finish(started: Job) -> None:
+        arrays.status_file(started).write_text(json.dumps({"status": 0, "seconds": 1.5}))
+
+    found = run_slurm([two, one], on_start=finish, tell=said.append, poll=0.01)
+    assert [(end.job, end.status, end.seconds) for end in found] == [(two, 0, 1.5), (one, 0, 1.5)]
+    assert cluster.made == 2
+    assert json.loads((arrays.folder() / "nslab-1" / arrays.JOBS).read_text()) == [arrays.key(two)]
+
+
+def test_silent_controller_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be restarting; jobs go on meanwhile."""
+    cluster, made, said = Pretended(monkeypatch, "RUNNING"), job(tmp_path, "one", ""), []
+    answers = iter([True, False, False, True, True])
+
+    def queue() -> dict[str, arrays.Queued]:
+        if next(answers):
+            return cluster.queue()
+        raise OSError("squeue does not answer")
+
+    monkeypatch.setattr(arrays, "queue", queue)
+    finish = json.dumps({"status": 0, "seconds": 1})
+    start = lambda one: arrays.status_file(one).write_text(finish)  # noqa: E731
+    (end,) = run_slurm([made], on_start=start, tell=said.append, poll=0.01)
+    assert end.status == 0
+    assert said.count("SLURM: squeue does not answer; asking again") == 1
