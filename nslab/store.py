@@ -141,7 +141,8 @@ def run_all(
     ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
     before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
     those processes, here or elsewhere, and ``together`` > 1 computes each run by so many.
-    ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed` says which failed, why, and that the rest is kept.
+    ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed`
+    says which failed, why, and that the rest is kept.
     ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
     """
     logs.ready(log)

@@ -25,6 +25,7 @@ from nslab.checkpoint import CHECKPOINT, WEIGHTS
 from nslab.experiments import EvolveConfig, TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.objectives import NS
+from nslab.render import render
 from nslab.slurm import Slurm, arrays, run_slurm
 
 pytest.importorskip("submitit", reason="submitit is not installed: pip install 'nslab[slurm]'")
@@ -61,7 +62,7 @@ def drive(what: str, where: str) -> None:
     configs, slurm = ASKED[what]
     quick = partial(run_slurm, slurm=slurm, poll=1.0, patience=5.0)
     engine = quick if where == "slurm" else None
-    store.run_all(configs, jobs=2, engine=engine, processes=slurm.processes, show=False)
+    store.run_all(configs, jobs=2, engine=engine, together=slurm.processes, show=False)
 
 
 def note(what: str) -> None:
@@ -294,7 +295,7 @@ def test_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notebooks, "notebooks_dir", lambda: books)
     engine = partial(run_slurm, slurm=Slurm(partition="tiny"), poll=0.5, patience=3.0)
     planned = notebooks.plan(["*"], "smoke", {"n": "41"})
-    bad, good = notebooks.render(planned, 2, engine=engine)
+    bad, good = render(planned, 2, engine=engine)
     assert (bad.status, good.status) == (1, 0)
     assert "on purpose" in bad.tail()
     assert "42" in planned[1].output.read_text(encoding="utf-8")
