@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nslab.cli import app
-from nslab.engine import Job
+from nslab.engine import Job, run_local
 from nslab.slurm import Slurm, arrays, run_slurm
 from nslab.slurm.options import engine as chosen
 from nslab.slurm.task import KILLS, Task, stop
@@ -93,7 +93,7 @@ def test_command_line_tells_what_is_amiss(monkeypatch: pytest.MonkeyPatch) -> No
         assert result.exit_code == 2
         assert message in result.output
         assert "Traceback" not in result.output
-    assert chosen("local", Slurm()) is None
+    assert chosen("local", Slurm()) is run_local
 
 
 def test_queue_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
