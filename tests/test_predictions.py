@@ -132,6 +132,8 @@ def test_two_synthetic_draws_are_alike() -> None:
     assert covered["covered"] > 0.96
     assert covered["fainter"] < 0.005
     assert covered["surer"] < 0.005
+    open_ends = made.mixture.reshape(len(ODDS) - 1, -1)[[0, -1]]
+    assert open_ends.max() < distances.RARE / 2  # or what lies far outside would count as covered
     like = distances.composition(again, made)
     assert sum(like.values()) > 0.9
     for i, (name, weight) in enumerate(regimes.weights.items()):
