@@ -58,8 +58,9 @@ class Problem:
 
     @property
     def groups(self) -> list[tuple[Tensor, Tensor]]:
-        """Worse and better predictions of each number of classes, and their labels."""
-        return [(torch.cat(group[::2]), torch.cat(group[1::2])) for group in self.pairs]
+        """Worse predictions of each number of classes and their labels, then better ones; together
+        they would take a fifth more time."""
+        return [group[i : i + 2] for i in (0, 2) for group in self.pairs]
 
 
 class Textbook(nn.Module):
@@ -116,9 +117,9 @@ def plain(
         return torch.func.functional_call(module, values, (p, y))
 
     def losses(vectors: Tensor) -> Losses:
-        found = [torch.vmap(one, (0, None, None))(vectors, *group).chunk(2, 1) for group in groups]
-        worse, better = (torch.cat(part, 1) for part in zip(*found, strict=True))
-        return worse, better
+        found = [torch.vmap(one, (0, None, None))(vectors, *group) for group in groups]
+        half = len(found) // 2
+        return torch.cat(found[:half], 1), torch.cat(found[half:], 1)
 
     def score(vectors: Tensor) -> Tensor:
         worse, better = losses(vectors)
@@ -180,8 +181,9 @@ def evosax(problem: Problem, at_once: int | None = None) -> Contender:
         return phi(jnp.stack(inputs, -1)).sum(1) - phi(corner) - (p.shape[1] - 1) * phi(-corner)
 
     def losses(w: Any, groups: Any) -> Any:
-        found = [jnp.split(one(w, *group), 2) for group in groups]
-        return [jnp.concatenate(part) for part in zip(*found, strict=True)]
+        found = [one(w, *group) for group in groups]
+        half = len(found) // 2
+        return jnp.concatenate(found[:half]), jnp.concatenate(found[half:])
 
     def score(w: Any, groups: Any, margin: Any) -> Any:
         worse, better = losses(w, groups)
@@ -217,7 +219,7 @@ def evosax(problem: Problem, at_once: int | None = None) -> Contender:
         running = jax.block_until_ready(whole(*running, groups, margin))
 
     return Contender(
-        lambda: tuple(tensors(jax.vmap(losses, (0, None))(w, groups))),
+        lambda: tensors(jax.vmap(losses, (0, None))(w, groups)),
         lambda: tensors(fitness(w, groups, margin)),
         step,
         compiling,
