@@ -15,7 +15,7 @@ MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
 MODULES += " bench epoch evolution_tables improve landscapes ingredients loss_tables robustness"
-MODULES += " predictions explore lossnet statistics store train types"
+MODULES += " predictions explore overview lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
@@ -58,6 +58,7 @@ NOTEBOOK_PARAMETERS = {
         "evolved": [1, 2],
     },
     "de_pretrained": {"methods": ["pretrained", "de"], "ingredients": ["sade"]},
+    "ledger": {},
     "edl_distribution": {"epochs": 2, "images": 200},
 }
 

@@ -49,7 +49,7 @@ store
 child
 analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
 render
-overhead_tables own robustness predictions
+overhead_tables own robustness predictions overview
 plots suite estimates lab
 explore
 cli

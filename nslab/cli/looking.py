@@ -1,5 +1,6 @@
-"""Commands that look: ``nslab compare | list | data``."""
+"""Commands that look: ``nslab compare | ledger | list | data``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,27 @@ def compare(
         found = store.finished(configs)
         typer.echo(f"{len(found)} of {len(configs)} runs of preset {preset} are finished")
         show(compared(name, found), every)
+
+
+@app.command(epilog="Example: nslab ledger --paper ns --to ledger.md")
+def ledger(
+    paper: Annotated[
+        list[str] | None, typer.Option(help="ns or de; repeatable; default: both.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Write it all to a .md, .csv or .html.")] = None,
+) -> None:
+    """Every number that the papers print beside ours, looked up; nothing is computed."""
+    from nslab import overview
+
+    with explained():
+        if unknown := [name for name in paper or [] if name not in ("ns", "de")]:
+            raise ValueError(f"no numbers of {', '.join(unknown)}; there are those of ns and de")
+        if to and to.suffix not in overview.FORMATS:
+            raise ValueError(f"{to} must end in one of {', '.join(overview.FORMATS)}")
+        table = overview.ledger(paper or ("ns", "de"))
+        typer.echo(overview.counts(table).to_string(index=False))
+        if to:
+            typer.echo(f"wrote {overview.export(table, to)}")
 
 
 @app.command("list", epilog="Example: nslab list")

@@ -1,0 +1,93 @@
+"""Every number of the papers beside ours."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy import stats
+from typer.testing import CliRunner
+
+from nslab import overview
+from nslab.cli import app
+from nslab.experiments import experiment
+from nslab.experiments.codec import encode
+from nslab.paths import papers_dir
+from nslab.results import Result
+
+
+def result(config: object, accuracy: float) -> Result:
+    """A finished run with that test accuracy."""
+    metrics, env = {"test_accuracy": accuracy}, {"device": "GPU X", "source": "0"}
+    return Result(config.id, encode(config), metrics, [], env)  # type: ignore[attr-defined]
+
+
+def test_every_printed_number_has_a_line() -> None:
+    """As many as the files have rows, whatever there is of ours; blanks say why."""
+    table = overview.ledger()
+    files = [f for p in ("ns", "de") for f in (papers_dir() / p).glob("table*.csv")]
+    assert len(table) == sum(len(pd.read_csv(file)) for file in files)
+    without = table[table["n"] == 0]
+    assert without["ours"].isna().all()
+    assert without["note"].str.len().min() > 0
+    assert list(table.columns) == overview.COLUMNS
+    order = table.loc[table["paper"] == "de", "table"].unique().tolist()
+    assert order == ["1", "2", "3", *(f"S{n}" for n in range(1, 10))]
+
+
+def test_difference_and_interval_at_the_papers_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand, for three seeds; a smaller run of the same row has neither and gives way."""
+    exp = experiment("ns/table7")
+    config = exp.plan("paper")[0]
+    values = [93.0, 94.0, 96.5]
+    full = [result(replace(config, seed=2024 + i), v) for i, v in enumerate(values)]
+    small = [result(exp.plan("smoke")[0], 50.0)]
+
+    def looked_up(configs: list) -> list[Result]:
+        ids = {c.id for c in configs}
+        return [r for r in full + small if r.id in ids]
+
+    monkeypatch.setattr(overview, "finished", looked_up)
+    table = overview.ledger(["ns"])
+    (line,) = table[table["preset"] == "paper"].to_dict("records")
+    sd = pd.Series(values).std()
+    reach = stats.t.ppf(0.975, 2) * sd / math.sqrt(3)
+    assert line["n"] == 3
+    assert line["device"] == "GPU X"
+    assert line["ours"] == pytest.approx(94.5)
+    assert line["delta"] == pytest.approx(94.5 - line["value"])
+    assert line["low"] == pytest.approx(line["delta"] - reach)
+    assert line["high"] == pytest.approx(line["delta"] + reach)
+    others = table[(table["n"] > 0) & (table["preset"] != "paper")]
+    assert others["delta"].isna().all()
+    counted = overview.counts(table).set_index("table")
+    assert counted.loc["7", "at the paper's setting"] == 1
+
+
+def test_exports(tmp_path: Path) -> None:
+    """CSV keeps all digits and comes back; Markdown and HTML are for people."""
+    table = pd.DataFrame({"row": ["a | b", "c"], "value": [1.23456, math.nan], "n": [3, 0]})
+    back = pd.read_csv(overview.export(table, tmp_path / "x.csv"))
+    pd.testing.assert_frame_equal(back, table)
+    text = overview.export(table, tmp_path / "x.md").read_text()
+    assert (
+        text == "| row | value | n |\n| --- | --- | --- |\n| a \\| b | 1.23 | 3 |\n| c |  | 0 |\n"
+    )
+    html = overview.export(table, tmp_path / "x.html").read_text()
+    assert html.count("<tr") == 3
+    assert "NaN" not in html
+    with pytest.raises(ValueError, match=r"must end in one of .md, .csv, .html"):
+        overview.export(table, tmp_path / "x.xlsx")
+
+
+def test_command(tmp_path: Path) -> None:
+    """Counts on the screen, everything in the file; what cannot be is refused before any work."""
+    file = tmp_path / "deep" / "ledger.csv"
+    done = CliRunner().invoke(app, ["ledger", "--paper", "ns", "--to", str(file)])
+    assert done.exit_code == 0, done.output
+    assert set(pd.read_csv(file)["paper"]) == {"ns"}
+    for wrong in (["--paper", "xy"], ["--to", "ledger.pdf"]):
+        refused = CliRunner().invoke(app, ["ledger", *wrong])
+        assert refused.exit_code == 2
+        assert "error" in refused.output
