@@ -35,6 +35,7 @@ bench: $(READY) ## measure what the claims of speed rest on
 	$(BIN)/python benchmarks/de_generation.py
 	$(BIN)/python benchmarks/population_forward.py
 	$(BIN)/python benchmarks/de_functions.py
+	$(BIN)/python benchmarks/edl_search.py
 
 clean: ## remove caches and the environment; data/ and figures/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

@@ -20,7 +20,7 @@ Run = dict[str, Any]  # with keys config (as JSON), metrics, env
 
 def finished_here() -> list[Run]:
     """All finished runs, stored and frozen, that were computed on a device like this one's."""
-    found: list[Run] = frozen.every()
+    found: list[Run] = list(frozen.runs().values())
     for file in sorted(runs_dir().glob(f"*/{RESULT}")):
         if result := read_result(file.parent):
             found.append({"config": result.config, "metrics": result.metrics, "env": result.env})

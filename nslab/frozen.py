@@ -90,13 +90,13 @@ def table(name: str, folder: Path | None = None) -> pd.DataFrame:
 
 def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
     """Metrics, history and env of a frozen run, or None."""
-    row = _load(folder or frozen_dir()).get(run)
-    return {part: row[part] for part in ("metrics", "history", "env")} if row else None
+    found = runs(folder).get(run)
+    return found and {part: found[part] for part in ("metrics", "env", "history")}
 
 
-def every(folder: Path | None = None) -> list[dict[str, Any]]:
-    """Config (as JSON), metrics, history and env of all frozen runs."""
-    return list(_load(folder or frozen_dir()).values())
+def runs(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Config (as JSON), metrics, history and env of every frozen run, by its id."""
+    return _load(folder or frozen_dir())
 
 
 @functools.cache

@@ -76,16 +76,23 @@ def find(config: Config, *, weights: bool = False) -> Result | None:
     folder, weights = folder_of(config), weights and config.leaves_weights
     if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
         return stored
-    if weights:
-        return None
-    if row := frozen.find(config.id):
-        return Result(config.id, encode(config), **row, origin="frozen")
-    return None
+    return None if weights else find_frozen(config)
 
 
-def finished(configs: Sequence[Config]) -> list[Result]:
-    """Those of the runs that are finished, here or frozen; nothing is computed."""
-    return [result for config in configs if (result := find(config))]
+def find_frozen(config: Config) -> Result | None:
+    """The run among the frozen results in git."""
+    row = frozen.find(config.id)
+    return Result(config.id, encode(config), **row, origin="frozen") if row else None
+
+
+def finished(configs: Sequence[Config], *, frozen_only: bool = False) -> list[Result]:
+    """Those of the runs that are finished, here or frozen; nothing is computed.
+
+    With ``frozen_only`` those in version control, whatever has been computed here since: for text
+    that is held to their numbers.
+    """
+    look = find_frozen if frozen_only else find
+    return [result for config in configs if (result := look(config))]
 
 
 def read_result(folder: Path) -> Result | None:

@@ -14,8 +14,8 @@ from jaxtyping import config, install_import_hook
 MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
-MODULES += " bench epoch evolution_tables improve landscapes ingredients robustness predictions"
-MODULES += " lossnet statistics store train types"
+MODULES += " bench epoch evolution_tables improve landscapes ingredients loss_tables robustness"
+MODULES += " predictions lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
@@ -46,7 +46,18 @@ NOTEBOOK_PARAMETERS = {
     "de_f_cr": {"network": "mlp"},
     "de_pso": {"network": "mlp"},
     "de_population_batch": {"sizes": [6], "batch_sizes": [64]},
+    "edl_method": {"predictions": 200, "generations": 3},
+    "edl_pretraining": {"seeds": 2, "generations": 2, "searches": ["gaussian", "chaotic"]},
+    "edl_classification": {
+        "seeds": 2,
+        "epochs": 2,
+        "losses": ["ce", "edl_log"],
+        "rate_seeds": 1,
+        "lrs": [0.02],
+        "evolved": [1, 2],
+    },
     "de_pretrained": {"methods": ["pretrained", "de"], "ingredients": ["sade"]},
+    "edl_distribution": {"epochs": 2, "images": 200},
 }
 
 

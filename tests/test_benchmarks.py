@@ -1,11 +1,14 @@
 """The benchmarks run and say what they promise; how fast anything is, is no matter of tests."""
 
+import importlib
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -108,3 +111,50 @@ def test_population_forward(tmp_path: Path) -> None:
         assert loop["q1"] < (6 if name == "mlp-64" else 2.5)
         assert loop["q1"] < naive["q3"]
         assert f"{name} " in results["sentence"]
+
+
+def test_edl_search(tmp_path: Path) -> None:
+    """The benchmark itself fails if its contenders do not find the same losses."""
+    results = quick("edl_search", tmp_path)
+    assert results["settings"]["quick"]
+    assert list(results["cases"]) == ["order", "log"]
+    for name, case in results["cases"].items():
+        assert 0 < case["difference"] < 1e-4
+        contenders = case["contenders"]
+        assert list(contenders) == ["nslab", "vmap", "evotorch", "evosax", "evosax map"]
+        assert contenders["nslab"]
+        assert contenders["vmap"]
+        for key, contender in contenders.items():
+            if contender is None:
+                continue
+            assert (contender["compiling_s"] > 0) == key.startswith("evosax")
+            for part in ("fitness", "generation"):
+                assert contender[part]["per_cpu_s"] > 0
+                check_ratio(contender[part]["cpu_ratio"])
+                check_ratio(contender[part]["wall_ratio"])
+                assert len(contender[part]["cpu_ratio"]["repeats"]) == 3
+            shown = contender["fitness"]["cpu_ratio"]["median"]
+            assert (f"{key} {shown:.2f} (" in results["sentence"]) == (key != "nslab")
+        assert f"{name}: vmap" in results["sentence"]
+        # CPU time, of which other work on the machine takes no part
+        assert contenders["vmap"]["fitness"]["cpu_ratio"]["median"] > 1
+    for clock in ("cpu", "wall"):
+        assert all(seconds > 0 for seconds in results["pretraining"][clock]["seconds"])
+        check_ratio(results["pretraining"][clock]["steps"])
+
+
+@pytest.mark.parametrize("part", ["losses", "fitness"])
+def test_edl_search_refuses_to_time_different_losses(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One loss of one candidate, or one objective, off by a thousandth of the largest."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    search = importlib.import_module("edl_search")
+    problem = search.Problem.of(search.CASES["order, log p"])
+    ours, other = search.nslab(problem), search.vmap(problem)
+    assert search.check({"nslab": ours, "vmap": other}) < 1e-4
+    found = getattr(other, part)()
+    (found[1] if part == "losses" else found[None])[-1, -1] += 1e-3 * (1 + float(found[0].max()))
+    wrong = other._replace(**{part: lambda: found})
+    with pytest.raises(RuntimeError, match="losses by vmap differ from those of nslab"):
+        search.check({"nslab": ours, "vmap": wrong})

@@ -68,7 +68,7 @@ def test_other_devices_and_old_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         {"config": {"@": "gone"}, "metrics": {"seconds": 1}, "env": {"device": here}},
         {"config": old, "metrics": {}, "env": {"device": here}},
     ]
-    monkeypatch.setattr("nslab.estimates.frozen.every", lambda: every)
+    monkeypatch.setattr("nslab.estimates.frozen.runs", lambda: dict(enumerate(every)))
     found = finished_here()
     assert len(found) == 3
     assert Estimates(found).of(BASE) == STARTING + 20

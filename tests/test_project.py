@@ -47,7 +47,7 @@ viewers batch
 logs
 store
 child
-analysis ledger notebooks parents evolution_tables landscapes ingredients
+analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
 render
 overhead_tables own robustness predictions
 plots suite estimates lab

@@ -32,11 +32,11 @@ SEEDS = {
     "cpu": tuple(range(2024, 2027)),
     "paper": tuple(range(2024, 2029)),
 }
-# Generations and pairs of a pretraining, and how many seeds.
-PRETRAINING: dict[str, dict[str, int]] = {
-    "smoke": {"generations": 30, "seeds": 10},
-    "cpu": {"generations": 100, "seeds": 20},
-    "paper": {"generations": 200, "seeds": 50},
+# Generations, numbers of pairs, and how many seeds.
+PRETRAINING: dict[str, tuple[int, tuple[int, ...], int]] = {
+    "smoke": (20, (64,), 10),
+    "cpu": (100, (64, 512), 10),
+    "paper": (200, (64, 512), 50),
 }
 TRAINING: dict[str, dict[str, Any]] = {
     "smoke": {
@@ -150,19 +150,19 @@ def pretraining(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
     searches: tuple[Search, ...] = ("gaussian", "chaotic", "arcsine", "orbit"),
-    pairs: tuple[int, ...] = (64, 512),
+    pairs: tuple[int, ...] | None = None,
     generations: int | None = None,
     variant: Variant = "order",
 ) -> list[PretrainConfig]:
     """The same loss network evolved with chaotic, Gaussian and other noise, on many pairs and on
     few, where fitness is noisy."""
-    size = PRETRAINING[preset]
-    number = generations or size["generations"]
+    usual, few_and_many, evolutions = PRETRAINING[preset]
+    number = generations or usual
     start = dataclasses.replace(recipe(variant), generations=number)
     return [
         dataclasses.replace(start, search=searched(search, number), pairs=n, seed=seed)
-        for n in pairs
-        for seed in seeds or range(2024, 2024 + size["seeds"])
+        for n in pairs or few_and_many
+        for seed in seeds or range(2024, 2024 + evolutions)
         for search in searches
     ]
 

@@ -7,10 +7,9 @@ paper's text was not to be had; forms, sizes, the zero at the label and the scal
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -19,6 +18,8 @@ from nslab.types import Labels, Logits, PerSample
 
 Weights = Float[Tensor, "m d"]  # of m candidates
 Probabilities = Float[Tensor, "b k"]
+Moves = Float[Tensor, "f n"]  # of inputs
+Begins = Float[Tensor, "c n"]  # one-hot: which corner they move from
 
 SMALL = 1e-4  # the log feature is log(p + SMALL)
 FLAT = 1e-9  # a slope below it is none
@@ -89,69 +90,96 @@ class LossForm:
         Raises ``ValueError`` for weights of another form, and for p of other classes than a flat
         form's.
         """
-        if w.shape[-1] != self.size:
-            raise ValueError(f"{self} has {self.size} weights, not {w.shape[-1]}")
+        x, begins = self.moves(p, y)
+        each = changes(self.layers(w.to(p)), x.flatten(1), begins.flatten(1))
+        return each.unflatten(1, x.shape[1:]).sum(1)
+
+    def moves(
+        self, p: Probabilities, y: Labels
+    ) -> tuple[Float[Tensor, "f parts b"], Float[Tensor, "c parts b"]]:
+        """What the parts of a loss come from, each the change of an output from what it is at
+        onehot(y): by how much the `moving` inputs change, exactly 0 where they do not, and one-hot
+        from which of the corners of `layers`."""
         if self.classes not in (None, p.shape[1]):
             raise ValueError(
                 f"a flat loss network of {self.classes} classes cannot score {p.shape[1]}: only "
                 "the forms equivariant and pairs take any number"
             )
-        w, y = w.to(p), y.long()
-        into, bias, out = self._split(w)
-        label = F.one_hot(y, p.shape[1]).bool()[..., None]
-        miss = p.masked_fill(label[..., 0], 0).sum(1)  # 1 - p_y, with all its digits
-        fall = self._fall(p.gather(1, y[:, None]).squeeze(1), miss)
-        rise, n = self._rise(p), self.moving
+        y = y.long()
+        label = torch.arange(p.shape[1], device=y.device)[:, None] == y
+        miss = p.T.masked_fill(label, 0).sum(0)  # 1 - p_y, with all its digits
+        fall = self._fall(p.gather(1, y[:, None]).squeeze(1), miss)[:, None]
+        rise = self._rise(p.T)
         if self.kind == "flat":
-            moves = torch.where(label, fall[:, None], rise).flatten(1)[:, None] / 2
-            at_label = into[:, :n].unflatten(1, (p.shape[1], -1)).sum(2) + into[:, n:]
-            return _summed(bias + at_label[:, y], moves, into[:, :n], out)
+            every = torch.where(label, fall, rise) / 2
+            return every.transpose(0, 1).flatten(0, 1)[:, None], label[:, None].to(p)
         if self.kind == "pairs":
-            first, second = into.chunk(2, 1)
-            corner = bias + (first.sum(1) - second.sum(1))[:, None]
-            both = torch.cat([fall[:, None].expand_as(rise), rise], -1)
-            return _summed(corner, both.masked_fill(label, 0), into, out)
-        corner = into.sum(1)[:, None]  # inputs are all 1 at the label's own class, else all -1
-        own = _summed(bias + corner, fall[:, None], into[:, :n], out)
-        return own + _summed(bias - corner, rise.masked_fill(label, 0), into[:, :n], out)
+            x = torch.cat([fall.expand_as(rise), rise]).masked_fill(label, 0)
+            return x, torch.ones_like(x[:1])
+        x = torch.cat([fall, rise.masked_fill(label, 0)], 1)
+        own = torch.zeros_like(x[0])
+        own[0] = 1
+        return x, torch.stack([own, 1 - own])
 
-    def _split(self, w: Weights) -> tuple[Tensor, Tensor, Tensor]:
-        """Weights of the hidden layer (m, inputs, h), its biases (m, 1, h), the output's (m, h)."""
+    def layers(self, w: Weights) -> "Layers":
+        """The weights of m candidates, by what they do."""
+        if w.shape[-1] != self.size:
+            raise ValueError(f"{self} has {self.size} weights, not {w.shape[-1]}")
         h, n = self.hidden, self.inputs * self.hidden
-        return w[:, :n].unflatten(1, (-1, h)), w[:, None, n : n + h], w[:, n + h :]
+        into, bias, out = w[:, :n].unflatten(1, (-1, h)).mT, w[:, n : n + h, None], w[:, n + h :]
+        moving, label = into.split([self.moving, self.inputs - self.moving], 2)
+        if self.kind == "flat":
+            corners = moving.unflatten(2, (self.classes or 0, -1)).sum(3) + label
+        elif self.kind == "pairs":
+            first, second = into.chunk(2, 2)
+            corners = (first - second).sum(2, keepdim=True)
+        else:  # inputs are all 1 at the label's own class, else all -1
+            side = into.sum(2, keepdim=True)
+            corners = torch.cat([side, -side], 2)
+        return Layers(moving, bias + corners, out[:, None])
 
-    def _rise(self, p: Probabilities) -> Float[Tensor, "b k f"]:
+    def _rise(self, p: Float[Tensor, "k b"]) -> Float[Tensor, "f k b"]:
         """The features of p less those of 0: from 0 to 2."""
         if not self.log_feature:
-            return 2 * p[..., None]
-        return torch.stack([2 * p, torch.log1p(p / SMALL) * (2 / _SPAN)], -1)
+            return 2 * p[None]
+        return torch.stack([2 * p, torch.log1p(p / SMALL) * (2 / _SPAN)])
 
-    def _fall(self, p: PerSample, miss: PerSample) -> Float[Tensor, "b f"]:
+    def _fall(self, p: PerSample, miss: PerSample) -> Float[Tensor, "f b"]:
         """The features of p less those of 1, from -2 to 0; ``miss`` is 1 - p."""
         if not self.log_feature:
-            return -2 * miss[:, None]
+            return -2 * miss[None]
         # Each expression is exact where it is taken: zero for p = 1, all digits near p = 0.
         near = torch.log1p(-miss / (1 + SMALL))
         log = torch.where(miss < 0.5, near, torch.log1p(p / SMALL) - _SPAN)
-        return torch.stack([-2 * miss, log * (2 / _SPAN)], -1)
+        return torch.stack([-2 * miss, log * (2 / _SPAN)])
 
 
-def _summed(
-    corner: Float[Tensor, "m _ h"],
-    moves: Float[Tensor, "b k f"],
-    into: Float[Tensor, "m f h"],
-    out: Float[Tensor, "m h"],
-) -> Float[Tensor, "m b"]:
-    """Sum over k of what the network's output changes by when its inputs move from a corner.
+class Layers(NamedTuple):
+    """Weights of m candidates.
+
+    Attributes:
+        into: of the hidden units, for inputs that move.
+        corners: what a unit sums up at onehot(y), where inputs come from; see `LossForm.moves`.
+        out: of the output.
+    """
+
+    into: Float[Tensor, "m h f"]
+    corners: Float[Tensor, "m h c"]
+    out: Float[Tensor, "m 1 h"]
+
+
+def changes(layers: Layers, x: Moves, begins: Begins) -> Float[Tensor, "m n"]:
+    """What each output changes by when inputs move by x from the corners where each begins.
 
     tanh(a + d) - tanh(a) is written tanh(d) (1 - tanh(a) tanh(a + d)): exactly zero where nothing
     moved, and no digits lost for a thousand classes that hardly moved.
     """
-    b, k, _ = moves.shape
-    a = corner[:, :, None]
-    d = (moves.flatten(0, 1) @ into).unflatten(1, (b, k))
-    change = torch.tanh(d) * (1 - torch.tanh(a) * torch.tanh(a + d))
-    return (change.sum(2) @ out[..., None]).squeeze(-1)
+    into, corners, out = layers
+    both, before = 2 * torch.cat([into, corners], 2), torch.tanh(corners) @ begins
+    # tanh(u) is 2 sigmoid(2u) - 1 but for the digits of small u, and a sigmoid takes less time.
+    after = (both @ torch.cat([x, begins])).sigmoid_()
+    change = (into @ x).tanh_() * torch.addcmul(1 + before, before, after, value=-2)
+    return (out @ change).squeeze(1)
 
 
 @dataclass(frozen=True, eq=False)

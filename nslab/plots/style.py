@@ -51,6 +51,13 @@ METHODS = {
     "sa_shade_tri": "+ trigonometric",
     "sa_shade_ensin": "+ Sin-F",
     "sa_shade_tri_ensin": "SA-SHADE-tri-ensin",
+    "mae": "MAE",
+    "edl_log": "EDL (log p, log margin)",
+    "edl_order": "EDL (p, order)",
+    "edl_pairs": "EDL, label against each class",
+    "edl_flat": "flat network",
+    "edl_random": "EDL, not evolved",
+    "ns_edl": "NS-LF on EDL",
     "pso": "PSO",
     "pso_constriction": "PSO, constriction",
 }
@@ -70,6 +77,11 @@ COLOURS = dict.fromkeys(METHODS, OTHER) | {
     "de": _PALETTE[3],
     "sa_shade_tri_ensin": _PALETTE[2],
     "pso": _PALETTE[4],
+    "mae": _PALETTE[1],
+    "gce": _PALETTE[4],
+    "edl_log": _PALETTE[2],
+    "edl_order": _PALETTE[0],
+    "edl_flat": _PALETTE[3],
 }
 
 

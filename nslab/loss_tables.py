@@ -1,0 +1,181 @@
+"""Losses as tables for figures: their curves and surfaces, how they evolved, what they led to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nslab.experiments.codec import decode
+from nslab.experiments.edl import name_of, search_of, transfer_row
+from nslab.experiments.pretraining import losses_of
+from nslab.lossnet import Regimes
+from nslab.lossnet.ranking import SMALLEST, Margin, margins, ranking_accuracy, ranking_loss
+from nslab.lossnet.synthetic import DRAW, draw_pairs, draw_predictions
+from nslab.rng import generator
+from nslab.store import Result, finished
+from nslab.types import Loss
+
+MARGINS: tuple[Margin, ...] = ("order", "log")
+REACHED = 0.995  # of held-out pairs in order: what counts as having learned to rank
+
+
+def curves(losses: Mapping[str, Loss], classes: int = 10, points: int = 400) -> pd.DataFrame:
+    """Each loss where the label has probability p and all other classes share the rest evenly.
+
+    Columns: ``method``, ``p``; ``loss``, in units of the slope at even predictions (that of
+    cross-entropy there is 1 - 1 / classes); ``relative``, |dl / dz_y| over cross-entropy's, 1 at
+    even predictions, 0 where a loss teaches nothing.
+    """
+    p = torch.cat([torch.logspace(-6, -1, points // 2), torch.linspace(0.1, 0.999, points // 2)])
+    p = p.double().unique()
+    even = torch.tensor([1 / classes], dtype=torch.float64)
+    tables = []
+    for method, loss in losses.items():
+        value, slope = _along(loss, p, classes)
+        unit = float(_along(loss, even, classes)[1]) / (1 - 1 / classes)
+        relative = slope / unit / (1 - p)
+        tables.append(
+            pd.DataFrame({"p": p, "loss": value / abs(unit), "relative": relative}).assign(
+                method=method
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _along(
+    loss: Loss, p: Float[Tensor, " n"], classes: int
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """The loss, and -dl / dz_y, for label 0."""
+    others = ((1 - p) / (classes - 1))[:, None].expand(-1, classes - 1)
+    z = torch.cat([p[:, None], others], 1).log().requires_grad_()
+    value = loss(z, torch.zeros(len(p), dtype=torch.long))
+    (gradient,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), -gradient[:, 0]
+
+
+def surface(loss: Loss, side: int = 60) -> pd.DataFrame:
+    """A loss over all predictions of three classes, the label being the first: ``p1``, ``p2``,
+    ``p3``, ``loss`` in units of its slope at even predictions."""
+    i, j = np.meshgrid(np.arange(side + 1), np.arange(side + 1), indexing="ij")
+    inside = i + j <= side
+    p = np.stack([i[inside], j[inside], side - i[inside] - j[inside]], 1) / side
+    p = (p + 1e-5) / (1 + 3e-5)  # the corners themselves have no finite cross-entropy
+    z = torch.tensor(p).log()
+    values = loss(z, torch.zeros(len(z), dtype=torch.long))
+    even = torch.tensor([1 / 3], dtype=torch.float64)
+    unit = abs(float(_along(loss, even, 3)[1])) / (2 / 3)
+    return pd.DataFrame(p, columns=["p1", "p2", "p3"]).assign(loss=(values.detach() / unit).numpy())
+
+
+def synthetic(regimes: Regimes, n: int, classes: int, seed: int = 0) -> pd.DataFrame:
+    """Synthetic predictions, a line each: ``regime``, ``p_y``, ``largest`` of the other classes,
+    and ``p1`` (the label's) to ``p3`` where there are three classes."""
+    p, y, which = draw_predictions(regimes, n, classes, generator(seed, "shown predictions"))
+    rolled = torch.stack([row.roll(-int(k)) for row, k in zip(p, y, strict=True)])
+    table = pd.DataFrame(
+        {
+            "regime": [list(DRAW)[i] for i in which.tolist()],
+            "p_y": rolled[:, 0],
+            "largest": rolled[:, 1:].max(1).values,
+        }
+    )
+    if classes == 3:
+        table[["p1", "p2", "p3"]] = rolled.numpy()
+    return table
+
+
+def ranking_table(losses: Mapping[str, Loss], regimes: Regimes, n: int, seed: int) -> pd.DataFrame:
+    """How well losses rank n synthetic pairs: a line per loss with its ``ranking_accuracy`` and the
+    objective by margin, ``order`` and ``log``."""
+    pairs = draw_pairs(regimes, n, generator(seed, "ranked pairs"))
+    lines = {}
+    for name, loss in losses.items():
+        worse = torch.cat([loss(_logits(g.worse), g.worse_y) for g in pairs])[None]
+        better = torch.cat([loss(_logits(g.better), g.better_y) for g in pairs])[None]
+        lines[name] = {"ranking_accuracy": float(ranking_accuracy(worse, better))} | {
+            margin: float(ranking_loss(worse, better, margins(pairs, margin))) for margin in MARGINS
+        }
+    return pd.DataFrame.from_dict(lines, orient="index")
+
+
+def _logits(p: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    return p.clamp(min=SMALLEST).log()
+
+
+def pretraining_table(results: Sequence[Result]) -> pd.DataFrame:
+    """A line per evolution of a loss and generation: ``search``, ``pairs``, ``seed``, what was
+    measured on held-out pairs, and ``unranked``, the share of pairs in a wrong order."""
+    lines: list[dict[str, Any]] = []
+    for result in results:
+        config = decode(result.config)
+        about = {"search": search_of(config), "pairs": config.pairs, "seed": config.seed}
+        lines += [about | row for row in result.history]
+    return pd.DataFrame(lines).assign(unranked=lambda t: 1 - t["ranking_accuracy"])
+
+
+def reached_table(table: pd.DataFrame, threshold: float = REACHED) -> pd.DataFrame:
+    """Of `pretraining_table`, the first generation with a ranking accuracy of at least
+    ``threshold``, as ``value``; where it never comes, one more than there were generations."""
+    by = ["pairs", "search", "seed"]
+    last = table.groupby(by, sort=False)["generation"].max() + 1
+    good = table[table["ranking_accuracy"] >= threshold]
+    first = good.groupby(by, sort=False)["generation"].min().reindex(last.index).fillna(last)
+    return first.rename("value").reset_index().rename(columns={"search": "method"})
+
+
+def final_table(table: pd.DataFrame, generation: int, column: str) -> pd.DataFrame:
+    """Of `pretraining_table`, a number after a generation as ``value``."""
+    at = table[table["generation"] == generation]
+    return at.assign(value=at[column]).rename(columns={"search": "method"})[
+        ["pairs", "method", "seed", "value"]
+    ]
+
+
+def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
+    """A line per training: its loss by name, learning rate, seed, test accuracy in percent."""
+    lines = []
+    for result in results:
+        config = decode(result.config)
+        lines.append(
+            {
+                "dataset": config.dataset,
+                "network": config.network,
+                "method": name_of(config.objective),
+                "lr": config.lr,
+                "seed": config.seed,
+                "value": result.metrics["test_accuracy"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def transfer_table(results: Sequence[Result], *, frozen_only: bool = False) -> pd.DataFrame:
+    """A line per evolved loss: how it was evolved, what it measured on held-out synthetic pairs,
+    and the mean test ``accuracy`` of the ``n`` networks trained with it. ``frozen_only``: see
+    `nslab.store.finished`.
+
+    Raises ``ValueError`` where the evolution of a loss is not among the finished runs.
+    """
+    lines: list[dict[str, Any]] = []
+    for result in results:
+        config = decode(result.config)
+        evolution = finished(losses_of(config), frozen_only=frozen_only)
+        if not evolution:
+            raise ValueError(
+                f"run {result.id} is here, the evolution of its loss {losses_of(config)[0].id} is "
+                "not: nslab.run computes it"
+            )
+        about = transfer_row(config) | evolution[0].metrics
+        lines.append(about | {"accuracy": result.metrics["test_accuracy"]})
+    table = pd.DataFrame(lines)
+    keys = [column for column in table.columns if column != "accuracy"]
+    grouped = table.groupby(keys, sort=False)["accuracy"]
+    return (
+        grouped.agg(["mean", "count"])
+        .reset_index()
+        .rename(columns={"mean": "accuracy", "count": "n"})
+    )

@@ -1,0 +1,195 @@
+"""Figures of real predictions beside synthetic ones: `nslab.predictions.prediction_table` in.
+
+Means where there are several seeds; one mode at a time.
+"""
+
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
+
+from nslab.lossnet import Regimes
+from nslab.plots.compare import name_of
+from nslab.plots.style import COLOURS, OTHER, PALETTE
+
+GREY, LIGHT = "0.4", "0.88"
+LINES: dict[str, tuple[Any, str]] = {"ce": ("--", "s"), "edl_order": ("-.", "^")}
+WORDS = ("anywhere", "sure, right", "sure, wrong", "boundary", "even")
+REGIMES = dict(
+    zip(Regimes().weights, zip(WORDS, sns.color_palette(PALETTE), strict=False), strict=True)
+)
+DISTANCES = {
+    "js": ("Jensen-Shannon", "divergence (bits)"),
+    "w_p": ("Wasserstein-1 of $p_y$", "distance"),
+    "w_log": ("Wasserstein-1 of log10 $p_y$", "distance (decades)"),
+    "energy": ("energy distance", "distance"),
+    "told_apart": ("told apart by a forest", "accuracy (%)"),
+    "covered": ("where synthetic ones are", "real predictions (%)"),
+    "covered_gradient": ("where synthetic ones are", "of CE's gradient (%)"),
+    "fainter": ("$p_y$ below 99.9 % of theirs", "real predictions (%)"),
+    "surer": ("$p_y$ above 99.9 % of theirs", "real predictions (%)"),
+}
+SHARES = ("covered", "covered_gradient", "fainter", "surer")
+MEDIAN: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "markersize": 4}
+LEVELS = (-50, -20, -8, -4, -2, 0, 2, 4, 8, 20, 50)  # log10 odds, and the p_y they mean
+P_Y = ["$10^{-50}$", "$10^{-20}$", "$10^{-8}$", "0.0001", "0.01", "0.5", "0.99", "0.9999"]
+P_Y += ["$1-10^{-8}$", "$1-10^{-20}$", "$1-10^{-50}$"]
+
+
+def distributions(table: pd.DataFrame, title: str) -> Figure:
+    """Quantiles of the label's odds after each epoch, a panel per loss; synthetic ones at right."""
+    real, methods = by_epoch(table)
+    figure = Figure(figsize=(3.1 * (len(methods) + 1) + 0.8, 4.4))
+    panels = figure.subplots(1, len(methods) + 1, sharey=True)
+    for axes, method in zip(panels, methods, strict=False):
+        own, style = real.loc[method], look(method)
+        for low, high, alpha in ((5, 95, 0.25), (25, 75, 0.45)):
+            band = own[f"odds_q{low}"], own[f"odds_q{high}"]
+            axes.fill_between(own.index, *band, color=style["color"], alpha=alpha, linewidth=0)
+        axes.plot(own["odds_q50"], **style | {"linestyle": "-"})
+        epoch_axis(axes, own.index)
+        axes.set_title(f"trained with\n{name_of(method)}")
+    made = table[table["kind"] == "regime"]
+    again = table[table["kind"] == "redraw"]
+    drawn = pd.concat([again.iloc[:1].assign(regime="all"), made]).set_index("regime")
+    for place, (regime, row) in enumerate(drawn.iterrows()):
+        colour = REGIMES.get(str(regime), ("", "black"))[1]
+        panels[-1].vlines(place, row["odds_q5"], row["odds_q95"], color=colour, linewidth=3)
+        panels[-1].vlines(place, row["odds_q25"], row["odds_q75"], color=colour, linewidth=9)
+        panels[-1].plot(place, row["odds_q50"], "D", **MEDIAN)
+    names = [REGIMES.get(str(name), (name, ""))[0] for name in drawn.index]
+    panels[-1].set_xticks(range(len(names)), names, rotation=40, ha="right")
+    panels[-1].set(title="synthetic", xlim=(-0.6, len(names) - 0.4), xlabel="regime")
+    panels[0].set_yscale("symlog", linthresh=4, linscale=1.3)
+    panels[0].set_yticks(LEVELS, P_Y)
+    panels[0].yaxis.set_minor_locator(NullLocator())
+    panels[0].set_ylabel("probability of the label $p_y$ (by its odds)")
+    panels[0].set_ylim(real["odds_q5"].min() - 1, real["odds_q95"].max() + 1)
+    for axes in panels:
+        for value in (again["odds_q5"].mean(), again["odds_q95"].mean()):
+            axes.axhline(value, color=GREY, linestyle=":", linewidth=1)
+    words = "median, middle 50 % and 90 %; dotted: the middle 90 % of all synthetic ones"
+    figure.suptitle(f"{title}\n{words}", fontsize=11)
+    return figure
+
+
+def distances(table: pd.DataFrame, title: str) -> Figure:
+    """How far real predictions are from synthetic ones, and how many of them those cover; the grey
+    band is what other synthetic draws have."""
+    real, methods = by_epoch(table)
+    again = table[table["kind"] == "redraw"]
+    figure = Figure(figsize=(10, 7.5))
+    for axes, (measure, words) in zip(figure.subplots(3, 3).flat, DISTANCES.items(), strict=True):
+        factor = 100 if measure in SHARES else 1
+        chance = factor * again[measure]
+        axes.axhspan(chance.min(), chance.max(), color=LIGHT, label="synthetic, drawn again")
+        axes.axhline(chance.mean(), color="0.6", linewidth=1)
+        for method in methods:
+            own = factor * real.loc[method][measure]
+            axes.plot(own, label=f"trained with {name_of(method)}", **look(method))
+        epoch_axis(axes, real.index.get_level_values("epoch"))
+        axes.set(title=words[0], ylabel=words[1])
+        if measure in (*SHARES, "told_apart"):
+            axes.set_ylim(47 if measure == "told_apart" else -3, 103)
+        else:
+            axes.set_ylim(bottom=0)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def composition(table: pd.DataFrame, title: str) -> Figure:
+    """Which regimes real predictions are like: the largest share that a mixture of regimes, of any
+    weights, accounts for; what is left white is like none. ``all``: of all these epochs."""
+    real, methods = by_epoch(table)
+    regimes = [name for name in REGIMES if f"like_{name}" in real]
+    again = table[table["kind"] == "redraw"].mean(numeric_only=True)
+    figure = Figure(figsize=(3.1 * len(methods) + 2, 4.2))
+    ratios = [3] * len(methods) + [1]
+    panels = figure.subplots(1, len(methods) + 1, sharey=True, width_ratios=ratios)
+    for axes, method in zip(panels, methods, strict=False):
+        shares = real.loc[[method]].droplevel(0)
+        shares.index = shares.index.astype(int)
+        every = table[(table["kind"] == "pooled") & (table["method"] == method)]
+        shares.loc["all"] = every.mean(numeric_only=True)
+        stack(axes, shares, regimes)
+        axes.set(title=f"trained with\n{name_of(method)}", xlabel="after epoch")
+    stack(panels[-1], pd.DataFrame({"": again}).T, regimes)
+    panels[-1].set(title="synthetic,\ndrawn again", xlabel="for comparison")
+    panels[0].set(ylabel="predictions accounted for (%)", ylim=(0, 100))
+    handles = [Patch(color=REGIMES[name][1], label=REGIMES[name][0]) for name in regimes]
+    handles.append(Patch(facecolor="white", edgecolor=GREY, label="like no mixture of them"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def stack(axes: Axes, table: pd.DataFrame, regimes: list[str]) -> None:
+    """A bar for each line of a table, of the shares that each regime accounts for."""
+    places, bottom = range(len(table)), 0 * table["images"]
+    for name in regimes:
+        share = 100 * table[f"like_{name}"]
+        axes.bar(places, share, bottom=bottom, color=REGIMES[name][1], edgecolor="white")
+        bottom = bottom + share
+    axes.set_xticks(places, [str(e) for e in table.index])
+
+
+def losses(table: pd.DataFrame, title: str) -> Figure:
+    """What losses make of real predictions: how many pairs they misorder, how steep they are, and
+    where hardly any gradient is left; a column per loss trained with."""
+    real, methods = by_epoch(table)
+    again = table[table["kind"] == "redraw"].mean(numeric_only=True)
+    figure = Figure(figsize=(3.3 * len(methods) + 0.8, 7))
+    panels = figure.subplots(3, len(methods), sharey="row", sharex=True, squeeze=False)
+    for column, method in zip(panels.T, methods, strict=True):
+        own = real.loc[method]
+        for loss in ("log", "order"):
+            style = look(f"edl_{loss}")
+            column[0].plot(100 - 100 * own[f"{loss}_independent"], **style)
+            missed = 100 - 100 * again[f"{loss}_independent"]
+            column[0].axhline(missed, color=style["color"], linestyle=":", linewidth=1)
+            column[1].plot(own[f"{loss}_gradient"], label=name_of(f"edl_{loss}"), **style)
+            column[2].plot(100 * own[f"{loss}_vanished"], **style)
+            pale = style | {"alpha": 0.35}
+            column[2].plot(100 * own[f"{loss}_vanished_wrong"], **pale)
+        column[1].plot(own["ce_gradient"], label=name_of("ce"), **look("ce"))
+        column[0].set_title(f"trained with\n{name_of(method)}")
+        epoch_axis(column[2], own.index)
+    panels[0, 0].set_ylabel("independent pairs\nmisordered (%)\n(dotted: synthetic)")
+    panels[0, 0].set_ylim(0, max(1.0, panels[0, 0].get_ylim()[1]))
+    panels[1, 0].set(ylabel="mean gradient |∂l/∂z|", yscale="log")
+    panels[2, 0].set_ylabel("gradient below\n1 % of CE's (%)\n(pale: of errors)")
+    panels[2, 0].set_ylim(-3, 103)
+    handles, labels = panels[1, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="loss looked at", loc="outside lower center", ncols=3)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def by_epoch(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Means over seeds by method and epoch, and the methods in their order."""
+    real = table[table["kind"] == "real"]
+    means = real.groupby(["method", "epoch"], sort=False).mean(numeric_only=True)
+    methods = list(dict.fromkeys(real["method"]))
+    return means.sort_index(level="epoch", sort_remaining=False), methods
+
+
+def epoch_axis(axes: Axes, epochs: pd.Index) -> None:
+    """0 and 1 apart, then by their ratio, so that the first ones can be seen."""
+    ticks = sorted(set(epochs.astype(int)))
+    axes.set_xscale("symlog", linthresh=1, linscale=0.35)
+    axes.set_xticks(ticks, [str(e) for e in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("after epoch")
+
+
+def look(loss: str) -> dict[str, Any]:
+    """How the curve of a loss is drawn."""
+    line, marker = LINES.get(loss, ("-", "o"))
+    colour = COLOURS.get(loss, OTHER)
+    return {"color": colour, "linestyle": line, "marker": marker, "markersize": 5}
