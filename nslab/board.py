@@ -12,6 +12,7 @@ from typing import Any, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from nslab.engine import Ended, Job
 from nslab.progress import FILE, SECONDS_BETWEEN_LINES, headless, read_progress
@@ -112,11 +113,11 @@ class Board:
         """What a terminal shows."""
         grid = Table.grid(padding=(0, 2))
         for row in self.running():
-            grid.add_row(*row)
+            grid.add_row(*map(Text, row))
         failed = list(self.of("failed").items())
         for name, entry in failed[-SHOWN:]:
-            grid.add_row(name, entry.label, "[red]failed[/red]", "", "")
-        return Group(self.line(), grid)
+            grid.add_row(Text(name), Text(entry.label), Text("failed", style="red"))
+        return Group(Text(self.line()), grid)
 
     def print(self) -> None:
         """Print the counts and what is running, on one line."""

@@ -96,8 +96,8 @@ def table(name: str, folder: Path | None = None) -> pd.DataFrame:
 
 def find(run: str, folder: Path | None = None) -> dict[str, Any] | None:
     """Metrics, history and env of a frozen run, or None."""
-    row = _load(folder or frozen_dir()).get(run)
-    return {part: row[part] for part in ("metrics", "history", "env")} if row else None
+    found = runs(folder).get(run)
+    return found and {part: found[part] for part in ("metrics", "env", "history")}
 
 
 def runs(folder: Path | None = None) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,7 @@ from nslab.provenance import environment
 from nslab.results import (
     Result,
     find,
+    find_frozen,
     finished,
     needed,
     read_result,
@@ -211,6 +212,7 @@ __all__ = [
     "Result",
     "RunsFailed",
     "find",
+    "find_frozen",
     "finished",
     "folder_of",
     "job",

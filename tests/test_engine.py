@@ -239,3 +239,50 @@ def test_board_prints_lines_where_nobody_watches(
 def test_durations(seconds: float, text: str) -> None:
     """In words."""
     assert duration(seconds) == text
+
+
+WATCHED = """
+import json, os, pathlib, sys, time
+from nslab.board import Board
+from nslab.engine import Ended, Job
+from nslab.progress import FILE
+progress = pathlib.Path(sys.argv[1])
+said = {"unit": "epoch", "done": 3, "total": 8, "note": "test accuracy 97.00 %", "left": 30}
+progress.write_text(json.dumps(said))
+job = Job("a1b2c3", [], progress, {FILE: str(progress)})
+with Board(2) as board:
+    board.expect({"a1b2c3": "digits mlp", "d4e5f6": "notebook"})
+    board.start(job)
+    time.sleep(1.5)
+    board.end(Ended(job, 1, 2.0))
+"""
+
+
+def test_board_is_a_table_on_a_terminal(tmp_path: Path) -> None:
+    """Redrawn in place, with the failures left in the end."""
+    pty = pytest.importorskip("pty", reason="no pseudo-terminals here")
+    master, slave = pty.openpty()
+    env = os.environ | {"NSLAB_HEADLESS": "0", "TERM": "xterm", "COLUMNS": "100"}
+    command = [sys.executable, "-c", WATCHED, str(tmp_path / "progress.json")]
+    with subprocess.Popen(command, stderr=slave, stdout=subprocess.PIPE, env=env) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                part = os.read(master, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not part:
+                break
+            shown += part
+        assert process.wait() == 0
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+    os.close(master)
+    text = shown.decode(errors="replace")
+    assert "epoch 3/8" in text
+    assert "30 s to go" in text
+    assert "\x1b[2K" in text  # lines are erased, not added
+    last = text[text.rindex("epoch 3/8") :]
+    assert "0 done, 1 failed, 1 waiting" in last
+    assert "a1b2c3" in last
