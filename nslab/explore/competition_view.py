@@ -79,7 +79,9 @@ class View:
         for i in range(self.m):
             x, y = (i % columns) * w / columns, (i // columns) * h / rows
             box = {"facecolor": self.colours[i], "edgecolor": "white", "pad": 1.5}
-            numbers.append(axes.text(x + 0.3, y + 0.3, f"{i + 1}", va="top", fontsize=9, bbox=box))
+            dark = sum(self.colours[i]) < 1.4
+            style: dict = {"va": "top", "fontsize": 9, "color": "white" if dark else "black"}
+            numbers.append(axes.text(x + 0.3, y + 0.3, f"{i + 1}", bbox=box, **style))
         axes.set(xticks=[], yticks=[], title="composite, as the network sees it")
         self.canvas.follow(self.image, *seams, *numbers)
 

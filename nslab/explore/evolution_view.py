@@ -84,6 +84,23 @@ class View:
             fontsize=10,
         )
         self.canvas.follow(self.ways, self.parents, *self.places.values(), self.best)
+        self._close_up(axes.inset_axes((0.64, 0.02, 0.34, 0.34)))
+
+    def _close_up(self, axes: Axes) -> None:
+        """The members alone, however near to each other they are."""
+        (parents,) = axes.plot([], [], "o", color="0.4", markersize=5, mec="white")
+        self.near: dict[str, Any] = {
+            name: axes.plot([], [], MARKERS[name], color=COLOURS[name], markersize=6, mec="white")[
+                0
+            ]
+            for name in SYMBOLS
+        }
+        self.near_parents = parents
+        self.scale = axes.text(-1.1, 1.05, "", va="top", fontsize=8)
+        axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color="0.5")
+        self.canvas.follow(parents, *self.near.values(), self.scale)
 
     def _losses(self, axes: Axes, start: Moment) -> None:
         losses = start.losses[start.losses.isfinite()]
@@ -120,10 +137,16 @@ class View:
         ways = np.full((len(points), 3, 2), np.nan)
         ways[:, 0], ways[:, 1] = before.points.numpy(), points
         self.ways.set_data(*ways.reshape(-1, 2).T)
+        low, high = points.min(0), points.max(0)
+        reach = float((high - low).max()) / 2 or 1.0
+        near = (points - (low + high) / 2) / reach
+        self.scale.set_text(f"enlarged, {2 * reach:.2g} wide")
         self.parents.set_data(*points[made < 0].T)
-        for name, marks in self.places.items():
-            k = self.strategies.index(name) if name in self.strategies else len(points)
-            marks.set_data(*points[made == k].T)
+        self.near_parents.set_data(*near[made < 0].T)
+        for name in SYMBOLS:
+            k = self.strategies.index(name) if name in self.strategies else len(SYMBOLS)
+            self.places[name].set_data(*points[made == k].T)
+            self.near[name].set_data(*near[made == k].T)
         self.best.set_data(*points[[int(now.losses.argmin())]].T)
         x = np.arange(len(course))
         losses = np.stack([moment.losses.numpy() for moment in course])
