@@ -60,7 +60,8 @@ class Problem:
     def groups(self) -> list[tuple[Tensor, Tensor]]:
         """Worse predictions of each number of classes and their labels, then better ones; together
         they would take a fifth more time."""
-        return [group[i : i + 2] for i in (0, 2) for group in self.pairs]
+        worse = [(group.worse, group.worse_y) for group in self.pairs]
+        return worse + [(group.better, group.better_y) for group in self.pairs]
 
 
 class Textbook(nn.Module):
