@@ -22,6 +22,7 @@ import torch
 
 from nslab import notebooks, store
 from nslab.checkpoint import CHECKPOINT, WEIGHTS
+from nslab.engine import run_local
 from nslab.experiments import EvolveConfig, TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.objectives import NS
@@ -61,7 +62,7 @@ def drive(what: str, where: str) -> None:
     """A batch as a user starts it, in a process of its own."""
     configs, slurm = ASKED[what]
     quick = partial(run_slurm, slurm=slurm, poll=1.0, patience=5.0)
-    engine = quick if where == "slurm" else None
+    engine = quick if where == "slurm" else run_local
     store.run_all(configs, jobs=2, engine=engine, together=slurm.processes, show=False)
 
 
