@@ -244,3 +244,11 @@ def test_config_file_is_plain_json() -> None:
     config = json.loads((store.folder_of(TINY) / "config.json").read_text())
     assert config["@"] == "train"
     assert config["objective"] == {"@": "ce"}
+
+
+def test_no_run_is_frozen_twice() -> None:
+    """A second row would take the place of the first, and of its history."""
+    files = [f for f in frozen.frozen_dir().glob("*.csv") if f.name.count(".") == 1]
+    ids = [line.partition(",")[0] for f in files for line in f.read_text().splitlines()[1:]]
+    assert len(ids) > 300
+    assert len(set(ids)) == len(ids)

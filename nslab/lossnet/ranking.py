@@ -31,7 +31,7 @@ TOLERANCE = 1e-6  # of a standard deviation of the losses: what rounding does
 def pair_losses(form: LossForm, w: Weights, pairs: Sequence[Pairs]) -> tuple[PerPair, PerPair]:
     """The losses of the worse and of the better predictions, for every candidate.
 
-    Of one candidate as exact as `LossForm.losses`; several are told apart by `quick` ones.
+    Of one candidate they are as exact as `LossForm.losses`, of several `quick`.
     """
     groups = [form.moves(torch.cat(g[::2]), torch.cat(g[1::2])) for g in pairs]
     parts, n = [], 0
@@ -51,7 +51,8 @@ def pair_losses(form: LossForm, w: Weights, pairs: Sequence[Pairs]) -> tuple[Per
 
 
 def quick(layers: Layers) -> Callable[[Moves, Begins], PerPair]:
-    """`changes` by subtraction of outputs: digits are lost where inputs move little."""
+    """`changes` by subtraction of outputs, which is right to rounding of the outputs: digits of
+    small changes are lost."""
     into, corners, out = layers
     both, out = 2 * torch.cat([into, corners], 2), 2 * out  # tanh(u) = 2 sigmoid(2u) - 1
     before = out @ (2 * corners).sigmoid()
