@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -133,14 +134,16 @@ def submit(jobs: Sequence[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
     with explaining(place):
         place.mkdir(mode=0o700, exist_ok=True)
         write_text(place / JOBS, json.dumps(keys, indent=1))
+    # some clusters start jobs with an environment of their own
+    places = {name: os.environ[name] for name in ("NSLAB_HOME", "NSLAB_DATA") if name in os.environ}
     tasks = []
     for job in jobs:
         status_file(job).unlink(missing_ok=True)
         with explaining(job.log):
             job.log.parent.mkdir(parents=True, exist_ok=True)
             job.log.touch()
-        log, status = job.log.absolute(), status_file(job)
-        tasks.append(Task(list(job.command), log, job.env, Path.cwd(), status, slurm.cpus))
+        log, status, env = job.log.absolute(), status_file(job), places | job.env
+        tasks.append(Task(list(job.command), log, env, Path.cwd(), status, slurm.cpus))
     try:
         with redirect_stderr(StringIO()):  # submitit prints what it then raises
             made = runner.submit_array(tasks)

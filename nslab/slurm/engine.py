@@ -78,6 +78,7 @@ class Batch:
     started: set[str] = field(default_factory=set)
     gone: dict[str, float] = field(default_factory=dict)  # since when, without a word
     again: Counter[str] = field(default_factory=Counter)
+    held: set[str] = field(default_factory=set)
     said: str = ""
 
     def __post_init__(self) -> None:
@@ -129,6 +130,10 @@ class Batch:
             if entry.id in numbers
         )
         self.report(", ".join(f"{n} {state}" for state, n in sorted(states.items())))
+        for entry in there.values():
+            if entry.id in numbers and "held" in entry.reason.lower() and entry.id not in self.held:
+                self.held.add(entry.id)
+                self.tell(f"SLURM holds job {entry.id}: `scontrol release {entry.id}` frees it")
 
     def start(self, key: str) -> None:
         """A job was seen running."""

@@ -21,8 +21,10 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+NODE = socket.gethostname().partition(".")[0]
 # Delays are cut short so that tests need not wait: KillWait and cred_expire are 30 and 120 seconds
-# by default.
+# by default. A node set down by hand comes back when told to: by itself, it would be given a job
+# again whose old processes it has not finished killing, and SLURM would hold that job.
 CONFIG = """
 ClusterName=tiny
 SlurmctldHost={host}(127.0.0.1)
@@ -49,10 +51,13 @@ SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=bf_interval=2,sched_interval=5
 SlurmdParameters=config_overrides
 KillWait=5
-ReturnToService=2
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+ReturnToService=1
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=8000 Gres=gpu:2
-PartitionName=tiny Nodes={host} Default=YES MaxTime=1:00:00 DefMemPerCPU=1000 State=UP
+PartitionName=tiny Nodes={host} Default=YES MaxTime=1:00:00 DefMemPerCPU=1000 State=UP GraceTime=2
+PartitionName=urgent Nodes={host} PriorityTier=9 DefMemPerCPU=1000 State=UP
 """
 
 
@@ -99,7 +104,7 @@ def wait_for(what: str, came: Callable[[], bool], log: Path, seconds: float = 30
 @contextmanager
 def cluster() -> Iterator[Path]:
     """A running cluster: the folder of its logs; ``SLURM_CONF`` names it to all SLURM commands."""
-    host, before = socket.gethostname().partition(".")[0], os.environ.get("SLURM_CONF")
+    before = os.environ.get("SLURM_CONF")
     daemons: list[subprocess.Popen] = []
     with tempfile.TemporaryDirectory(prefix="nslab-slurm-") as name:
         folder = Path(name)
@@ -108,7 +113,7 @@ def cluster() -> Iterator[Path]:
             (folder / inner).mkdir()
         config, key = folder / "slurm.conf", folder / "munge.key"
         config.write_text(
-            CONFIG.format(host=host, folder=folder, ports=free_ports(2), user=getpass.getuser())
+            CONFIG.format(host=NODE, folder=folder, ports=free_ports(2), user=getpass.getuser())
         )
         for number in (0, 1):
             (folder / f"gpu{number}").touch()

@@ -7,77 +7,42 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
 
 import cluster
 import nbformat
 import pytest
-import torch
+from batches import (
+    LONG,
+    SUITE,
+    TOGETHER,
+    Driver,
+    epochs_so_far,
+    log_of,
+    note,
+    number_of,
+    process_of,
+    same,
+    until,
+)
 
 from nslab import notebooks, store
-from nslab.checkpoint import CHECKPOINT, WEIGHTS
-from nslab.engine import run_local
-from nslab.experiments import EvolveConfig, TrainConfig
+from nslab.checkpoint import CHECKPOINT
+from nslab.experiments import TrainConfig
 from nslab.experiments.evolution import Config
 from nslab.objectives import NS
 from nslab.render import render
 from nslab.slurm import Slurm, arrays, run_slurm
 
-pytest.importorskip("submitit", reason="submitit is not installed: pip install 'nslab[slurm]'")
-if cluster.missing():
-    pytest.skip(
-        f"SLURM is not installed: no {', '.join(cluster.missing())}", allow_module_level=True
-    )
-if os.environ.get("NSLAB_TEST_SLURM") != "1" and __name__ != "__main__":
+if os.environ.get("NSLAB_TEST_SLURM") != "1":
     pytest.skip("takes minutes: make test-slurm", allow_module_level=True)
-
-NET = {"network": "resnet8", "epochs": 8, "lr": 0.05, "augment": "crop"}
-BASE = TrainConfig(network="mlp", epochs=6, lr=0.05, batch_size=64, hold_out=150)
-SUITE: list[Config] = [
-    TrainConfig(**NET, objective=NS()),
-    TrainConfig(**NET),
-    TrainConfig(**NET, objective=NS(grid=(1, 2), sigma=2.5, rho=-1.0)),
-    TrainConfig(**NET, seed=7),
-    EvolveConfig(BASE, size=6, batches=3, generations=2, batch_size=200),
-]
-TOGETHER: list[Config] = [
-    TrainConfig(network="lenet5", epochs=120, lr=0.05, objective=NS()),
-    EvolveConfig(BASE, size=6, batches=30, generations=4, batch_size=600),
-]
-LONG: list[Config] = [TrainConfig(**(NET | {"epochs": 50}))]
-ASKED = {
-    "suite": (SUITE, Slurm(partition="tiny", time="20", memory="1500M")),
-    "together": (TOGETHER, Slurm(partition="tiny", time="20", gpus=1, processes=2)),
-    "long": (LONG, Slurm(partition="tiny", time="2")),
-}
-
-
-def drive(what: str, where: str) -> None:
-    """A batch as a user starts it, in a process of its own."""
-    configs, slurm = ASKED[what]
-    quick = partial(run_slurm, slurm=slurm, poll=1.0, patience=5.0)
-    engine = quick if where == "slurm" else run_local
-    store.run_all(configs, jobs=2, engine=engine, together=slurm.processes, show=False)
-
-
-def note(what: str) -> None:
-    """A line with the time, to be read with pytest -s."""
-    print(f"{time.strftime('%H:%M:%S')}  {what}", flush=True)
-
-
-def until(true: Callable[[], Any], seconds: float = 180.0) -> Any:
-    """What came true, or an error after some seconds."""
-    deadline = time.monotonic() + seconds
-    while not (found := true()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return found
+if cluster.missing():
+    pytest.skip(f"SLURM is not installed: {', '.join(cluster.missing())}", allow_module_level=True)
+pytest.importorskip("submitit", reason="submitit is missing: pip install 'nslab[slurm]'")
 
 
 @pytest.fixture(autouse=True)
@@ -95,76 +60,6 @@ def slurm() -> Iterator[None]:
     with cluster.cluster() as folder:
         note(f"cluster up: {cluster.said('sinfo', '-V').strip()}, logs in {folder}")
         yield
-
-
-class Driver:
-    """A batch in a process of its own, that can be killed and started again."""
-
-    every: ClassVar[list[subprocess.Popen]] = []
-
-    def __init__(self, what: str, home: Path, where: str = "slurm") -> None:
-        self.out = home / "driver.txt"
-        env = os.environ | {"NSLAB_HOME": str(home), "OMP_NUM_THREADS": "1"}
-        with self.out.open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, __file__, what, where], env=env, stdout=out, stderr=out
-            )
-        self.every.append(self.process)
-
-    def end(self, seconds: float = 400.0) -> None:
-        """Wait until it ends well."""
-        status = self.process.wait(seconds)
-        assert status == 0, self.out.read_text()
-
-
-def numbers(folder: Path) -> dict[str, Any]:
-    """What a run measured, apart from how long that took."""
-    whole = json.loads((folder / store.RESULT).read_text(encoding="utf-8"))
-    rows = [*whole["history"], whole["metrics"]]
-    return {"rows": [{k: v for k, v in row.items() if k != "seconds"} for row in rows]}
-
-
-def same(one: Path, other: Path) -> None:
-    """Two stores hold the same runs, to the bit."""
-    runs = [{f.parent.name for f in home.glob("data/runs/*/result.json")} for home in (one, other)]
-    assert runs[0] == runs[1]
-    for run in runs[0]:
-        a, b = (home / "data" / "runs" / run for home in (one, other))
-        assert numbers(a) == numbers(b)
-        assert (a / WEIGHTS).read_bytes() == (b / WEIGHTS).read_bytes()
-    note(f"{len(runs[0])} runs, numbers and weights equal to the bit: {', '.join(sorted(runs[0]))}")
-
-
-def number_of(config: Config) -> str:
-    """The number of a run's job while it is queued or running."""
-    folder = store.folder_of(config)
-    found = {key.partition("-")[0]: n for key, n in arrays.attached(arrays.queue()).items()}
-    return found.get(folder.name, "")
-
-
-def process_of(config: Config) -> int:
-    """The process that computes a run."""
-    folder = str(store.folder_of(config)).encode()
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = file.read_bytes().split(b"\0")
-        except OSError:
-            continue  # it has ended
-        if folder in words and b"nslab.child" in words:
-            return int(file.parent.name)
-    return 0
-
-
-def epochs_so_far(config: Config, least: int) -> list[dict[str, Any]]:
-    """The epochs kept in a run's checkpoint, once there are so many."""
-    file = store.folder_of(config) / CHECKPOINT
-    rows = torch.load(file, weights_only=True)["history"] if file.exists() else []
-    return rows if len(rows) >= least else []
-
-
-def log_of(config: Config) -> str:
-    """What a run's processes printed."""
-    return (store.folder_of(config) / "log.txt").read_text(encoding="utf-8")
 
 
 def test_killed_in_every_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,13 +141,37 @@ def test_processes_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         print("    " + log_of(config).strip().replace("\n", "\n    "))
 
 
-def test_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run longer than its time limit goes on in another stretch, by SLURM's own signal."""
+def test_node_lost_preempted_out_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run goes on after its node was lost, after others took its place, and after its time; it
+    is so long that it has to be cancelled in the end."""
     monkeypatch.setenv("NSLAB_HOME", str(tmp_path))
-    Driver("long", tmp_path).end()
-    assert len(store.find(LONG[0]).history) == 50
-    assert "stopped, to be queued again" in log_of(LONG[0])
-    print("    " + log_of(LONG[0]).strip().replace("\n", "\n    "))
+    config, node = LONG[0], f"nodename={cluster.NODE}"
+    batch = Driver("long", tmp_path)
+    before = until(lambda: epochs_so_far(config, 1))
+    note(f"job {number_of(config)}, {len(before)} epochs: its node goes down")
+    subprocess.run(["scontrol", "update", node, "state=down", "reason=test"], check=True)
+    until(lambda: number_of(config) and not process_of(config))
+    time.sleep(5)  # SLURM's own process of the job ends a moment later
+    subprocess.run(["scontrol", "update", node, "state=resume"], check=True)
+    until(lambda: process_of(config))
+    before = until(lambda: epochs_so_far(config, len(before) + 1))
+    note(f"job {number_of(config)}, {len(before)} epochs: preempted")
+    subprocess.run(["srun", "-p", "urgent", "-n1", "-c2", "true"], check=True)
+    note("the urgent job is through")
+    until(lambda: "stopped, to be queued again" in log_of(config), 900)
+    kept = epochs_so_far(config, 1)
+    note(f"{len(kept)} epochs: the time limit")
+    rows = until(lambda: epochs_so_far(config, len(kept) + 1))
+    assert rows[: len(kept)] == kept
+    assert kept[: len(before)] == before
+    assert [row["epoch"] for row in rows] == [
+        *range(rows[0]["epoch"], rows[0]["epoch"] + len(rows))
+    ]
+    assert log_of(config).count("starts on") == 4
+    subprocess.run(["scancel", number_of(config)], check=True)
+    assert batch.process.wait(300) != 0
+    assert "ended without a word: CANCELLED" in batch.out.read_text()
+    print("    " + log_of(config).strip().replace("\n", "\n    "))
 
 
 def test_failures_are_told_apart() -> None:
@@ -305,7 +224,3 @@ def test_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_submitit_alone_would_wait_forever() -> None:
     """Why jobs say how they ended: without accounting submitit never learns that one was killed."""
     assert subprocess.run(["sacct"], capture_output=True, check=False).returncode != 0
-
-
-if __name__ == "__main__":
-    drive(sys.argv[1], sys.argv[2])
