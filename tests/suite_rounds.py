@@ -100,7 +100,7 @@ def disturb(home: Path, file: Path, jobs: int, moments: list[tuple[signal.Signal
                 process.send_signal(number)
             else:
                 os.killpg(process.pid, number)
-            status, counted = process.wait(60), counted + 1
+            status, counted = process.wait(300), counted + 1
             expected = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[number]
             if status != expected:
                 raise AssertionError(
@@ -124,6 +124,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    # started in the background, this script ignores SIGINT, and so would all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     draws = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         calm, home = Path(folder, "calm"), Path(folder, "killed")
@@ -135,7 +137,7 @@ def main() -> int:
             print(calm.with_suffix(".log").read_text())
             return 1
         signals = [signal.SIGKILL] * args.kills + [signal.SIGINT, signal.SIGTERM]
-        moments = [(number, draws.uniform(0.05, 0.3) * length) for number in signals]
+        moments = [(number, draws.uniform(0.05, 0.4) * length) for number in signals]
         draws.shuffle(moments)
         count = disturb(home, args.file, args.jobs, moments)
         status = started(home, args.file, args.jobs).wait()

@@ -4,13 +4,15 @@ import re
 import shlex
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from nslab.cli import app
-from nslab.cli.shared import parsed
+from nslab.cli.shared import parsed, places
 from nslab.datasets import DATASETS
 from nslab.experiments import experiment
 from nslab.notebooks import plan
@@ -75,24 +77,30 @@ def test_list_and_data() -> None:
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
 
+def examples(name: str) -> list[list[str]]:
+    """The command lines that a command's help shows, as words after ``nslab``."""
+    epilog = (COMMANDS[name] if name else get_command(app)).epilog
+    lines = [line.partition(": nslab ") for line in epilog.split("\n\n")]
+    return [shlex.split(line) for _, found, line in lines if found]
+
+
 @pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_help_has_an_example_that_parses(name: str) -> None:
-    """Every command's, and that of all of them; what it names is there."""
-    root = get_command(app)
-    epilog = (COMMANDS[name] if name else root).epilog
-    assert epilog.startswith(f"Example: nslab {name}")
-    words = shlex.split(epilog.removeprefix("Example: "))
-    assert words.pop(0) == "nslab"
-    with root.make_context("nslab", words) as outer:  # type: ignore[attr-defined]
-        name, command, rest = root.resolve_command(outer, words)  # type: ignore[attr-defined]
-        with command.make_context(name, rest, parent=outer) as inner:
-            given = inner.params
-    if "name" in given:
-        experiment(given["name"]).plan(given["preset"], **parsed(given["parameter"]))
-    if name == "render":
-        assert plan(given["patterns"], given["preset"], parsed(given["parameter"]))
-    if name == "data":
-        assert set(given["names"]) <= set(DATASETS)
+def test_help_has_examples_that_parse(name: str) -> None:
+    """Every command's, and that of all of them; what they name is there."""
+    root: Any = get_command(app)
+    assert examples(name)
+    for words in examples(name):
+        with root.make_context("nslab", words) as outer:
+            called, command, rest = root.resolve_command(outer, words)
+            with command.make_context(called, rest, parent=outer) as inner:
+                given = inner.params
+        assert called == name or not name
+        if "name" in given:
+            experiment(given["name"]).plan(given["preset"], **parsed(given["parameter"]))
+        if name == "render":
+            assert plan(given["patterns"], given["preset"], parsed(given["parameter"]))
+        if name == "data":
+            assert set(given["names"]) <= set(DATASETS)
     shown = call(name, "--help") if name else call("--help")
     assert "Example: nslab" in shown.output
 
@@ -100,11 +108,46 @@ def test_help_has_an_example_that_parses(name: str) -> None:
 @pytest.mark.parametrize("name", ["run", "suite"])
 def test_examples_that_only_tell_do(name: str) -> None:
     """Dry runs may be tried as they stand."""
-    words = shlex.split(COMMANDS[name].epilog.removeprefix("Example: nslab "))
+    words = examples(name)[0]
     assert "--dry-run" in words
     done = call(*words)
     assert done.exit_code == 0, done.output
     assert re.search(r"\n\d+ (frozen|to do)\b", done.output)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "per_device", "visible", "at_once", "devices"),
+    [
+        (2, 1, None, 2, ["0", "1", "2", "3"]),
+        (8, 1, None, 4, ["0", "1", "2", "3"]),
+        (8, 3, None, 8, ["0", "1", "2", "3"]),
+        (99, 3, None, 12, ["0", "1", "2", "3"]),
+        (9, 1, "6,GPU-7,1,2", 4, ["6", "GPU-7", "1", "2"]),
+    ],
+)
+def test_devices_are_shared_out(
+    jobs: int,
+    per_device: int,
+    visible: str | None,
+    at_once: int,
+    devices: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One process each, more on request, and only the devices that this process may use."""
+    import torch
+
+    cuda = SimpleNamespace(device=SimpleNamespace(type="cuda"))
+    monkeypatch.setattr("nslab.processes.processes", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert places(jobs, per_device) == (at_once, devices)
+
+
+def test_a_cpu_has_no_devices() -> None:
+    """Jobs are then as many as asked for."""
+    assert places(7, 1) == (7, [])
 
 
 def test_estimates_come_from_runs_like_them() -> None:
