@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence, Set
 
 from nslab.board import Board
-from nslab.engine import PARENT, Ended, Engine, Job, persevere
+from nslab.engine import PARENT, Ended, Engine, Job, empty_handed, persevere
 from nslab.experiments.codec import encode
 from nslab.experiments.evolution import Config
 from nslab.files import write_text
@@ -36,8 +36,7 @@ def compute_apart(
     board.expect({name: described(config) for name, config in every.items()})
 
     def judged(end: Ended) -> Ended:
-        done = end.status or find(every[end.job.name], weights=weights)
-        return end if done else Ended(end.job, 1, end.seconds, end.start)
+        return end if find(every[end.job.name], weights=weights) else empty_handed(end)
 
     for step in steps:
         ready = []

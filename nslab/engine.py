@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Protocol, runtime_checkable
@@ -30,13 +30,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that ended: its exit status (negative: the signal that killed it), its seconds, and
-    where in the log its output begins."""
+    """A job that ended: its exit status (negative: the signal that killed it), its seconds, where
+    in the log its output begins, and what else is known."""
 
     job: Job
     status: int
     seconds: float
     start: int = 0
+    note: str = ""
 
     def tail(self, lines: int = 12) -> str:
         """The end of its output."""
@@ -49,7 +50,7 @@ class Ended:
 
     def why(self) -> str:
         """How it failed, and the end of its output."""
-        what = f"exit status {self.status}"
+        what = self.note or f"exit status {self.status}"
         if self.status < 0:
             what = f"killed by signal {-self.status} ({signal.strsignal(-self.status)})"
             if self.status == -signal.SIGKILL:
@@ -59,6 +60,11 @@ class Ended:
             what += "is read-only, set NSLAB_HOME, then run the same command again"
         nothing = "(it printed nothing; a full disk does that: make room, then run it again)"
         return f"{what}\n{self.tail() or nothing}"
+
+
+def empty_handed(end: Ended) -> Ended:
+    """The end of a job that left nothing behind, whatever its exit status: it failed."""
+    return end if end.status else replace(end, status=1, note="it ended, but left nothing here")
 
 
 class Stopped(KeyboardInterrupt):

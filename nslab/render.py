@@ -19,6 +19,7 @@ from nslab.engine import (
     Ended,
     Engine,
     Job,
+    empty_handed,
     follow_parent,
     persevere,
     run_local,
@@ -59,8 +60,7 @@ def render(
     jobs = [job(p) for p in by_name.values()]
 
     def judged(end: Ended) -> Ended:
-        done = by_name[end.job.name].status.exists()
-        return end if end.status or done else Ended(end.job, 1, end.seconds, end.start)
+        return end if by_name[end.job.name].status.exists() else empty_handed(end)
 
     def tell(end: Ended) -> None:
         output = by_name[end.job.name].output

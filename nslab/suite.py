@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from nslab.board import Board
 from nslab.datasets import load
-from nslab.engine import stoppable
+from nslab.engine import Engine, run_local, stoppable
 from nslab.experiments import EXPERIMENTS, Config, experiment
 from nslab.files import write_text
 from nslab.ledger import compare
@@ -148,13 +148,16 @@ def run_suite(
     *,
     jobs: int = 1,
     devices: Sequence[str] = (),
+    engine: Engine = run_local,
+    together: int = 1,
     retries: int = 1,
     show: bool = True,
     log: Sequence[str] = (),
     echo: Callable[[str], object] = print,
 ) -> dict[str, str]:
     """Run a suite, each run and notebook in a process of its own, and write its tables to
-    ``figures/<preset>/tables``; what is finished is not done again. For ``log`` see `run`.
+    ``figures/<preset>/tables``; what is finished is not done again. ``engine`` runs the
+    processes, here or on a cluster, ``together`` > 1 of them for each run; for ``log`` see `run`.
 
     A failure is tried ``retries`` times more and stops nothing else. Returns what failed in the
     end, by name, and why. Raises `MissingDataset` before anything starts.
@@ -172,6 +175,8 @@ def run_suite(
                 list(suite.configs.values()),
                 jobs=jobs,
                 devices=devices,
+                engine=engine,
+                together=together,
                 apart=True,
                 retries=retries,
                 board=board,
@@ -187,7 +192,15 @@ def run_suite(
             if found:
                 text = compare(table.experiment, found).to_csv(index=False, lineterminator="\n")
                 write_text(file, text)
-        ended = render(notebooks, jobs, echo=ignored, devices=devices, retries=retries, board=board)
+        ended = render(
+            notebooks,
+            jobs,
+            echo=ignored,
+            devices=devices,
+            engine=engine,
+            retries=retries,
+            board=board,
+        )
         failed |= {end.job.name: end.why() for end in ended if end.status}
     for name, why in failed.items():
         echo(f"FAILED: {name}: {why}")

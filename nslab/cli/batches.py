@@ -8,20 +8,17 @@ import typer
 from nslab.cli.shared import (
     DryRun,
     Every,
-    Jobs,
     LogOption,
     Parameters,
-    PerDevice,
     PresetOption,
     app,
     explained,
     fail,
     known,
     parsed,
-    places,
     show,
 )
-from nslab.slurm import options as cluster
+from nslab.cli.where import Where, takes_where
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,12 +33,11 @@ if TYPE_CHECKING:
     "--time 4:00:00 --array-parallelism 8. Started again, it waits for the jobs that are there, "
     "and submits what is missing."
 )
+@takes_where()
 def run(
     name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
-    jobs: Jobs = 1,
-    per_device: PerDevice = 1,
     force: Annotated[bool, typer.Option(help="Compute finished runs again.")] = False,
     dry_run: DryRun = False,
     freeze: Annotated[
@@ -49,18 +45,8 @@ def run(
     ] = None,
     log: LogOption = None,
     every: Every = False,
-    engine: cluster.EngineOption = "local",
-    partition: cluster.Partition = "",
-    gpus: cluster.Gpus = 0,
-    processes: cluster.Processes = 1,
-    cpus: cluster.Cpus = 1,
-    memory: cluster.Memory = "",
-    time: cluster.Time = "1:00:00",
-    array_parallelism: cluster.AtOnce = 256,
-    requeues: cluster.Requeues = 10,
-    account: cluster.Account = "",
-    qos: cluster.Qos = "",
-    sbatch: cluster.More = None,
+    *,
+    where: Where,
 ) -> None:
     """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
     from nslab import frozen, store
@@ -72,34 +58,20 @@ def run(
     with explained():
         if freeze is not None:
             plain(freeze, "results")
-        wished = cluster.Slurm(
-            partition,
-            gpus,
-            processes,
-            cpus,
-            memory,
-            time,
-            account,
-            qos,
-            requeues,
-            tuple(sbatch or ()),
-        )
-        where = cluster.engine(engine, wished)
         configs = experiment(name).plan(preset, **parsed(parameter))
         if dry_run:
-            foretell(configs, [], jobs, force)
+            foretell(configs, [], where.jobs, force)
             return
         for dataset in {config.dataset for config in configs} - {""}:
             load(dataset)
-        here = engine == "local"
-        jobs, devices = places(jobs, per_device) if here else (array_parallelism, list[str]())
+        jobs, devices = where.places()
         try:
             results = store.run_all(
                 configs,
                 jobs=jobs,
                 devices=devices,
-                engine=where,
-                together=processes,
+                engine=where.engine,
+                together=where.together,
                 force=force,
                 retries=1,
                 log=log or (),
@@ -111,16 +83,20 @@ def run(
         show(compared(name, results), every)
 
 
-@app.command(epilog="Example: nslab suite smoke --jobs 2 --dry-run")
+@app.command(
+    epilog="Example: nslab suite smoke --jobs 2 --dry-run\n\n"
+    "On a cluster: nslab suite paper --engine slurm --partition gpu --gpus 1 --time 12:00:00"
+)
+@takes_where()
 def suite(
     preset: Annotated[str, typer.Argument(callback=known, help="smoke, cpu or paper.")],
-    jobs: Jobs = 1,
-    per_device: PerDevice = 1,
     file: Annotated[
         Path | None, typer.Option(help="What to run, in YAML; default: all there is.")
     ] = None,
     log: LogOption = None,
     dry_run: DryRun = False,
+    *,
+    where: Where,
 ) -> None:
     """Run whole papers: tables, then notebooks; what is finished is not done again.
 
@@ -131,10 +107,18 @@ def suite(
     with explained():
         found = read_suite(file or DEFAULT, preset)  # type: ignore[arg-type]  # checked
         if dry_run:
-            foretell(list(found.configs.values()), found.notebooks, jobs)
+            foretell(list(found.configs.values()), found.notebooks, where.jobs)
             return
-        jobs, devices = places(jobs, per_device)
-        failed = run_suite(found, jobs=jobs, devices=devices, log=log or (), echo=typer.echo)
+        jobs, devices = where.places()
+        failed = run_suite(
+            found,
+            jobs=jobs,
+            devices=devices,
+            engine=where.engine,
+            together=where.together,
+            log=log or (),
+            echo=typer.echo,
+        )
     count = len(found.configs) + len(found.notebooks)
     typer.echo(f"{count} runs and notebooks, {len(failed) or 'none'} failed")
     if failed:

@@ -5,38 +5,25 @@ from typing import Annotated
 import typer
 
 from nslab.cli.shared import (
-    Jobs,
     Parameters,
-    PerDevice,
     PresetOption,
     app,
     explained,
     parsed,
-    places,
 )
-from nslab.slurm import options as cluster
+from nslab.cli.where import Where, takes_where
 
 
 @app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p seeds=1 --jobs 2")
+@takes_where(jobs=2)
 def render(
     patterns: Annotated[
         list[str] | None, typer.Argument(help="Notebooks by name or pattern; default: all.")
     ] = None,
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
-    jobs: Jobs = 2,
-    per_device: PerDevice = 1,
-    engine: cluster.EngineOption = "local",
-    partition: cluster.Partition = "",
-    gpus: cluster.Gpus = 0,
-    cpus: cluster.Cpus = 1,
-    memory: cluster.Memory = "",
-    time: cluster.Time = "1:00:00",
-    array_parallelism: cluster.AtOnce = 256,
-    requeues: cluster.Requeues = 10,
-    account: cluster.Account = "",
-    qos: cluster.Qos = "",
-    sbatch: cluster.More = None,
+    *,
+    where: Where,
 ) -> None:
     """Execute notebooks headless, each in its own process; figures go to figures/<preset>."""
     from nslab import notebooks
@@ -44,13 +31,12 @@ def render(
 
     with explained():
         planned = notebooks.plan(patterns or ["*"], preset, parsed(parameter))
-        wished = cluster.Slurm(
-            partition, gpus, 1, cpus, memory, time, account, qos, requeues, tuple(sbatch or ())
+        if where.together > 1:
+            raise ValueError("a notebook has one process: --processes is for runs")
+        at_once, devices = where.places()
+        ended = execute(
+            planned, at_once, typer.echo, devices=devices, retries=1, engine=where.engine
         )
-        where = cluster.engine(engine, wished)
-        here = engine == "local"
-        jobs, devices = places(jobs, per_device) if here else (array_parallelism, list[str]())
-        ended = execute(planned, jobs, typer.echo, devices=devices, retries=1, engine=where)
     failed = [end for end in ended if end.status]
     typer.echo(f"{len(ended) - len(failed)} of {len(ended)} notebooks rendered")
     if failed:
