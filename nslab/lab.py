@@ -1,8 +1,9 @@
-"""JupyterLab on the notebooks: for this machine alone, and behind a token, unless asked otherwise.
+"""JupyterLab on the notebooks, or Voilà on the explorer: for this machine alone, and behind a
+token, unless asked otherwise.
 
 Whoever reaches a notebook server can run any code as its user. Jupyter's own defaults are loopback
-and a random token, but any configuration file of the user or the machine may change them; here both
-are set where nothing overrules them.
+and a random token (Voilà's: none), but any configuration file of the user or the machine may change
+them; here both are set where nothing overrules them.
 """
 
 import ipaddress
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from nslab.paths import notebooks_dir
@@ -26,27 +28,45 @@ FIXED = {  # on the command line, which has the last word
 }
 
 
-def serve(ip: str, port: int, *, browser: bool, expose: bool, allow_root: bool) -> int:
-    """Run JupyterLab until it ends; its exit status.
+def serve(
+    ip: str, port: int, *, browser: bool, expose: bool, allow_root: bool, voila: bool = False
+) -> int:
+    """Run JupyterLab, or ``voila`` on the explorer, until it ends; its exit status.
 
-    Raises ``ValueError`` for an address that other machines reach, unless ``expose``.
+    Raises ``ValueError`` for an address that other machines reach, unless ``expose``, and for a
+    Voilà that is not installed.
     """
     address = checked(ip, expose)
+    if voila and find_spec("voila") is None:
+        raise ValueError("Voilà is not installed: pip install -e '.[voila]'")
     port = free_port(address, port)
     token = secrets.token_hex(24)
-    with tempfile.TemporaryDirectory() as folder:
-        # not as an option: other users of the machine can read those
-        config = Path(folder) / "jupyter_lab_config.json"
-        config.touch(mode=0o600)
-        config.write_text(json.dumps({"IdentityProvider": {"token": token}}), encoding="utf-8")
+    own = {"Voila": {"token": token}} if voila else {"IdentityProvider": {"token": token}}
+    if voila:
+        command = [sys.executable, "-m", "voila", str(notebooks_dir() / "explorer.ipynb")]
+        options = {"Voila.ip": address, "port": port, "Voila.port_retries": 0}
+        page = ""
+    else:
+        command = [sys.executable, "-m", "jupyterlab", str(notebooks_dir())]
         options = FIXED | {"ServerApp.ip": address, "ServerApp.port": port}
         options["ServerApp.allow_remote_access"] = expose
         options["ServerApp.allow_root"] = allow_root
-        command = [sys.executable, "-m", "jupyterlab", str(notebooks_dir()), f"--config={config}"]
+        page = "lab"
+    with tempfile.TemporaryDirectory() as folder:
+        # not as an option: other users of the machine can read those
+        config = Path(folder) / ("voila.json" if voila else "nslab_config.json")
+        config.touch(mode=0o600)
+        config.write_text(json.dumps(own), encoding="utf-8")
         command += [f"--{name}={value}" for name, value in options.items()]
         command += [] if browser else ["--no-browser"]
-        print(f"http://{shown(address)}:{port}/lab?token={token}", flush=True)
-        return subprocess.call(command, env=os.environ.copy())
+        env = os.environ.copy()
+        if voila:  # knows no --config; what comes first has the last word
+            paths = filter(None, [folder, env.get("JUPYTER_CONFIG_PATH")])
+            env["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
+        else:
+            command.append(f"--config={config}")
+        print(f"http://{shown(address)}:{port}/{page}?token={token}", flush=True)
+        return subprocess.call(command, env=env)
 
 
 def checked(ip: str, expose: bool) -> str:

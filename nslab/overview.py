@@ -1,5 +1,6 @@
 """Every number of the papers beside ours, in one table, and that table as a file."""
 
+import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats
 
+from nslab import frozen, robustness
 from nslab.experiments import EXPERIMENTS, PRESETS
 from nslab.files import write_text
 from nslab.ledger import compare, keyed, paper_table
@@ -25,8 +27,10 @@ def ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
     ``ours``, ``sd``, ``n`` (seeds), ``preset`` and ``device`` say what our number is. Where it has
     the paper's own setting, ``delta`` is ours - paper and ``low`` to ``high`` its 95 % confidence
     interval by our seeds (Student's t; the paper's number is taken as exact); elsewhere they are
-    blank, and ``note`` says why. Nothing is computed: runs are looked up.
+    blank, and ``note`` says why. Nothing is computed: runs and frozen tables are looked up.
     """
+    with (papers_dir() / "without_runs.csv").open(encoding="utf-8") as file:
+        reasons = {f"{r['paper']}/table{r['table']}": r["reason"] for r in csv.DictReader(file)}
     of_table = {
         f"{name.partition('/')[0]}/{exp.table}": name
         for name, exp in EXPERIMENTS.items()
@@ -36,7 +40,7 @@ def ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
     for paper in papers:
         for file in sorted((papers_dir() / paper).glob("table*.csv"), key=_order):
             name = f"{paper}/{file.stem}"
-            lines += _lines(name, of_table.get(name))
+            lines += _lines(name, of_table.get(name), reasons.get(name))
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -45,10 +49,11 @@ def _order(file: Path) -> tuple[bool, int]:
     return number.startswith("S"), int(number.removeprefix("S"))
 
 
-def _lines(table: str, experiment: str | None) -> list[dict[str, object]]:
+def _lines(table: str, experiment: str | None, reason: str | None) -> list[dict[str, object]]:
     keys, printed = keyed(paper_table(table))
-    best: dict[tuple, dict] = {}
-    devices: dict[str, set[str]] = {}
+    rows, devices = _corrupted(table)
+    best = {tuple(row[k] for k in keys): row for row in rows}
+    why = reason or f"not run yet, no GPU time: nslab run {experiment} --preset paper"
     if experiment:
         for preset in PRESETS:  # a larger one replaces a smaller
             results = finished(EXPERIMENTS[experiment].plan(preset))
@@ -61,8 +66,21 @@ def _lines(table: str, experiment: str | None) -> list[dict[str, object]]:
         about = ", ".join(f"{k} {v}" for k, v in zip(keys, key, strict=True) if v)
         line = {"paper": paper, "table": stem.removeprefix("table"), "row": about}
         line |= {"unit": _blank(row["unit"]), "value": row["value"], "experiment": experiment or ""}
-        lines.append(line | _ours(best.get(key), devices, experiment))
+        lines.append(line | _ours(best.get(key), devices, why))
     return lines
+
+
+def _corrupted(table: str) -> tuple[list[dict], dict[str, set[str]]]:
+    """Frozen errors on corrupted images, which are measured on runs and are none themselves, as
+    rows of `compare`; and on which devices."""
+    kind = robustness.SETS.get(table.removeprefix("de/table"))
+    errors = frozen.table("de_robustness_cpu")
+    errors = errors[errors["set"] == kind]
+    if errors.empty:
+        return [], {}
+    found = robustness.beside(paper_table(table), robustness.relative_table(errors), "cpu")
+    found = found[found["n"] > 0].assign(dataset=kind)
+    return found.to_dict("records"), {"cpu": set(errors["device"])}
 
 
 def _compared(experiment: str, results: list[Result]) -> list[dict]:
@@ -72,11 +90,8 @@ def _compared(experiment: str, results: list[Result]) -> list[dict]:
     return table[table["n"] > 0].to_dict("records")
 
 
-def _ours(
-    row: dict | None, devices: dict[str, set[str]], experiment: str | None
-) -> dict[str, object]:
+def _ours(row: dict | None, devices: dict[str, set[str]], why: str) -> dict[str, object]:
     if row is None:
-        why = f"not run yet: nslab run {experiment}" if experiment else "no experiment of ours"
         return {"ours": math.nan, "sd": math.nan, "n": 0, "note": why}
     low = high = math.nan
     if not math.isnan(row["delta"]) and row["n"] > 1:

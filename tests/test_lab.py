@@ -1,4 +1,5 @@
-"""JupyterLab listens on this machine alone and asks for a token, whatever configuration says."""
+"""JupyterLab and Voilà listen on this machine alone and ask for a token, whatever configuration
+says."""
 
 import json
 import os
@@ -10,6 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,46 +77,76 @@ def answer(url: str) -> tuple[int, bytes]:
             return error.code, error.read()
 
 
-def test_a_real_server_asks_for_its_token(tmp_path: Path) -> None:
-    """Though the user's configuration switches the token off and listens everywhere."""
-    config = tmp_path / "config"
+@contextmanager
+def serving(folder: Path, *options: str) -> Iterator[tuple[int, str]]:
+    """Port and token of a server started by a user whose configuration switches the token off and
+    listens everywhere."""
+    config = folder / "config"
     config.mkdir()
     careless = {"ip": "0.0.0.0", "token": "", "allow_origin": "*", "disable_check_xsrf": True}
     careless |= {"allow_remote_access": True, "allow_unauthenticated_access": True}
-    for name in ("jupyter_server_config", "jupyter_lab_config", "jupyter_config"):
-        text = {"ServerApp": careless, "IdentityProvider": {"token": ""}}
-        (config / f"{name}.json").write_text(json.dumps(text))
+    every = {"ServerApp": careless, "IdentityProvider": {"token": ""}}
+    every["Voila"] = {"ip": "0.0.0.0", "token": "", "auto_token": False}
+    for name in ("jupyter_server_config", "jupyter_lab_config", "jupyter_config", "voila"):
+        (config / f"{name}.json").write_text(json.dumps(every))
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "JUPYTER_TOKEN": ""}
-    env |= {"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"), "HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "nslab.cli", "lab", "--no-browser", "--allow-root"]
-    with (tmp_path / "log").open("w") as log:
+    env |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "HOME": str(folder)}
+    command = [sys.executable, "-m", "nslab.cli", "lab", "--no-browser", *options]
+    with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             [*command, "--port", "18765"], stdout=log, stderr=log, env=env, start_new_session=True
         )
     try:
         end, link = time.monotonic() + 90, None
         while time.monotonic() < end and server.poll() is None:
-            link = re.search(r"http://127\.0\.0\.1:(\d+)/lab\?token=(\w+)", read(tmp_path / "log"))
+            link = re.search(r"http://127\.0\.0\.1:(\d+)/\w*\?token=(\w+)", read(folder / "log"))
             if link and listens("127.0.0.1", int(link[1])):
                 break
             time.sleep(0.2)
-        assert link, read(tmp_path / "log")
+        assert link, read(folder / "log")
         port, token = int(link[1]), link[2]
         assert len(token) == 48
+        # the whole of 127.0.0.0/8 is this machine: a server that listens everywhere answers here
+        assert not listens("127.0.0.2", port)
+        told = [Path(f"/proc/{p}/cmdline").read_bytes() for p in group(server.pid)]
+        assert told
+        assert not any(token.encode() in line for line in told)  # others could read it there
+        yield port, token
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def test_jupyterlab_asks_for_its_token(tmp_path: Path) -> None:
+    """Nothing is served without it."""
+    with serving(tmp_path, "--allow-root") as (port, token):
         base = f"http://127.0.0.1:{port}/api/contents"
         assert answer(base)[0] == 403
         assert answer(f"{base}?token=wrong")[0] == 403
         status, body = answer(f"{base}?token={token}")
         assert status == 200
         assert "ns_method.ipynb" in {item["name"] for item in json.loads(body)["content"]}
-        # the whole of 127.0.0.0/8 is this machine: a server that listens everywhere answers here
-        assert not listens("127.0.0.2", port)
-        told = [Path(f"/proc/{p}/cmdline").read_bytes() for p in group(server.pid)]
-        assert told
-        assert not any(token.encode() in line for line in told)  # others could read it there
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+
+
+def test_voila_asks_for_its_token(tmp_path: Path) -> None:
+    """Nothing is executed without it."""
+    pytest.importorskip("voila", reason="the extra is missing: pip install -e '.[voila]'")
+    with serving(tmp_path, "--voila") as (port, token):
+        base = f"http://127.0.0.1:{port}/"
+        for refused in (base, f"{base}?token=wrong"):
+            with urllib.request.urlopen(refused, timeout=30) as page:
+                assert "/login?" in page.url
+        with urllib.request.urlopen(f"{base}?token={token}", timeout=30) as page:
+            assert page.url.startswith(f"{base}?")
+            assert b"<title>explorer</title>" in page.read(500)
+
+
+def test_voila_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says what to install."""
+    monkeypatch.setattr(lab, "find_spec", lambda name: None)
+    done = CliRunner().invoke(app, ["lab", "--voila"])
+    assert done.exit_code == 2
+    assert "pip install" in done.output
 
 
 def read(file: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import readme_tables
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -91,3 +92,11 @@ def test_command(tmp_path: Path) -> None:
         refused = CliRunner().invoke(app, ["ledger", *wrong])
         assert refused.exit_code == 2
         assert "error" in refused.output
+
+
+@pytest.mark.parametrize("name", ["README.md", "data/results/README.md"])
+def test_readmes_say_what_the_ledger_says(name: str) -> None:
+    """`python tests/readme_tables.py` brings them up to date."""
+    text = (readme_tables.ROOT / name).read_text(encoding="utf-8")
+    ((begin, end),) = readme_tables.BLOCK.findall(text)
+    assert begin + readme_tables.blocks()[name] + end in text

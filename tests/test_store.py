@@ -158,12 +158,12 @@ def test_frozen_results_come_back_to_the_bit(
 
 
 def test_results_in_version_control_are_found() -> None:
-    """The run on real data that the README quotes is looked up, not computed again."""
+    """The run on real data that their README quotes is looked up, not computed again."""
     plan = experiment("ns/first").plan("cpu", methods=("ce", "ns_ws"))
     found = [store.find(config) for config in plan]
     assert [round(r.metrics["test_accuracy"], 2) for r in found if r] == [81.90, 78.77]
     assert all(r and r.origin == "frozen" and len(r.history) == 6 for r in found)
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[1] / "data/results/README.md").read_text(encoding="utf-8")
     assert all(f"{r.metrics['test_accuracy']:.2f} %" in readme for r in found if r)
     for name, wished, rows in (
         ("ns/table5", {}, 3),

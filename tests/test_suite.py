@@ -9,7 +9,7 @@ import pytest
 from notebook_helpers import write
 from typer.testing import CliRunner, Result
 
-from nslab import notebooks, store, suite
+from nslab import estimates, notebooks, store, suite
 from nslab.cli import app
 from nslab.experiments import EXPERIMENTS, TrainConfig
 from nslab.notebooks import sources
@@ -115,9 +115,14 @@ def test_grids_and_presets(file: Path) -> None:
 
 
 def test_run_then_nothing_is_left_to_do(
-    file: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    file: Path,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Tables and notebooks are made, once; the same command then finds all of it."""
+    monkeypatch.setattr(estimates, "finished_here", list)  # some are frozen
     write(folder, "good", "import os; print(os.environ['NSLAB_FIGURES'])")
     file.write_text(
         f"- experiments: [ns/first]\n  {TINY}\n- notebooks: ['*']\n- notebooks: [good]\n"

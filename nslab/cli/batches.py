@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 @app.command(
     epilog="Example: nslab run ns/first --preset cpu -p methods=ce,ns_ws --dry-run\n\n"
     "On a cluster: nslab run ns/table5 --preset cpu --engine slurm --partition gpu --gpus 1 "
-    "--time 4:00:00 --array-parallelism 8. Started again, it waits for the jobs that are there, "
-    "and submits what is missing."
+    "--time 4:00:00 --array-parallelism 8 --sbatch constraint=a100\n\n"
+    "Started again, it waits for the jobs that are there, and submits what is missing."
 )
 @takes_where()
 def run(

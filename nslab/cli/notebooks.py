@@ -54,10 +54,13 @@ def lab(
     allow_root: Annotated[
         bool, typer.Option("--allow-root", help="Run as root, as in containers.")
     ] = False,
+    voila: Annotated[
+        bool, typer.Option("--voila", help="The explorer alone, as a page, instead.")
+    ] = False,
 ) -> None:
     """Open JupyterLab on the notebooks, on this machine alone and behind a token."""
     from nslab.lab import serve
 
     with explained():
-        status = serve(ip, port, browser=browser, expose=expose, allow_root=allow_root)
+        status = serve(ip, port, browser=browser, expose=expose, allow_root=allow_root, voila=voila)
     raise typer.Exit(status)

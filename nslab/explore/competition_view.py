@@ -118,6 +118,7 @@ class View:
         self.formula = axes.text(0.02, 0.93, "", va="top", transform=axes.transAxes, bbox=CLEAR)
         axes.set(xlim=(-0.03 * m, 1.03 * m), ylim=(-1.1 * m, 3 + 1.1 * m))
         axes.set(xlabel="s, score", ylabel="w, weight", title="w = σ + ρ s")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         self.canvas.follow(self.line, *self.points, self.formula)
 
     def _ranking(self, axes: Axes, epochs: int) -> None:

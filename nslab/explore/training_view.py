@@ -82,7 +82,7 @@ class View:
         self.bars = axes.bar(range(k), [0.0] * k, color=RED, width=0.75)
         axes.axhline(1, color="0.4", linestyle="--", linewidth=1)
         few = range(0, k, max(1, k // 10))
-        axes.set_xticks(few, [self.classes[i][:8] for i in few])
+        axes.set_xticks(few, [self.classes[i][:10] for i in few])
         if max(map(len, self.classes)) > 3:
             axes.tick_params(axis="x", labelsize=8, rotation=20)
         axes.set(ylim=(0, self.m), xlim=(-0.6, k - 0.4), ylabel="s, mean score")

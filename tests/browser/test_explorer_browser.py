@@ -3,9 +3,12 @@
 import os
 import re
 import statistics
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from panels import PANELS, Explorer
+from sessions import HEAD, SHOTS, chromium, opened
 
 QUICK = 150  # ms, median from key to pixels
 SLIDERS = {
@@ -15,6 +18,39 @@ SLIDERS = {
     "losses": ("losses-gamma", ["ArrowRight"] * 10 + ["ArrowLeft"] * 10),
     "results": ("results-epoch", ["ArrowLeft", "ArrowRight"] * 10),
 }
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Lines that are printed at the end, and kept beside the pictures."""
+    lines: list[str] = []
+    yield lines
+    if lines:
+        text = "\n".join([HEAD, *lines]) + "\n"
+        (SHOTS / "latency.txt").write_text(text, encoding="utf-8")
+        terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+        terminal.write(f"\n\npictures and latencies are in {SHOTS}\n{text}")
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs that the first server computes are looked up by the second one."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session", params=["lab", "voila"])
+def explorer(
+    request: pytest.FixtureRequest, shared_home: Path, report: list[str]
+) -> Iterator[Explorer]:
+    """The explorer, running in a page; one for all tests, which go through it in order."""
+    if not os.environ.get("NSLAB_BROWSER"):
+        pytest.skip("tests in a browser take minutes and run when asked to: make test-browser")
+    for module in ("playwright", "voila"):
+        pytest.importorskip(module, reason="the extra is missing: pip install -e '.[browser]'")
+    if not (browser := chromium()):
+        pytest.skip("no Chromium here: install it, or name one in NSLAB_CHROMIUM")
+    with opened(request.param, browser, shared_home, report) as found:
+        yield found
 
 
 def steps_taken(line: str) -> int:

@@ -1,0 +1,52 @@
+"""The ledger's part of the READMEs; ``python tests/readme_tables.py`` writes it anew.
+
+Only frozen results count there, so it needs a store that is empty.
+"""
+
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from nslab import overview
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- ledger -->\n).*?(<!-- end of ledger -->)", re.DOTALL)
+
+
+def totals(table: pd.DataFrame) -> str:
+    """One sentence."""
+    own, alike = int((table["n"] > 0).sum()), int(table["delta"].count())
+    return (
+        f"Of the {len(table):,} numbers in the tables of NS and DE, {own} have one of ours beside "
+        f"them,\n{alike or 'none'} at the paper's own length.\n"
+    )
+
+
+def blocks() -> dict[str, str]:
+    """The text between the marks, by file."""
+    table = overview.ledger()
+    runs = table[(table["n"] > 0) & (table["experiment"] != "")]
+    shown = runs.drop(columns=["delta", "low", "high", "experiment"])
+    note = shown["note"].str.replace("other source code, ", "")
+    tables = [overview.counts(table), shown.assign(note=note).rename(columns={"value": "printed"})]
+    return {
+        "README.md": totals(table),
+        "data/results/README.md": "\n" + "\n".join(overview.written(t, ".md") for t in tables),
+    }
+
+
+def main() -> None:
+    """Put the blocks in their files."""
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["NSLAB_HOME"] = home
+        for name, block in blocks().items():
+            text = (ROOT / name).read_text(encoding="utf-8")
+            new = BLOCK.sub(lambda m, b=block: m[1] + b + m[2], text)
+            (ROOT / name).write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
