@@ -29,8 +29,9 @@ def ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
     interval by our seeds (Student's t; the paper's number is taken as exact); elsewhere they are
     blank, and ``note`` says why. Nothing is computed: runs and frozen tables are looked up.
     """
-    with (papers_dir() / "without_runs.csv").open(encoding="utf-8") as file:
-        reasons = {f"{r['paper']}/table{r['table']}": r["reason"] for r in csv.DictReader(file)}
+    with (papers_dir() / "without_runs.csv").open(encoding="utf-8") as reasons_file:
+        rows = list(csv.DictReader(reasons_file))
+    reasons = {f"{row['paper']}/table{row['table']}": row["reason"] for row in rows}
     of_table = {
         f"{name.partition('/')[0]}/{exp.table}": name
         for name, exp in EXPERIMENTS.items()

@@ -16,6 +16,7 @@ from pathlib import Path
 import cluster
 import nbformat
 import pytest
+import suite_rounds
 from batches import (
     LONG,
     SUITE,
@@ -219,6 +220,39 @@ def test_notebooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (bad.status, good.status) == (1, 0)
     assert "on purpose" in bad.tail()
     assert "42" in planned[1].output.read_text(encoding="utf-8")
+
+
+def test_suite_by_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nslab suite --engine slurm`: a job requeued midway, the command killed and repeated, and the
+    tables, runs and figures are those of `nslab suite` on this machine."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    file = Path(suite_rounds.__file__).with_name("suite_small.yaml")
+    assert suite_rounds.started(here, file, 1).wait(600) == 0
+    note("reference computed without SLURM")
+    options = ["--engine", "slurm", "--partition", "tiny", "--array-parallelism", "2"]
+    usual = suite_rounds.command
+
+    def on_the_cluster(file: Path, jobs: int) -> list[str]:
+        words = usual(file, jobs)
+        return [*words[: words.index("--jobs")], *words[words.index("--file") :], *options]
+
+    monkeypatch.setattr(suite_rounds, "command", on_the_cluster)
+    monkeypatch.setenv("NSLAB_HOME", str(there))
+    first = suite_rounds.started(there, file, 0)
+    Driver.every.append(first)
+    running = until(lambda: [job.id for job in arrays.queue().values() if job.state == "RUNNING"])
+    subprocess.run(["scontrol", "requeue", running[0]], check=True)
+    first.kill()
+    first.wait()
+    note(f"job {running[0]} requeued, the command killed (kill -9)")
+    second = suite_rounds.started(there, file, 0)
+    Driver.every.append(second)
+    assert second.wait(900) == 0, there.with_suffix(".log").read_text()
+    for look in (suite_rounds.tables, suite_rounds.runs, suite_rounds.pictures):
+        assert look(here)
+        assert look(here) == look(there)
+        note(f"{len(look(there))} {look.__name__} equal to the bit")
+    print("    " + there.with_suffix(".log").read_text().strip().replace("\n", "\n    "))
 
 
 def test_submitit_alone_would_wait_forever() -> None:
