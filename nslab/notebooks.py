@@ -122,18 +122,23 @@ def type_of(annotation: ast.expr) -> Any:
     raise ValueError(f"not {ast.unparse(annotation)}")
 
 
+def _types(file: Path) -> dict[str, Any]:
+    return {name: hint for name, (hint, _) in parameters_of(file).items()}
+
+
 def plan(
     patterns: Sequence[str], preset: str, parameters: Mapping[str, Any], *, apart: bool = False
 ) -> list[Planned]:
     """The notebooks that match, with parameters checked against each before any starts.
 
     ``apart`` gives figures and executed copy a folder that the parameters name, so that several
-    variants do not overwrite each other. Raises ``ValueError`` for a pattern that matches nothing
-    or names another folder, a parameter that one of the notebooks does not have, and a value of a
-    wrong type.
+    variants do not overwrite each other. Where a pattern such as ``ns_*`` matches several, those
+    without some parameter go without it. Raises ``ValueError`` for a pattern that matches nothing
+    or names another folder, a parameter that none of a pattern's notebooks has, or not one that is
+    named in full, and a value of a wrong type.
     """
     every = sources()
-    chosen: list[Path] = []
+    chosen: dict[Path, dict[str, Any]] = {}
     for pattern in patterns:
         folder = Path(pattern).parent
         if folder != Path() and folder.resolve() != notebooks_dir().resolve():
@@ -143,11 +148,13 @@ def plan(
         if not matching:
             names = ", ".join(file.stem for file in every)
             raise ValueError(f"no notebook matches {pattern!r}; there are {names}")
-        chosen += [file for file in matching if file not in chosen]
+        types = {file: _types(file) for file in matching}
+        shared = {name for known in types.values() for name in known}
+        for file, known in types.items():
+            own = {k: v for k, v in parameters.items() if k in known or k not in shared}
+            chosen.setdefault(file, check_parameters({"preset": preset, **own}, known, file.name))
     planned = []
-    for file in chosen:
-        allowed = {name: hint for name, (hint, _) in parameters_of(file).items()}
-        given = check_parameters({"preset": preset, **parameters}, allowed, file.name)
+    for file, given in chosen.items():
         plain(given["preset"], "preset")
         figures = figures_dir()
         if apart:

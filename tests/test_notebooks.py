@@ -66,8 +66,12 @@ def test_plan_checks_before_anything_starts(folder: Path) -> None:
     assert only[0].parameters["rate"] == 0.01
     with pytest.raises(ValueError, match=r"no notebook matches 'de_\*'; there are ns_a, ns_b"):
         notebooks.plan(["de_*"], "smoke", {})
+    some = notebooks.plan(["*"], "smoke", {"rate": "1"})
+    assert [p.parameters for p in some] == [{"preset": "smoke", "rate": 1.0}, {"preset": "smoke"}]
     with pytest.raises(ValueError, match=r"ns_b.ipynb has no parameter 'rate'; it has preset, n"):
-        notebooks.plan(["*"], "smoke", {"rate": "1"})
+        notebooks.plan(["ns_b"], "smoke", {"rate": "1"})
+    with pytest.raises(ValueError, match=r"ns_a.ipynb has no parameter 'rat'; it has preset, n"):
+        notebooks.plan(["*"], "smoke", {"rat": "1"})
     with pytest.raises(ValueError, match="n must be int, not 'many'"):
         notebooks.plan(["*"], "smoke", {"n": "many"})
 
@@ -122,6 +126,10 @@ def test_command_line_render_fails_if_one_fails(folder: Path) -> None:
     assert "1 of 2 notebooks rendered" in both.output
     one = CliRunner().invoke(app, ["render", "good", "-p", "n=5"])
     assert one.exit_code == 0, one.output
+    write(folder, "without", parameters='preset: str = "smoke"\n')
+    told = CliRunner().invoke(app, ["render", "-p", "n=5", "--dry-run"])
+    assert "smoke/without goes without n: it has no such parameter" in told.output
+    assert "3 to do" in told.output
     wrong = CliRunner().invoke(app, ["render", "-p", "steps=5"])
     assert wrong.exit_code == 2
     assert "has no parameter 'steps'" in wrong.output

@@ -1,10 +1,11 @@
 """Commands that compute: ``nslab run | suite``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from nslab.cli.foretell import foretell
 from nslab.cli.shared import (
     DryRun,
     Every,
@@ -19,12 +20,6 @@ from nslab.cli.shared import (
     show,
 )
 from nslab.cli.where import Where, takes_where
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nslab.experiments import Config
-    from nslab.notebooks import Planned
 
 
 @app.command(
@@ -123,46 +118,3 @@ def suite(
     typer.echo(f"{count} runs and notebooks, {len(failed) or 'none'} failed")
     if failed:
         raise typer.Exit(1)
-
-
-def foretell(
-    configs: "Sequence[Config]", notebooks: "Sequence[Planned]", jobs: int, force: bool = False
-) -> None:
-    """Say what would run, what is there already, and how long it will take as far as is known."""
-    from nslab.board import duration
-    from nslab.estimates import Estimates, finished_here
-    from nslab.results import described, find, stages
-
-    todo = {c.id: c for c in configs if force or not find(c)}
-    needed = {c.id: c for step in stages(todo) for c in step}
-    estimates = Estimates(finished_here())
-    guesses: list[float | None] = []
-    counts: dict[str, int] = {}
-    for config in (needed | {c.id: c for c in configs}).values():
-        guess, result = None, None if config.id in needed else find(config)
-        state = result.origin if result else "to do"
-        if config.id in needed:
-            guesses.append(guess := estimates.of(config))
-        counts[state] = counts.get(state, 0) + 1
-        tell(config.id, state, guess, described(config))
-    for planned in notebooks:
-        guess, state = planned.last().get("seconds"), "rendered" if planned.rendered() else "to do"
-        if state == "to do":
-            guesses.append(guess)
-        counts[state] = counts.get(state, 0) + 1
-        tell(planned.name, state, guess if state == "to do" else None, "notebook")
-    timed = [guess for guess in guesses if guess is not None]
-    said = [", ".join(f"{count} {state}" for state, count in counts.items())]
-    if timed:
-        said.append(f"about {duration(sum(timed) / jobs)} with {jobs} at once")
-    if unknown := len(guesses) - len(timed):
-        said.append(f"the time of {unknown} is unknown, as nothing like them is finished")
-    typer.echo("; ".join(said))
-
-
-def tell(name: str, state: str, seconds: float | None, about: str) -> None:
-    """A line of a dry run."""
-    from nslab.board import duration
-
-    guess = "unknown" if seconds is None else f"~{duration(seconds)}"
-    typer.echo(f"{name}  {state:8}  {guess if state == 'to do' else '':10}  {about}")

@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from nslab.cli.foretell import foretell
 from nslab.cli.shared import (
+    DryRun,
     Parameters,
     PresetOption,
     app,
@@ -22,6 +24,7 @@ def render(
     ] = None,
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
+    dry_run: DryRun = False,
     *,
     where: Where,
 ) -> None:
@@ -30,9 +33,18 @@ def render(
     from nslab.render import render as execute
 
     with explained():
-        planned = notebooks.plan(patterns or ["*"], preset, parsed(parameter))
+        wished = parsed(parameter)
+        planned = notebooks.plan(patterns or ["*"], preset, wished)
+        for one in planned:
+            if lacking := [name for name in wished if name not in one.parameters]:
+                typer.echo(
+                    f"{one.name} goes without {', '.join(lacking)}: it has no such parameter"
+                )
         if where.together > 1:
             raise ValueError("a notebook has one process: --processes is for runs")
+        if dry_run:
+            foretell([], planned, where.jobs, force=True)
+            return
         at_once, devices = where.places()
         ended = execute(
             planned, at_once, typer.echo, devices=devices, retries=1, engine=where.engine

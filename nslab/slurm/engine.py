@@ -102,7 +102,8 @@ class Batch:
         made = arrays.submit(jobs, self.at_once, self.slurm)
         self.waiting |= made
         number = next(iter(made.values())).partition("_")[0]
-        self.tell(f"SLURM job {number}: {len(jobs)} jobs, {min(self.at_once, len(jobs))} at a time")
+        at_once = min(self.at_once, len(jobs))
+        self.tell(f"SLURM job {number}: array of {len(jobs)}, {at_once} at a time")
 
     def look(self) -> None:
         """Look once at the queue and at what the jobs wrote."""
