@@ -13,6 +13,7 @@ systems; without that right they are left out, and the reason is printed.
 import argparse
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -67,8 +68,12 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
 
 
 def remount(folder: Path, options: str) -> None:
-    """Change a mounted file system."""
-    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+    """Change a mounted file system; what was killed in it may take a moment to let go of it."""
+    command, until = ["mount", "-o", f"remount,{options}", str(folder)], time.monotonic() + 30
+    while subprocess.run(command, capture_output=True, check=False).returncode:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{shlex.join(command)} failed for 30 seconds")
+        time.sleep(0.1)
 
 
 def refusals(home: Path) -> list[str]:

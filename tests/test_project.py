@@ -236,3 +236,12 @@ def test_top_level_is_as_promised(tracked: list[str]) -> None:
     promised = "notebooks nslab data figures tests benchmarks environment.yml README.md"
     promised += " pyproject.toml Makefile LICENSE CITATION.cff"
     assert top == set(promised.split())
+
+
+@pytest.mark.parametrize("file", sources(), ids=lambda f: f.stem)
+def test_notebooks_say_how_long_they_take(file: Path) -> None:
+    """First of all, for each preset that makes a difference."""
+    opening = "".join(json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"])
+    assert opening.startswith("# ")
+    said = opening.partition("**How long:**")[2].partition("\n\n")[0]
+    assert "at any preset" in said or all(f"`{name}`" in said for name in ("smoke", "cpu", "paper"))
