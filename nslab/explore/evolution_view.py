@@ -140,7 +140,7 @@ class View:
         low, high = points.min(0), points.max(0)
         reach = float((high - low).max()) / 2 or 1.0
         near = (points - (low + high) / 2) / reach
-        self.scale.set_text(f"enlarged, {2 * reach:.2g} wide")
+        self.scale.set_text(f"{2 * reach:.2g} wide")
         self.parents.set_data(*points[made < 0].T)
         self.near_parents.set_data(*near[made < 0].T)
         for name in SYMBOLS:
