@@ -66,6 +66,13 @@ def test_mistakes_are_explained(words: list[str], message: str) -> None:
     assert "Traceback" not in result.output
 
 
+def test_version() -> None:
+    """What a report of a fault should name."""
+    shown = call("--version")
+    assert shown.exit_code == 0
+    assert re.match(r"nslab \d[\d.]* \(\w+\), python 3\S+, torch \d", shown.output)
+
+
 def test_list_and_data() -> None:
     """Everything by name; digits fetched and checked."""
     listed = call("list")

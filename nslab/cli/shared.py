@@ -13,13 +13,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 app = typer.Typer(
-    help="Workbench for evolution-inspired training of deep networks.",
     epilog="Example: nslab run ns/first --preset smoke",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
 
 PRESETS = ("smoke", "cpu", "paper")
+
+
+def tell_version(asked: bool) -> None:
+    """Print the versions that a report of a fault should name."""
+    if asked:
+        from nslab import __version__
+        from nslab.provenance import environment
+
+        env = environment()
+        versions = ", ".join(f"{name} {number}" for name, number in env["versions"].items())
+        typer.echo(f"nslab {__version__} ({env['source']}), {versions}, {env['device']}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Say versions.")
+    ] = False,
+) -> None:
+    """Workbench for evolution-inspired training of deep networks."""
 
 
 def known(preset: str) -> str:
