@@ -4,7 +4,9 @@ Annotations with shapes are checked by beartype in every module except the netwo
 forward passes are also traced and compiled.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,7 +22,11 @@ install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typec
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
 # pytest-xdist inherit it from the first process.
-HOME = Path(os.environ.get("NSLAB_TEST_HOME") or tempfile.mkdtemp(prefix="nslab-tests-"))
+if given := os.environ.get("NSLAB_TEST_HOME"):
+    HOME = Path(given)
+else:
+    HOME = Path(tempfile.mkdtemp(prefix="nslab-tests-"))
+    atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 os.environ.update(NSLAB_TEST_HOME=str(HOME), NSLAB_HOME=str(HOME), NSLAB_HEADLESS="1")
 os.environ.setdefault("NSLAB_DATA", str(HOME / "cache"))
 os.environ["ACCELERATE_USE_CPU"] = "true"
