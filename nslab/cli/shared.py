@@ -24,12 +24,12 @@ PRESETS = ("smoke", "cpu", "paper")
 def tell_version(asked: bool) -> None:
     """Print the versions that a report of a fault should name."""
     if asked:
-        from nslab import __version__
+        import nslab
         from nslab.provenance import environment
 
         env = environment()
         versions = ", ".join(f"{name} {number}" for name, number in env["versions"].items())
-        typer.echo(f"nslab {__version__} ({env['source']}), {versions}, {env['device']}")
+        typer.echo(f"nslab {nslab.__version__} ({env['source']}), {versions}, {env['device']}")
         raise typer.Exit
 
 

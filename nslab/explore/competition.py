@@ -12,8 +12,8 @@ from nslab.datasets import DATASETS
 from nslab.experiments import TrainConfig
 from nslab.explore import controls
 from nslab.explore.competition_view import Fates, View
+from nslab.explore.panel import Panel
 from nslab.explore.small import NETWORKS, after_epochs, small, trained
-from nslab.explore.work import Desk
 from nslab.networks import build_network
 from nslab.objectives.ns import Grid, composite, group_scores, ns_weights
 from nslab.store import Result
@@ -23,7 +23,7 @@ GRIDS: tuple[Grid, ...] = ((1, 2), (2, 1), (2, 2), (2, 3), (3, 3))
 GROUPS = 40
 
 
-class Competition:
+class Competition(Panel):
     """Choose images, a grid, sigma and rho, and how long the network has been trained.
 
     The network is trained by cross-entropy in the background, unless the store has it already.
@@ -35,14 +35,11 @@ class Competition:
         self, dataset: str = "digits", network: str = "lenet5", *, epochs: int = 6, seed: int = 2024
     ) -> None:
         self.epochs, self.seed = epochs, seed
-        self.runs: list[Result] = []
         self.batch: Batch | None = None
         self.models: list[nn.Module] = []
         self.fates: Fates | None = None
         self.view = View()
-        self.figure = self.view.canvas.figure
-        self.status = controls.Status(self.name)
-        self.desk = Desk(self.status.fail)
+        super().__init__(self.view.canvas)
         names = tuple(DATASETS)
         self.dataset = controls.choice("competition-dataset", "", "data set", names, dataset)
         self.network = controls.choice("competition-network", "", "network", NETWORKS, network)

@@ -8,10 +8,10 @@ from nslab.evolve import EVOLVERS, AdaptiveDE
 from nslab.experiments import EvolveConfig
 from nslab.explore import controls
 from nslab.explore.evolution_view import View
+from nslab.explore.panel import LivePanel
 from nslab.explore.population import Habitat, Moment, evolve, settled
 from nslab.explore.runner import Runner
 from nslab.explore.small import after_epochs, small, trained
-from nslab.explore.work import Desk
 from nslab.store import Result
 
 NETWORKS = ("mlp", "lenet1", "lenet5")
@@ -19,7 +19,7 @@ EPOCHS, RATE = 20, 0.01  # of the training whose last epochs are the parents: it
 CHOICES = {name: evolver for name, evolver in EVOLVERS.items() if isinstance(evolver, AdaptiveDE)}
 
 
-class Evolution:
+class Evolution(LivePanel):
     """The last epochs of a small training evolve on batches of 512 images, ten generations on each.
 
     The parents are trained in the background, unless the store has them.
@@ -36,13 +36,10 @@ class Evolution:
         seed: int = 2024,
     ) -> None:
         self.generations, self.seed = generations, seed
-        self.runs: list[Result] = []
         self.habitat: Habitat | None = None
         self.course: list[Moment] = []
         self.view = View(generations)
-        self.figure = self.view.canvas.figure
-        self.status = controls.Status(self.name)
-        self.desk = Desk(self.status.fail)
+        super().__init__(self.view.canvas)
         names, best = tuple(DATASETS), "sa-shade-tri-ensin"
         self.dataset = controls.choice("evolution-dataset", "", "data set", names, dataset)
         self.network = controls.choice("evolution-network", "", "network", NETWORKS, network)
@@ -85,14 +82,6 @@ class Evolution:
         """What the figure shows."""
         found = ("dataset", "network", "evolver", "members", "generation")
         return {name: getattr(self, name).value for name in found} | {"seed": self.seed}
-
-    def advance(self, steps: int) -> None:
-        """Evolve for some generations while the caller waits."""
-        self.runner.advance(steps)
-
-    def close(self) -> None:
-        """End the evolution."""
-        self.runner.close()
 
     def _begin(self) -> None:
         """End the evolution and prepare another, from parents that are trained or looked up."""

@@ -10,8 +10,8 @@ from torch import Tensor
 from nslab.experiments import PretrainConfig
 from nslab.explore import controls
 from nslab.explore.losses_view import View
+from nslab.explore.panel import Panel
 from nslab.explore.small import trained
-from nslab.explore.work import Desk
 from nslab.loss_tables import along
 from nslab.lossnet import LossForm, LossNet, Shipped
 from nslab.objectives import GCE, OBJECTIVES, CrossEntropy, Focal
@@ -32,7 +32,7 @@ OWN = ("ce", "focal", "gce", "edl")  # shown already
 SHOWN = ("evolved", "CE", "focal", "GCE", "other")
 
 
-class Losses:
+class Losses(Panel):
     """Curves of the losses over p_y, their gradients beside cross-entropy's, and one of them on the
     triangle of three classes. A loss that is not shipped is evolved in the background."""
 
@@ -41,12 +41,9 @@ class Losses:
     def __init__(self, *, classes: int = 10, generations: int = 100, seed: int = 2024) -> None:
         """``generations``: of the search where a loss is evolved now."""
         self.generations, self.seed = generations, seed
-        self.runs: list[Result] = []
         self.net: LossNet | None = None
         self.view = View()
-        self.figure = self.view.canvas.figure
-        self.status = controls.Status(self.name)
-        self.desk = Desk(self.status.fail)
+        super().__init__(self.view.canvas)
         others = tuple(name for name in plain_losses() if name not in OWN)
         sources = tuple(SOURCES)
         self.gamma = controls.slider("losses-gamma", "γ", "focus (focal)", 2.0, (0.0, 5.0), 0.1)

@@ -12,8 +12,8 @@ from nslab.experiments.codec import decode
 from nslab.experiments.experiment import size_of, sizes
 from nslab.experiments.ns.common import method_of
 from nslab.explore import controls
+from nslab.explore.panel import Panel
 from nslab.explore.results_view import View
-from nslab.explore.work import Desk
 from nslab.ledger import compare, readable, shortened
 from nslab.paths import runs_dir
 from nslab.plots.compare import name_of
@@ -24,7 +24,7 @@ KEYS = ("dataset", "network", "method")
 COLUMNS = [*KEYS, "seed", "epochs", "accuracy", "origin", "run"]
 
 
-class Results:
+class Results(Panel):
     """Choose an experiment, a data set, a network and a method; compare at any epoch."""
 
     name = "results"
@@ -32,12 +32,9 @@ class Results:
     def __init__(self, experiment: str = "") -> None:
         """``experiment``: the first to show; by default the first that has finished runs."""
         self.table = pd.DataFrame()
-        self.runs: list[Result] = []
         self.changing = False
         self.view = View()
-        self.figure = self.view.canvas.figure
-        self.status = controls.Status(self.name)
-        self.desk = Desk(self.status.fail)
+        super().__init__(self.view.canvas)
         self.experiment = controls.choice("results-experiment", "", "experiment", [EVERY], EVERY)
         self.filters = {
             key: controls.choice(f"results-{key}", "", word, [EVERY], EVERY)

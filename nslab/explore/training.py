@@ -6,20 +6,19 @@ from typing import Any
 from nslab.datasets import DATASETS
 from nslab.experiments import TrainConfig
 from nslab.explore import controls
+from nslab.explore.panel import LivePanel
 from nslab.explore.runner import Runner
 from nslab.explore.small import NETWORKS, small
 from nslab.explore.steps import Probe, Watched, train, untrained
 from nslab.explore.training_view import View
-from nslab.explore.work import Desk
 from nslab.objectives import NS, OBJECTIVES
 from nslab.objectives.ns import Grid, ns_weights
-from nslab.store import Result
 from nslab.types import ObjectiveConfig
 
 GRIDS: tuple[Grid, ...] = ((1, 2), (2, 2), (2, 3), (3, 3))
 
 
-class Training:
+class Training(LivePanel):
     """Train a small network by any objective, mini-batch by mini-batch.
 
     Training goes on in a thread of its own, on at most 2,000 images. The sliders of sigma and rho
@@ -37,13 +36,10 @@ class Training:
         seed: int = 2024,
     ) -> None:
         self.epochs, self.seed = epochs, seed
-        self.runs: list[Result] = []
         self.probe: Probe | None = None
         self.watched: Watched | None = None
         self.view = View(epochs)
-        self.figure = self.view.canvas.figure
-        self.status = controls.Status(self.name)
-        self.desk = Desk(self.status.fail)
+        super().__init__(self.view.canvas)
         names, methods = tuple(DATASETS), tuple(OBJECTIVES)
         grids = [(f"{rows} × {columns}", (rows, columns)) for rows, columns in GRIDS]
         self.dataset = controls.choice("training-dataset", "", "data set", names, dataset)
@@ -92,14 +88,6 @@ class Training:
             )
         chosen = small(self.dataset.value, self.network.value, self.epochs, self.seed, objective)
         return replace(chosen, lr=self.lr.value, batch_size=self.batch_size.value)
-
-    def advance(self, steps: int) -> None:
-        """Train on some mini-batches while the caller waits."""
-        self.runner.advance(steps)
-
-    def close(self) -> None:
-        """End training."""
-        self.runner.close()
 
     def _begin(self) -> None:
         """End training and prepare another, of an untrained network."""

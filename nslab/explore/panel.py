@@ -1,0 +1,35 @@
+"""What panels have in common."""
+
+from typing import ClassVar
+
+from nslab.explore import controls
+from nslab.explore.canvas import Canvas
+from nslab.explore.runner import Runner
+from nslab.explore.work import Desk
+from nslab.store import Result
+
+
+class Panel:
+    """A figure, a line of text, the runs that are shown, and where results of threads arrive."""
+
+    name: ClassVar[str]
+
+    def __init__(self, canvas: Canvas) -> None:
+        self.runs: list[Result] = []
+        self.figure = canvas.figure
+        self.status = controls.Status(self.name)
+        self.desk = Desk(self.status.fail)
+
+
+class LivePanel(Panel):
+    """A panel whose work is started, paused, stepped and reset."""
+
+    runner: Runner
+
+    def advance(self, steps: int) -> None:
+        """Take some steps while the caller waits."""
+        self.runner.advance(steps)
+
+    def close(self) -> None:
+        """End the work."""
+        self.runner.close()
