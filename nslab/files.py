@@ -71,6 +71,8 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
     """
     import torch
 
+    if torch.device(device).type == "cpu":  # torch.load knows no cpu:0, as processes together say
+        device = "cpu"
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, LookupError, ValueError, UnpicklingError) as error:

@@ -247,3 +247,4 @@ def test_broken_tensors_have_one_error(tmp_path: Path, content: bytes) -> None:
         read_tensors(file)
     torch.save({"a": torch.ones(2)}, file)
     assert read_tensors(file)["a"].tolist() == [1, 1]
+    assert read_tensors(file, torch.device("cpu:0"))["a"].tolist() == [1, 1]  # of a first process

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 WORKER = """
-import json, sys
+import json, sys, warnings
 from pathlib import Path
 from nslab.datasets import load
 from nslab.experiments import TrainConfig
@@ -30,6 +30,26 @@ for network in ("lenet5", "resnet8"):
 stored = run(TrainConfig(network="mlp", epochs=1), show=False)
 assert run(TrainConfig(network="mlp", epochs=1), show=False).metrics == stored.metrics
 assert stored.env["processes"] == processes().num_processes
+
+class Cut(Exception):
+    pass
+
+def cut(row):
+    if row["epoch"] == 1:
+        raise Cut
+
+folder, rows = Path(sys.argv[1], "cut"), []
+folder.mkdir(exist_ok=True)
+config = TrainConfig(network="mlp", epochs=4)
+try:
+    fit(config, folder, data=data, show=False, on_epoch=cut)
+except Cut:
+    processes().wait_for_everyone()
+warnings.simplefilter("error")  # a checkpoint that cannot be read is ignored with a warning
+again = fit(config, folder, data=data, show=False, on_epoch=rows.append)
+assert [row["epoch"] for row in rows] == [2, 3], rows
+whole = fit(config, data=data, show=False)
+assert [r["train_loss"] for r in again.history] == [r["train_loss"] for r in whole.history]
 Path(sys.argv[1], f"rank{processes().process_index}.json").write_text(json.dumps(seen))
 """
 

@@ -129,6 +129,7 @@ def test_processes_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shown = cluster.said("scontrol", "show", "job", number_of(TOGETHER[0]))
     assert "TresPerNode=gres:gpu:1" in shown
     assert "CPUs/Task=2" in shown
+    kept = epochs_so_far(TOGETHER[0], 20)
     for config, file in zip(TOGETHER, (CHECKPOINT, "evolution.pt"), strict=True):
         until(lambda file=file, config=config: (store.folder_of(config) / file).exists())
         job = number_of(config)
@@ -138,7 +139,11 @@ def test_processes_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     same(here, there)
     for config in TOGETHER:
         assert "stopped, to be queued again" in log_of(config)
+        assert "is ignored" not in log_of(config)
         assert store.find(config).env["processes"] == 2
+    rows = store.find(TOGETHER[0]).history
+    assert rows[: len(kept)] == kept, "epochs kept before the stop were computed again"
+    for config in TOGETHER:
         print("    " + log_of(config).strip().replace("\n", "\n    "))
 
 
