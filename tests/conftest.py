@@ -7,6 +7,7 @@ forward passes are also traced and compiled.
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -31,6 +32,9 @@ os.environ.update(NSLAB_TEST_HOME=str(HOME), NSLAB_HOME=str(HOME), NSLAB_HEADLES
 os.environ.setdefault("NSLAB_DATA", str(HOME / "cache"))
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in kernels too: two at once on two cores
+
+# A shell that starts tests in the background has them ignore SIGINT, and so would all they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What notebooks are tested with, instead of their defaults.
 NOTEBOOK_PARAMETERS = {
