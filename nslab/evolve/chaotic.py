@@ -6,7 +6,6 @@ by one of its authors and a plausible ancestor of its chaotic mutation.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,7 +14,7 @@ from torch import Tensor
 from nslab.evolve.noises import arcsine_law, logistic, redrawn
 from nslab.evolve.operators import survives
 from nslab.evolve.population import Population
-from nslab.evolve.state import checked_fitness
+from nslab.evolve.state import StateKeeping, checked_fitness
 from nslab.parameters import hints, strict
 
 
@@ -40,7 +39,7 @@ class ChaoticTrials:
 
 
 @dataclass(frozen=True)
-class ChaoticEvolution:
+class ChaoticEvolution(StateKeeping[ChaoticState]):
     """x' = x (1 + D c), D = +-1 by a coin, c of a logistic map; x' replaces x if it is better.
 
     Attributes:
@@ -48,6 +47,8 @@ class ChaoticEvolution:
 
     A gene keeps its sign, as 1 + D c is never negative, and a gene of 0 stays 0.
     """
+
+    STATE = ChaoticState
 
     cr: float = 0.5
 
@@ -93,16 +94,3 @@ class ChaoticEvolution:
             chaos=trials.chaos,
             generation=state.generation + 1,
         )
-
-    def rescore(self, state: ChaoticState, fitness: Float[Tensor, " np"]) -> ChaoticState:
-        """The same members with their fitness on new data."""
-        return replace(state, fitness=checked_fitness(fitness, len(state.fitness)))
-
-    def state_dict(self, state: ChaoticState) -> dict[str, Any]:
-        """Tensors and numbers for ``torch.save``, from which `load` goes on to the bit. Tensors
-        are not copied: the next generation writes into them."""
-        return {**vars(state), "population": state.population.state_dict()}
-
-    def load(self, saved: dict[str, Any]) -> ChaoticState:
-        """What `state_dict` gave."""
-        return ChaoticState(**{**saved, "population": Population.from_state(saved["population"])})

@@ -5,7 +5,6 @@ mutation. NOTE: the EDL paper's text was not to be had; sizes, step sizes and th
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from nslab.evolve.noises import NOISES
 from nslab.evolve.population import Population
-from nslab.evolve.state import checked_fitness
+from nslab.evolve.state import StateKeeping, checked_fitness
 from nslab.parameters import hints, strict
 
 
@@ -44,7 +43,7 @@ class ESTrials:
 
 
 @dataclass(frozen=True)
-class ES:
+class ES(StateKeeping[ESState]):
     """parent + sigma xi for each offspring; the mu best candidates make the next parent.
 
     The parent is a candidate too and is scored with its offspring, so a generation may be scored on
@@ -56,6 +55,8 @@ class ES:
         sigma, sigma_end: the step size at first and after ``generations``; it falls geometrically.
         noise: of `NOISES`.
     """
+
+    STATE = ESState
 
     offspring: int = 32
     mu: int = 8
@@ -139,17 +140,3 @@ class ES:
             noise=trials.noise,
             generation=state.generation + 1,
         )
-
-    def rescore(self, state: ESState, fitness: Float[Tensor, " np"]) -> ESState:
-        """The same strategy with its last candidates' fitness on new data: nothing else depends on
-        it, for the parent is scored anew in every generation."""
-        return replace(state, fitness=checked_fitness(fitness, len(state.fitness)))
-
-    def state_dict(self, state: ESState) -> dict[str, Any]:
-        """Tensors and numbers for ``torch.save``, from which `load` goes on to the bit. Tensors
-        are not copied: the next generation writes into them."""
-        return {**vars(state), "population": state.population.state_dict()}
-
-    def load(self, saved: dict[str, Any]) -> ESState:
-        """What `state_dict` gave."""
-        return ESState(**{**saved, "population": Population.from_state(saved["population"])})

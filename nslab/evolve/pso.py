@@ -6,7 +6,6 @@ NOTE: the DE paper (its section S5) uses the swarm of 1995 and names no constant
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from nslab.evolve.operators import fittest, survives
 from nslab.evolve.population import Population
-from nslab.evolve.state import checked_fitness
+from nslab.evolve.state import StateKeeping, checked_fitness
 from nslab.parameters import hints, strict
 from nslab.rng import hashed
 
@@ -50,7 +49,7 @@ class PSOTrials:
 
 
 @dataclass(frozen=True)
-class PSO:
+class PSO(StateKeeping[PSOState]):
     """v <- w v + c1 r1 (personal best - x) + c2 r2 (global best - x); x <- x + v.
 
     Attributes:
@@ -61,6 +60,8 @@ class PSO:
 
     Particles start at rest. A generation's `ask` moves the swarm: once for each `tell`.
     """
+
+    STATE = PSOState
 
     w: float = 1.0
     c1: float = 2.0
@@ -135,19 +136,6 @@ class PSO:
             at_best=found,
             generation=state.generation + 1,
         )
-
-    def rescore(self, state: PSOState, fitness: Float[Tensor, " np"]) -> PSOState:
-        """The same swarm on a new batch, with its personal bests' fitness there."""
-        return replace(state, fitness=checked_fitness(fitness, len(state.fitness)))
-
-    def state_dict(self, state: PSOState) -> dict[str, Any]:
-        """Tensors and numbers for ``torch.save``, from which `load` goes on to the bit. Tensors
-        are not copied: the next generation writes into them."""
-        return {**vars(state), "population": state.population.state_dict()}
-
-    def load(self, saved: dict[str, Any]) -> PSOState:
-        """What `state_dict` gave."""
-        return PSOState(**{**saved, "population": Population.from_state(saved["population"])})
 
 
 def uniform(gene: Int[Tensor, " d"], seed: Int[Tensor, "*s 1"]) -> Float[Tensor, "*s d"]:

@@ -1,8 +1,8 @@
 """What an evolution carries from one generation to the next."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,6 +25,29 @@ def checked_fitness(fitness: Float[Tensor, " n"], n: int) -> Float[Tensor, " n"]
     if fitness.shape != (n,):
         raise ValueError(f"fitness must be of shape ({n},), not {tuple(fitness.shape)}")
     return fitness.detach().to("cpu", torch.float64)
+
+
+S = TypeVar("S", bound=Any)  # a frozen dataclass with fields population and fitness
+
+
+class StateKeeping(Generic[S]):
+    """For evolvers whose state is a population, its fitness, tensors and numbers."""
+
+    STATE: ClassVar[type[Any]]
+
+    def rescore(self, state: S, fitness: Float[Tensor, " np"]) -> S:
+        """The same members with their fitness on new data."""
+        return replace(state, fitness=checked_fitness(fitness, len(state.fitness)))
+
+    def state_dict(self, state: S) -> dict[str, Any]:
+        """Tensors and numbers for ``torch.save``, from which `load` goes on to the bit. Tensors
+        are not copied: the next generation writes into them."""
+        return {**vars(state), "population": state.population.state_dict()}
+
+    def load(self, saved: dict[str, Any]) -> S:
+        """What `state_dict` gave."""
+        whole = {**saved, "population": Population.from_state(saved["population"])}
+        return cast(S, self.STATE(**whole))
 
 
 @dataclass(frozen=True, eq=False)
