@@ -13,7 +13,7 @@ from nslab.paths import runs_dir
 
 RESULT, PROGRESS = "result.json", "progress.json"
 # What only the process that holds a run's lock writes; a killed one may leave halves beside them.
-OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", RESULT)
+OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", PROGRESS, RESULT)
 
 
 def folder_of(config: Config) -> Path:

@@ -157,8 +157,9 @@ def main() -> int:
             f"{len(runs(calm))} runs {'the same to the bit' if equal else 'DIFFER'} (but seconds),"
         )
         print(f"{len(theirs) - len(other)} of {len(theirs)} figures the same to the byte {other},")
-        left = ", ".join(str(part.relative_to(home)) for part in parts)
-        print(f"{len(parts)} files half written are left, unread ({left}), 0 processes left over")
+        print(f"{len(parts)} files half written are left, 0 processes left over")
+        for part in parts:
+            print(f"left, and never read: {part.relative_to(home)}")
     return int(not (same and equal and ours == theirs))
 
 
