@@ -12,7 +12,8 @@ from nslab.improve import BEST
 from nslab.paths import runs_dir
 
 RESULT, PROGRESS = "result.json", "progress.json"
-# What only the process that holds a run's lock writes; a killed one may leave halves beside them.
+# What only the process that holds a run's lock writes, and progress, which nobody misses; a killed
+# one may leave halves beside them.
 OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", PROGRESS, RESULT)
 
 

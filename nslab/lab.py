@@ -41,22 +41,21 @@ def serve(
         raise ValueError("Voilà is not installed: pip install -e '.[voila]'")
     port = free_port(address, port)
     token = secrets.token_hex(24)
-    own = {"Voila": {"token": token}} if voila else {"IdentityProvider": {"token": token}}
     if voila:
         command = [sys.executable, "-m", "voila", str(notebooks_dir() / "explorer.ipynb")]
         options = {"Voila.ip": address, "port": port, "Voila.port_retries": 0}
-        page = ""
+        page, owner = "", "Voila"
     else:
         command = [sys.executable, "-m", "jupyterlab", str(notebooks_dir())]
         options = FIXED | {"ServerApp.ip": address, "ServerApp.port": port}
         options["ServerApp.allow_remote_access"] = expose
         options["ServerApp.allow_root"] = allow_root
-        page = "lab"
+        page, owner = "lab", "IdentityProvider"
     with tempfile.TemporaryDirectory() as folder:
         # not as an option: other users of the machine can read those
         config = Path(folder) / ("voila.json" if voila else "nslab_config.json")
         config.touch(mode=0o600)
-        config.write_text(json.dumps(own), encoding="utf-8")
+        config.write_text(json.dumps({owner: {"token": token}}), encoding="utf-8")
         command += [f"--{name}={value}" for name, value in options.items()]
         command += [] if browser else ["--no-browser"]
         env = os.environ.copy()

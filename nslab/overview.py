@@ -75,6 +75,8 @@ def _corrupted(table: str) -> tuple[list[dict], dict[str, set[str]]]:
     """Frozen errors on corrupted images, which are measured on runs and are none themselves, as
     rows of `compare`; and on which devices."""
     kind = robustness.SETS.get(table.removeprefix("de/table"))
+    if kind is None:
+        return [], {}
     errors = frozen.table("de_robustness_cpu")
     errors = errors[errors["set"] == kind]
     if errors.empty:

@@ -65,10 +65,9 @@ def run(
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
     ``force`` computes it afresh (with ``resume``, from a checkpoint if any); the old result stays
-    until the new one takes its place. ``log``
-    names viewers that its rows are written for as they come, see `nslab.logs`; they get a result
-    that is looked up too. Under ``accelerate launch`` all processes call this alike and the first
-    one reads and writes.
+    until the new one takes its place. ``log`` names viewers that its rows are written for as they
+    come, see `nslab.logs`; they get a result that is looked up too. Under ``accelerate launch`` all
+    processes call this alike and the first one reads and writes.
     """
     state, folder = processes(), folder_of(config)
     logs.ready(log)

@@ -32,13 +32,12 @@ def foretell(
         counts[state] = counts.get(state, 0) + 1
         tell(config.id, state, guess, described(config))
     for planned in notebooks:
-        guess, state = planned.last().get("seconds"), "to do"
-        if planned.rendered() and not force:
-            state = "rendered"
-        if state == "to do":
-            guesses.append(guess)
+        guess, state = None, "rendered"
+        if force or not planned.rendered():
+            state = "to do"
+            guesses.append(guess := planned.last().get("seconds"))
         counts[state] = counts.get(state, 0) + 1
-        tell(planned.name, state, guess if state == "to do" else None, "notebook")
+        tell(planned.name, state, guess, "notebook")
     timed = [guess for guess in guesses if guess is not None]
     said = [", ".join(f"{count} {state}" for state, count in counts.items())]
     if timed:

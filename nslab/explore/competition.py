@@ -74,12 +74,6 @@ class Competition(Panel):
         """The training whose epochs are shown."""
         return small(self.dataset.value, self.network.value, self.epochs, self.seed)
 
-    def advance(self, steps: int) -> None:
-        """Nothing goes on here by itself."""
-
-    def close(self) -> None:
-        """Nothing to end."""
-
     def _begin(self) -> None:
         """Get images and the untrained network, then the trained ones."""
         config, largest = self.config, max(rows * columns for rows, columns in GRIDS)

@@ -1,28 +1,10 @@
 """Show a panel: live where somebody watches, as a figure that is kept where nobody does."""
 
-from typing import Any, Protocol, runtime_checkable
-
 from IPython.display import display
-from matplotlib.figure import Figure
 
+from nslab.explore.panel import Panel
 from nslab.plots import style
 from nslab.progress import headless
-
-
-@runtime_checkable
-class Panel(Protocol):
-    """What every panel has; ``close`` ends its threads."""
-
-    name: str
-    figure: Figure
-    widget: Any
-    runs: Any
-
-    @property
-    def parameters(self) -> dict[str, Any]: ...
-    def advance(self, steps: int) -> None: ...
-    def close(self) -> None: ...
-
 
 _SHOWN: dict[str, Panel] = {}
 

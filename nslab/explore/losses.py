@@ -74,12 +74,6 @@ class Losses(Panel):
             "seed": self.seed,
         }
 
-    def advance(self, steps: int) -> None:
-        """Nothing goes on here by itself."""
-
-    def close(self) -> None:
-        """Nothing to end."""
-
     def losses(self, classes: int) -> dict[str, Loss]:
         """The losses shown, by name; the evolved one, if it is there, as steep as cross-entropy
         where so many classes are equally likely."""

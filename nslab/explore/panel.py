@@ -1,6 +1,6 @@
 """What panels have in common."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nslab.explore import controls
 from nslab.explore.canvas import Canvas
@@ -13,12 +13,24 @@ class Panel:
     """A figure, a line of text, the runs that are shown, and where results of threads arrive."""
 
     name: ClassVar[str]
+    widget: Any
 
     def __init__(self, canvas: Canvas) -> None:
         self.runs: list[Result] = []
         self.figure = canvas.figure
         self.status = controls.Status(self.name)
         self.desk = Desk(self.status.fail)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the figure shows."""
+        raise NotImplementedError
+
+    def advance(self, steps: int) -> None:
+        """Go on for some steps, where something goes on by itself."""
+
+    def close(self) -> None:
+        """End what goes on."""
 
 
 class LivePanel(Panel):

@@ -68,12 +68,6 @@ class Results(Panel):
         chosen = {key: control.value for key, control in self.filters.items()}
         return chosen | {"experiment": self.experiment.value, "epoch": self.epoch.value}
 
-    def advance(self, steps: int) -> None:
-        """Nothing goes on here by itself."""
-
-    def close(self) -> None:
-        """Nothing to end."""
-
     def _reload(self) -> None:
         self.status.say("reading the store …")
         self.desk.later(lambda: run_table(every_run()), self._show)
