@@ -11,8 +11,9 @@ from nslab.datasets.loader import Loader
 from nslab.epoch import Row
 from nslab.evolve.ensembles import State, gaussian
 from nslab.experiments.evolution import EvolveConfig
+from nslab.metrics import Tally
 from nslab.networks import build_network
-from nslab.prepare import on_device
+from nslab.prepare import AUTOCAST, evaluation_batch, on_device
 from nslab.processes import processes
 from nslab.rng import generator
 from nslab.train import evaluate, held_out_rank, numbers, training_set
@@ -49,11 +50,14 @@ class Bench:
         self.tests = Loader(
             *on_device(data.arrays.test_x, data.arrays.test_y, device),
             data.dataset,
-            batch_size=1024,
+            batch_size=evaluation_batch(device),
         )
         self.held = data.held and Loader(
-            *on_device(*data.held, device), data.dataset, batch_size=1024
+            *on_device(*data.held, device),
+            data.dataset,
+            batch_size=evaluation_batch(device),
         )
+        self.precision = config.precision
 
     def calibration(self) -> Iterator[Tensor]:
         """Batches for BatchNorm's statistics, augmented as in training."""
@@ -70,12 +74,17 @@ class Bench:
     def held_out(self, network: nn.Module) -> Row:
         """Loss and accuracy on held-out samples; configs that need them have them."""
         assert self.held is not None
-        return numbers("held_out", evaluate(network, self.held, self.classes))
+        return numbers("held_out", self._evaluate(network, self.held))
 
     def test(self, network: nn.Module) -> Row:
         """Test numbers of a network."""
-        tally = evaluate(network, self.tests, self.classes)
+        tally = self._evaluate(network, self.tests)
         return numbers("test", tally) | {"test_top5": tally.top5}
+
+    def _evaluate(self, network: nn.Module, loader: Loader) -> Tally:
+        dtype = AUTOCAST[self.precision]
+        with torch.autocast(loader.y.device.type, dtype, enabled=dtype is not None):
+            return evaluate(network, loader, self.classes)
 
 
 def population(config: EvolveConfig, parents: Sequence[State]) -> list[State]:

@@ -16,12 +16,12 @@ from nslab.evolve.loop import Evolved, evolve
 from nslab.evolve.record import diversity
 from nslab.evolve.rivals import Material, Parents, Rival, network
 from nslab.experiments.evolution import EvolveConfig
+from nslab.prepare import AUTOCAST
 from nslab.processes import processes
 from nslab.rng import generator
 from nslab.train import Trained, held_out_rank
 
 BEST = "best-{}.safetensors"  # the network after a batch, from 1
-AUTOCAST = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

@@ -19,6 +19,17 @@ def hints(target: Callable | type) -> dict[str, Any]:
     return {name: found.get(name, Any) for name in inspect.signature(target).parameters}
 
 
+def omitted_means(old: Any, used: Callable[[Any], bool] = lambda config: True) -> dict[str, Any]:
+    """Metadata of a field that a config got later: what a config without it has always meant.
+
+    A value of ``old`` is left out of the hash, so runs made before the field existed keep their
+    identity, and a stored config that lacks the field is read back as ``old``. Both hold for ever:
+    a new default is only what new configs start with, and gives them identities of their own.
+    ``used(config)`` says whether the field can change anything; where not, no value of it counts.
+    """
+    return {"omitted_means": old, "used": used}
+
+
 def check_parameters(given: Mapping[str, Any], allowed: Mapping[str, Any], what: str) -> dict:
     """``given`` with values brought to the types of ``allowed``.
 

@@ -1,5 +1,7 @@
 """What training needs before its first step: device, batches, optimizer."""
 
+import os
+
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -13,10 +15,41 @@ from nslab.experiments.config import TrainConfig
 from nslab.processes import processes
 from nslab.types import Objective
 
+AUTOCAST = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_OFF = ("false", "0", "no")
+# What accelerate takes from the environment, whatever it is told, and would change a run's numbers
+# by: values that change nothing, and what to do instead.
+FIXED: dict[str, tuple[tuple[str, ...], str]] = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
+        ("1",),
+        "A batch is one step: give TrainConfig the batch_size that is meant.",
+    ),
+    "ACCELERATE_DYNAMO_BACKEND": (("no",), "To compile the network, TrainConfig(compile=True)."),
+    **dict.fromkeys(
+        (
+            "ACCELERATE_USE_DEEPSPEED",
+            "ACCELERATE_USE_FSDP",
+            "ACCELERATE_USE_MEGATRON_LM",
+            "ACCELERATE_USE_PARALLELISM_CONFIG",
+        ),
+        (_OFF, "Several processes share each batch without it."),
+    ),
+}
+
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
     """Device, precision and processes. The precision of an earlier run in this process is
-    forgotten, which accelerate would otherwise refuse to change."""
+    forgotten, which accelerate would otherwise refuse to change.
+
+    Raises ``ValueError`` for settings of accelerate in the environment that would change numbers:
+    a run is what its config says, on every machine.
+    """
+    for name, (neutral, instead) in FIXED.items():
+        if (given := os.environ.get(name, "").lower()) not in ("", *neutral):
+            raise ValueError(
+                f"{name}={given} in the environment would change what run {config.id} computes: "
+                f"unset it (or the setting of `accelerate config` it comes from). {instead}"
+            )
     processes()
     AcceleratorState._reset_state()
     return Accelerator(mixed_precision=config.precision)
@@ -45,7 +78,7 @@ def make_loaders(
         Loader(
             *on_device(*split, accelerator.device),
             data.dataset,
-            batch_size=1024 * accelerator.num_processes,
+            batch_size=evaluation_batch(accelerator.device) * accelerator.num_processes,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             channels_last=config.channels_last,
@@ -56,6 +89,12 @@ def make_loaders(
     )
     assert test is not None
     return train, test, held
+
+
+def evaluation_batch(device: torch.device) -> int:
+    """Samples of a batch of evaluation: few on a CPU, where the activations of many leave its
+    caches."""
+    return 256 if device.type == "cpu" else 1024
 
 
 def on_device(

@@ -22,6 +22,18 @@ def generator(seed: int, *keys: str | int, device: torch.device | str = "cpu") -
     return torch.Generator(device).manual_seed(stream_seed(seed, *keys))
 
 
+def sample_bits(
+    index: Int[Tensor, " b"], epoch: int, seed: int, *keys: str | int
+) -> Int[Tensor, " b"]:
+    """31 random-looking bits for each sample of a batch, from the stream that ``keys`` name.
+
+    They follow from sample, epoch and seed alone, whatever was drawn before, so a resumed training
+    and every rank draw the same.
+    """
+    start = stream_seed(seed, *keys, epoch) & 0x7FFFFFFF
+    return hashed((index.long() + 1) * 0x9E3779B1 + start)
+
+
 def hashed(key: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
     """31 random-looking bits from whole numbers, the same on every device.
 

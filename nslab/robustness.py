@@ -19,13 +19,12 @@ from nslab.experiments.codec import decode
 from nslab.experiments.de.robustness import network_row
 from nslab.metrics import corruption_errors, mean_corruption_error
 from nslab.paths import cache_dir
-from nslab.prepare import on_device
+from nslab.prepare import evaluation_batch, on_device
 from nslab.processes import processes
 from nslab.store import Result
 from nslab.train import evaluate
 
 CLEAN, AVERAGE = "clean", "average"  # beside the names of corruptions; of severity 0, of none
-BATCH = 1024
 # What the networks of a table are tested on.
 SETS: dict[str, CorruptedSet] = {"S4": "mnist_c", "S5": "cifar10_c", "S6": "cifar10_c"}
 GROUP = ["dataset", "set", "network", "method"]
@@ -69,7 +68,9 @@ def robustness_table(
         for corruption, severity, origin, x, y in corrupted_sets(
             data, own, corruptions, severities, seed, images
         ):
-            loader = Loader(*on_device(x, y, device), data.dataset, batch_size=BATCH)
+            loader = Loader(
+                *on_device(x, y, device), data.dataset, batch_size=evaluation_batch(device)
+            )
             about = {"set": own, "corruption": corruption, "severity": severity, "origin": origin}
             for run, network in networks:
                 error = 100 - evaluate(network, loader, layout.num_classes).accuracy

@@ -41,8 +41,9 @@ def fit(
     show: bool = True,
     on_epoch: Callable[[Row], object] | None = None,
 ) -> Trained:
-    """Train as ``config`` says and evaluate after every epoch; ``config.hold_out`` and
-    ``config.patience`` say which epoch's network is the result and when training ends.
+    """Train as ``config`` says and evaluate every ``config.eval_every`` epochs and at the end;
+    ``config.hold_out`` and ``config.patience`` say which epoch's network is the result and when
+    training ends.
 
     With a ``folder``, the state after each epoch is kept there and an interrupted training goes
     on from it: on a CPU the end is the same to the bit. Under ``accelerate launch`` each process
@@ -79,19 +80,21 @@ def fit(
             epoch, started = len(history), time.perf_counter()
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
             row = train_epoch(config, net, objective, train, optimizer, accelerator, epoch, wrong)
-            row |= numbers("test", evaluate(net, test, classes, accelerator))
-            if held:
-                row |= numbers("held_out", evaluate(net, held, classes, accelerator))
+            if (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs:
+                row |= numbers("test", evaluate(net, test, classes, accelerator))
+                if held:
+                    row |= numbers("held_out", evaluate(net, held, classes, accelerator))
             row["seconds"] = time.perf_counter() - started
             history.append(row)
-            if held and chosen(history) == epoch:
+            if "held_out_loss" in row and chosen(history) == epoch:
                 best = {name: t.detach().clone() for name, t in bare(net).state_dict().items()}
             if folder and main:
                 keep_epoch(config, bare(net), folder, epoch)
                 keep(config, folder, net, objective, optimizer, accelerator, history, best)
             if on_epoch:
                 on_epoch(row)
-            bar.advance(f"test accuracy {row['test_accuracy']:.2f} %")
+            split = "test" if "test_accuracy" in row else "train"
+            bar.advance(f"{split} accuracy {row[f'{split}_accuracy']:.2f} %")
     if best:
         bare(net).load_state_dict(best)
     if folder and main:
@@ -102,9 +105,8 @@ def fit(
 
 def chosen(history: list[Row]) -> int:
     """The epoch whose network is the result: the best on held-out samples, else the last."""
-    if "held_out_loss" not in history[0]:
-        return len(history) - 1
-    return max(range(len(history)), key=lambda e: held_out_rank(history[e]))
+    judged = [e for e, row in enumerate(history) if "held_out_loss" in row]
+    return max(judged, key=lambda e: held_out_rank(history[e]), default=len(history) - 1)
 
 
 def held_out_rank(row: Row) -> tuple[float, float]:
@@ -113,9 +115,10 @@ def held_out_rank(row: Row) -> tuple[float, float]:
 
 
 def ended(history: list[Row], config: TrainConfig) -> bool:
-    """Whether training is over: all epochs done, or patience lost (not
-    before there are ``config.keep_last`` epochs to keep)."""
-    if not history or not config.patience or len(history) < config.keep_last:
+    """Whether training is over: all epochs done, or patience lost (after an epoch with an
+    evaluation, and not before there are ``config.keep_last`` epochs to keep)."""
+    judged = bool(history) and "held_out_loss" in history[-1]
+    if not judged or not config.patience or len(history) < config.keep_last:
         return len(history) >= config.epochs
     waited = len(history) - 1 - chosen(history)
     return len(history) >= config.epochs or waited >= config.patience
@@ -173,11 +176,12 @@ def numbers(split: str, tally: Tally) -> Row:
 def summary(history: list[Row]) -> Row:
     """The numbers of a finished run: the `chosen` epoch's, and the best accuracy beside them."""
     final = chosen(history)
-    best = max(range(len(history)), key=lambda e: history[e]["test_accuracy"])
+    tested = [e for e, row in enumerate(history) if "test_accuracy" in row]
+    best = max(tested, key=lambda e: history[e]["test_accuracy"])
     skipped = ("epoch", "lr", "seconds")
     return {
         **{name: value for name, value in history[final].items() if name not in skipped},
-        **({"chosen_epoch": final} if "held_out_loss" in history[0] else {}),
+        **({"chosen_epoch": final} if "held_out_loss" in history[final] else {}),
         "best_test_accuracy": history[best]["test_accuracy"],
         "best_epoch": best,
         "epochs": len(history),

@@ -17,14 +17,16 @@ ImageShape = tuple[int, int, int]  # channels, height, width
 
 @dataclass(frozen=True)
 class Batch:
-    """A mini-batch: inputs, labels, positions in the data set, the epoch (from 0), and the
-    learning rate of the step it is for, where a loop says so."""
+    """A mini-batch: inputs, labels, positions in the data set, the epoch (from 0), the learning
+    rate of the step it is for, where a loop says so, and the run's seed, which names all that a
+    method draws for the batch."""
 
     x: Float[Tensor, "b ..."]
     y: Labels
     index: Int[Tensor, " b"]
     epoch: int = 0
     lr: float | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)

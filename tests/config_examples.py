@@ -8,13 +8,13 @@ from nslab.evolve import EVOLVERS, PSO, AdaptiveDE
 from nslab.evolve.chaotic import ChaoticEvolution
 from nslab.evolve.es import ES
 from nslab.evolve.rivals import RIVALS, WeightAverage
-from nslab.experiments.codec import LATER
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import EvolveConfig
 from nslab.experiments.pretraining import PretrainConfig
 from nslab.experiments.schedules import SCHEDULES, Cosine, Polynomial, Step
 from nslab.lossnet import LossForm, Regimes, Shipped
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
+from nslab.parameters import omitted_means
 from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
 
 STEP = Step((81, 122), (0.1, 0.1))
@@ -55,6 +55,7 @@ TRAIN_CHANGES: dict[str, Any] = {
     "train_size": 500,
     "patience": 3,
     "ancestor": TrainConfig(network="lenet5"),
+    "eval_every": 5,
 }
 
 
@@ -130,15 +131,15 @@ class Early:
 class Late(Early):
     """The same with later additions."""
 
-    b: float | None = field(default=None, metadata=LATER)
-    c: int = field(default=3, metadata=LATER)
+    b: float | None = field(default=None, metadata=omitted_means(None))
+    c: int = field(default=3, metadata=omitted_means(3))
 
 
 @dataclass(frozen=True)
 class LateFactory(Early):
     """A later addition whose default is made anew each time."""
 
-    base: LossConfig = field(default_factory=CrossEntropy, metadata=LATER)
+    base: LossConfig = field(default_factory=CrossEntropy, metadata=omitted_means(CrossEntropy()))
 
 
 def examples() -> list[Any]:

@@ -25,7 +25,7 @@ def test_half_and_half() -> None:
     """With alpha = 1e12 every blend is even: the mean of two images and of two losses."""
     b = batch()
     scored = Mixup(1e12, LabelSmoothing(0.2)).build(INFO)(nn.Identity(), b)
-    other = shuffled_order(b)
+    other = shuffled_order(b, "mixup partner")
     blend = (b.x + b.x[other]) / 2
     torch.testing.assert_close(scored.logits, blend, rtol=1e-4, atol=1e-5)
     loss = LabelSmoothing(0.2).loss
@@ -37,7 +37,7 @@ def test_shares_follow_the_beta_distribution() -> None:
     """Found again from the blend; mean 1/2, variance 1 / (4 (2 alpha + 1)), new at each step."""
     b, shares = batch(), []
     objective = Mixup(0.5).build(INFO)
-    other = shuffled_order(b)
+    other = shuffled_order(b, "mixup partner")
     for _ in range(2000):
         mixed = objective(nn.Identity(), b).logits
         apart = b.x - b.x[other]

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -23,6 +22,7 @@ from nslab.networks.resnet_cifar import ResNetCifar, shortcut_a
     [
         ("lenet1", (1, 28, 28), 10, 3_246),
         ("lenet1", (3, 32, 32), 10, 4_526),
+        ("lenet5", (1, 28, 28), 10, 61_706),
         ("lenet5", (1, 32, 32), 10, 61_706),
         ("lenet5", (3, 32, 32), 10, 62_006),
         ("lenet5", (3, 32, 32), 100, 69_656),
@@ -79,14 +79,27 @@ def test_rnn_reads_rows() -> None:
     torch.testing.assert_close(model(x), expected)
 
 
-@pytest.mark.parametrize("make", [lenet1, lenet5])
-def test_lenet_smallest_images(make: Callable[..., nn.Module]) -> None:
+def test_lenet1_smallest_images() -> None:
     """16 pixels a side work, and any rectangle above; 15 do not."""
-    assert make((1, 16, 16), 3)(images(2, 1, 16, 16)).shape == (2, 3)
-    assert make((2, 33, 17), 3)(images(2, 2, 33, 17)).shape == (2, 3)
+    assert lenet1((1, 16, 16), 3)(images(2, 1, 16, 16)).shape == (2, 3)
+    assert lenet1((2, 33, 17), 3)(images(2, 2, 33, 17)).shape == (2, 3)
     for shape in ((1, 15, 32), (1, 32, 15), (3, 1, 1)):
         with pytest.raises(ValueError, match="at least 16 x 16"):
-            make(shape, 3)
+            lenet1(shape, 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 8, 8), (2, 31, 17), (3, 29, 32), (1, 40, 33)])
+def test_lenet5_pads_small_images(shape: tuple[int, int, int]) -> None:
+    """To 32 pixels a side, with zeros all round: the network of 32 x 32 images then gives the
+    same; larger images stay as they are."""
+    model, (c, h, w) = lenet5(shape, 3), shape
+    x, down, across = images(2, *shape), max(0, (33 - h) // 2), max(0, (33 - w) // 2)
+    larger = lenet5((c, h + 2 * down, w + 2 * across), 3)
+    larger.load_state_dict(model.state_dict())
+    padded = nn.functional.pad(x, (across, across, down, down))
+    assert padded.shape[2] >= 32
+    assert padded.shape[3] >= 32
+    torch.testing.assert_close(model(x), larger(padded))
 
 
 @given(st.integers(16, 40))

@@ -1,6 +1,7 @@
 """Natural Selection in use: models, modes, precisions, groupings, and input it refuses."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_under_autocast() -> None:
 
 
 def test_grouping() -> None:
-    """Shuffled groups follow the order; the objective's order depends on samples and epoch only."""
+    """Shuffled groups follow the order; the objective's depends on samples, epoch and seed only."""
     model = Mean(torch.randn(3, 5))
     x, y = images(10), torch.arange(10) % 5
     order = torch.tensor([3, 1, 4, 5, 9, 2, 6, 8, 7, 0])
@@ -140,9 +141,10 @@ def test_grouping() -> None:
     torch.testing.assert_close(s[order[:8]], ns_scores(model, x[order[:8]], y[order[:8]], (2, 2)))
     assert (s[order[8:]] == 1).all()
     batches = [Batch(x, y, torch.arange(10) + shift, epoch) for shift in (0, 1) for epoch in (0, 1)]
+    batches.append(replace(batches[0], seed=1))
     orders = [tuple(shuffled_order(batch).tolist()) for batch in batches]
     assert all(sorted(o) == list(range(10)) for o in orders)
-    assert len(set(orders)) == 4
+    assert len(set(orders)) == 5
     assert orders[0] == tuple(shuffled_order(batches[0]).tolist())
     weights = NS(grouping="shuffled").weights(model, x, y)
     torch.testing.assert_close(weights.mean(), torch.tensor(1.7), rtol=1e-4, atol=1e-5)

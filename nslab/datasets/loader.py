@@ -107,7 +107,7 @@ class Loader:
             x = self._crop(index, corner[0, part], corner[1, part])
             if self.augment == "crop_flip":
                 x = torch.where(flip[part, None, None, None], x.flip(2), x)
-            yield Batch(self._normalised(x), self.y[index], index, epoch)
+            yield Batch(self._normalised(x), self.y[index], index, epoch, seed=self.seed)
 
     def nth(self, k: int) -> Batch:
         """Batch k (from 0) of epoch after epoch, for `nslab.evolve.loop.evolve`.

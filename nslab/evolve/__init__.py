@@ -85,6 +85,7 @@ CLASSIC: dict[str, AdaptiveDE | PSO] = {
         adapt_f="shade",
         adapt_cr="shade",
         sinusoid="individual",
+        frequency_law="cauchy",
     ),
     "pso": PSO(),
     "pso-constriction": EVOLVERS["pso-constriction"],

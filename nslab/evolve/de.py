@@ -4,7 +4,7 @@ Source: "Evolving Deep Neural Network's Weights at ImageNet Scale", sections 3, 
 the paper leaves open is a field of `AdaptiveDE`, its default our reading.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -25,7 +25,7 @@ from nslab.evolve.operators import (
 )
 from nslab.evolve.population import Population
 from nslab.evolve.state import DEState, DETrials, checked_fitness
-from nslab.parameters import hints, strict
+from nslab.parameters import hints, omitted_means, strict
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ class AdaptiveDE:
             ``"individual"`` or per ``"generation"`` chooses between two sinusoids for F. NOTE:
             LSHADE-EpSin flips once per generation; the paper's indices suggest individuals.
         frequency: of the non-adaptive one (see `adaptation.decreasing`), and where the adaptive
-            one's memory begins; drawn from a Cauchy law of scale 0.1, in (0, 1].
+            one's memory begins.
+        frequency_law: of the adaptive frequency about its memory, with scale 0.1, in (0, 1]. NOTE:
+            the paper draws F, Cr and the frequency from a normal law; LSHADE-EpSin's is Cauchy.
         learn_frequency: from successes that ``"used"`` it. NOTE: LSHADE-EpSin's code learns from
             ``"all"`` successes, also of trials whose F came from elsewhere.
         history: H, generations that P_S and SADE's Cr look back, and length of SHADE's archives.
@@ -85,6 +87,9 @@ class AdaptiveDE:
     cross_all: bool = True
     ties: bool = False
     floor: float = 0.01
+    frequency_law: Law = field(
+        default="normal", metadata=omitted_means("cauchy", used=lambda de: de.sinusoid != "off")
+    )
 
     def __post_init__(self) -> None:
         for name, hint in hints(AdaptiveDE).items():
@@ -144,7 +149,7 @@ class AdaptiveDE:
         seed = int(torch.randint(2**62, (), generator=gen))
         strategy = self._strategies(state, u[0])
         frequency = adaptation.draw_positive(
-            u[1], state.frequency.at(strategy, u[2]), 0.1, (0.0, 1.0), "cauchy"
+            u[1], state.frequency.at(strategy, u[2]), 0.1, (0.0, 1.0), self.frequency_law
         )
         f, sinusoidal = self._f(state, strategy, frequency, u[2:5])
         cr = self._cr(state, strategy, u[2], u[5])

@@ -11,10 +11,6 @@ from typing import Any
 
 from nslab.parameters import check_parameters, hints
 
-# Later additions to a config carry this metadata: while such a field holds its default it is left
-# out of the hash, so runs made before it existed keep their identity.
-LATER = {"later": True}
-
 
 def classes() -> dict[str, type]:
     """All classes a config may name, by key."""
@@ -62,11 +58,21 @@ def decode(data: Any) -> Any:
         raise ValueError(f"unknown kind of config {data.get('@')!r}; there are {', '.join(known)}")
     cls = known[data["@"]]
     given = {name: decode(value) for name, value in data.items() if name != "@"}
-    return cls(**check_parameters(given, hints(cls), str(data["@"])))
+    then = {
+        f.name: f.metadata["omitted_means"]
+        for f in dataclasses.fields(cls)
+        if "omitted_means" in f.metadata
+    }
+    return cls(**(then | check_parameters(given, hints(cls), str(data["@"]))))
 
 
 def identity(config: Any) -> str:
-    """Twelve hexadecimal digits that hash every field of a config: the name of its run."""
+    """Twelve hexadecimal digits that hash every field of a config: the name of its run.
+
+    A fix that changes what a config computes, and no field, raises its ``revision``: the number of
+    such fixes that bite on it. It is hashed above 0, so that a run made before the fix does not
+    answer for one made after it.
+    """
     text = json.dumps(_hashed(config), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -76,9 +82,9 @@ def _hashed(value: Any) -> Any:
         return encode(value)
     out = {"@": encode(value)["@"]}
     for f in dataclasses.fields(value):
-        item = getattr(value, f.name)
-        factory = f.default_factory
-        default = f.default if isinstance(factory, dataclasses._MISSING_TYPE) else factory()
-        if not (f.metadata.get("later") and item == default):
+        item, late = getattr(value, f.name), "omitted_means" in f.metadata
+        if not (late and (item == f.metadata["omitted_means"] or not f.metadata["used"](value))):
             out[f.name] = _hashed(item)
+    if revision := getattr(value, "revision", 0):
+        out["revision"] = revision
     return out

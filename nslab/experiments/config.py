@@ -10,11 +10,12 @@ from nslab.datasets import DATASETS
 from nslab.datasets.loader import Augment
 from nslab.datasets.samplers import SAMPLERS
 from nslab.datasets.variants import Noise
-from nslab.experiments.codec import LATER, identity
+from nslab.experiments.codec import identity
 from nslab.experiments.schedules import Constant, Schedule
 from nslab.networks import NETWORKS
+from nslab.networks.lenet import padding
 from nslab.objectives import CrossEntropy
-from nslab.parameters import hints, strict
+from nslab.parameters import hints, omitted_means, strict
 from nslab.types import ObjectiveConfig
 
 
@@ -52,6 +53,8 @@ class TrainConfig:
         train_size: of the others only so many are trained on, the same in every run; 0: all.
         patience: early stopping: training ends when that has not risen for so many epochs;
             ``epochs`` is then the longest it may take. 0: never.
+        eval_every: test and held-out samples are looked at every so many epochs, and after the
+            last; numbers of a held-out choice are of those epochs.
     """
 
     dataset: str = "digits"
@@ -72,17 +75,18 @@ class TrainConfig:
     compile: bool = False
     clip_norm: float | None = None
     seed: int = 2024
-    imbalance: float = field(default=1.0, metadata=LATER)
-    noise: Noise = field(default="none", metadata=LATER)
-    noise_rate: float = field(default=0.0, metadata=LATER)
-    sampler: str = field(default="shuffle", metadata=LATER)
-    lr_scale: float = field(default=1.0, metadata=LATER)
-    start: str = field(default="", metadata=LATER)
-    keep_last: int = field(default=0, metadata=LATER)
-    hold_out: int = field(default=0, metadata=LATER)
-    train_size: int = field(default=0, metadata=LATER)
-    patience: int = field(default=0, metadata=LATER)
-    ancestor: "TrainConfig | None" = field(default=None, metadata=LATER)
+    imbalance: float = field(default=1.0, metadata=omitted_means(1.0))
+    noise: Noise = field(default="none", metadata=omitted_means("none"))
+    noise_rate: float = field(default=0.0, metadata=omitted_means(0.0))
+    sampler: str = field(default="shuffle", metadata=omitted_means("shuffle"))
+    lr_scale: float = field(default=1.0, metadata=omitted_means(1.0))
+    start: str = field(default="", metadata=omitted_means(""))
+    keep_last: int = field(default=0, metadata=omitted_means(0))
+    hold_out: int = field(default=0, metadata=omitted_means(0))
+    train_size: int = field(default=0, metadata=omitted_means(0))
+    patience: int = field(default=0, metadata=omitted_means(0))
+    ancestor: "TrainConfig | None" = field(default=None, metadata=omitted_means(None))
+    eval_every: int = field(default=1, metadata=omitted_means(1))
 
     def __post_init__(self) -> None:
         for name, hint in hints(TrainConfig).items():
@@ -105,7 +109,7 @@ class TrainConfig:
                     f"unknown {name} {getattr(self, name)!r}; there are {', '.join(names)}"
                 )
         positive = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
-        positive["lr_scale"] = self.lr_scale
+        positive |= {"lr_scale": self.lr_scale, "eval_every": self.eval_every}
         if self.clip_norm is not None:
             positive["clip_norm"] = self.clip_norm
         for name, number in positive.items():
@@ -147,6 +151,12 @@ class TrainConfig:
     def id(self) -> str:
         """Identity of the run: twelve hexadecimal digits that hash all fields."""
         return identity(self)
+
+    @property
+    def revision(self) -> int:
+        """Once LeNet-5 took images of 28 x 28 as they are, and had fewer parameters."""
+        small = any(padding(side) for side in DATASETS[self.dataset].shape[1:])
+        return int(self.network == "lenet5" and small)
 
     @property
     def about(self) -> str:

@@ -32,7 +32,7 @@ class EvolveConfig:
         method: a value of an evolver's class, or of a class in ``RIVALS``.
         batches, generations, batch_size: of the evolution, per batch, samples of each.
         policy, exempt_head: see `nslab.evolve.fitness.Fitness` and `nslab.evolve.flat.Layout`.
-        dtype: of the population's genes; ``precision``: autocast of the fitness.
+        dtype: of the population's genes; ``precision``: autocast of fitness and evaluation.
         microbatch: at most so many samples in one pass.
 
     Batches of fitness are augmented as ``base`` trains, since BatchNorm learns from them.
@@ -86,6 +86,11 @@ class EvolveConfig:
     def id(self) -> str:
         """Identity of the run: twelve hexadecimal digits that hash all fields."""
         return identity(self)
+
+    @property
+    def revision(self) -> int:
+        """Once networks were evaluated in float32 whatever the precision."""
+        return int(self.precision != "no")
 
     @property
     def seed(self) -> int:

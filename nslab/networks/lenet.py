@@ -1,5 +1,7 @@
 """LeNet-1 and LeNet-5 (LeCun et al. 1998) as used today: ReLU, max pooling, plain softmax."""
 
+import math
+
 from torch import nn
 
 from nslab.types import ImageShape
@@ -16,14 +18,17 @@ def lenet1(shape: ImageShape, num_classes: int) -> nn.Sequential:
 
 
 def lenet5(shape: ImageShape, num_classes: int) -> nn.Sequential:
-    """LeNet-5: 61,706 parameters for 32 x 32 grey, 62,006 for colour images, 10 classes.
+    """LeNet-5: 61,706 parameters for grey images up to 32 x 32, 62,006 for colour, 10 classes.
 
-    Images of 28 x 28 give a smaller first linear layer, as nothing is padded.
+    Smaller images, such as the 28 x 28 of MNIST, are padded to 32 x 32. NOTE: with zeros by the
+    first convolution, after normalisation: with the mean grey, not with the background.
     """
+    down, across = (padding(side) for side in shape[1:])
+    padded = shape[0], shape[1] + 2 * down, shape[2] + 2 * across
     return nn.Sequential(
-        *features(shape, 6, 16),
+        *features(shape, 6, 16, (down, across)),
         nn.Flatten(),
-        linear(shape, 16, 120),
+        linear(padded, 16, 120),
         nn.ReLU(),
         nn.Linear(120, 84),
         nn.ReLU(),
@@ -31,10 +36,17 @@ def lenet5(shape: ImageShape, num_classes: int) -> nn.Sequential:
     )
 
 
-def features(shape: ImageShape, first: int, second: int) -> list[nn.Module]:
-    """Two rounds of convolution, ReLU and pooling."""
+def padding(side: int) -> int:
+    """Pixels that LeNet-5 adds on either side of images of fewer than 32."""
+    return max(0, math.ceil((32 - side) / 2))
+
+
+def features(
+    shape: ImageShape, first: int, second: int, pad: tuple[int, int] = (0, 0)
+) -> list[nn.Module]:
+    """Two rounds of convolution, ReLU and pooling, the images padded by ``pad``."""
     return [
-        nn.Conv2d(shape[0], first, 5),
+        nn.Conv2d(shape[0], first, 5, padding=pad),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Conv2d(first, second, 5),

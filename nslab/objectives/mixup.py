@@ -5,7 +5,7 @@ Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
@@ -26,11 +26,11 @@ class Blended:
         self.loss, self.alpha, self.step = loss, alpha, 0
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
-        share = np.random.default_rng(stream_seed(0, "mixup", self.step)).beta(
+        share = np.random.default_rng(stream_seed(batch.seed, "mixup", self.step)).beta(
             self.alpha, self.alpha
         )
         self.step += model.training
-        other = shuffled_order(batch)
+        other = shuffled_order(batch, "mixup partner")
         logits = model(share * batch.x + (1 - share) * batch.x[other])
         loss = share * self.loss(logits, batch.y) + (1 - share) * self.loss(logits, batch.y[other])
         return Scored(loss, logits)
@@ -50,6 +50,8 @@ class Mixup:
 
     ``base`` is any loss per sample; it is taken of both labels, weighed by their shares.
     """
+
+    revision: ClassVar[int] = 1  # once the blends were the same for every seed
 
     alpha: float = 0.2
     base: LossConfig = field(default_factory=CrossEntropy)

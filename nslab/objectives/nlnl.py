@@ -6,6 +6,7 @@ positive learning and pseudo-labels are left out.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Int
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, of_label, wrong
 from nslab.objectives.setting import Setting
-from nslab.rng import hashed
+from nslab.rng import hashed, sample_bits
 from nslab.types import Batch, DataInfo, Scored
 
 
@@ -23,11 +24,11 @@ def complementary_labels(
 ) -> Int[Tensor, "b negatives"]:
     """Classes other than the label, uniform and with replacement.
 
-    They follow from sample, epoch and draw alone, so that a resumed training draws the same.
+    They follow from sample, epoch, draw and the run's seed, so a resumed training draws the same.
     """
     draw = torch.arange(1, negatives + 1, device=batch.y.device) * 0xC2B2AE35
-    key = (batch.index.long() + 1) * 0x9E3779B1 + (batch.epoch + 1) * 0x85EBCA6B
-    shift = 1 + hashed(hashed(key)[:, None] + draw) % (num_classes - 1)
+    bits = sample_bits(batch.index, batch.epoch, batch.seed, "complementary labels")
+    shift = 1 + hashed(bits[:, None] + draw) % (num_classes - 1)
     return (batch.y.long()[:, None] + shift) % num_classes
 
 
@@ -56,6 +57,8 @@ class NLNL:
     NOTE: the released code adds a cross-entropy over an empty set of positive labels, which makes
     the reported loss NaN; it is left out here, the gradients are the same.
     """
+
+    revision: ClassVar[int] = 1  # once the labels drawn were the same for every seed
 
     negatives: int = 1
 

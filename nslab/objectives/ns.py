@@ -25,7 +25,7 @@ from nslab.networks.modes import bare, local, scoring
 from nslab.objectives.checks import check_images, check_logits, checked_grid, checked_number
 from nslab.objectives.setting import Setting
 from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
-from nslab.rng import hashed
+from nslab.rng import sample_bits
 from nslab.types import Batch, DataInfo, Images, Labels, Logits, ObjectiveConfig, PerSample
 
 Grid = tuple[int, int]
@@ -151,10 +151,9 @@ def ns_weights(
     return weights if min_weight is None else weights.clamp(min=min_weight)
 
 
-def shuffled_order(batch: Batch) -> Int[Tensor, " b"]:
-    """A permutation of a batch that depends only on its samples and the epoch."""
-    key = (batch.index.long() + 1) * 0x9E3779B1 + (batch.epoch + 1) * 0x85EBCA6B
-    return torch.argsort(hashed(key), stable=True)
+def shuffled_order(batch: Batch, stream: str = "grouping") -> Int[Tensor, " b"]:
+    """A permutation of a batch that follows from its samples, the epoch and the run's seed."""
+    return torch.argsort(sample_bits(batch.index, batch.epoch, batch.seed, stream), stable=True)
 
 
 @dataclass(frozen=True)
@@ -199,6 +198,11 @@ class NS:
                 raise ValueError(f"NS: {name} is {getattr(self, name)!r}, not one of {allowed}")
         if self.copies and self.mode == "train":
             raise ValueError("NS: a folded or 16-bit copy scores in eval mode only")
+
+    @property
+    def revision(self) -> int:
+        """Once a shuffled grouping was the same for every seed."""
+        return int(self.grouping == "shuffled")
 
     @property
     def copies(self) -> bool:

@@ -8,12 +8,13 @@ from tqdm.auto import tqdm
 
 from nslab.evolve import EVOLVERS
 from nslab.evolve.loop import Evolved, evolve
-from nslab.improve import AUTOCAST, DTYPES
+from nslab.improve import DTYPES
 from nslab.own.data import prepared
 from nslab.own.networks import build, fitted, loading, tried
 from nslab.own.record import BEST, Record
 from nslab.own.task import Task
 from nslab.parents import from_checkpoints
+from nslab.prepare import AUTOCAST
 from nslab.processes import processes
 
 
