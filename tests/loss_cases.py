@@ -44,6 +44,7 @@ GRID: dict[str, list[dict[str, Any]]] = {
     ],
     "ce_eps_mae": [{"alpha": 0.01, "beta": 5, "m": 1e5}, {"alpha": 0.1, "beta": 1, "m": 1e4}],
     "ogc": [{"epsilon": 20}],
+    "smooth_top_k": [{"k": 5}, {"k": 1, "tau": 0.5, "margin": 0}, {"k": 2, "tau": 3}],
 }
 CASES: list[Case] = [(key, fields) for key, settings in GRID.items() for fields in settings]
 

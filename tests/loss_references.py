@@ -226,6 +226,23 @@ def ogc(p: Probabilities, epsilon: float = 0, threshold: float = 1e-7) -> np.nda
     return np.where(p_y.real <= threshold, 1 - p_y / threshold - np.log(threshold), -np.log(p_y))
 
 
+def smooth_top_k(p: Probabilities, k: int, tau: float = 1.0, margin: float = 1.0) -> np.ndarray:
+    """Sums over all k-sets of classes without and with the label, one class after the other."""
+    k = min(k, p.classes - 1)
+    z = (p.z - (p.z * p.onehot).sum(-1, keepdims=True)) / (k * np.longdouble(tau))
+    sums = [np.ones(z.shape[:-1], z.dtype)] + [np.zeros(z.shape[:-1], z.dtype)] * k
+    for j in range(p.classes):
+        e = np.where(p.y == j, 0, np.exp(z[..., j]))
+        sums = [sums[0], *(sums[d] + e * sums[d - 1] for d in range(1, k + 1))]
+    bound = np.exp(np.longdouble(margin) / np.longdouble(tau))
+    return np.longdouble(tau) * log_one_plus(bound * sums[k] / sums[k - 1])
+
+
+def log_one_plus(x: np.ndarray) -> np.ndarray:
+    """log(1 + x) with the digits of a small x, and its derivative."""
+    return np.log1p(x.real) + 1j * x.imag / (1 + x.real)
+
+
 REFERENCES: dict[str, Reference] = {
     "ce": ce,
     "label_smoothing": label_smoothing,
@@ -239,4 +256,5 @@ REFERENCES: dict[str, Reference] = {
     "asymmetric": asymmetric,
     "ce_eps_mae": ce_eps_mae,
     "ogc": ogc,
+    "smooth_top_k": smooth_top_k,
 }

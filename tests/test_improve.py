@@ -153,7 +153,9 @@ def test_statistics_of_an_average_are_estimated_anew(monkeypatch: pytest.MonkeyP
     assert soup.metrics["test_accuracy"] > 30
 
 
-@pytest.mark.parametrize("init", ["init_rs", "init_hp", "noise", "random", "pretrained"])
+@pytest.mark.parametrize(
+    "init", ["init_rs", "init_hp", "init_hp_top_k", "noise", "random", "pretrained"]
+)
 def test_initial_populations(init: Init) -> None:
     """Each of the wished size and form; noise is about the pretrained network."""
     ancestor = replace(SMALL, epochs=1)

@@ -11,6 +11,7 @@ from torch import nn
 from nslab import store
 from nslab.analysis import trained_model
 from nslab.experiments import TrainConfig
+from nslab.objectives import Mixup, SmoothTopK
 from nslab.parents import (
     Parent,
     from_checkpoints,
@@ -55,6 +56,9 @@ def test_init_rs_and_init_hp() -> None:
         "Mixup",
         "LabelSmoothing",
     }
+    top_k = init_hp(TINY, 4, smoothed="top_k")
+    assert [p.config.objective for p in top_k][2:] == [SmoothTopK(), Mixup(0.2, SmoothTopK())]
+    assert [p.config.id for p in top_k][:2] == [p.config.id for p in varied][:2]
     short = [Parent(replace(p.config, epochs=1)) for p in varied[:4]]
     states = weights_of(short, show=False)
     assert len({float(s["1.weight"].sum()) for s in states}) == 4

@@ -1,7 +1,9 @@
 """What is made of trained networks, as a frozen value whose hash is the run's identity."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from nslab.evolve import EVOLVERS
@@ -15,7 +17,9 @@ from nslab.experiments.parents import init_hp, init_rs, last_epochs
 from nslab.experiments.pretraining import PretrainConfig
 from nslab.parameters import hints, strict
 
-Init = Literal["last_epochs", "init_rs", "init_hp", "noise", "random", "pretrained"]
+Init = Literal[
+    "last_epochs", "init_rs", "init_hp", "init_hp_top_k", "noise", "random", "pretrained"
+]
 
 
 @dataclass(frozen=True)
@@ -25,9 +29,10 @@ class EvolveConfig:
     Attributes:
         base: how the parents are trained, on which data; its seed is the run's. Of its held-out
             samples none is trained or evolved on; they choose the network that is reported.
-        init: ``"last_epochs"`` of the base run, ``"init_rs"``, ``"init_hp"``; ``"noise"``: about
-            the pretrained network, spread like the last epochs; ``"random"``: never trained;
-            ``"pretrained"``: the one network that ``base`` would train on.
+        init: ``"last_epochs"`` of the base run, ``"init_rs"``, ``"init_hp"``, ``"init_hp_top_k"``
+            (with the smooth top-k loss for label smoothing); ``"noise"``: about the pretrained
+            network, spread like the last epochs; ``"random"``: never trained; ``"pretrained"``: the
+            one network that ``base`` would train on.
         size: NP, members of the population.
         method: a value of an evolver's class, or of a class in ``RIVALS``.
         batches, generations, batch_size: of the evolution, per batch, samples of each.
@@ -119,11 +124,12 @@ class EvolveConfig:
 
     def parents(self) -> list[Parent]:
         """The trained networks that it, or its base, needs first."""
-        makers = {
+        makers: dict[str, Callable[[TrainConfig, int], list[Parent]]] = {
             "last_epochs": last_epochs,
             "noise": last_epochs,
             "init_rs": init_rs,
             "init_hp": init_hp,
+            "init_hp_top_k": partial(init_hp, smoothed="top_k"),
         }
         trained = makers[self.init](self.base, self.size) if self.init in makers else []
         return trained or self.base.parents()

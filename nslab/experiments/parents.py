@@ -4,9 +4,10 @@ Source: the DE paper, sections 3, 3.3 and 4.2.
 """
 
 import dataclasses
+from typing import Literal
 
 from nslab.experiments.config import Parent, TrainConfig
-from nslab.objectives import LabelSmoothing, Mixup
+from nslab.objectives import LabelSmoothing, Mixup, SmoothTopK
 
 
 def last_epochs(config: TrainConfig, size: int) -> list[Parent]:
@@ -27,19 +28,21 @@ def init_rs(config: TrainConfig, size: int) -> list[Parent]:
     return [Parent(config.with_seed(1000 * config.seed + i)) for i in range(size)]
 
 
-def init_hp(config: TrainConfig, size: int) -> list[Parent]:
-    """Init-HP: runs that differ by learning rate, weight decay, mixup and label smoothing.
+def init_hp(
+    config: TrainConfig, size: int, smoothed: Literal["labels", "top_k"] = "labels"
+) -> list[Parent]:
+    """Init-HP: runs that differ by learning rate, weight decay, mixup and smoothed loss.
 
     NOTE: the paper names these four and gives no values. Here member i has learning rate times
     1, 1/2, 2 and weight decay times 1, 2, 1/2 in turn (nine pairs before one comes again), and
-    plain cross-entropy, mixup 0.2, label smoothing 0.1, or both, in turn. Seeds differ too.
+    plain cross-entropy, mixup 0.2, a smoothed loss, or both, in turn. Seeds differ too.
+
+    NOTE: for the "smoothed loss" the paper cites Berrada et al. 2018, a smooth top-k loss, and
+    trains with TIMM, whose ``--smoothing`` smooths labels; ``smoothed`` offers both, labels (by
+    0.1) by default. For mixup it cites snapshot ensembles (Huang et al. 2017), which are none.
     """
-    objectives = (
-        config.objective,
-        Mixup(0.2),
-        LabelSmoothing(0.1),
-        Mixup(0.2, LabelSmoothing(0.1)),
-    )
+    loss = LabelSmoothing(0.1) if smoothed == "labels" else SmoothTopK()
+    objectives = (config.objective, Mixup(0.2), loss, Mixup(0.2, loss))
     return [
         Parent(
             dataclasses.replace(

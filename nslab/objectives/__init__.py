@@ -19,6 +19,7 @@ from nslab.objectives.ogc import OGC
 from nslab.objectives.poly1 import Poly1
 from nslab.objectives.sce import SCE
 from nslab.objectives.setting import Setting
+from nslab.objectives.smooth_top_k import SmoothTopK
 from nslab.objectives.weighted import CrossEntropy, Reweighted, Weighted
 from nslab.types import ObjectiveConfig
 
@@ -36,6 +37,7 @@ OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
     "asymmetric": Asymmetric,
     "ce_eps_mae": CEepsMAE,
     "ogc": OGC,
+    "smooth_top_k": SmoothTopK,
     "mixup": Mixup,
     "ns": NS,
     "edl": EDL,
@@ -67,5 +69,6 @@ __all__ = [
     "Poly1",
     "Reweighted",
     "Setting",
+    "SmoothTopK",
     "Weighted",
 ]

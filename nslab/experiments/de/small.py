@@ -46,6 +46,9 @@ DE = AdaptiveDE(f=0.1, cr=0.5)
 def adam(preset: Preset, dataset: str, network: str, seed: int, **changes: Any) -> TrainConfig:
     """Adam with early stopping; the paper's best L2 factor, 1e-4, as weight decay.
 
+    NOTE: the paper adds alpha times the squared norm to the loss, whose gradient is that of a
+    ``weight_decay`` of 2 alpha. We take its alpha for the ``weight_decay`` of an optimizer, half as
+    much: that is what code in PyTorch would be given.
     NOTE: learning rate, batch size and patience are ours; the paper names none.
     """
     base = TrainConfig(
