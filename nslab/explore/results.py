@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from nslab import frozen, store
 from nslab.evolution_tables import about
 from nslab.experiments import EXPERIMENTS, PRESETS, TrainConfig
 from nslab.experiments.codec import decode
@@ -15,9 +14,8 @@ from nslab.explore import controls
 from nslab.explore.panel import Panel
 from nslab.explore.results_view import View
 from nslab.ledger import compare, readable, shortened
-from nslab.paths import runs_dir
 from nslab.plots.compare import name_of
-from nslab.store import Result
+from nslab.results import Result, every_run
 
 EVERY = "all"
 KEYS = ("dataset", "network", "method")
@@ -134,16 +132,6 @@ class Results(Panel):
 
     def _draw(self) -> None:
         self.view.draw(self.epoch.value)
-
-
-def every_run() -> list[Result]:
-    """The finished runs in the run folders, and the frozen ones that are not there."""
-    folder = runs_dir()
-    stored = [store.read_result(run) for run in sorted(folder.iterdir())] if folder.is_dir() else []
-    found = {result.id: result for result in stored if result}
-    for name, row in frozen.runs().items():
-        found.setdefault(name, Result(name, **row, origin="frozen"))
-    return list(found.values())
 
 
 def run_table(results: list[Result]) -> pd.DataFrame:
