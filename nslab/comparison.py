@@ -77,11 +77,13 @@ def _line(
     covered = there if whole else max((set(of) for of in kept.values()), key=len)
     part = missing(covered, sized(exp, "paper", row)) or missing(covered, wanted)
     averaged = tuple(run for of in kept.values() for run in of.values())
-    notes = {f"{len(by_seed) - len(kept)} incomplete seeds left out"} if whole != by_seed else set()
-    if not whole:
-        notes = {"seeds differ in their runs"}
+    notes = []
+    if left := len(by_seed) - len(kept):
+        notes.append(f"incomplete seeds left out: {left}")
+    if len({frozenset(of) for of in kept.values()}) > 1:
+        notes.append("seeds differ in their runs")
     if preset not in PRESETS and len(there) > 1:
-        notes.add(f"mean of {len(there)} settings")
+        notes.append(f"mean of {len(there)} settings")
     return Line(
         row,
         preset,
@@ -89,7 +91,7 @@ def _line(
         {seed: _mean([run.value for run in of.values()]) for seed, of in kept.items()},
         part,
         there <= set(sizes(exp, "paper")),
-        (*sorted(notes), *_remarks(exp, precision, averaged)),
+        (*notes, *_remarks(exp, precision, averaged)),
         averaged,
     )
 
