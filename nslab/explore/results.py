@@ -8,7 +8,7 @@ import pandas as pd
 from nslab.evolution_tables import about
 from nslab.experiments import EXPERIMENTS, PRESETS, TrainConfig
 from nslab.experiments.codec import decode
-from nslab.experiments.experiment import size_of, sizes
+from nslab.experiments.experiment import precision_of, size_of, sizes
 from nslab.experiments.ns.common import method_of
 from nslab.explore import controls
 from nslab.explore.panel import Panel
@@ -163,7 +163,7 @@ def run_table(results: list[Result]) -> pd.DataFrame:
                     if any(size in sizes(experiment, preset) for preset in PRESETS)
                 ],
                 "course": [] if any(map(math.isnan, course)) else course,
-                "setting": size.id,
+                "setting": config.with_seed(0).id,  # precisions apart
                 "result": result,
             }
         )
@@ -180,6 +180,7 @@ def labels(runs: pd.DataFrame, experiment: str) -> list[str]:
     lines = []
     for (_, run), row in zip(runs.iterrows(), rows, strict=True):
         known = {key: run[key] for key in ("dataset", "network")}
+        known["precision"] = precision_of(decode(run["result"].config)) or "float32"
         known |= {key: f"{key} {value}" for key, value in row.items() if key not in KEYS}
         lines.append(known)
     table = pd.DataFrame(lines)
