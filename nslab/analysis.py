@@ -72,12 +72,12 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
 
 def value_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
     """A line per run: what tells it apart, its imbalance factor (1: none), a final number
-    ``value``."""
+    ``value``, and whether it has ``learnt`` (is above chance)."""
     lines = []
     for result in results:
         config: TrainConfig = decode(result.config)
         line = describe(result) | {"imbalance": config.imbalance}
-        lines.append(line | {"value": result.metrics[metric]})
+        lines.append(line | {"value": result.metrics[metric], "learnt": result.learnt})
     return pd.DataFrame(lines)
 
 

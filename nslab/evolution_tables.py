@@ -41,14 +41,15 @@ def about(result: Result) -> dict[str, Any]:
 
 
 def outcome_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
-    """A line per run: what tells it apart, the final ``value``, and of evolutions the start's, the
-    last batch's and how many batches the chosen network needed (0: it is a parent)."""
+    """A line per run: what tells it apart, the final ``value``, whether it has ``learnt`` (is above
+    chance), and of evolutions the start's, the last batch's and how many batches the chosen network
+    needed (0: it is a parent)."""
     lines = []
     for result in results:
         numbers = result.metrics
         extra = ("start_test_accuracy", "last_test_accuracy", "chosen_batch")
         line = {name: numbers.get(name) for name in extra}
-        lines.append(about(result) | {"value": numbers[metric]} | line)
+        lines.append(about(result) | {"value": numbers[metric], "learnt": result.learnt} | line)
     return pd.DataFrame(lines)
 
 

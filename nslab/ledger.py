@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from nslab.experiments import PRESETS, experiment
+from nslab.comparison import Line, as_text, differences, lines_of
+from nslab.experiments import Experiment, experiment
 from nslab.experiments.codec import decode
-from nslab.experiments.experiment import size_of, sizes
 from nslab.paths import papers_dir
 from nslab.store import Result
 
@@ -29,78 +29,86 @@ def paper_table(name: str) -> pd.DataFrame:
 def keyed(table: pd.DataFrame) -> tuple[list[str], dict[tuple, dict]]:
     """Names of a paper table's key columns, and its rows by their keys (as text)."""
     keys = [column for column in table.columns if column not in VALUE_COLUMNS]
-    return keys, {tuple(_text(r[k]) for k in keys): r for r in table.to_dict("records")}
+    return keys, {tuple(as_text(r[k]) for k in keys): r for r in table.to_dict("records")}
 
 
 def compare(name: str, results: Sequence[Result]) -> pd.DataFrame:
-    """Paper beside ours, a line per row of the table and size of our runs.
+    """Paper beside ours, a line per row of the table, size and precision of our runs; rows with a
+    number of ours stand first.
 
     Columns: the table's keys; ``paper``; ``ours`` (mean over seeds; where a row has several runs of
     one seed, of their means), ``sd`` (sample standard deviation over seeds, blank for one), ``n``
-    (seeds), ``preset``; ``delta`` = ours - paper, blank unless our
-    runs have the paper's own setting; ``note``. Numbers either side lacks are blank.
+    (seeds), ``preset``; ``part``: what our mean lacks of the paper's, such as ``"1 of 4 factors"``;
+    ``delta`` = ours - paper, blank unless our runs have the paper's own setting, and all of it;
+    ``against``: the experiment's baseline, and ``difference``, ``difference_sd``, ``difference_n``
+    (pairs) of ours minus the baseline's run of the same seed, row otherwise, preset and precision;
+    ``note``, which also names runs that are not above chance. What a side lacks is blank.
     """
     exp = experiment(name)
-    by_seed: dict[tuple, dict[int, list[float]]] = {}
-    notes: dict[tuple, set[str]] = {}
-    full_size = sizes(exp, "paper")
-    at_size: dict[tuple, bool] = {}
-    for result in results:
-        config = decode(result.config)
-        key = (*map(_text, exp.row(config).values()), exp.preset_of(config, PRESETS))
-        by_seed.setdefault(key, {}).setdefault(config.seed, []).append(result.metrics[exp.metric])
-        at_size[key] = exp.comparable and size_of(config) in full_size
-        notes.setdefault(key, set())
-        if result.other_source:
-            notes[key].add("other source code")
-        if not exp.comparable:
-            notes[key].add("not the paper's data")
-    lines: dict[tuple, list[float]] = {}
-    for key, seeds in by_seed.items():
-        lines[key] = [sum(values) / len(values) for values in seeds.values()]
-        if len({len(values) for values in seeds.values()}) > 1:
-            notes[key].add("seeds differ in their runs")
+    lines = lines_of(exp, results)
+    pairs = differences(exp, lines)
     printed: dict[tuple, dict] = {}
     if exp.table:
         keys, printed = keyed(paper_table(f"{name.partition('/')[0]}/{exp.table}"))
     else:
         keys = list(exp.row(exp.plan("smoke")[0]))
-    table = []
-    ours_only = [key for key in lines if key[:-1] not in printed]
-    ours_too = {row: [key for key in lines if key[:-1] == row] for row in printed}
-    for row, line in printed.items():
-        table += [
-            _line(keys, row, line, key, lines, at_size, notes) for key in ours_too[row] or (None,)
-        ]
-    table += [_line(keys, key[:-1], None, key, lines, at_size, notes) for key in ours_only]
+    mine: dict[tuple, list[dict]] = {row: [] for row in printed}
+    for place, line in enumerate(lines):
+        number = _beside_paper(exp, line, printed.get(line.row), pairs.get(place, []))
+        mine.setdefault(line.row, []).append(number)
+    blank = _beside_paper(exp, None, None, [])
+    table: list[dict] = [
+        dict(zip(keys, row, strict=True)) | number | _said(printed.get(row), number)
+        for row, numbers in mine.items()
+        for number in numbers or [blank]
+    ]
+    table.sort(key=lambda line: line["n"] == 0)
     return pd.DataFrame(table)
 
 
-def _line(
-    keys: list[str],
-    row: tuple,
-    printed: dict | None,
-    key: tuple | None,
-    lines: dict[tuple, list[float]],
-    at_size: dict[tuple, bool],
-    notes: dict[tuple, set[str]],
+def _beside_paper(
+    exp: Experiment, line: Line | None, printed: dict | None, pairs: list[float]
 ) -> dict:
-    paper = math.nan if printed is None else float(printed["value"])
-    values = lines[key] if key else []
-    ours = sum(values) / len(values) if values else math.nan
-    said = set(notes[key]) if key else set()
-    if printed is not None and printed["doubtful"] == "yes":
-        said.add("paper's number doubtful")
+    values = list(line.values.values()) if line else []
+    ours, sd = _mean_and_sd(values)
+    unlike = exp.unlike.get(line.row) if line and printed else None
+    delta = math.nan
+    if line and printed and line.at_size and exp.comparable and not (line.part or unlike):
+        delta = ours - float(printed["value"])
+    difference, difference_sd = _mean_and_sd(pairs)
     return {
-        **dict(zip(keys, row, strict=True)),
-        "paper": paper,
+        "paper": math.nan,
         "ours": ours,
-        "sd": float(pd.Series(values).std()) if len(values) > 1 else math.nan,
+        "sd": sd,
         "n": len(values),
-        "preset": key[-1] if key else "",
-        "delta": ours - paper if key and at_size[key] else math.nan,
-        "note": ", ".join(sorted(said)),
+        "preset": line.preset if line else "",
+        "part": line.part if line else "",
+        "delta": delta,
+        "against": _first(exp.baseline) if pairs else "",
+        "difference": difference,
+        "difference_sd": difference_sd,
+        "difference_n": len(pairs),
+        "note": ", ".join([*(line.notes if line else ()), *([unlike] if unlike else [])]),
     }
+
+
+def _said(printed: dict | None, number: dict) -> dict:
+    if printed is None:
+        return {}
+    doubtful = ["paper's number doubtful"] if printed["doubtful"] == "yes" else []
+    note = ", ".join([*filter(None, [number["note"]]), *doubtful])
+    return {"paper": float(printed["value"]), "note": note}
+
+
+def _mean_and_sd(values: list[float]) -> tuple[float, float]:
+    numbers = pd.Series(values, dtype=float)
+    return float(numbers.mean()), float(numbers.std())
+
+
+def _first(baseline: Mapping[str, str | float]) -> str:
+    """A baseline for people: its method, or a key and its value."""
+    key, value = next(iter(baseline.items()))
+    return as_text(value) if key == "method" else f"{key} {as_text(value)}"
 
 
 def beside(name: str, ours: pd.DataFrame, fixed: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -119,7 +127,7 @@ def beside(name: str, ours: pd.DataFrame, fixed: Mapping[str, str] | None = None
         raise ValueError(f"ours lacks {', '.join(missing)}: {name} needs {', '.join(keys)}, value")
     mine: dict[tuple, list[dict]] = {key: [] for key in printed}
     for row in ours.to_dict("records"):
-        mine.setdefault(tuple(_text(row[k]) for k in keys), []).append(row)
+        mine.setdefault(tuple(as_text(row[k]) for k in keys), []).append(row)
     table = [
         dict(zip(keys, key, strict=True)) | _beside(printed.get(key, {}), row)
         for key, rows in mine.items()
@@ -154,7 +162,8 @@ def _beside(printed: dict, row: dict) -> dict:
 
 
 def run_table(name: str, results: Sequence[Result]) -> pd.DataFrame:
-    """A line per run: the keys of its row (as text), ``seed``, ``value``, and ``paper``."""
+    """A line per run: the keys of its row (as text), ``seed``, ``value``, whether it has
+    ``learnt`` (is above chance), and ``paper``."""
     exp = experiment(name)
     printed: dict[tuple, float] = {}
     if exp.table:
@@ -163,11 +172,10 @@ def run_table(name: str, results: Sequence[Result]) -> pd.DataFrame:
     lines = []
     for result in results:
         config = decode(result.config)
-        row = {key: _text(value) for key, value in exp.row(config).items()}
+        row = {key: as_text(value) for key, value in exp.row(config).items()}
+        number = {"seed": config.seed, "value": result.metrics[exp.metric]}
         paper = printed.get(tuple(row.values()), math.nan)
-        lines.append(
-            row | {"seed": config.seed, "value": result.metrics[exp.metric], "paper": paper}
-        )
+        lines.append(row | number | {"learnt": result.learnt, "paper": paper})
     return pd.DataFrame(lines)
 
 
@@ -177,25 +185,32 @@ def shortened(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """`compare`'s table for people: ``ours ± sd (n, preset)`` in one column, blanks for gaps."""
+    """`compare`'s table for people: ``ours ± sd (n, preset)`` in one column, the difference to the
+    baseline in another, blanks for gaps; without the columns that are blank throughout."""
     keys = list(table.columns[: list(table.columns).index("paper")])
+    digits = 4 if table["ours"].abs().max() <= 1 else 2  # shares against percent
+
+    def spread(sd: float) -> str:
+        return "" if math.isnan(sd) else f" ± {sd:.{digits}f}"
 
     def ours(line: pd.Series) -> str:
         if not line["n"]:
             return ""
-        sd = "" if math.isnan(line["sd"]) else f" ± {line['sd']:.2f}"
-        return f"{line['ours']:.2f}{sd} (n = {line['n']}, {line['preset']})"
+        about = "; ".join(filter(None, [line["preset"], line.get("part", "")]))
+        return f"{line['ours']:.{digits}f}{spread(line['sd'])} (n = {line['n']}, {about})"
+
+    def difference(line: pd.Series) -> str:
+        if not line.get("difference_n"):
+            return ""
+        mean = f"{line['difference']:+.{digits}f}{spread(line['difference_sd'])}"
+        return f"{mean} (n = {line['difference_n']})"
 
     out = table[keys].copy()
+    lines = [line for _, line in table.iterrows()]
     out["paper"] = [("" if math.isnan(v) else f"{v:g}") for v in table["paper"]]
-    out["ours"] = [ours(line) for _, line in table.iterrows()]
-    out["delta"] = [("" if math.isnan(v) else f"{v:+.2f}") for v in table["delta"]]
+    out["ours"] = [ours(line) for line in lines]
+    out["delta"] = [("" if math.isnan(v) else f"{v:+.{digits}f}") for v in table["delta"]]
+    against = next((name for name in table.get("against", []) if name), "baseline")
+    out[f"minus {against}"] = [difference(line) for line in lines]
     out["note"] = table["note"]
-    return out
-
-
-def _text(value: object) -> str:
-    """A key as both sides would write it: 1.0 and 1 are the same row."""
-    if isinstance(value, float) and math.isnan(value):
-        return ""
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return out[[column for column in out if column == "ours" or out[column].ne("").any()]]

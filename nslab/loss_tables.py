@@ -136,7 +136,8 @@ def final_table(table: pd.DataFrame, generation: int, column: str) -> pd.DataFra
 
 
 def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per training: its loss by name, learning rate, seed, test accuracy in percent."""
+    """A line per training: its loss by name, learning rate, seed, test accuracy in percent, and
+    whether it has ``learnt`` (is above chance)."""
     lines = []
     for result in results:
         config = decode(result.config)
@@ -148,6 +149,7 @@ def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
                 "lr": config.lr,
                 "seed": config.seed,
                 "value": result.metrics["test_accuracy"],
+                "learnt": result.learnt,
             }
         )
     return pd.DataFrame(lines)

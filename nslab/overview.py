@@ -2,21 +2,24 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scipy import stats
 
 from nslab import frozen, robustness
-from nslab.experiments import EXPERIMENTS, PRESETS
+from nslab.experiments import EXPERIMENTS, PRESETS, Config
+from nslab.experiments.codec import decode
+from nslab.experiments.experiment import size_of, sizes
 from nslab.files import write_text
 from nslab.ledger import compare, keyed, paper_table
 from nslab.paths import papers_dir
-from nslab.results import Result, finished
+from nslab.results import Result, every_run
 
 COLUMNS = ["paper", "table", "row", "unit", "value", "ours", "sd", "n", "preset", "device"]
-COLUMNS += ["delta", "low", "high", "experiment", "note"]
+COLUMNS += ["delta", "low", "high", "differs", "experiment", "note"]
 FORMATS = (".md", ".csv", ".html")
 
 
@@ -27,7 +30,9 @@ def ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
     ``ours``, ``sd``, ``n`` (seeds), ``preset`` and ``device`` say what our number is. Where it has
     the paper's own setting, ``delta`` is ours - paper and ``low`` to ``high`` its 95 % confidence
     interval by our seeds (Student's t; the paper's number is taken as exact); elsewhere they are
-    blank, and ``note`` says why. Nothing is computed: runs and frozen tables are looked up.
+    blank, ``differs`` says in what ours is unlike, and ``note`` more of it. A mean of which we have
+    a part only has no number of ours. Nothing is computed: finished runs, of any seed and
+    numerics, and frozen tables are looked up.
     """
     with (papers_dir() / "without_runs.csv").open(encoding="utf-8") as reasons_file:
         rows = list(csv.DictReader(reasons_file))
@@ -37,12 +42,24 @@ def ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
         for name, exp in EXPERIMENTS.items()
         if exp.table
     }
+    runs = _by_size(every_run())
     lines = []
     for paper in papers:
         for file in sorted((papers_dir() / paper).glob("table*.csv"), key=_order):
             name = f"{paper}/{file.stem}"
-            lines += _lines(name, of_table.get(name), reasons.get(name))
+            lines += _lines(name, of_table.get(name), reasons.get(name), runs)
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _by_size(runs: Sequence[Result]) -> dict[Config, list[Result]]:
+    """Runs by their config without seed and numerics. One whose config has another id by now was
+    made by code that computed something else."""
+    found: dict[Config, list[Result]] = {}
+    for result in sorted(runs, key=lambda result: result.id):
+        config = decode(result.config)
+        if config.id == result.id:
+            found.setdefault(size_of(config), []).append(result)
+    return found
 
 
 def _order(file: Path) -> tuple[bool, int]:
@@ -50,17 +67,21 @@ def _order(file: Path) -> tuple[bool, int]:
     return number.startswith("S"), int(number.removeprefix("S"))
 
 
-def _lines(table: str, experiment: str | None, reason: str | None) -> list[dict[str, object]]:
+def _lines(
+    table: str, experiment: str | None, reason: str | None, runs: Mapping[Config, list[Result]]
+) -> list[dict[str, object]]:
     keys, printed = keyed(paper_table(table))
     rows, devices = _corrupted(table)
-    best = {tuple(row[k] for k in keys): row for row in rows}
     why = reason or f"not run yet, no GPU time: nslab run {experiment} --preset paper"
     if experiment:
-        for preset in PRESETS:  # a larger one replaces a smaller
-            results = finished(EXPERIMENTS[experiment].plan(preset))
+        for preset in PRESETS:
+            every = sizes(EXPERIMENTS[experiment], preset)
+            results = [result for size in every for result in runs.get(size, ())]
             devices[preset] = {str(result.env.get("device", "")) for result in results}
-            for row in _compared(experiment, results):
-                best[tuple(row[k] for k in keys)] = row
+            rows += _compared(experiment, results)
+    best: dict[tuple, dict] = {}
+    for row in sorted(rows, key=_worth):  # a better one replaces a worse
+        best[tuple(row[k] for k in keys)] = row
     paper, _, stem = table.partition("/")
     lines = []
     for key, row in printed.items():
@@ -69,6 +90,11 @@ def _lines(table: str, experiment: str | None, reason: str | None) -> list[dict[
         line |= {"unit": _blank(row["unit"]), "value": row["value"], "experiment": experiment or ""}
         lines.append(line | _ours(best.get(key), devices, why))
     return lines
+
+
+def _worth(row: Mapping[str, Any]) -> tuple:
+    """A whole mean before a part, then the larger preset, then more seeds."""
+    return not row["part"], PRESETS.index(row["preset"]), row["n"]
 
 
 def _corrupted(table: str) -> tuple[list[dict], dict[str, set[str]]]:
@@ -82,7 +108,8 @@ def _corrupted(table: str) -> tuple[list[dict], dict[str, set[str]]]:
     if errors.empty:
         return [], {}
     found = robustness.beside(paper_table(table), robustness.relative_table(errors), "cpu")
-    found = found[found["n"] > 0].assign(dataset=kind)
+    made = "" if set(errors["origin"]) == {"released"} else "generated corruptions"
+    found = found[found["n"] > 0].assign(dataset=kind, part="", differs=made)
     return found.to_dict("records"), {"cpu": set(errors["device"])}
 
 
@@ -90,22 +117,29 @@ def _compared(experiment: str, results: list[Result]) -> list[dict]:
     if not results:
         return []
     table = compare(experiment, results)
-    return table[table["n"] > 0].to_dict("records")
+    other = "" if EXPERIMENTS[experiment].comparable else "other data"
+    return table[table["n"] > 0].assign(differs=other).to_dict("records")
 
 
 def _ours(row: dict | None, devices: dict[str, set[str]], why: str) -> dict[str, object]:
     if row is None:
         return {"ours": math.nan, "sd": math.nan, "n": 0, "note": why}
+    if row["part"]:
+        note = f"no mean like the paper's: {row['part']} at preset {row['preset']}"
+        return {"ours": math.nan, "sd": math.nan, "n": 0, "note": note}
     low = high = math.nan
     if not math.isnan(row["delta"]) and row["n"] > 1:
         reach = stats.t.ppf(0.975, row["n"] - 1) * row["sd"] / math.sqrt(row["n"])
         low, high = row["delta"] - reach, row["delta"] + reach
-    note = row["note"]
+    note, differs = row["note"], ""
     if math.isnan(row["delta"]):
-        note = ", ".join(filter(None, [note, f"preset {row['preset']}: not the paper's setting"]))
+        reduced = row["preset"] != "paper"
+        differs = row["differs"] or ("reduced setting" if reduced else "another mean")
+        said = [note, f"preset {row['preset']}: not the paper's setting" if reduced else ""]
+        note = ", ".join(filter(None, said))
     device = ", ".join(sorted(devices.get(row["preset"], set())))
     kept = {k: row[k] for k in ("ours", "sd", "n", "preset", "delta")}
-    return kept | {"device": device, "low": low, "high": high, "note": note}
+    return kept | {"device": device, "low": low, "high": high, "differs": differs, "note": note}
 
 
 def _blank(value: object) -> str:

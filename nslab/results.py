@@ -10,13 +10,16 @@ from typing import Any
 
 from nslab import frozen
 from nslab.checkpoint import WEIGHTS
+from nslab.datasets import DATASETS
 from nslab.epoch import Row
 from nslab.evolve import EVOLVERS
 from nslab.experiments.codec import encode
 from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.experiments.pretraining import PretrainConfig, losses_of
 from nslab.folders import RESULT, folder_of
+from nslab.paths import runs_dir
 from nslab.provenance import source_digest
+from nslab.statistics import above_chance
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,15 @@ class Result:
     def other_source(self) -> bool:
         """Whether it was computed by other source code than the one running now."""
         return self.env.get("source") != source_digest()
+
+    @property
+    def learnt(self) -> bool:
+        """Whether its test accuracy is above chance, see `nslab.statistics.above_chance`; True for
+        a run that has none."""
+        if "test_accuracy" not in self.metrics:
+            return True
+        layout = DATASETS[self.config.get("base", self.config)["dataset"]].layout
+        return above_chance(self.metrics["test_accuracy"], layout.num_classes, layout.test)
 
 
 def described(config: Config) -> str:
@@ -93,6 +105,16 @@ def finished(configs: Sequence[Config], *, frozen_only: bool = False) -> list[Re
     """
     look = find_frozen if frozen_only else find
     return [result for config in configs if (result := look(config))]
+
+
+def every_run() -> list[Result]:
+    """The finished runs in the run folders, and the frozen ones that are not there."""
+    folder = runs_dir()
+    stored = [read_result(run) for run in sorted(folder.iterdir())] if folder.is_dir() else []
+    found = {result.id: result for result in stored if result}
+    for name, row in frozen.runs().items():
+        found.setdefault(name, Result(name, **row, origin="frozen"))
+    return list(found.values())
 
 
 def read_result(folder: Path) -> Result | None:

@@ -57,19 +57,27 @@ def paired(a: pd.Series, b: pd.Series) -> Paired:
 def differences(table: pd.DataFrame, baseline: str, by: list[str]) -> pd.DataFrame:
     """Every method against ``baseline``, a line per group: columns of `Paired` and ``method``.
 
-    ``table`` has the columns of ``by``, ``method``, ``seed`` and ``value``.
+    ``table`` has the columns of ``by``, ``method``, ``seed`` and ``value``; if it has ``learnt``,
+    so have the lines: whether any run of the method has.
     """
     lines = []
     for key, group in table.groupby(by, sort=False) if by else [((), table)]:
         wide = group.pivot_table(index="seed", columns="method", values="value", sort=False)
         names = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
+        learnt = dict(group.groupby("method")["learnt"].any()) if "learnt" in group else {}
         for method in wide.columns.drop(baseline):
             shared = wide[[method, baseline]].dropna()
             if len(shared):
-                lines.append(
-                    names | {"method": method} | vars(paired(shared[method], shared[baseline]))
-                )
+                line = names | {"method": method} | vars(paired(shared[method], shared[baseline]))
+                lines.append(line | ({"learnt": learnt[method]} if learnt else {}))
     return pd.DataFrame(lines)
+
+
+def above_chance(accuracy: float, classes: int, samples: int) -> bool:
+    """Whether so many percent of ``samples`` are more than guessing gets right: one-sided binomial
+    test at 0.1 %, of a chance of one in ``classes``."""
+    right = round(accuracy / 100 * samples)
+    return bool(stats.binom.sf(right - 1, samples, 1 / classes) < 0.001)
 
 
 def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:

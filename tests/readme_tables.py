@@ -6,6 +6,7 @@ Only frozen results count there, so it needs a store that is empty.
 import os
 import re
 import tempfile
+import textwrap
 from pathlib import Path
 
 import pandas as pd
@@ -18,18 +19,22 @@ BLOCK = re.compile(r"(<!-- ledger -->\n).*?(<!-- end of ledger -->)", re.DOTALL)
 
 def totals(table: pd.DataFrame) -> str:
     """One sentence."""
-    own, alike = int((table["n"] > 0).sum()), int(table["delta"].count())
-    return (
-        f"Of the {len(table):,} numbers in the tables of NS and DE, {own} have one of ours beside "
-        f"them,\n{alike or 'none'} at the paper's own length.\n"
+    ours, alike = table[table["n"] > 0], int(table["delta"].count())
+    differ = ours.loc[ours["delta"].isna(), "differs"].value_counts()
+    rest = ", ".join(f"{why} ({n})" for why, n in differ.items())
+    text = (
+        f"Of the {len(table):,} numbers in the tables of NS and DE, {len(ours)} have one of ours "
+        f"beside them, {alike or 'none'} like for like (the paper's data, network and setting); "
+        f"the others: {rest}."
     )
+    return textwrap.fill(text, 100) + "\n"
 
 
 def blocks() -> dict[str, str]:
     """The text between the marks, by file."""
     table = overview.ledger()
     runs = table[(table["n"] > 0) & (table["experiment"] != "")]
-    shown = runs.drop(columns=["delta", "low", "high", "experiment"])
+    shown = runs.drop(columns=["delta", "low", "high", "differs", "experiment"])
     note = shown["note"].str.replace("other source code, ", "")
     tables = [overview.counts(table), shown.assign(note=note).rename(columns={"value": "printed"})]
     return {

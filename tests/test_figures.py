@@ -29,14 +29,20 @@ def result(config: object, accuracy: float, source: str | None = None) -> Result
 
 
 def test_compare_by_hand() -> None:
-    """Mean, sample sd and n per row; delta only at the paper's own size."""
+    """Mean, sample sd and n per row; delta only at the paper's own size; the paired difference to
+    the baseline (the paper's sigma, 0.8); rows with ours first, columns without anything left out.
+    """
     exp = experiment("ns/table7")
     paper = [c for c in exp.plan("paper") if c.objective.sigma == 0.8]
     smoke = [c for c in exp.plan("smoke") if c.objective.sigma in (0.0, 0.8)]
     runs = [result(c, a) for c, a in zip(paper, (72.0, 73.0, 71.0), strict=True)]
     runs += [result(c, 50.0 + i, "other") for i, c in enumerate(smoke)]
     table = compare("ns/table7", runs)
-    assert list(table.columns) == ["sigma", "paper", "ours", "sd", "n", "preset", "delta", "note"]
+    assert list(table.columns) == [
+        *("sigma", "paper", "ours", "sd", "n", "preset", "part", "delta"),
+        *("against", "difference", "difference_sd", "difference_n", "note"),
+    ]
+    assert (table["n"] > 0).tolist() == [True] * 3 + [False] * 5
     at_size = table[table["preset"] == "paper"].iloc[0]
     assert (at_size["sigma"], at_size["paper"], at_size["n"]) == ("0.8", 72.1, 3)
     assert at_size["ours"] == pytest.approx(72.0)
@@ -45,6 +51,9 @@ def test_compare_by_hand() -> None:
     small = table[table["preset"] == "smoke"]
     assert list(small["n"]) == [2, 2]
     assert small["delta"].isna().all()
+    other = table[table["difference_n"] > 0].iloc[0]
+    assert (other["sigma"], other["preset"], other["against"]) == ("0", "smoke", "sigma 0.8")
+    assert (other["difference"], other["difference_sd"], other["difference_n"]) == (-1.0, 0.0, 2)
     assert set(small["note"]) == {"other source code"}
     nothing = table[table["n"] == 0]
     assert len(nothing) == 5
@@ -53,6 +62,9 @@ def test_compare_by_hand() -> None:
     assert "72.00 ± 1.00 (n = 3, paper)" in set(shown["ours"])
     assert set(shown.loc[table["n"] == 0, "ours"]) == {""}
     assert set(shown["delta"]) == {"-0.10", ""}
+    assert set(shown["minus sigma 0.8"]) == {"-1.00 ± 0.00 (n = 2)", ""}
+    assert list(readable(small).columns) == ["sigma", "paper", "ours", "minus sigma 0.8", "note"]
+    assert list(readable(at_size.to_frame().T).columns) == ["sigma", "paper", "ours", "delta"]
 
 
 def test_compare_shows_rows_the_paper_lacks() -> None:

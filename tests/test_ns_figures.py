@@ -94,6 +94,36 @@ def test_value_table_and_differences(tailed: list[Result]) -> None:
     assert found.loc["cbs", "mean"] == pytest.approx(np.mean(by_hand))
 
 
+def test_what_is_at_chance_is_grey(tailed: list[Result]) -> None:
+    """In every figure that compares methods; nothing is where all have learnt."""
+    values = analysis.value_table(tailed)
+    found = statistics.differences(values.assign(learnt=values["method"] != "cbs"), "ce", [])
+    assert found.set_index("method")["learnt"].to_dict() == {
+        "ce_lr": True,
+        "cbs": False,
+        "ns_lf": True,
+    }
+    sweep = run_table("ns/table5", tailed)
+    labels = {"method": "method", "seed": "seed", "value": "test accuracy (%)"}
+    for bad in (False, True):
+        whole = values.assign(learnt=~(values["method"].eq("cbs") & bad))
+        swept = sweep.assign(learnt=whole["learnt"], seed=sweep["seed"].astype(str))
+        axes = plots.methods(whole, "digits").axes[0]
+        grey = [label.get_text() for label in axes.get_yticklabels() if label.get_color() == "0.7"]
+        assert grey == (["CBS (classes balanced)"] if bad else [])
+        heat = plots.heat(swept, "method", "seed", "value", labels, "digits").axes[0]
+        assert [t.get_color() for t in heat.texts].count("0.4") == (2 if bad else 0)
+        ablation = plots.ablation(swept, "method", "method", "digits").axes[0]
+        forest = plots.forest(found.assign(learnt=~(found["method"].eq("cbs") & bad)), "").axes[0]
+        for text in (
+            axes.get_xlabel(),
+            heat.get_title(),
+            ablation.get_title(),
+            forest.get_xlabel(),
+        ):
+            assert (plots.AT_CHANCE in text) == bad
+
+
 def test_class_scores_are_of_the_runs_own_training_set(tailed: list[Result]) -> None:
     """Class sizes are those of the long tail; the mean over samples is 1."""
     table = analysis.class_scores(tailed[-1], (1, 2), 3)

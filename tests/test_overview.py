@@ -45,11 +45,7 @@ def test_difference_and_interval_at_the_papers_setting(monkeypatch: pytest.Monke
     full = [result(replace(config, seed=2024 + i), v) for i, v in enumerate(values)]
     small = [result(exp.plan("smoke")[0], 50.0)]
 
-    def looked_up(configs: list) -> list[Result]:
-        ids = {c.id for c in configs}
-        return [r for r in full + small if r.id in ids]
-
-    monkeypatch.setattr(overview, "finished", looked_up)
+    monkeypatch.setattr(overview, "every_run", lambda: full + small)
     table = overview.ledger(["ns"])
     (line,) = table[table["preset"] == "paper"].to_dict("records")
     sd = pd.Series(values).std()
@@ -64,6 +60,31 @@ def test_difference_and_interval_at_the_papers_setting(monkeypatch: pytest.Monke
     assert others["delta"].isna().all()
     counted = overview.counts(table).set_index("table")
     assert counted.loc["7", "at the paper's setting"] == 1
+    assert others["differs"].eq("reduced setting").all()
+
+
+def test_only_whole_means_and_todays_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One factor of four is no number of Table IX, nor are CIFAR's runs a difference to a mean over
+    a network more; a run in bfloat16 is found, one by code that computed something else is not."""
+    exp = experiment("ns/table9")
+    paper = [replace(c, precision="bf16") for c in exp.plan("paper", seeds=(1,))]
+    tailed = [c for c in paper if c.imbalance > 1 and c.dataset == "cifar10"]
+    whole = [c for c in paper if c.imbalance == 1 and c.dataset == "cifar10"]
+    stale = replace(result(exp.plan("paper", seeds=(1,))[-1], 60.0), id="0" * 12)
+    runs = [result(c, 70.0 + i) for i, c in enumerate([*tailed[:1], *whole])]
+    monkeypatch.setattr(overview, "every_run", lambda: [*runs, stale])
+    table = overview.ledger(["ns"])
+    nine = table[table["table"] == "9"].set_index("row")
+    part = nine.loc["dataset cifar10_lt"]
+    assert (part["n"], math.isnan(part["ours"])) == (0, True)
+    assert part["note"] == "no mean like the paper's: 1 of 4 factors at preset paper"
+    fifth = nine.loc["dataset cifar10"]
+    assert (fifth["ours"], fifth["n"], math.isnan(fifth["delta"])) == (72.5, 1, True)
+    assert "a fifth network" in fifth["note"]
+    assert fifth["differs"] == "another mean"
+    five = table[(table["table"] == "5") & (table["n"] > 0)]
+    assert five["note"].str.contains("bf16").tolist() == [True]
+    assert five["delta"].notna().all()
 
 
 def test_exports(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ viewers batch
 logs
 store
 child
+comparison
 analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
 render
 overhead_tables own robustness predictions

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from nslab.statistics import (
+    above_chance,
     between_share,
     detectable_effect,
     differences,
@@ -92,3 +93,14 @@ def test_between_share() -> None:
     assert between_share(table, "v", "g") == 1
     assert between_share(table.assign(v=[1.0, 3.0, 1.0, 3.0]), "v", "g") == 0
     assert between_share(table.assign(v=[0.0, 2.0, 2.0, 4.0]), "v", "g") == pytest.approx(4 / 8)
+
+
+def test_above_chance_by_the_binomial_law() -> None:
+    """Of 503 digits 10 classes guess 50 by chance, sd 6.7; of 10,000 images 100 classes guess 100,
+    sd 9.9: about three of these are the limit."""
+    assert not above_chance(10.3, 10, 503)
+    assert not above_chance(13.7, 10, 503)
+    assert above_chance(15.0, 10, 503)
+    assert not above_chance(1.28, 100, 10000)
+    assert above_chance(1.36, 100, 10000)
+    assert not above_chance(0.0, 10, 503)

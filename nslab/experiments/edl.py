@@ -243,14 +243,18 @@ def transfer_row(config: TrainConfig) -> Row:
 
 EXPERIMENTS: dict[str, Experiment] = {
     "edl/classification": Experiment(
-        "CE, MAE, GCE and evolved losses", classification, classification_row
+        "CE, MAE, GCE and evolved losses",
+        classification,
+        classification_row,
+        baseline={"method": "ce"},
     ),
-    "edl/rates": Experiment("Losses by learning rate", rates, rates_row),
+    "edl/rates": Experiment("Losses by learning rate", rates, rates_row, baseline={"method": "ce"}),
     "edl/pretraining": Experiment(
         "Evolving a loss: chaotic, Gaussian, arcsine noise",
         pretraining,
         pretraining_row,
         metric="ranking_accuracy",
+        baseline={"search": "gaussian"},
     ),
     "edl/transfer": Experiment("Does ranking predict accuracy?", transfer, transfer_row),
 }

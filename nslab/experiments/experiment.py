@@ -2,16 +2,19 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from nslab.experiments.config import TrainConfig
-from nslab.experiments.evolution import Config
+from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.parameters import check_parameters, hints
 from nslab.types import ObjectiveConfig
 
 Row = dict[str, str | int | float]
+
+# Fields that say how a run is computed and looked at, not what is computed.
+NUMERICS = ("precision", "compile", "channels_last", "eval_every")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class Experiment:
         metric: the number of ours that the table shows.
         comparable: whether its paper preset has the paper's own data and network; if not, its
             numbers stand beside the paper's, and no difference is taken.
+        baseline: what a row has in place of its own values to be the baseline's row, such as
+            ``{"method": "ce"}``; the first item names it. Ours are paired with it seed by seed.
+        unlike: rows (their values, as text) whose printed number averages something that our runs
+            do not have, and why; no difference is ever taken.
     """
 
     title: str
@@ -34,6 +41,8 @@ class Experiment:
     table: str | None = None
     metric: str = "test_accuracy"
     comparable: bool = True
+    baseline: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+    unlike: Mapping[tuple[str, ...], str] = field(default_factory=dict, hash=False)
 
     def plan(self, preset: str, **parameters: Any) -> list[Config]:
         """The runs for a preset, parameters checked and brought to their types first.
@@ -44,22 +53,56 @@ class Experiment:
         return list(self.configs(**check_parameters(given, hints(self.configs), repr(self.title))))
 
     def preset_of(self, config: Config, presets: tuple[str, ...]) -> str:
-        """The preset with runs like this one (any seed), or ``"custom"``."""
+        """The preset with runs like this one (any seed and numerics), or ``"custom"``."""
+        size = size_of(config)
         for preset in presets:
-            if size_of(config) in sizes(self, preset):
+            if size in sizes(self, preset):
                 return preset
         return "custom"
 
 
 @functools.cache
-def sizes(experiment: Experiment, preset: str) -> frozenset[Config]:
-    """What runs a preset has, whatever their seed."""
-    return frozenset(map(size_of, experiment.plan(preset)))
+def sizes(experiment: Experiment, preset: str) -> dict[Config, tuple]:
+    """What runs a preset has, whatever their seed and numerics, in order; and the values of each
+    one's row."""
+    found: dict[Config, tuple] = {}
+    for config in {config.with_seed(0): config for config in experiment.plan(preset)}.values():
+        found.setdefault(size_of(config), tuple(experiment.row(config).values()))
+    return found
 
 
 def size_of(config: Config) -> Config:
-    """A config without its seed: runs of one size differ in nothing else."""
-    return config.with_seed(0)
+    """A config without its seed and numerics: runs of one size differ in nothing else."""
+    return _exact(config.with_seed(0))
+
+
+def _exact(config: Any) -> Any:
+    """A config with default numerics, and so those inside it (base, ancestor)."""
+    changes = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if isinstance(value, TrainConfig):
+            changes[f.name] = _exact(value)
+        # looking at held-out samples more seldom may choose another epoch
+        elif f.name in NUMERICS and not (f.name == "eval_every" and config.hold_out):
+            changes[f.name] = f.default
+    return dataclasses.replace(config, **changes)
+
+
+def precision_of(config: Config) -> str:
+    """What a run is computed in where that is not float32 throughout, such as ``bf16``, or ``bf16
+    after float32`` where the networks it starts from were trained in another."""
+    own = getattr(config, "precision", "no").replace("no", "")
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if isinstance(value, TrainConfig) and (before := precision_of(value)) != own:
+            return f"{own or 'float32'} after {before or 'float32'}"
+    return own
+
+
+def seedless(config: Config) -> bool:
+    """Whether the seed changes nothing: a pretrained network as it is."""
+    return isinstance(config, EvolveConfig) and config.init == "pretrained"
 
 
 def with_seeds(

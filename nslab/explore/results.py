@@ -5,19 +5,17 @@ from typing import Any
 
 import pandas as pd
 
-from nslab import frozen, store
 from nslab.evolution_tables import about
 from nslab.experiments import EXPERIMENTS, PRESETS, TrainConfig
 from nslab.experiments.codec import decode
-from nslab.experiments.experiment import size_of, sizes
+from nslab.experiments.experiment import precision_of, size_of, sizes
 from nslab.experiments.ns.common import method_of
 from nslab.explore import controls
 from nslab.explore.panel import Panel
 from nslab.explore.results_view import View
 from nslab.ledger import compare, readable, shortened
-from nslab.paths import runs_dir
 from nslab.plots.compare import name_of
-from nslab.store import Result
+from nslab.results import Result, every_run
 
 EVERY = "all"
 KEYS = ("dataset", "network", "method")
@@ -136,16 +134,6 @@ class Results(Panel):
         self.view.draw(self.epoch.value)
 
 
-def every_run() -> list[Result]:
-    """The finished runs in the run folders, and the frozen ones that are not there."""
-    folder = runs_dir()
-    stored = [store.read_result(run) for run in sorted(folder.iterdir())] if folder.is_dir() else []
-    found = {result.id: result for result in stored if result}
-    for name, row in frozen.runs().items():
-        found.setdefault(name, Result(name, **row, origin="frozen"))
-    return list(found.values())
-
-
 def run_table(results: list[Result]) -> pd.DataFrame:
     """A line per run that has a test accuracy: what it is, ``experiments`` it belongs to,
     ``accuracy``, its ``course`` over the epochs (empty where it has none), and the ``result``."""
@@ -175,7 +163,7 @@ def run_table(results: list[Result]) -> pd.DataFrame:
                     if any(size in sizes(experiment, preset) for preset in PRESETS)
                 ],
                 "course": [] if any(map(math.isnan, course)) else course,
-                "setting": size.id,
+                "setting": config.with_seed(0).id,  # precisions apart
                 "result": result,
             }
         )
@@ -192,6 +180,7 @@ def labels(runs: pd.DataFrame, experiment: str) -> list[str]:
     lines = []
     for (_, run), row in zip(runs.iterrows(), rows, strict=True):
         known = {key: run[key] for key in ("dataset", "network")}
+        known["precision"] = precision_of(decode(run["result"].config)) or "float32"
         known |= {key: f"{key} {value}" for key, value in row.items() if key not in KEYS}
         lines.append(known)
     table = pd.DataFrame(lines)

@@ -11,13 +11,22 @@ from matplotlib.figure import Figure
 from nslab.plots.style import COLOURS, METHODS, OTHER, PALETTE
 from nslab.statistics import Line
 
-GREY = "0.4"
+GREY, FAINT = "0.4", "0.7"
+AT_CHANCE = "grey: not above chance"
 BLUE, ORANGE = sns.color_palette(PALETTE)[0], sns.color_palette(PALETTE)[1]
 
 
 def name_of(method: str) -> str:
     """A method's name for people."""
     return METHODS.get(method, method)
+
+
+def at_chance(table: pd.DataFrame, key: str = "method") -> set[str]:
+    """Methods (or other ``key``) none of whose runs has ``learnt``, if the table says so."""
+    if "learnt" not in table:
+        return set()
+    some = table.groupby(key)["learnt"].any()
+    return set(some.index[~some.astype(bool)])
 
 
 def methods(
@@ -28,8 +37,10 @@ def methods(
 ) -> Figure:
     """Accuracy of each method: a point per seed, a bar for their mean, the paper's as a diamond.
 
-    ``table``: columns ``method``, ``seed``, ``value``. The dashed line is the baseline's mean.
+    ``table``: columns ``method``, ``seed``, ``value``; methods that have not ``learnt`` are grey.
+    The dashed line is the baseline's mean.
     """
+    faint = at_chance(table)
     order = list(dict.fromkeys(table["method"]))
     paper = {k: v for k, v in (paper or {}).items() if k in order}
     figure = Figure(figsize=(7.5, 1.5 + 0.3 * len(order)))
@@ -37,17 +48,20 @@ def methods(
     axes = panels[0]
     for place, method in enumerate(order):
         values = table.loc[table["method"] == method, "value"]
-        colour = COLOURS.get(method, OTHER)
+        colour = FAINT if method in faint else COLOURS.get(method, OTHER)
         axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.6, markersize=5)
         axes.plot([values.mean()], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
     if baseline in order:
         mean = table.loc[table["method"] == baseline, "value"].mean()
         axes.axvline(mean, color=GREY, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(order)), [name_of(m) for m in order])
+    for tick, method in zip(axes.get_yticklabels(), order, strict=True):
+        tick.set_color(FAINT if method in faint else "black")
     axes.set_ylim(len(order) - 0.4, -0.6)
     seeds = table["seed"].nunique()
     dashed = f"; dashed: mean of {name_of(baseline)}" if baseline in order else ""
-    axes.set(xlabel="test accuracy (%)", ylabel="method", title=f"ours, n = {seeds}{dashed}")
+    label = f"test accuracy (%){f'; {AT_CHANCE}' if faint else ''}"
+    axes.set(xlabel=label, ylabel="method", title=f"ours, n = {seeds}{dashed}")
     if paper:
         for method, value in paper.items():
             place = order.index(method)
@@ -65,24 +79,30 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
     """Mean paired differences with their 95 % confidence intervals, as `differences` gives them.
 
     An interval is left out where one pair allows none, and may run out of the axes where two do.
+    Methods that have not ``learnt`` are grey.
     """
+    faint = at_chance(table)
     figure = Figure(figsize=(7.5, 1.3 + 0.42 * len(table)))
     axes = figure.subplots()
     for place, line in enumerate(table.to_dict("records")):
         where = [str(line[k]) for k in ("dataset", "network") if k in line]
         where += [f"imbalance {line['imbalance']:g}"] if line.get("imbalance", 1) != 1 else []
         label = f"{', '.join(where)}: {name_of(line['method'])} − {name_of(baseline)}"
-        colour = COLOURS.get(line["method"], OTHER)
+        learnt = line.get("learnt", True)
+        colour = COLOURS.get(line["method"], OTHER) if learnt else FAINT
         axes.plot([line["mean"]], [place], "o", color=colour)
         axes.plot([line["low"], line["high"]], [place, place], color=colour, linewidth=2)
         p = "" if np.isnan(line["p"]) else f", p = {line['p']:.2g}"
         text = f"{label}: {line['mean']:+.2f}{p}"
-        axes.text(0.01, place - 0.22, text, fontsize=9, transform=axes.get_yaxis_transform())
+        written = axes.text(0.01, place - 0.22, text, transform=axes.get_yaxis_transform())
+        written.set(fontsize=9, color="black" if learnt else GREY)
     reach = 1.5 * float((table["mean"].abs() + table["sd"].fillna(0)).max()) or 1.0
     axes.set_xlim(-reach, reach)
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set_ylim(len(table) - 0.5, -0.6)
-    axes.set(yticks=[], xlabel="difference in test accuracy (points), 95 % interval", title=title)
+    said = f"; {AT_CHANCE}" if faint else ""
+    label = f"difference in test accuracy (points), 95 % interval{said}"
+    axes.set(yticks=[], xlabel=label, title=title)
     axes.set_ylabel("comparison")
     return figure
 
@@ -90,16 +110,20 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
 def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
     """Accuracy against a setting: ours (points a seed, line of means) over the paper's.
 
-    ``table``: columns ``key``, ``seed``, ``value``, and ``paper`` (nan where it has no number).
+    ``table``: columns ``key``, ``seed``, ``value``, and ``paper`` (nan where it has no number);
+    runs that have not ``learnt`` are grey.
     """
+    learnt = table.get("learnt", pd.Series(True, table.index)).astype(bool)
     figure = Figure(figsize=(5.5, 4.6))
     upper, lower = figure.subplots(2, 1, sharex=True)
     ticks = list(dict.fromkeys(table[key]))
     place = table[key].map(ticks.index)
-    upper.plot(place, table["value"], "o", color=BLUE, alpha=0.6, markersize=5)
+    upper.plot(place[learnt], table["value"][learnt], "o", color=BLUE, alpha=0.6, markersize=5)
+    upper.plot(place[~learnt], table["value"][~learnt], "o", color=FAINT, markersize=5)
     means = table.groupby(key, sort=False)["value"].mean()
     upper.plot(range(len(ticks)), means.loc[ticks], color=BLUE)
-    upper.set(ylabel="ours: accuracy (%)", title=f"{title}, n = {table['seed'].nunique()}")
+    said = "" if learnt.all() else f"; {AT_CHANCE}"
+    upper.set(ylabel="ours: accuracy (%)", title=f"{title}, n = {table['seed'].nunique()}{said}")
     paper = table.groupby(key, sort=False)["paper"].first().loc[ticks]
     lower.plot(range(len(ticks)), paper, "D-", color=ORANGE)
     lower.set(ylabel="the paper's (%)", xlabel=label)
@@ -112,12 +136,25 @@ def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
 def heat(
     table: pd.DataFrame, row: str, column: str, value: str, labels: Mapping[str, str], title: str
 ) -> Figure:
-    """A grid of numbers with their values written in; ``labels`` names row, column and value."""
+    """A grid of numbers with their values written in; ``labels`` names row, column and value. Cells
+    of runs that have not ``learnt`` are grey."""
     wide = table.pivot_table(index=row, columns=column, values=value, sort=False)
+    faint = wide.isna()
+    if "learnt" in table:
+        learnt = table.groupby([row, column])["learnt"].any().unstack(column)
+        faint |= ~learnt.reindex_like(wide).fillna(True).astype(bool)
     figure = Figure(figsize=(2.5 + 0.95 * len(wide.columns), 1.4 + 0.34 * len(wide)))
     axes = figure.subplots()
+    axes.set_facecolor("0.93")
+    numbers = wide.to_numpy(float)
+    at = np.argwhere(faint.to_numpy() & ~np.isnan(numbers))
+    for i, k in at:
+        look = {"ha": "center", "va": "center"}
+        axes.text(k + 0.5, i + 0.5, f"{numbers[i, k]:.1f}", look, color=GREY, fontsize=9)
+    title += f"; {AT_CHANCE}" if len(at) else ""
     sns.heatmap(
         wide,
+        mask=faint,
         annot=True,
         fmt=".1f",
         cmap="cividis",

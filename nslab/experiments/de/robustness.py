@@ -85,7 +85,16 @@ def network_row(config: TrainConfig | EvolveConfig) -> Row:
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "de/tableS4": Experiment("LeNets that MNIST-C is for", table_s4, network_row),
-    "de/tableS5": Experiment("LeNets that CIFAR-10-C is for", table_s5, network_row),
-    "de/tableS6": Experiment("ResNets that CIFAR-10-C is for", table_s6, network_row),
+    "de/tableS4": Experiment(
+        "LeNets that MNIST-C is for", table_s4, network_row, baseline={"method": "adam"}
+    ),
+    "de/tableS5": Experiment(
+        "LeNets that CIFAR-10-C is for", table_s5, network_row, baseline={"method": "adam"}
+    ),
+    "de/tableS6": Experiment(
+        "ResNets that CIFAR-10-C is for",
+        table_s6,
+        network_row,
+        baseline={"method": "population_best"},
+    ),
 }

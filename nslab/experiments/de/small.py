@@ -228,11 +228,19 @@ def setting_row(config: TrainConfig | EvolveConfig) -> Row:
     }
 
 
+ADAM = {"method": "adam", "start": "trained"}
 EXPERIMENTS: dict[str, Experiment] = {
-    "de/tableS1": Experiment("LeNets by Adam and by DE", table_s1, small_row, "tableS1"),
-    "de/soup": Experiment("Trained ancestor and primordial soup", soup, setting_row),
-    "de/complexity": Experiment("More training data", complexity, setting_row),
-    "de/decay": Experiment("L2 factor of the ancestors", decay, setting_row),
-    "de/networks": Experiment("Networks and data sets", networks_and_data, setting_row),
+    "de/tableS1": Experiment(
+        "LeNets by Adam and by DE", table_s1, small_row, "tableS1", baseline={"method": "adam"}
+    ),
+    **{
+        name: Experiment(title, configs, setting_row, baseline=ADAM)
+        for name, title, configs in (
+            ("de/soup", "Trained ancestor and primordial soup", soup),
+            ("de/complexity", "More training data", complexity),
+            ("de/decay", "L2 factor of the ancestors", decay),
+            ("de/networks", "Networks and data sets", networks_and_data),
+        )
+    },
     "de/factors": Experiment("F and Cr of DE", factors, factor_row),
 }

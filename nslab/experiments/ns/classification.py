@@ -119,10 +119,25 @@ def stability_row(config: TrainConfig) -> Row:
     return {"dataset": config.dataset + ("_lt" if config.imbalance > 1 else "")}
 
 
+# NOTE: its prose speaks of five networks, Table II has four, and their mean is not Table IX's.
+FIFTH = "the paper's mean includes a fifth network that it does not name"
+
 EXPERIMENTS: dict[str, Experiment] = {
-    "ns/first": Experiment("CE against NS-WS and NS-LF", first, classification_row, "table2"),
-    "ns/table2": Experiment(
-        "Networks with and without NS-WS", table2, classification_row, "table2"
+    "ns/first": Experiment(
+        "CE against NS-WS and NS-LF", first, classification_row, "table2", baseline={"method": "ce"}
     ),
-    "ns/table9": Experiment("Mean and sd over seeds", table9, stability_row, "table9"),
+    "ns/table2": Experiment(
+        "Networks with and without NS-WS",
+        table2,
+        classification_row,
+        "table2",
+        baseline={"method": "ce"},
+    ),
+    "ns/table9": Experiment(
+        "Mean and sd over seeds",
+        table9,
+        stability_row,
+        "table9",
+        unlike={("cifar10",): FIFTH, ("cifar100",): FIFTH},
+    ),
 }

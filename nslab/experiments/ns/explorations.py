@@ -79,6 +79,8 @@ def noise_row(config: TrainConfig) -> Row:
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "ns/losses": Experiment("NS on top of every loss", losses, losses_row),
-    "ns/noise": Experiment("NS under label noise", noise, noise_row),
+    "ns/losses": Experiment(
+        "NS on top of every loss", losses, losses_row, baseline={"strategy": "none"}
+    ),
+    "ns/noise": Experiment("NS under label noise", noise, noise_row, baseline={"method": "ce"}),
 }
