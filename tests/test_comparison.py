@@ -98,9 +98,7 @@ def test_a_part_of_a_mean_is_marked_and_has_no_delta() -> None:
 def numerics(config: Any) -> list[Any]:
     """The same run computed, or looked at, in other ways."""
     ways: list[dict[str, Any]] = [{"precision": "bf16"}, {"channels_last": False}]
-    ways += [{"compile": True}]
-    if "eval_every" in {f.name for f in dataclasses.fields(config)}:
-        ways += [{"eval_every": 2}]
+    ways += [{"compile": True}, {"eval_every": 2}]
     return [dataclasses.replace(config, **way) for way in ways]
 
 
@@ -120,13 +118,26 @@ def test_numerics_leave_a_run_its_preset() -> None:
     assert evolutions.preset_of(dataclasses.replace(whole, size=8), PRESETS) == "custom"
 
 
+def test_every_plan_takes_numerics() -> None:
+    """For its trainings and those they need; a value of a wrong type and any other word do not."""
+    plan = experiment("ns/table5").plan("paper", seeds=(1,), precision="bf16", eval_every="5")
+    assert {(config.precision, config.eval_every) for config in plan} == {("bf16", 5)}
+    assert {experiment("ns/table5").preset_of(config, PRESETS) for config in plan} == {"paper"}
+    for run in experiment("de/table2").plan("smoke", precision="bf16"):
+        assert run.precision == run.base.precision == "bf16"
+        assert run.base.ancestor.precision == "bf16"
+    assert experiment("ns/table5").plan("cpu") == experiment("ns/table5").plan(
+        "cpu", precision="no"
+    )
+    for wrong in ({"precision": "bf8"}, {"eval_every": "often"}, {"precisoin": "bf16"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            experiment("ns/table5").plan("cpu", **wrong)
+
+
 def test_an_epoch_chosen_among_fewer_is_another_run() -> None:
     """With held-out samples, how often they are looked at decides which epoch is reported."""
     config = TrainConfig(hold_out=100)
-    if "eval_every" not in {f.name for f in dataclasses.fields(config)}:
-        pytest.skip("no such field yet")
-    change: dict[str, Any] = {"eval_every": 2}
-    rarer = dataclasses.replace(config, **change)
+    rarer = dataclasses.replace(config, eval_every=2)
     assert size_of(rarer) != size_of(config)
 
 

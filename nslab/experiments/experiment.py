@@ -47,10 +47,15 @@ class Experiment:
     def plan(self, preset: str, **parameters: Any) -> list[Config]:
         """The runs for a preset, parameters checked and brought to their types first.
 
-        Raises ``ValueError`` for unknown presets or parameters and for values of a wrong type.
+        Beside the parameters of ``configs``, every plan takes `NUMERICS` (``precision="bf16"``,
+        ``eval_every=5``), for its trainings and those they need. Raises ``ValueError`` for unknown
+        presets or parameters and for values of a wrong type.
         """
-        given = {"preset": preset, **parameters}
-        return list(self.configs(**check_parameters(given, hints(self.configs), repr(self.title))))
+        own, fields = hints(self.configs), hints(TrainConfig)
+        allowed = {name: fields[name] for name in NUMERICS} | own
+        given = check_parameters({"preset": preset, **parameters}, allowed, repr(self.title))
+        numerics = {name: given.pop(name) for name in set(given) - set(own)}
+        return [computed_with(config, numerics) for config in self.configs(**given)]
 
     def preset_of(self, config: Config, presets: tuple[str, ...]) -> str:
         """The preset with runs like this one (any seed and numerics), or ``"custom"``."""
@@ -59,6 +64,18 @@ class Experiment:
             if size in sizes(self, preset):
                 return preset
         return "custom"
+
+
+def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
+    """A config with these `NUMERICS`, as far as it has them, and so those inside it."""
+    changes: dict[str, Any] = {}
+    for f in dataclasses.fields(config) if numerics else ():
+        value = getattr(config, f.name)
+        if isinstance(value, TrainConfig):
+            changes[f.name] = computed_with(value, numerics)
+        elif f.name in numerics:
+            changes[f.name] = numerics[f.name]
+    return dataclasses.replace(config, **changes)
 
 
 @functools.cache
