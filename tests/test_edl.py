@@ -16,7 +16,6 @@ from nslab.evolve.es import ES
 from nslab.experiments.codec import decode, encode
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.edl import LOSSES, classification, name_of, pretraining, recipe, transfer
-from nslab.experiments.edl_factors import factors
 from nslab.experiments.pretraining import PretrainConfig, losses_of
 from nslab.lossnet import LossForm, LossNet, Regimes, Shipped
 from nslab.lossnet.evolution import HeldOut
@@ -224,22 +223,6 @@ def test_experiments_of_edl() -> None:
     assert len({losses_of(c)[0].id for c in transfer("cpu")}) == 2 * 7 * 3
     for config in (*configs, *evolutions):
         assert decode(encode(config)) == config
-
-
-def test_factors_vary_one_at_a_time() -> None:
-    """Feature and margin in all four combinations and nothing else, on the same evolution seeds and
-    the same trainings; cross-entropy once a training; `recipe`'s ``order`` is one of the cells."""
-    configs = factors("cpu")
-    assert len({c.id for c in configs}) == len(configs) == 5 * (4 * 4 + 1)
-    losses = {loss for c in configs for loss in losses_of(c)}
-    cells = {(loss.form.log_feature, loss.margin, loss.seed) for loss in losses}
-    assert len(cells) == len(losses) == 2 * 2 * 4
-    alike = {dataclasses.replace(loss, form=LossForm(), margin="order", seed=0) for loss in losses}
-    assert len(alike) == 1
-    assert recipe("order") in losses
-    assert {dataclasses.replace(c, objective=EDL(), seed=0) for c in configs} == {
-        dataclasses.replace(classification("smoke")[0], objective=EDL(), seed=0, keep_last=0)
-    }
 
 
 def test_every_claim_has_a_verdict_and_evidence() -> None:

@@ -47,7 +47,7 @@ viewers batch
 logs
 store
 child
-analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
+analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables epoch_scores
 render
 overhead_tables own robustness predictions
 plots suite estimates lab overview
