@@ -19,6 +19,7 @@ from nslab.networks import build_network
 from nslab.objectives import NS
 from nslab.objectives.ns import Grid, composite, ns_scores, stitch
 from nslab.rng import generator
+from nslab.statistics import regression
 from nslab.store import Result
 from nslab.train import training_set
 from nslab.types import Batch
@@ -162,6 +163,7 @@ def class_scores(result: Result, grid: Grid, seed: int) -> pd.DataFrame:
     return pd.DataFrame(
         describe(result)
         | {
+            "imbalance": config.imbalance,
             "run": result.id,
             "class": list(data.dataset.classes),
             "size": data.info.class_counts.tolist(),
@@ -169,6 +171,25 @@ def class_scores(result: Result, grid: Grid, seed: int) -> pd.DataFrame:
             "accuracy": result.metrics["per_class_accuracy"],
         }
     )
+
+
+def class_regressions(classes: pd.DataFrame) -> pd.DataFrame:
+    """Lines of mean score on class size and on accuracy, each over the classes of one data set,
+    imbalance factor and method, means over runs [NS Fig. 4].
+
+    ``classes`` is of `class_scores`. Columns: these, ``against`` (the column of x), ``points`` (a
+    line a class), ``line``.
+    """
+    keys = ["dataset", "imbalance", "method"]
+    lines = []
+    for key, group in classes.groupby(keys, sort=False):
+        means = group.groupby("class", sort=False)[["size", "score", "accuracy"]].mean()
+        points = means.reset_index()
+        for x in ("size", "accuracy"):
+            line = regression(points[x], points["score"])
+            about = dict(zip(keys, key, strict=True))
+            lines.append(about | {"against": x, "points": points, "line": line})
+    return pd.DataFrame(lines)
 
 
 def negative_shares(

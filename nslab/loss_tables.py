@@ -11,11 +11,13 @@ from torch import Tensor
 
 from nslab.experiments.codec import decode
 from nslab.experiments.edl import name_of, search_of, transfer_row
+from nslab.experiments.edl_factors import row as factor_row
 from nslab.experiments.pretraining import losses_of
 from nslab.lossnet import Regimes
 from nslab.lossnet.ranking import SMALLEST, Margin, margins, ranking_accuracy, ranking_loss
 from nslab.lossnet.synthetic import DRAW, draw_pairs, draw_predictions
 from nslab.rng import generator
+from nslab.statistics import paired
 from nslab.store import Result, finished
 from nslab.types import Loss
 
@@ -181,3 +183,56 @@ def transfer_table(results: Sequence[Result], *, frozen_only: bool = False) -> p
         .reset_index()
         .rename(columns={"mean": "accuracy", "count": "n"})
     )
+
+
+def factor_table(results: Sequence[Result]) -> pd.DataFrame:
+    """Of ``edl/factors``, a line per evolved loss: ``feature``, ``margin``, ``classes``, the seed
+    of its ``evolution``, and as ``value`` the mean test accuracy of the ``n`` networks trained
+    with it; and a line for cross-entropy, feature and margin ``CE``."""
+    lines = [factor_row(decode(r.config)) | {"value": r.metrics["test_accuracy"]} for r in results]
+    keys = ["feature", "margin", "classes", "evolution"]
+    grouped = pd.DataFrame(lines).groupby(keys, sort=False)["value"]
+    return grouped.agg(value="mean", n="count").reset_index()
+
+
+def factor_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `factor_table`, a line per feature and margin: mean ``accuracy``, and `Paired` of its
+    evolutions minus cross-entropy, so ``sd`` is over evolutions, not over trainings of one loss."""
+    ce = float(table.loc[table["feature"] == "CE", "value"].iloc[0])
+    lines = []
+    for (feature, margin), part in table[table["feature"] != "CE"].groupby(
+        ["feature", "margin"], sort=False
+    ):
+        about = {"feature": feature, "margin": margin, "accuracy": part["value"].mean()}
+        lines.append(about | vars(paired(part["value"], part["value"] * 0 + ce)))
+    return pd.DataFrame(lines)
+
+
+def factor_effects(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `factor_table`, what log margin and log feature add, each averaged over the other, and
+    their interaction (what the margin adds with log p, minus what it adds with p alone): `Paired`
+    over evolutions, in points. Cells share the seeds of their evolutions, and so the pairs."""
+    wide = table[table["feature"] != "CE"].pivot_table(
+        index="evolution", columns=["feature", "margin"], values="value"
+    )
+    p, log_p = wide["p"], wide["log p"]
+    effects = {
+        "log margin": paired((p["log"] + log_p["log"]) / 2, (p["order"] + log_p["order"]) / 2),
+        "log feature": paired((log_p["order"] + log_p["log"]) / 2, (p["order"] + p["log"]) / 2),
+        "interaction": paired(log_p["log"] - log_p["order"], p["log"] - p["order"]),
+    }
+    return pd.DataFrame.from_dict({name: vars(e) for name, e in effects.items()}, orient="index")
+
+
+def factor_finding(effects: pd.DataFrame) -> str:
+    """What `factor_effects` say of feature and margin: whose interval excludes 0, and numbers."""
+    main = effects.loc[["log margin", "log feature"]]
+    clear = [str(name) for name in main.index[(main["low"] > 0) | (main["high"] < 0)]]
+    said = "Margin and feature both have a clear effect" if clear else "No clear effect of either"
+    if len(clear) == 1:
+        said = f"Only the {clear[0]} has a clear effect"
+    numbers = [
+        f"{name} {line['mean']:+.1f} points ({line['low']:+.1f} to {line['high']:+.1f})"
+        for name, line in main.iterrows()
+    ]
+    return f"{said}:\n{', '.join(numbers)}"

@@ -98,7 +98,10 @@ def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:
 @dataclass(frozen=True)
 class Line:
     """A fitted line y = slope x + intercept, Pearson's r, its p value (two-sided), points, and
-    Spearman's rank correlation, which asks for order only."""
+    Spearman's rank correlation, which asks for order only, with its p value.
+
+    Both p values come from Student's t and take the points for independent draws.
+    """
 
     slope: float
     intercept: float
@@ -106,14 +109,24 @@ class Line:
     p: float
     n: int
     rank: float
+    rank_p: float
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two correlations differ from 0 at p < 0.05, in words."""
+        found = {"by Pearson's r": self.p < 0.05, "by rank": self.rank_p < 0.05}
+        told = [words for words, significant in found.items() if significant]
+        if not told:
+            return "not significant"
+        return f"significant {' and '.join(told)}" + (" alone" if len(told) == 1 else "")
 
 
 def regression(x: pd.Series, y: pd.Series) -> Line:
     """Least-squares line through points, as in [NS Fig. 4]."""
     fit = stats.linregress(np.asarray(x, float), np.asarray(y, float))
-    rank = float(stats.spearmanr(x, y).statistic)
+    rank = stats.spearmanr(x, y)
     slope, intercept, r, p = map(float, (fit.slope, fit.intercept, fit.rvalue, fit.pvalue))
-    return Line(slope, intercept, r, p, len(x), rank)
+    return Line(slope, intercept, r, p, len(x), float(rank.statistic), float(rank.pvalue))
 
 
 def between_share(table: pd.DataFrame, value: str, group: str) -> float:

@@ -18,7 +18,7 @@ MODULES = (
     "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
 )
 MODULES += " bench epoch evolution_tables improve landscapes ingredients loss_tables robustness"
-MODULES += " predictions explore overview lossnet statistics store train types"
+MODULES += " epoch_scores predictions explore overview lossnet statistics store train types"
 install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of

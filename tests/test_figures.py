@@ -12,13 +12,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from nslab import analysis, store
+from nslab.epoch_scores import epoch_scores
 from nslab.experiments import EXPERIMENTS, PRESETS, experiment
-from nslab.experiments.codec import encode
+from nslab.experiments.codec import decode, encode
 from nslab.ledger import compare, paper_table, readable
 from nslab.plots import ns as plots
 from nslab.plots import style
 from nslab.provenance import source_digest
 from nslab.store import Result
+from nslab.train import training_set
 
 
 def result(config: object, accuracy: float, source: str | None = None) -> Result:
@@ -179,6 +181,26 @@ def test_figures_are_labelled(runs: list[Result]) -> None:
             assert axes.get_xlabel(), name
             assert axes.get_ylabel() or name == "competition", name
     assert "DejaVuSans" in font_manager.findfont(font_manager.FontProperties(family=["sans-serif"]))
+
+
+def test_scores_of_a_training_epoch_are_those_that_trained(runs: list[Result]) -> None:
+    """NS-WS weighs by 0.7 + s, so the sd of an epoch's scores is that of the weights the run logged
+    for it; the final network's scores differ. Cross-entropy can be scored on the side."""
+    done = next(r for r in runs if analysis.describe(r)["method"] == "ns_ws")
+    config = decode(done.config)
+    for epoch, row in ((1, done.history[0]), (0, done.history[-1])):
+        table = epoch_scores(config, (2, 2), epoch)
+        left = len(training_set(config).arrays.train_y) % 4  # of the last batch: s = 1
+        assert table["score"].mean() == pytest.approx(1, abs=1e-5)
+        logged = row["weight_sd"] ** 2 * (len(table) + left) / len(table)
+        assert table["score"].var(ddof=0) == pytest.approx(logged, rel=1e-4)
+    final = analysis.score_table(analysis.trained_model(done), "digits", (2, 2), config.seed)
+    assert abs(final["score"].std() - table["score"].std()) > 1e-3
+    assert list(table["class"].cat.categories) == list("0123456789")
+    plain = next(r for r in runs if analysis.describe(r)["method"] == "ce")
+    assert len(epoch_scores(decode(plain.config), (2, 2), 1)) == len(table)
+    with pytest.raises(ValueError, match="no epoch 3 in a training of 2"):
+        epoch_scores(config, (2, 2), 3)
 
 
 def test_score_table_and_competition(runs: list[Result]) -> None:

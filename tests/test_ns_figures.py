@@ -135,6 +135,26 @@ def test_class_scores_are_of_the_runs_own_training_set(tailed: list[Result]) -> 
     assert table["accuracy"].tolist() == tailed[-1].metrics["per_class_accuracy"]
 
 
+def test_each_training_set_has_its_own_regression(tailed: list[Result]) -> None:
+    """A line per data set, factor and method, over the classes of that set alone; runs of several
+    seeds are averaged first. By hand for one of them."""
+    one = analysis.class_scores(tailed[0], (1, 2), 0)
+    again = one.assign(score=one["score"] + 0.2)
+    other = one.assign(imbalance=10.0, size=one["size"] ** 2, score=2 - one["score"])
+    found = analysis.class_regressions(pd.concat([one, again, other]))
+    assert found[["imbalance", "against"]].values.tolist() == [
+        [20.0, "size"],
+        [20.0, "accuracy"],
+        [10.0, "size"],
+        [10.0, "accuracy"],
+    ]
+    assert [line.n for line in found["line"]] == [10] * 4
+    by_hand = np.polyfit(one["size"], one["score"] + 0.1, 1)
+    line = found["line"].iloc[0]
+    assert [line.slope, line.intercept] == pytest.approx(by_hand)
+    assert found["line"].iloc[2].rank == pytest.approx(-line.rank)
+
+
 def test_frozen_results_need_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Numbers and class names of real runs are shown where the images are not."""
     monkeypatch.setattr(analysis, "load", None)

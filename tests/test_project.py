@@ -48,7 +48,7 @@ logs
 store
 child
 comparison
-analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables
+analysis ledger notebooks parents evolution_tables landscapes ingredients loss_tables epoch_scores
 render
 overhead_tables own robustness predictions
 plots suite estimates lab overview

@@ -85,6 +85,22 @@ def test_regression_by_hand() -> None:
     assert line.r == pytest.approx(0.5)
     assert line.rank == pytest.approx(0.5)
     assert line.p == pytest.approx(2 / 3)  # one degree of freedom: 1 - 2 atan(t) / pi, t = 1/sqrt 3
+    assert line.rank_p == pytest.approx(2 / 3)  # the points are their own ranks
+    assert line.verdict == "not significant"
+
+
+def test_rank_and_line_can_disagree() -> None:
+    """Eight points in order, the last far out: ranks agree entirely, the line does not fit."""
+    x = pd.Series([1, 2, 3, 4, 5, 6, 7, 100])
+    bent = regression(x, pd.Series([1.0, 2, 3, 4, 5, 6, 7, 7.1]))
+    assert bent.rank == pytest.approx(1)
+    assert bent.rank_p < 0.001 < 0.05 < bent.p
+    assert bent.verdict == "significant by rank alone"
+    assert regression(x, 2.0 * x + 1).verdict == "significant by Pearson's r and by rank"
+    # Kendall & Gibbons: of eight ranks, 0.738 is the two-sided 5 % point of Spearman's
+    swapped = regression(x, pd.Series([3, 1, 4, 2, 5, 8, 6, 7]))
+    assert swapped.rank == pytest.approx(1 - 6 * (4 + 1 + 1 + 4 + 0 + 4 + 1 + 1) / (8 * 63))
+    assert swapped.rank_p < 0.05
 
 
 def test_between_share() -> None:

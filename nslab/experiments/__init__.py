@@ -1,12 +1,17 @@
 """Experiments by name: every table or figure as a list of runs."""
 
-from nslab.experiments import de, edl, ns
+from nslab.experiments import de, edl, edl_factors, ns
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.evolution import Config, EvolveConfig
 from nslab.experiments.experiment import Experiment
 from nslab.experiments.pretraining import PretrainConfig
 
-EXPERIMENTS: dict[str, Experiment] = {**ns.EXPERIMENTS, **de.EXPERIMENTS, **edl.EXPERIMENTS}
+EXPERIMENTS: dict[str, Experiment] = {
+    **ns.EXPERIMENTS,
+    **de.EXPERIMENTS,
+    **edl.EXPERIMENTS,
+    **edl_factors.EXPERIMENTS,
+}
 PRESETS = ("smoke", "cpu", "paper")
 
 

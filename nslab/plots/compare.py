@@ -208,18 +208,25 @@ def kinds(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def correlations(parts: Sequence[tuple[str, pd.DataFrame, str, str, Line]]) -> Figure:
-    """A panel per part: title, table, columns for x and y, fitted line; r, p and n in its title."""
+def correlations(
+    parts: Sequence[tuple[str, pd.DataFrame, str, str, Line]], title: str = ""
+) -> Figure:
+    """A panel per part: title, table, columns for x and y, fitted line; Pearson's r and Spearman's
+    rank correlation, each with its p, in its title. Up to twenty classes are named."""
     figure = Figure(figsize=(5.2 * len(parts), 4.2))
+    figure.suptitle(title, fontsize=11)
     labels = {
         "size": "training samples of the class",
         "accuracy": "test accuracy of the class (%)",
         "score": "mean score s of the class",
     }
-    for axes, (title, table, x, y, line) in zip(
+    for axes, (part, table, x, y, line) in zip(
         figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True
     ):
-        scatter(axes, table[x], table[y], (line.slope, line.intercept), list(table["class"]))
+        names = list(table["class"]) if len(table) <= 20 else []
+        scatter(axes, table[x], table[y], (line.slope, line.intercept), names)
         axes.set(xlabel=labels[x], ylabel=labels[y])
-        axes.set_title(f"{title}\nr = {line.r:.2f}, p = {line.p:.2g}, n = {line.n} classes")
+        pearson = f"Pearson {line.r:.2f} (p = {line.p:.2g})"
+        rank = f"Spearman {line.rank:.2f} (p = {line.rank_p:.2g})"
+        axes.set_title(f"{part}, n = {line.n} classes\n{pearson}, {rank}", fontsize=10)
     return figure

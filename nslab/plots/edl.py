@@ -168,3 +168,28 @@ def rates(table: pd.DataFrame, title: str) -> Figure:
     axes.minorticks_off()
     axes.legend()
     return figure
+
+
+def factors(table: pd.DataFrame, finding: str) -> Figure:
+    """Test accuracy by margin and feature of evolved losses: a point an evolution (the mean of its
+    trainings), a line through the means of the cells; dashed: cross-entropy."""
+    figure = Figure(figsize=(7, 4.2))
+    axes = figure.subplots()
+    losses = table[table["feature"] != "CE"]
+    margins = list(dict.fromkeys(losses["margin"]))
+    for number, (feature, part) in enumerate(losses.groupby("feature", sort=False)):
+        colour = COLOURS["edl_log" if feature == "log p" else "edl_order"]
+        means = part.groupby("margin")["value"].mean().loc[margins]
+        label = f"sees {'p and log p' if feature == 'log p' else 'p alone'}"
+        axes.plot(range(len(margins)), means, DASHES[number], color=colour, label=label)
+        place = part["margin"].map(margins.index) + 0.06 * (2 * number - 1)
+        axes.plot(place, part["value"], "o", color=colour, alpha=0.6, markersize=5)
+    ce = table.loc[table["feature"] == "CE", "value"].mean()
+    axes.axhline(ce, color=GREY, linestyle=":", linewidth=1.2, label="cross-entropy")
+    names = {"order": "order alone", "log": "differences of $-\\log p_y$"}
+    axes.set_xticks(range(len(margins)), [names.get(m, m) for m in margins])
+    axes.set(xlabel="margin that evolution asks for", ylabel="test accuracy (%)")
+    axes.set(xlim=(-0.4, len(margins) - 0.6), title=finding)
+    several, trainings = losses["evolution"].nunique(), losses["n"].max()
+    axes.legend(title=f"{several} evolutions a cell, {trainings} trainings each")
+    return figure

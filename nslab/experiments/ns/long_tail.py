@@ -12,6 +12,10 @@ from nslab.objectives.ns import SETTINGS as NS_SETTINGS
 # NOTE: the paper gives epochs and learning rates (section IV-A2); the rest is the recipe of Cao et
 # al. 2019 (LDAM-DRW): ResNet-32 with padded shortcuts, weight decay 2e-4, crop and flip, 5 epochs
 # of warm-up. "Factors 0.1, 0.1, 0.01" are read as successive, so the last rate is 1e-5.
+# NOTE: in two details their code is not followed, and the paper names neither. Our warm-up rises
+# from step to step; theirs from epoch to epoch, by a fifth each. Our convolutions start from
+# N(0, 2 / (k k out)) and the last layer as torch has it, as in all our CIFAR ResNets; theirs all
+# start from N(0, 2 / fan in).
 LONG_TAIL: dict[str, TrainConfig] = {
     # The gradients of the losses differ by a factor of 25, and a few hundred digits are soon over:
     # Adam, which does not mind the scale of a loss, lets every one of them learn in that time.

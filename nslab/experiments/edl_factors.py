@@ -1,0 +1,79 @@
+"""What separates the two evolved losses of the package, which differ in two things that matter.
+
+``order`` sees p alone and only orders pairs; ``log`` sees log p too and asks for margins that are
+differences of -log p_y, which are cross-entropy's own. Here the feature and the margin vary
+separately, all else the same, and each cell has several evolutions, each with several trainings:
+trainings with one evolved loss say nothing about how another evolution would have fared.
+"""
+
+from typing import Any, Literal
+
+from nslab.evolve.es import ES
+from nslab.experiments.config import TrainConfig
+from nslab.experiments.edl import TRAINING, Preset
+from nslab.experiments.experiment import Experiment, Row, with_seeds
+from nslab.experiments.pretraining import PretrainConfig
+from nslab.lossnet import LossForm, Regimes
+from nslab.objectives import EDL, CrossEntropy
+
+Feature = Literal["p", "log p"]
+FactorMargin = Literal["order", "log"]
+
+# Generations, evolutions a cell, trainings with each.
+SIZES: dict[str, tuple[int, int, int]] = {
+    "smoke": (20, 2, 2),
+    "cpu": (100, 4, 5),
+    "paper": (200, 4, 5),
+}
+
+
+def factors(
+    preset: Preset = "smoke",
+    seeds: tuple[int, ...] | None = None,
+    features: tuple[Feature, ...] = ("p", "log p"),
+    margins: tuple[FactorMargin, ...] = ("order", "log"),
+    evolutions: int | None = None,
+    generations: int | None = None,
+    classes: tuple[int, ...] = Regimes.classes,
+) -> list[TrainConfig]:
+    """Each feature with each margin, and cross-entropy: digits, on a GPU CIFAR-10.
+
+    ``seeds`` are those of training; there are ``evolutions`` of each kind of loss. ``classes``: of
+    the synthetic predictions, the same in every cell (the two losses of the package differ in it).
+    """
+    usual, several, trainings = SIZES[preset]
+    number = generations or usual
+    start = TrainConfig(**TRAINING["paper" if preset == "paper" else "smoke"])
+    losses = [
+        PretrainConfig(
+            LossForm(log_feature=feature == "log p"),
+            ES(generations=number),
+            Regimes(classes=classes),
+            margin,
+            generations=number,
+            seed=2024 + evolution,
+        )
+        for feature in features
+        for margin in margins
+        for evolution in range(evolutions or several)
+    ]
+    objectives = [*map(EDL, losses), CrossEntropy()]
+    return with_seeds(start, objectives, seeds or tuple(range(2024, 2024 + trainings)))
+
+
+def row(config: TrainConfig) -> Row:
+    """Feature, margin, the most classes the loss was evolved on, and its evolution, by seed."""
+    if not isinstance(config.objective, EDL):
+        return {"feature": "CE", "margin": "CE", "classes": 0, "evolution": 0}
+    source: Any = config.objective.source
+    return {
+        "feature": "log p" if source.form.log_feature else "p",
+        "margin": source.margin,
+        "classes": max(source.regimes.classes),
+        "evolution": source.seed,
+    }
+
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "edl/factors": Experiment("EDL: log feature by log margin", factors, row),
+}
