@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,16 @@ def as_users_call() -> object:
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Notebooks show their figures as pictures, and no red text."""
+    yield
+    for output in getattr(item, "test_outputs", None) or []:
+        assert output.get("name") != "stderr", output["text"]
+        if "text/plain" in (data := output.get("data", {})):
+            assert any(k.startswith("image/") for k in data) or "<Figure" not in data["text/plain"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
