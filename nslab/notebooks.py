@@ -13,6 +13,7 @@ from nslab.names import plain
 from nslab.parameters import check_parameters
 from nslab.paths import figures_dir, frozen_dir, notebooks_dir, papers_dir
 from nslab.provenance import source_digest
+from nslab.unrun import unrun
 
 VARIANTS = "variants"  # figures of notebooks with parameters of their own
 TYPES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool, list)}
@@ -47,11 +48,10 @@ class Planned:
     def task(self) -> dict[str, Any]:
         """What is executed, and a hash of all that its outcome depends on."""
         digest = hashlib.sha256(source_digest().encode())
-        files = [
-            f for folder in (papers_dir(), frozen_dir()) for f in sorted(folder.rglob("*.csv"))
-        ]
-        for file in (self.source, *files):
-            digest.update(file.read_bytes())
+        digest.update(unrun(self.source.read_text(encoding="utf-8")).encode())
+        for folder in (papers_dir(), frozen_dir()):
+            for file in sorted(folder.rglob("*.csv")):
+                digest.update(file.read_bytes())
         task = {"source": str(self.source), "output": str(self.output)}
         return task | {"parameters": self.parameters, "made_of": digest.hexdigest()[:12]}
 
