@@ -164,7 +164,9 @@ def test_readme_pictures_and_links_exist(name: str) -> None:
 def test_runs_write_where_git_does_not_look(tracked: list[str]) -> None:
     """All of figures/ is ignored but the pictures of READMEs, and each of those is shown."""
     written = "figures/smoke/a.png figures/smoke/tables/a.csv figures/browser/a.png data/runs/a/b"
-    written += " figures/variants/a/smoke/notebooks/a.ipynb data/logs/a notebooks/.virtual_documents/a"
+    written += (
+        " figures/variants/a/smoke/notebooks/a.ipynb data/logs/a notebooks/.virtual_documents/a"
+    )
     asked = ["git", "-C", str(ROOT), "check-ignore", *written.split()]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.stdout.split() == written.split()

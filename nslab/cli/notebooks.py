@@ -16,7 +16,7 @@ from nslab.cli.shared import (
 from nslab.cli.where import Where, takes_where
 
 
-@app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p seeds=1 --jobs 2")
+@app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p n_seeds=1 --jobs 2")
 @takes_where(jobs=2)
 def render(
     patterns: Annotated[
