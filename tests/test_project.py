@@ -196,7 +196,7 @@ def test_equations_are_tagged_where_they_are_computed(paper: str) -> None:
     for row in equations(paper):
         assert row["computed"] == "yes" or row["note"], row
     for place in places():
-        line = place.file.read_text().splitlines()[place.line - 1]
+        line = (ROOT / place.where).read_text().splitlines()[place.line - 1]
         assert f"[{place.paper} {place.kind}. {place.number}]" in line
 
 
@@ -255,6 +255,13 @@ def test_top_level_is_as_promised(tracked: list[str]) -> None:
     promised = "notebooks nslab data figures tests benchmarks environment.yml README.md"
     promised += " pyproject.toml Makefile LICENSE CITATION.cff"
     assert top == set(promised.split())
+
+
+def test_the_first_notebook_leads_to_all_others() -> None:
+    """To each of them by a link, the explorer and the ledger too."""
+    first = (ROOT / "notebooks/00_start_here.ipynb").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\((\w+)\.ipynb\)", first))
+    assert linked == {file.stem for file in sources()} - {"00_start_here"}
 
 
 @pytest.mark.parametrize("file", sources(), ids=lambda f: f.stem)
