@@ -98,12 +98,13 @@ def as_users_call() -> object:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Notebooks show their figures as pictures, and no red text."""
+    """Notebooks show their figures as pictures, none wider than can be read, and no red text."""
     yield
     for output in getattr(item, "test_outputs", None) or []:
         assert output.get("name") != "stderr", output["text"]
         if "text/plain" in (data := output.get("data", {})):
             assert any(k.startswith("image/") for k in data) or "<Figure" not in data["text/plain"]
+        assert output.get("metadata", {}).get("image/png", {}).get("width", 0) <= 1400
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

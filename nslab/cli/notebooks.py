@@ -28,7 +28,10 @@ def render(
     *,
     where: Where,
 ) -> None:
-    """Execute notebooks headless, each in its own process; figures go to figures/<preset>."""
+    """Execute notebooks headless, each in its own process.
+
+    Figures go to figures/<preset>, those of other parameters to figures/variants.
+    """
     from nslab import notebooks
     from nslab.render import render as execute
 

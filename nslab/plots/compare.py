@@ -173,16 +173,20 @@ def kinds(table: pd.DataFrame, title: str) -> Figure:
 
 def correlations(parts: Sequence[tuple[str, pd.DataFrame, str, str, Line]]) -> Figure:
     """A panel per part: title, table, columns for x and y, fitted line; r, p and n in its title."""
-    figure = Figure(figsize=(5.2 * len(parts), 4.2))
+    columns = min(len(parts), 2)  # more would be illegible at the width of a page
+    rows = -(-len(parts) // columns)
+    figure = Figure(figsize=(5.2 * columns, 4.2 * rows))
     labels = {
         "size": "training samples of the class",
         "accuracy": "test accuracy of the class (%)",
         "score": "mean score s of the class",
     }
     for axes, (title, table, x, y, line) in zip(
-        figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True
+        figure.subplots(rows, columns, squeeze=False).flat, parts, strict=False
     ):
         scatter(axes, table[x], table[y], (line.slope, line.intercept), list(table["class"]))
         axes.set(xlabel=labels[x], ylabel=labels[y])
         axes.set_title(f"{title}\nr = {line.r:.2f}, p = {line.p:.2g}, n = {line.n} classes")
+    for spare in figure.axes[len(parts) :]:
+        spare.remove()
     return figure
