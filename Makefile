@@ -5,15 +5,21 @@ PRESET ?= smoke
 JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
+PICTURES := ns_method_composite ns_long_tail_real de_small_real edl_method_curves
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test test-browser test-slurm check lab bench clean
+.PHONY: help figures pictures test test-browser test-slurm check lab bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 figures: $(READY) ## execute the notebooks and write their figures (PRESET=smoke JOBS=2)
 	$(BIN)/nslab render --preset $(PRESET) --jobs $(JOBS)
+
+# Those of the explorer are chosen from figures/browser, where make test-browser leaves many.
+pictures: $(READY) ## renew the pictures of READMEs, in figures/readme
+	$(BIN)/nslab render ns_method ns_long_tail de_small_networks edl_method --jobs $(JOBS)
+	cp $(PICTURES:%=figures/smoke/%.png) figures/readme
 
 test: check ## check, then run the tests and the notebooks with small parameters
 	$(BIN)/python -m pytest tests --cov --cov-report=term:skip-covered --cov-fail-under=90
@@ -36,7 +42,7 @@ check: $(READY) ## lint, format, types, and that notebooks are stored without ou
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/nbstripout --verify --keep-id notebooks/*.ipynb
+	$(BIN)/python -m nslab.unrun --check
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	$(BIN)/nslab lab
@@ -65,4 +71,5 @@ $(READY): pyproject.toml
 		echo "installing into .venv, several GB because of torch: some minutes" && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
 	fi
+	@$(BIN)/python -m nslab.unrun --set-up # git sees notebooks as though never run
 	@touch $@

@@ -102,14 +102,14 @@ def rank_test(a: Array, b: Array) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="SADE and SHADE against scipy on functions.")
-    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--n-seeds", type=int, default=20)
     parser.add_argument("--members", type=int, default=60)
     parser.add_argument("--generations", type=int, default=1000)
     parser.add_argument("--variables", type=int, default=30)
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers")
     parser.add_argument("--quick", action="store_true", help="a smoke test; numbers mean nothing")
     args = parser.parse_args()
-    seeds, generations = (3, 20) if args.quick else (args.seeds, args.generations)
+    seeds, generations = (3, 20) if args.quick else (args.n_seeds, args.generations)
     env, began = machine(), time.perf_counter()
     budget = (generations + 1) * args.members
     print(f"{args.variables} variables, {budget:,} evaluations, {seeds} seeds\n")

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nslab.paths import notebooks_dir
+from nslab.unrun import EXTENSION, set_up
 
 FIXED = {  # on the command line, which has the last word
     "ServerApp.allow_remote_access": False,
@@ -51,11 +52,13 @@ def serve(
         options["ServerApp.allow_remote_access"] = expose
         options["ServerApp.allow_root"] = allow_root
         page, owner = "lab", "IdentityProvider"
+        set_up()  # outputs that it saves are not the project's
     with tempfile.TemporaryDirectory() as folder:
         # not as an option: other users of the machine can read those
         config = Path(folder) / ("voila.json" if voila else "nslab_config.json")
         config.touch(mode=0o600)
-        config.write_text(json.dumps({owner: {"token": token}}), encoding="utf-8")
+        given = {owner: {"token": token}} | ({} if voila else {"ServerApp": EXTENSION})
+        config.write_text(json.dumps(given), encoding="utf-8")
         command += [f"--{name}={value}" for name, value in options.items()]
         command += [] if browser else ["--no-browser"]
         env = os.environ.copy()

@@ -11,10 +11,12 @@ from typing import Any
 
 from nslab.names import plain
 from nslab.parameters import check_parameters
-from nslab.paths import figures_dir, frozen_dir, notebooks_dir, papers_dir
+from nslab.paths import figures_dir, frozen_dir, notebooks_dir, papers_dir, runs_dir
 from nslab.provenance import source_digest
+from nslab.unrun import unrun
 
-VARIANTS = "variants"  # figures of notebooks with parameters of their own
+VARIANTS = "variants"  # figures of notebooks with other parameters than their defaults
+LOOK_UP_ALL = ("explorer", "ledger")  # show whatever has been run: executed after all others
 TYPES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool, list)}
 
 
@@ -39,6 +41,11 @@ class Planned:
         return f"{self.parameters['preset']}/{stem}"
 
     @property
+    def looks_up_all(self) -> bool:
+        """Whether it shows the runs of other notebooks."""
+        return self.source.stem in LOOK_UP_ALL
+
+    @property
     def status(self) -> Path:
         """Where the execution says how it ended."""
         return self.output.with_suffix(".status.json")
@@ -47,11 +54,12 @@ class Planned:
     def task(self) -> dict[str, Any]:
         """What is executed, and a hash of all that its outcome depends on."""
         digest = hashlib.sha256(source_digest().encode())
-        files = [
-            f for folder in (papers_dir(), frozen_dir()) for f in sorted(folder.rglob("*.csv"))
-        ]
-        for file in (self.source, *files):
-            digest.update(file.read_bytes())
+        digest.update(unrun(self.source.read_text(encoding="utf-8")).encode())
+        for folder in (papers_dir(), frozen_dir()):
+            for file in sorted(folder.rglob("*.csv")):
+                digest.update(file.read_bytes())
+        if self.looks_up_all and runs_dir().is_dir():
+            digest.update(" ".join(sorted(path.name for path in runs_dir().iterdir())).encode())
         task = {"source": str(self.source), "output": str(self.output)}
         return task | {"parameters": self.parameters, "made_of": digest.hexdigest()[:12]}
 
@@ -126,16 +134,14 @@ def _types(file: Path) -> dict[str, Any]:
     return {name: hint for name, (hint, _) in parameters_of(file).items()}
 
 
-def plan(
-    patterns: Sequence[str], preset: str, parameters: Mapping[str, Any], *, apart: bool = False
-) -> list[Planned]:
+def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) -> list[Planned]:
     """The notebooks that match, with parameters checked against each before any starts.
 
-    ``apart`` gives figures and executed copy a folder that the parameters name, so that several
-    variants do not overwrite each other. Where a pattern such as ``ns_*`` matches several, those
-    without some parameter go without it. Raises ``ValueError`` for a pattern that matches nothing
-    or names another folder, a parameter that none of a pattern's notebooks has, or not one that is
-    named in full, and a value of a wrong type.
+    Parameters other than a notebook's defaults give its figures and executed copy a folder of
+    their own, so that no variant overwrites another, or the plain rendering. Where a pattern such
+    as ``ns_*`` matches several, those without some parameter go without it. Raises ``ValueError``
+    for a pattern that matches nothing or names another folder, a parameter that none of a
+    pattern's notebooks has, or not one that is named in full, and a value of a wrong type.
     """
     every = sources()
     chosen: dict[Path, dict[str, Any]] = {}
@@ -157,8 +163,10 @@ def plan(
     for file, given in chosen.items():
         plain(given["preset"], "preset")
         figures = figures_dir()
-        if apart:
-            digest = hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:8]
+        defaults = {name: default for name, (_, default) in parameters_of(file).items()}
+        own = {k: v for k, v in given.items() if k != "preset" and v != defaults[k]}
+        if own:
+            digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:8]
             figures = figures / VARIANTS / f"{file.stem}-{digest}"
         planned.append(Planned(file, given, figures))
     return planned

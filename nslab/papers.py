@@ -26,6 +26,11 @@ class Place(NamedTuple):
     file: Path
     line: int
 
+    @property
+    def where(self) -> str:
+        """The file as seen from the checkout."""
+        return self.file.relative_to(checkout()).as_posix()
+
 
 def places(root: Path | None = None) -> list[Place]:
     """All tagged lines below ``root`` (default: the package), in order of file and line."""
@@ -62,8 +67,7 @@ def main(args: list[str]) -> int:
         p for p in places() if p.paper == args[0].upper() and p.number in (args[1:] or [p.number])
     ]
     for place in hits:
-        where = place.file.relative_to(checkout())
-        print(f"{where}:{place.line}\t{place.paper} {place.kind}. {place.number}")
+        print(f"{place.where}:{place.line}\t{place.paper} {place.kind}. {place.number}")
     if not hits:
         print(f"no line is tagged with {' '.join(args)}", file=sys.stderr)
     return 0 if hits else 1

@@ -10,6 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+# A number of seeds and a list of them are easily taken for one another.
+MEANT = {
+    "seeds": "n_seeds=3 asks for three seeds; a list, such as seeds=1,2,3, is for experiments",
+    "n_seeds": "seeds=1,2,3 names the seeds; their number, such as n_seeds=3, is for notebooks",
+}
+
 
 def hints(target: Callable | type) -> dict[str, Any]:
     """Parameter names and types of a dataclass or a function."""
@@ -37,8 +43,10 @@ def check_parameters(given: Mapping[str, Any], allowed: Mapping[str, Any], what:
     wanted). Raises ``ValueError`` naming the parameter, for unknown names and wrong types.
     """
     if unknown := [name for name in given if name not in allowed]:
+        hint = "".join(f" ({MEANT[name]})" for name in unknown if name in MEANT)
         raise ValueError(
             f"{what} has no parameter {', '.join(map(repr, unknown))}; it has {', '.join(allowed)}"
+            f"{hint}"
         )
     return {name: coerce(f"{what}: {name}", value, allowed[name]) for name, value in given.items()}
 

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from tqdm.auto import tqdm
 
@@ -29,15 +29,20 @@ def headless() -> bool:
 class Progress:
     """Counts steps towards ``total``; use as a context manager.
 
-    Headless, it prints at most one line every ten seconds, and one at the end. Where the
-    environment names a file in ``NSLAB_PROGRESS``, that says the same, at most once a second.
+    Headless, it prints at most one line every ten seconds, all that go on at the same time taken
+    together, and one at the end of the outermost. Where the environment names a file in
+    ``NSLAB_PROGRESS``, that says the same, at most once a second.
     """
+
+    printed: ClassVar[float] = 0.0  # when any of them printed a line
+    outer: ClassVar[int] = 0  # how many are under way
 
     def __init__(self, total: int, label: str, *, unit: str = "epoch", show: bool = True) -> None:
         self.total, self.label, self.unit, self.done = total, label, unit, 0
         self.before = 0  # steps that were done when this process took the work up
         self.note = ""
-        self.started = self.printed = time.monotonic()
+        self.started = time.monotonic()
+        self.inner = False
         self.plain = show and headless()
         self.bar = tqdm(total=total, desc=label, unit=unit) if show and not self.plain else None
         self.file = Path(os.environ[FILE]) if os.environ.get(FILE) else None
@@ -51,8 +56,9 @@ class Progress:
             self.bar.update(steps)
         elif self.plain:
             now = time.monotonic()
-            if now - self.printed >= SECONDS_BETWEEN_LINES or self.done == self.total:
-                self.printed = now
+            last = self.done == self.total and not self.inner
+            if now - Progress.printed >= SECONDS_BETWEEN_LINES or last:
+                Progress.printed = now
                 print(self.line(), flush=True)
         self._keep()
 
@@ -88,6 +94,10 @@ class Progress:
             write_text(self.file, json.dumps(kept | {"left": self.left()}), flush=False)
 
     def __enter__(self) -> Self:
+        self.inner = Progress.outer > 0
+        Progress.outer += 1
+        if not self.inner:
+            Progress.printed = self.started
         self._keep()
         return self
 
@@ -97,6 +107,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        Progress.outer -= 1
         if self.bar is not None:
             self.bar.close()
 

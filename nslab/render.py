@@ -49,15 +49,14 @@ def render(
     board: Board | None = None,
     engine: Engine = run_local,
 ) -> list[Ended]:
-    """Execute notebooks, ``at_once`` at a time; one that fails does not stop the others, and is
-    tried ``retries`` times more.
+    """Execute notebooks, ``at_once`` at a time, and last those that look up what the others run;
+    one that fails does not stop the others, and is tried ``retries`` times more.
 
     Executed copies are kept whatever happens. A notebook that did not end well has an exit status
     other than 0, even if its process had 0. ``board`` shows how it goes, by default one of its own.
     """
     at_once = min(at_once, max(1, len(planned)))
     by_name = {p.name: p for p in planned}
-    jobs = [job(p) for p in by_name.values()]
 
     def judged(end: Ended) -> Ended:
         return end if by_name[end.job.name].status.exists() else empty_handed(end)
@@ -73,17 +72,20 @@ def render(
 
     with nullcontext(board) if board else Board(at_once, show=False) as shown:
         shown.expect(dict.fromkeys(by_name, "notebook"))
-        echo(f"rendering {len(jobs)} notebooks, {at_once} at a time")
-        return persevere(
-            jobs,
-            at_once,
-            devices=devices,
-            retries=retries,
-            judge=judged,
-            on_start=shown.start,
-            on_end=tell,
-            engine=engine,
-        )
+        echo(f"rendering {len(by_name)} notebooks, {at_once} at a time")
+        ended: list[Ended] = []
+        for last in (False, True):
+            ended += persevere(
+                [job(p) for p in by_name.values() if p.looks_up_all == last],
+                at_once,
+                devices=devices,
+                retries=retries,
+                judge=judged,
+                on_start=shown.start,
+                on_end=tell,
+                engine=engine,
+            )
+        return ended
 
 
 def job(planned: Planned) -> Job:

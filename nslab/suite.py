@@ -109,7 +109,7 @@ def read_suite(file: Path, preset: Preset) -> Suite:
             for chosen, given in itertools.product(entry.presets or [preset], entry.variants()):
                 tables |= {table.name: table for table in tables_of(entry, chosen, given)}
                 if entry.notebooks:
-                    planned = plan(entry.notebooks, chosen, given, apart=bool(given))
+                    planned = plan(entry.notebooks, chosen, given)
                     notebooks |= {p.name: p for p in planned}
         except ValidationError as error:
             why = "; ".join(
@@ -168,7 +168,8 @@ def run_suite(
     failed: dict[str, str] = {}
     with stoppable(), Board(jobs, show=show) as board:
         board.expect({config.id: described(config) for config in todo})
-        notebooks = [p for p in suite.notebooks if not p.rendered()]
+        new = bool(todo) or any(not p.rendered() for p in suite.notebooks)
+        notebooks = [p for p in suite.notebooks if not p.rendered() or (new and p.looks_up_all)]
         board.expect({p.name: "notebook" for p in notebooks})
         try:
             run_all(

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,29 +42,29 @@ NOTEBOOK_PARAMETERS = {
     "00_start_here": {"epochs": 2},
     "explorer": {"epochs": 2, "generations": 10, "steps": 3},
     "ns_method": {"epochs": 2},
-    "ns_first_experiment": {"epochs": 2, "seeds": 1},
+    "ns_first_experiment": {"epochs": 2, "n_seeds": 1},
     "ns_overhead": {"rounds": 2, "batch_size": 16},
-    "ns_classification": {"epochs": 2, "seeds": 2, "networks": ["lenet5"]},
-    "ns_long_tail": {"epochs": 3, "seeds": 1, "methods": ["ce", "ogc", "pbs", "ns_lf"]},
-    "ns_ablations": {"epochs": 2, "seeds": 1},
-    "ns_stability": {"epochs": 3, "seeds": 2},
+    "ns_classification": {"epochs": 2, "n_seeds": 2, "networks": ["lenet5"]},
+    "ns_long_tail": {"epochs": 3, "n_seeds": 1, "methods": ["ce", "ogc", "pbs", "ns_lf"]},
+    "ns_ablations": {"epochs": 2, "n_seeds": 1},
+    "ns_stability": {"epochs": 3, "n_seeds": 2},
     "ns_scores": {"epochs": 2},
     "ns_correlation": {"epochs": 3},
     "ns_explorations": {"epochs": 3, "bases": ["ce", "gce"]},
     "de_method": {"members": 10, "shown": [0, 2], "draws": 2, "samples": 64, "batches": 1},
-    "de_robustness": {"seeds": 1, "corruptions": ["fog", "motion_blur"], "images": 200},
-    "de_small_networks": {"seeds": 1, "network": "mlp", "others": ["mlp", "rnn"]},
+    "de_robustness": {"n_seeds": 1, "corruptions": ["fog", "motion_blur"], "images": 200},
+    "de_small_networks": {"n_seeds": 1, "network": "mlp", "others": ["mlp", "rnn"]},
     "de_dynamics": {},
     "de_f_cr": {"network": "mlp"},
     "de_pso": {"network": "mlp"},
     "de_population_batch": {"sizes": [6], "batch_sizes": [64]},
     "edl_method": {"predictions": 200, "generations": 3},
-    "edl_pretraining": {"seeds": 2, "generations": 2, "searches": ["gaussian", "chaotic"]},
+    "edl_pretraining": {"n_seeds": 2, "generations": 2, "searches": ["gaussian", "chaotic"]},
     "edl_classification": {
-        "seeds": 2,
+        "n_seeds": 2,
         "epochs": 2,
         "losses": ["ce", "edl_log"],
-        "rate_seeds": 1,
+        "n_rate_seeds": 1,
         "lrs": [0.02],
         "evolved": [1, 2],
     },
@@ -93,6 +94,17 @@ def as_users_call() -> object:
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Notebooks show their figures as pictures, none wider than can be read, and no red text."""
+    yield
+    for output in getattr(item, "test_outputs", None) or []:
+        assert output.get("name") != "stderr", output["text"]
+        if "text/plain" in (data := output.get("data", {})):
+            assert any(k.startswith("image/") for k in data) or "<Figure" not in data["text/plain"]
+        assert output.get("metadata", {}).get("image/png", {}).get("width", 0) <= 1400
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -157,6 +157,28 @@ def test_sigterm_is_left_as_it_was() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_progress_of_many_things_is_a_few_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One in ten seconds whatever goes on inside, and the last of the outermost."""
+    monkeypatch.setenv("NSLAB_HEADLESS", "1")
+    clock = [100.0]
+    monkeypatch.setattr("nslab.progress.time.monotonic", lambda: clock[0])
+    with Progress(8, "runs", unit="run") as runs:
+        for _ in range(8):
+            with Progress(3, "digits mlp") as epochs:
+                for _ in range(3):
+                    clock[0] += 1.0
+                    epochs.advance("fine")
+            runs.advance("abc")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [
+        "digits mlp: epoch 1/3",
+        "digits mlp: epoch 2/3",
+        "runs: run 8/8",
+    ]
+
+
 def test_progress_is_told_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most once a second, whole, and without steps that were done before in the rate."""
     file, clock = tmp_path / "progress.json", [100.0]

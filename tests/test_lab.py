@@ -91,6 +91,7 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[int, str]]:
         (config / f"{name}.json").write_text(json.dumps(every))
     env = os.environ | {"JUPYTER_CONFIG_DIR": str(config), "JUPYTER_TOKEN": ""}
     env |= {"JUPYTER_RUNTIME_DIR": str(folder / "runtime"), "HOME": str(folder)}
+    env["GIT_DIR"] = str(folder / "no.git")  # the checkout's configuration stays as it is
     command = [sys.executable, "-m", "nslab.cli", "lab", "--no-browser", *options]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
@@ -126,6 +127,8 @@ def test_jupyterlab_asks_for_its_token(tmp_path: Path) -> None:
         status, body = answer(f"{base}?token={token}")
         assert status == 200
         assert "ns_method.ipynb" in {item["name"] for item in json.loads(body)["content"]}
+        # git is told of notebooks that were only run
+        assert "nslab.unrun | extension was successfully loaded" in read(tmp_path / "log")
 
 
 def test_voila_asks_for_its_token(tmp_path: Path) -> None:

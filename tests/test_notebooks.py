@@ -13,6 +13,8 @@ from nslab.cli import app
 from nslab.engine import Ended
 from nslab.render import render
 
+Rendered = tuple[dict[str, Ended], list[str], dict[str, Path]]
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -76,8 +78,40 @@ def test_plan_checks_before_anything_starts(folder: Path) -> None:
         notebooks.plan(["*"], "smoke", {"n": "many"})
 
 
+def test_other_parameters_have_a_folder_of_their_own(folder: Path, tmp_path: Path) -> None:
+    """Whatever gives them, so that the plain rendering is never overwritten; defaults do not."""
+    write(folder, "a")
+    (plain,) = notebooks.plan(["a"], "smoke", {})
+    (same,) = notebooks.plan(["a"], "smoke", {"n": "3", "rate": 0.1})
+    assert plain.figures == same.figures == tmp_path / "figures"
+    assert plain.name == same.name == "smoke/a"
+    others = [notebooks.plan(["a"], "smoke", given)[0] for given in ({"n": 4}, {"rate": 0.2})]
+    others += notebooks.plan(["a"], "smoke", {"n": 4, "rate": 0.2})
+    folders = {other.figures for other in others}
+    assert len(folders) == 3
+    assert {found.parent for found in folders} == {tmp_path / "figures/variants"}
+    assert all(other.name.startswith("smoke/a-") for other in others)
+    again = notebooks.plan(["a"], "smoke", {"n": "4", "rate": "0.1"})
+    assert again[0].figures == others[0].figures
+    assert notebooks.plan(["a"], "cpu", {"n": 4})[0].figures == others[0].figures
+
+
+def test_what_looks_up_all_runs_comes_last(folder: Path, tmp_path: Path) -> None:
+    """The ledger counts what the other notebooks run; with another run it is out of date."""
+    seen = "import os, pathlib\nhome = pathlib.Path(os.environ['NSLAB_HOME'], 'data/runs')\n"
+    write(folder, "ledger", f"{seen}print(len(list(home.iterdir())))")
+    write(folder, "ns_a", f"{seen}(home / 'abc').mkdir(parents=True)")
+    planned = notebooks.plan(["*"], "smoke", {})
+    assert [end.status for end in render(planned, 2, echo=str)] == [0, 0]
+    book = nbformat.read(planned[0].output, as_version=4)
+    assert book.cells[-1].outputs[0].text == "1\n"
+    assert all(one.rendered() for one in planned)
+    (tmp_path / "data/runs/def").mkdir()
+    assert [one.rendered() for one in planned] == [False, True]
+
+
 @pytest.fixture
-def rendered(folder: Path) -> tuple[dict[str, Ended], list[str], Path]:
+def rendered(folder: Path) -> Rendered:
     """Four notebooks: a good one, one that raises, one whose kernel dies, one that warns."""
     write(folder, "good", "print(n + 1)", "assert preset == 'smoke'")
     write(folder, "raises", "print('before')", "raise ValueError('on purpose')", "print('after')")
@@ -86,35 +120,35 @@ def rendered(folder: Path) -> tuple[dict[str, Ended], list[str], Path]:
     planned = notebooks.plan(["*"], "smoke", {"n": "41"})
     ended = render(planned, 2, echo=said.append)
     return (
-        {end.job.name.removeprefix("smoke/"): end for end in ended},
+        {end.job.name.removeprefix("smoke/").partition("-")[0]: end for end in ended},
         said,
-        planned[0].output.parent,
+        {one.source.stem: one.output.with_suffix("") for one in planned},
     )
 
 
 def test_render_tells_success_from_failure(
-    rendered: tuple[dict[str, Ended], list[str], Path],
+    rendered: Rendered,
 ) -> None:
     """A dead kernel counts as failed, executed copies are kept, the log is quiet."""
-    ended, said, folder = rendered
+    ended, said, made = rendered
     assert {name: end.status == 0 for name, end in ended.items()} == {
         "good": True,
         "raises": False,
         "dies": False,
     }
-    good = nbformat.read(folder / "good.ipynb", as_version=4)
+    good = nbformat.read(made["good"].with_suffix(".ipynb"), as_version=4)
     texts = [o["text"] for c in good.cells for o in c.get("outputs", []) if "text" in o]
     assert texts == ["42\n"]
-    assert json.loads((folder / "good.status.json").read_text())["status"] == "done"
-    assert not (folder / "raises.status.json").exists()
-    assert not (folder / "dies.status.json").exists()
-    assert "on purpose" in (folder / "raises.ipynb").read_text()
-    assert (folder / "dies.ipynb").exists()
+    assert json.loads(made["good"].with_suffix(".status.json").read_text())["status"] == "done"
+    assert not made["raises"].with_suffix(".status.json").exists()
+    assert not made["dies"].with_suffix(".status.json").exists()
+    assert "on purpose" in made["raises"].with_suffix(".ipynb").read_text()
+    assert made["dies"].with_suffix(".ipynb").exists()
     text = "\n".join(said)
-    assert "good: done" in text
-    assert "raises: FAILED" in text
-    assert str(folder / "raises.ipynb") in text
-    assert "without encryption" not in (folder / "good.log").read_text()
+    assert f"{ended['good'].job.name}: done" in text
+    assert f"{ended['raises'].job.name}: FAILED" in text
+    assert str(made["raises"].with_suffix(".ipynb")) in text
+    assert "without encryption" not in made["good"].with_suffix(".log").read_text()
 
 
 def test_command_line_render_fails_if_one_fails(folder: Path) -> None:

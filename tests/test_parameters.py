@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nslab.experiments import EXPERIMENTS
 from nslab.experiments.config import TrainConfig
 from nslab.experiments.schedules import Step
+from nslab.notebooks import parameters_of, plan, sources
 from nslab.parameters import check_parameters, coerce, hints, strict
 from nslab.types import ObjectiveConfig
 
@@ -167,6 +169,24 @@ def test_check_parameters() -> None:
         check_parameters({"lrr": 1, "lr": 1, "x": 2}, allowed, "first")
     with pytest.raises(ValueError, match=r"first: lr must be float, not 'fast'"):
         check_parameters({"lr": "fast"}, allowed, "first")
+
+
+def test_seeds_and_their_number_have_a_word_each() -> None:
+    """``seeds`` lists them, for every experiment; ``n_seeds`` counts them, in notebooks; whoever
+    takes one for the other is told."""
+    for name, experiment in EXPERIMENTS.items():
+        assert hints(experiment.configs)["seeds"] == tuple[int, ...] | None, name
+        with pytest.raises(
+            ValueError, match=r"no parameter 'n_seeds'.*seeds=1,2,3 names the seeds"
+        ):
+            experiment.plan("smoke", n_seeds="3")
+    for file in sources():
+        found = parameters_of(file)
+        assert "seeds" not in found
+        assert all(found[name][0] is int for name in found if name.endswith("seeds"))
+    with pytest.raises(ValueError, match=r"no parameter 'seeds'.*n_seeds=3 asks for three seeds"):
+        plan(["*"], "smoke", {"seeds": "3"})
+    assert plan(["ns_stability"], "smoke", {"n_seeds": "2"})[0].parameters["n_seeds"] == 2
 
 
 def test_hints() -> None:

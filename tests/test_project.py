@@ -14,6 +14,7 @@ import yaml
 
 from nslab.notebooks import parameters_of, sources
 from nslab.papers import equations, main, places
+from nslab.unrun import stored, unrun
 
 ROOT = Path(__file__).parents[1]
 REQUIRED = [
@@ -31,7 +32,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # A module imports from the lines above its own only; inside one package, freely.
 LAYERS = """
 paths types rng files names parameters processes timing
-papers provenance engine progress handover
+papers provenance engine progress handover unrun
 board
 datasets networks metrics statistics evolve slurm
 lossnet
@@ -161,6 +162,20 @@ def test_readme_pictures_and_links_exist(name: str) -> None:
         assert (file.parent / link).exists(), link
 
 
+def test_runs_write_where_git_does_not_look(tracked: list[str]) -> None:
+    """All of figures/ is ignored but the pictures of READMEs, and each of those is shown."""
+    written = "figures/smoke/a.png figures/smoke/tables/a.csv figures/browser/a.png data/runs/a/b"
+    written += (
+        " figures/variants/a/smoke/notebooks/a.ipynb data/logs/a notebooks/.virtual_documents/a"
+    )
+    asked = ["git", "-C", str(ROOT), "check-ignore", *written.split()]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == written.split()
+    kept = {name for name in tracked if name.startswith("figures/")}
+    shown = "".join((ROOT / name).read_text(encoding="utf-8") for name in READMES)
+    assert kept == set(re.findall(r"figures/readme/\w+\.png", shown))
+
+
 def test_readme_three_lines_are_those_of_the_method() -> None:
     """The lines shown are in the docstring of the method too, and a test runs them."""
     lines = [
@@ -182,7 +197,7 @@ def test_equations_are_tagged_where_they_are_computed(paper: str) -> None:
     for row in equations(paper):
         assert row["computed"] == "yes" or row["note"], row
     for place in places():
-        line = place.file.read_text().splitlines()[place.line - 1]
+        line = (ROOT / place.where).read_text().splitlines()[place.line - 1]
         assert f"[{place.paper} {place.kind}. {place.number}]" in line
 
 
@@ -197,12 +212,16 @@ def test_equation_index_prints_file_and_line(capsys: pytest.CaptureFixture[str])
     assert main([]) == 2
 
 
+STORED = stored()
+
+
 @pytest.mark.parametrize("file", sources(), ids=lambda f: f.stem)
 def test_notebooks_are_sources(file: Path) -> None:
     """Stored without outputs, one typed cell of parameters with a preset, no function or class."""
-    cells = json.loads(file.read_text())["cells"]
-    code = [c for c in cells if c["cell_type"] == "code"]
-    assert all(not c["outputs"] and c["execution_count"] is None for c in code)
+    # of one that was run and saved, git stores what the filter makes of it
+    text = STORED.get(f"notebooks/{file.name}") or file.read_text(encoding="utf-8")
+    assert unrun(text) == text
+    code = [c for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
     assert parameters_of(file)["preset"] == (str, "smoke")
     assert not any(re.search(r"^\s*(def|class) ", "".join(c["source"]), re.M) for c in code)
     assert any("assert " in "".join(c["source"]) for c in code)
@@ -237,6 +256,13 @@ def test_top_level_is_as_promised(tracked: list[str]) -> None:
     promised = "notebooks nslab data figures tests benchmarks environment.yml README.md"
     promised += " pyproject.toml Makefile LICENSE CITATION.cff"
     assert top == set(promised.split())
+
+
+def test_the_first_notebook_leads_to_all_others() -> None:
+    """To each of them by a link, the explorer and the ledger too."""
+    first = (ROOT / "notebooks/00_start_here.ipynb").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\((\w+)\.ipynb\)", first))
+    assert linked == {file.stem for file in sources()} - {"00_start_here"}
 
 
 @pytest.mark.parametrize("file", sources(), ids=lambda f: f.stem)

@@ -16,7 +16,7 @@ from nslab.cli.shared import (
 from nslab.cli.where import Where, takes_where
 
 
-@app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p seeds=1 --jobs 2")
+@app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p n_seeds=1 --jobs 2")
 @takes_where(jobs=2)
 def render(
     patterns: Annotated[
@@ -28,7 +28,10 @@ def render(
     *,
     where: Where,
 ) -> None:
-    """Execute notebooks headless, each in its own process; figures go to figures/<preset>."""
+    """Execute notebooks headless, each in its own process.
+
+    Figures go to figures/<preset>, those of other parameters to figures/variants.
+    """
     from nslab import notebooks
     from nslab.render import render as execute
 

@@ -213,7 +213,9 @@ def correlations(
 ) -> Figure:
     """A panel per part: title, table, columns for x and y, fitted line; Pearson's r and Spearman's
     rank correlation, each with its p, in its title. Up to twenty classes are named."""
-    figure = Figure(figsize=(5.2 * len(parts), 4.2))
+    columns = min(len(parts), 2)  # more would be illegible at the width of a page
+    rows = -(-len(parts) // columns)
+    figure = Figure(figsize=(5.2 * columns, 4.2 * rows))
     figure.suptitle(title, fontsize=11)
     labels = {
         "size": "training samples of the class",
@@ -221,7 +223,7 @@ def correlations(
         "score": "mean score s of the class",
     }
     for axes, (part, table, x, y, line) in zip(
-        figure.subplots(1, len(parts), squeeze=False)[0], parts, strict=True
+        figure.subplots(rows, columns, squeeze=False).flat, parts, strict=False
     ):
         names = list(table["class"]) if len(table) <= 20 else []
         scatter(axes, table[x], table[y], (line.slope, line.intercept), names)
@@ -229,4 +231,6 @@ def correlations(
         pearson = f"Pearson {line.r:.2f} (p = {line.p:.2g})"
         rank = f"Spearman {line.rank:.2f} (p = {line.rank_p:.2g})"
         axes.set_title(f"{part}, n = {line.n} classes\n{pearson}, {rank}", fontsize=10)
+    for spare in figure.axes[len(parts) :]:
+        spare.remove()
     return figure

@@ -61,7 +61,7 @@ def mutations(
             _line(last, [sketch.trial], "o", color="black", **ring)
     _line(last, [x[target]], "s", color="black", markersize=6)
     _name(last, x[target], "i")
-    last.set_title("crossover: trials filled, ringed: better than i")
+    last.set_title("crossover (filled; ringed: better than i)")
     _edges(panels, reach)
     figure.suptitle(title, fontsize=11)
     return figure

@@ -50,14 +50,14 @@ class Explorer:
         lab = self.served.kind == "lab"
         self.page.goto(self.served.url("/lab/tree/explorer.ipynb" if lab else "/"), timeout=WAIT)
         if lab:
-            self._run_all()
+            self.run_all()
         for panel in PANELS:
             self.page.wait_for_selector(f".nsl-{panel}-figure", state="attached", timeout=WAIT)
         self.page.evaluate(WATCH)
         for panel, word in READY.items():
             self.wait_says(panel, word, WAIT)
 
-    def _run_all(self) -> None:
+    def run_all(self) -> None:
         """JupyterLab swallows the command until the kernel is connected: wait, then ask."""
         self.page.wait_for_selector(".jp-Notebook", timeout=WAIT)
         until = time.monotonic() + 120
