@@ -67,6 +67,7 @@ NOTEBOOK_PARAMETERS = {
         "n_rate_seeds": 1,
         "lrs": [0.02],
         "evolved": [1, 2],
+        "evolutions": 1,
     },
     "de_pretrained": {"methods": ["pretrained", "de"], "ingredients": ["sade"]},
     "ledger": {},
