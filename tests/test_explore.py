@@ -177,7 +177,7 @@ def test_the_evolved_loss_is_as_steep_as_cross_entropy() -> None:
     focal = panel.view.values["focal"].get_ydata()
     assert np.allclose(focal, panel.view.values["CE"].get_ydata())
     panel.other.value = "sce"
-    assert panel.view.named.get_text() == "sce"
+    assert panel.view.named.get_text() == "SCE"
 
 
 def test_results_filter_and_compare(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from nslab.explore.canvas import Canvas
-from nslab.plots.style import PALETTE
+from nslab.plots.style import METHODS, PALETTE
 
 WIDTH, HEIGHT = 960, 400
 HIGHEST = 2.5  # of the triangle's scale
@@ -105,7 +105,7 @@ class View:
         self.shown.set_text(f"three classes: {names.get(shown, shown)}")
         if names["other"] != self.other:
             self.other = names["other"]
-            self.named.set_text(self.other)
+            self.named.set_text(METHODS.get(self.other, self.other))
             self.canvas.settle()
         else:
             self.canvas.show()
