@@ -15,6 +15,7 @@ from nslab.experiments.experiment import Experiment, Row, with_seeds
 from nslab.experiments.pretraining import PretrainConfig
 from nslab.lossnet import LossForm, Regimes
 from nslab.objectives import EDL, CrossEntropy
+from nslab.types import ObjectiveConfig
 
 Feature = Literal["p", "log p"]
 FactorMargin = Literal["order", "log"]
@@ -57,7 +58,7 @@ def factors(
         for margin in margins
         for evolution in range(evolutions or several)
     ]
-    objectives = [*map(EDL, losses), CrossEntropy()]
+    objectives: list[ObjectiveConfig] = [*map(EDL, losses), CrossEntropy()]
     return with_seeds(start, objectives, seeds or tuple(range(2024, 2024 + trainings)))
 
 
