@@ -54,5 +54,5 @@ def epoch_scores(config: TrainConfig, grid: Grid, epoch: int = 0) -> pd.DataFram
             wrapped = Reweighted(objective, score) if e + 1 == last else objective
             train_epoch(config, net, wrapped, loader, optimizer, accelerator, e)
     y, scores = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    order = pd.Categorical([names[k] for k in y.tolist()], categories=names, ordered=True)
-    return pd.DataFrame({"class": order, "score": scores.tolist()})
+    table = pd.DataFrame({"class": [names[k] for k in y.tolist()], "score": scores.tolist()})
+    return table.astype({"class": pd.CategoricalDtype(names, ordered=True)})
