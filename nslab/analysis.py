@@ -15,6 +15,7 @@ from nslab.datasets.loader import Loader
 from nslab.experiments import Config, PretrainConfig, TrainConfig
 from nslab.experiments.codec import decode
 from nslab.experiments.ns.common import method_of
+from nslab.logits import logits_of
 from nslab.networks import build_network
 from nslab.objectives import NS
 from nslab.objectives.ns import Grid, composite, ns_scores, stitch
@@ -129,7 +130,7 @@ def compete(model: nn.Module, batch: Batch, grid: Grid) -> Competition:
     m = grid[0] * grid[1]
     x, y = batch.x[:m], batch.y[:m]
     small = composite(x, grid)
-    q = model(small).softmax(-1)[0, y]
+    q = logits_of(model(small)).softmax(-1)[0, y]
     scores = ns_scores(model, x, y, grid)
     return Competition(x, y, stitch(x, grid)[0], small[0], q, scores, grid)
 

@@ -12,9 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, runtime_checkable
 
+import psutil
+
 from nslab.files import explaining
 
 PARENT = "NSLAB_PARENT"  # process that a child must not outlive
+KILLED = getattr(signal, "SIGKILL", 9)  # a signal that Windows lacks
 UNWRITABLE = 74  # exit status of a child that could not write (EX_IOERR of sysexits)
 
 
@@ -53,7 +56,7 @@ class Ended:
         what = self.note or f"exit status {self.status}"
         if self.status < 0:
             what = f"killed by signal {-self.status} ({signal.strsignal(-self.status)})"
-            if self.status == -signal.SIGKILL:
+            if self.status == -KILLED:
                 what += "; by the system, for want of memory?"
         elif self.status == UNWRITABLE:
             what += ": it could not read or write; if the disk is full, make room, if the folder "
@@ -229,7 +232,8 @@ def follow_parent() -> None:
     parent = int(os.environ.pop(PARENT, "0"))
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # Windows goes on naming a parent that has gone.
+        while os.getppid() == parent and psutil.pid_exists(parent):
             time.sleep(0.5)
         os._exit(1)
 

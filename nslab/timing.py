@@ -5,7 +5,6 @@ what slows the machine for a while slows both sides of a ratio.
 """
 
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -89,11 +89,16 @@ def resident_peak() -> int:
     """Most bytes of memory this process has had in use.
 
     On Linux not ``ru_maxrss``, which begins with the size of the process that started this one: a
-    notebook's kernel is larger than training a small network.
+    notebook's kernel is larger than training a small network. On Windows the peak working set.
     """
     status = Path("/proc/self/status")
     text = status.read_text(encoding="utf-8") if status.exists() else ""
     if found := re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE):
         return int(found[1]) * 1024
+    try:
+        import resource  # Windows has none
+    except ImportError:
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -16,6 +16,7 @@ from nslab.datasets import ImageData, load
 from nslab.datasets.loader import Loader
 from nslab.epoch import NonFiniteLoss, Row, batch_sums, train_epoch
 from nslab.experiments.config import TrainConfig
+from nslab.logits import logits_of
 from nslab.metrics import Tally
 from nslab.networks import build_network
 from nslab.networks.modes import bare, local, scoring
@@ -159,7 +160,7 @@ def evaluate(
             torch.distributed.broadcast(buffer, 0)
     with scoring(net):
         for batch in loader.in_order():
-            tally.add(net(batch.x), batch.y)
+            tally.add(logits_of(net(batch.x)), batch.y)
     if accelerator is not None:
         tally = Tally.unpacked(accelerator.reduce(tally.packed(), "sum"))
     return tally

@@ -3,11 +3,16 @@
 import dataclasses
 import io
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.inception import InceptionOutputs
 
+import nslab.logits
 from nslab.experiments import TrainConfig
 from nslab.experiments.codec import decode, encode
 from nslab.objectives import NS, OBJECTIVES, SETTINGS, CrossEntropy, Reweighted, Weighted
@@ -151,6 +156,157 @@ def test_leaves_the_batch_alone(objective: Objective) -> None:
     objective(Images(), b).total().backward()
     assert torch.equal(b.x, x)
     assert torch.equal(b.y, y)
+
+
+WRAPPINGS = {
+    "object": lambda z: SimpleNamespace(loss=None, logits=z),
+    "dict": lambda z: {"hidden": z[:, :2], "logits": z},
+    "tuple": lambda z: (z, z[:, :2]),
+    "list": lambda z: [z],
+    "inception": lambda z: InceptionOutputs(z, z[:, :2]),
+}
+
+
+class Wrapped(nn.Module):
+    """Gives the logits of another network inside of something."""
+
+    def __init__(self, net: nn.Module, wrapping: str) -> None:
+        super().__init__()
+        self.net, self.wrapping = net, wrapping
+
+    def forward(self, x: Tensor) -> Any:
+        return WRAPPINGS[self.wrapping](self.net(x))
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_logits_inside_of_an_object(config: ObjectiveConfig, wrapping: str) -> None:
+    """Models may return an object or dict with logits, or a tuple that begins with them."""
+    net = Images().eval()
+    plain = config.build(INFO)(net, batch())
+    scored = config.build(INFO)(Wrapped(net, wrapping), batch())
+    assert torch.equal(scored.loss, plain.loss)
+    assert torch.equal(scored.logits, plain.logits)
+
+
+LABELS = {
+    "ignored": lambda y: torch.where(torch.arange(len(y)) == 3, -100, y),
+    "negative": lambda y: torch.where(torch.arange(len(y)) == 3, -1, y),
+    "beyond": lambda y: torch.where(torch.arange(len(y)) == 3, K, y),
+    "column": lambda y: y[:, None],
+    "one-hot": lambda y: F.one_hot(y, K),
+    "soft": lambda y: 0.9 * F.one_hot(y, K).float() + 0.1 / K,
+    "float": lambda y: y.float(),
+    "bool": lambda y: y > 4,
+    "too few": lambda y: y[:-1],
+    "too many": lambda y: torch.cat([y, y[:1]]),
+    "one": lambda y: y[0],
+    "no tensor": lambda y: y.tolist(),
+    "elsewhere": lambda y: y.to("meta"),
+}
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_that_are_none_are_refused(config: ObjectiveConfig, kind: str) -> None:
+    """By the same sentence everywhere: nothing is ignored, rounded or averaged in silence."""
+    y: Any = LABELS[kind](batch().y)
+    for made in (config, NS(base=config)):
+        with pytest.raises(ValueError, match=r"^labels "):
+            made.build(INFO)(Images(), dataclasses.replace(batch(), y=y))
+    if isinstance(config, PlainLoss):
+        for call in (config, config.loss):
+            with pytest.raises(ValueError, match=r"^labels "):
+                call(torch.randn(B, K), y)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("kind", ["ignored", "beyond"])
+def test_no_label_is_ignored_where_values_are_not_looked_at(
+    config: ObjectiveConfig, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an accelerator and in a compiled step: torch's own assertions remain."""
+    monkeypatch.setattr(nslab.logits, "may_look", lambda values: False)
+    with pytest.raises((IndexError, RuntimeError)):
+        config.build(INFO)(Images(), dataclasses.replace(batch(), y=LABELS[kind](batch().y)))
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8])
+def test_labels_of_any_whole_type(config: ObjectiveConfig, dtype: torch.dtype) -> None:
+    """The same as of int64, which torch's own losses insist on."""
+    model, b = Images().eval(), batch()
+    expected = config.build(INFO)(model, b).loss
+    found = config.build(INFO)(model, dataclasses.replace(b, y=b.y.to(dtype))).loss
+    assert torch.equal(found, expected)
+
+
+def test_a_single_class_is_refused(config: ObjectiveConfig) -> None:
+    """A binary classifier of one logit tells nothing: every p would be 1."""
+    y = torch.zeros(B).long()
+    with pytest.raises(ValueError, match="single class"):
+        config.build(INFO)(Logits(torch.zeros(B, 1)), dataclasses.replace(batch(), y=y))
+
+
+def test_masked_classes(config: ObjectiveConfig) -> None:
+    """A logit of -inf: p is 0 and all is finite, or the loss says that it cannot have it. The
+    label of a masked class is refused."""
+    b = dataclasses.replace(batch(), y=batch().y % 7)
+    logits = torch.randn(B, K, generator=torch.Generator().manual_seed(3))
+    logits[:, 8:] = -torch.inf
+    for made in (config, *(setting.objective for setting in settings_of(config))):
+        model = Logits(logits.clone())
+        try:
+            scored = made.build(INFO)(model, b)
+        except ValueError as refusal:
+            if "masked, its logit is -inf" not in str(refusal):
+                raise
+            continue
+        assert torch.isfinite(scored.loss).all()
+        scored.loss.mean().backward()
+        assert torch.isfinite(model.logits.grad).all()
+        y = torch.where(torch.arange(B) == 3, 8, b.y)
+        with pytest.raises(ValueError, match="masked"):
+            made.build(INFO)(Logits(logits.clone()), dataclasses.replace(b, y=y))
+
+
+def settings_of(config: ObjectiveConfig) -> list[Any]:
+    """What sources recommend for an objective."""
+    return [
+        s for key, cls in OBJECTIVES.items() if cls is type(config) for s in SETTINGS[key].values()
+    ]
+
+
+class OneBad(Images):
+    """Gives NaN for the second of six composites."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        if len(x) == B // 4:
+            logits[1, 5] = torch.nan
+        return logits
+
+
+def test_one_composite_without_a_verdict(config: ObjectiveConfig) -> None:
+    """Its samples have the mean weight; all others are weighed as ever."""
+    good, bad = Images().eval(), OneBad().eval()
+    bad.load_state_dict(good.state_dict())
+    objective = NS(base=config).build(INFO)
+    inner, found = config.build(INFO)(bad, batch()), objective(bad, batch())
+    w = NS().weights(good, batch().x, batch().y)
+    w[4:8] = 1.7
+    assert found.weight is not None
+    torch.testing.assert_close(found.weight, w if inner.weight is None else w * inner.weight)
+    assert torch.isfinite(found.loss).all()
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_small_batches_under_natural_selection(config: ObjectiveConfig, n: int) -> None:
+    """Whoever has nobody to compete with weighs sigma + rho, in a batch of one too."""
+    b, model = batch(), Images().eval()
+    small = Batch(b.x[:n], b.y[:n], b.index[:n])
+    plain, both = config.build(INFO)(model, small), NS(base=config).build(INFO)(model, small)
+    alone = slice(n - n % 4, n)
+    torch.testing.assert_close(both.loss[alone], 1.7 * plain.loss[alone])
 
 
 def test_natural_selection_on_top(config: ObjectiveConfig) -> None:

@@ -104,6 +104,20 @@ def test_scoring_restores_buffers_that_were_replaced() -> None:
     assert model.seen == 0
 
 
+def test_autocast_keeps_nothing_of_a_borrowed_pass() -> None:
+    """A weight cast to 16 bits without gradient must not serve the training pass that follows:
+    nothing is cached meanwhile, and afterwards as before."""
+    model, x = build_network("resnet8", (3, 16, 16), 7, 0), images(4, 3, 16, 16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with scoring(model) as net, torch.no_grad():
+            assert not torch.is_autocast_cache_enabled()
+            net(x)
+        assert torch.is_autocast_cache_enabled()
+        loss = F.cross_entropy(model(x), torch.arange(4))
+    loss.backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
 def test_unwrapping(tmp_path: Path) -> None:
     """The network inside the wrappers of compilation and of several processes."""
     model = build_network("mlp", (1, 4, 4), 3, 0)
@@ -111,6 +125,10 @@ def test_unwrapping(tmp_path: Path) -> None:
     compiled = torch.compile(model)
     assert local(compiled) is compiled
     assert bare(compiled) is model
+    parallel = nn.DataParallel(model)
+    assert local(parallel) is parallel
+    assert bare(parallel) is bare(nn.DataParallel(compiled)) is model
+    assert bare(torch.compile(parallel)) is model
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
     )

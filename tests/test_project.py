@@ -31,7 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # A module imports from the lines above its own only; inside one package, freely.
 LAYERS = """
-paths types rng files names parameters processes timing
+paths types logits rng files names parameters processes timing
 papers provenance engine progress handover unrun
 board
 datasets networks metrics statistics evolve slurm

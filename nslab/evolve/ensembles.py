@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from nslab.evolve.flat import batchnorms
+from nslab.logits import logits_of
 
 State = Mapping[str, Tensor]
 
@@ -123,7 +124,7 @@ class Ensemble(nn.Module):
         """Log probabilities, in float32 at least."""
         total: Tensor | None = None
         for model in self.models:
-            logits = model(x)
+            logits = logits_of(model(x))
             logits = logits if logits.dtype == torch.float64 else logits.float()
             log_p = logits.log_softmax(-1)
             total = log_p if total is None else torch.logaddexp(total, log_p)

@@ -20,6 +20,7 @@ from torch.func import vmap
 
 from nslab.evolve.flat import Extras, Layout, batchnorms, evaluating
 from nslab.evolve.population import Population
+from nslab.logits import NO_LABEL, check_labels, logits_of
 from nslab.processes import processes
 from nslab.timing import clock, interleaved
 
@@ -106,10 +107,12 @@ class Fitness:
         What is not finite counts as +inf: such a network loses. Statistics in ``extras`` learn by
         the policy. Among several processes each scores every world-th network, so all of them must
         call with the same arguments; numbers and statistics are exchanged, weights are not.
+        ``ValueError`` for labels that are no class numbers.
         """
         calibration = tuple(calibration)
         if len(y) == 0 or (self.policy == "recalibrate" and self.learns and not calibration):
             raise ValueError("give a batch; policy 'recalibrate' needs calibration batches as well")
+        check_labels(y, len(x))
         if targets is None:
             rows, owners = population.members, torch.arange(len(population.members))
         else:
@@ -200,15 +203,15 @@ class Scorer:
         for x, y in zip(self.x.tensor_split(parts), self.y.tensor_split(parts), strict=True):
             logits = self.forward(values, x)
             logits = logits if logits.dtype == torch.float64 else logits.float()
-            total = total + F.cross_entropy(logits, y, reduction="none").double().sum()
+            losses = F.cross_entropy(logits, y.long(), reduction="none", ignore_index=NO_LABEL)
+            total = total + losses.double().sum()
         return total / len(self.y)
 
     def forward(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
-        """Logits; transformers' models give them as a part of what they give."""
+        """Logits, taken out of whatever the model returns."""
         autocast = self.fitness.autocast
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
-            given = self.fitness.layout.call(self.fitness.model, values, x)
-        return given if isinstance(given, Tensor) else given.logits
+            return logits_of(self.fitness.layout.call(self.fitness.model, values, x))
 
     def recalibrate(self, values: dict[str, Tensor]) -> None:
         """Running statistics from the calibration batches, all with the same weight."""

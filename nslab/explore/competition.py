@@ -14,6 +14,7 @@ from nslab.explore import controls
 from nslab.explore.competition_view import Fates, View
 from nslab.explore.panel import Panel
 from nslab.explore.small import NETWORKS, after_epochs, small, trained
+from nslab.logits import logits_of
 from nslab.networks import build_network
 from nslab.objectives.ns import Grid, composite, group_scores, ns_weights
 from nslab.store import Result
@@ -144,7 +145,7 @@ def fates(models: Sequence[nn.Module], batch: Batch, grid: Grid) -> Fates:
     images = composite(x, grid)
     q, scores = [], []
     for model in models:
-        logits = model(images)
+        logits = logits_of(model(images))
         q.append(chances(logits, y, m))
         scores.append(group_scores(logits, y).view(-1, m))
     return Fates(images, y.view(-1, m), torch.stack(q), torch.stack(scores), grid)

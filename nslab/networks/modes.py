@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, cast
 
+import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
 def local(model: nn.Module) -> nn.Module:
@@ -19,9 +20,10 @@ def local(model: nn.Module) -> nn.Module:
 
 
 def bare(model: nn.Module) -> nn.Module:
-    """The network itself, neither distributed nor compiled."""
+    """The network itself, neither distributed, nor parallel, nor compiled."""
     model = local(model)
-    return cast(nn.Module, getattr(model, "_orig_mod", model))
+    model = cast(nn.Module, getattr(model, "_orig_mod", model))
+    return bare(cast(nn.Module, model.module)) if isinstance(model, DataParallel) else model
 
 
 @contextmanager
@@ -30,7 +32,8 @@ def scoring(model: nn.Module, mode: Literal["eval", "train"] = "eval") -> Iterat
 
     In evaluation mode no buffer changes. In training mode BatchNorm would learn from the pass, so
     it works on copies: the buffers themselves are not even touched, since a backward pass that is
-    still to come may have kept them.
+    still to come may have kept them. Autocast caches nothing meanwhile: older versions of torch
+    would use a weight that was cast here, without gradient, in the training pass that follows.
     """
     wanted = mode == "train"
     changed = [module for module in model.modules() if module.training != wanted]
@@ -44,9 +47,12 @@ def scoring(model: nn.Module, mode: Literal["eval", "train"] = "eval") -> Iterat
         module.training = wanted
     for module, name, buffer in own:
         module._buffers[name] = buffer.clone()
+    caches = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
     try:
         yield model
     finally:
+        torch.set_autocast_cache_enabled(caches)
         for module in changed:
             module.training = not wanted
         for module, name, buffer in own:

@@ -79,7 +79,7 @@ class ANL(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Active negative loss of each sample."""
-        log_p = log_probabilities(logits)
+        log_p = log_probabilities(logits, y)
         gamma = self.gamma if self.base == "focal" else None
         active = normalised(class_losses(log_p, gamma), y)
         return self.alpha * active + self.beta * normalised_negative(log_p, y, gamma)

@@ -31,7 +31,7 @@ class APL(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Active passive loss of each sample."""
-        log_p = log_probabilities(logits)
+        log_p = log_probabilities(logits, y)
         if self.passive == "rce":
             passive = reverse_cross_entropy(log_p, y)
         else:

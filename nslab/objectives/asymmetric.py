@@ -50,7 +50,7 @@ class Asymmetric(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Asymmetric loss of each sample, with its share of NCE."""
-        log_p = log_probabilities(logits)
+        log_p = log_probabilities(logits, y)
         loss = self.beta * asymmetric(of_label(log_p, y), self.kind, self.a, self.q)
         return loss + self.alpha * normalised(log_p, y) if self.alpha else loss
 

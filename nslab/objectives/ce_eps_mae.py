@@ -43,7 +43,7 @@ class CEepsMAE(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """The loss of each sample."""
-        log_p = log_probabilities(logits)
+        log_p = log_probabilities(logits, y)
         mae = 2 * wrong(of_label(log_p, y))
         return self.alpha * eps_cross_entropy(log_p, y, self.m) + self.beta * mae
 

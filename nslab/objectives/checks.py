@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from nslab.parameters import hints, strict
@@ -59,37 +58,10 @@ def check_fields(
             raise ValueError(f"{name}: {field_name} must be {words} {bound:g}, not {value}")
 
 
-def check_images(x: Tensor, y: Tensor, m: int) -> None:
-    """Raise ``ValueError`` unless x and y are a batch of at least m labelled images."""
+def check_images(x: Tensor) -> None:
+    """Raise ``ValueError`` unless x is a batch of float images."""
     if x.dim() != 4 or not x.is_floating_point():
         raise ValueError(
             "competition needs float images (batch, channels, height, width), "
             f"not {x.dtype} of shape {tuple(x.shape)}"
         )
-    if y.shape != x.shape[:1] or y.is_floating_point() or y.dtype == torch.bool:
-        raise ValueError(
-            f"labels must be whole numbers of shape ({len(x)},), "
-            f"not {y.dtype} of shape {tuple(y.shape)}"
-        )
-    if len(x) < m:
-        raise ValueError(
-            f"a batch of {len(x)} is smaller than a group of {m}: nobody would compete; "
-            "use larger batches or a smaller grid"
-        )
-
-
-def check_logits(logits: Tensor, y: Tensor, rows: int) -> None:
-    """Raise ``ValueError`` unless there are ``rows`` rows of logits with a class for each label."""
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != rows:
-        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(
-            f"the model must map {rows} images to logits of shape ({rows}, classes), not {shape}"
-        )
-    # On an accelerator this look would stall the queue at every step; torch itself asserts there.
-    if y.device.type == "cpu" and not torch.compiler.is_compiling():
-        low, high = int(y.min()), int(y.max())
-        if low < 0 or high >= logits.shape[1]:
-            raise ValueError(
-                f"labels run from {low} to {high}, but the model has classes 0 to "
-                f"{logits.shape[1] - 1}"
-            )

@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
+from nslab.logits import check_batch
 from nslab.lossnet import LossNet
 from nslab.lossnet.shipped import Shipped
 from nslab.objectives.checks import check_fields
@@ -48,6 +49,7 @@ class EDL(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """The evolved loss of each sample."""
+        check_batch(logits, y)
         return network(self, logits.shape[-1], logits.device)(logits, y)
 
     def build(self, info: DataInfo) -> Objective:

@@ -19,7 +19,7 @@ def focal(logits: Logits, y: Labels, gamma: float, detach: bool = False) -> PerS
     derivative, though the loss's is 0.
     """
     factor = (gamma * log_wrong(logits, y)).exp()
-    return -(factor.detach() if detach else factor) * of_label(log_probabilities(logits), y)
+    return -(factor.detach() if detach else factor) * of_label(log_probabilities(logits, y), y)
 
 
 @dataclass(frozen=True)

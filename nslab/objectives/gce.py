@@ -25,7 +25,7 @@ def gce(
     NOTE: Zhang and Sabuncu find w for the whole training set every ten epochs; here it follows the
     network at every step, which is the truncated loss itself up to a constant.
     """
-    log_p = of_label(log_probabilities(logits), y)
+    log_p = of_label(log_probabilities(logits, y), y)
     kept = log_p > -math.inf if k is None else log_p > math.log(k)
     if clamp is not None:
         log_p = log_p.clamp(min=math.log(clamp))

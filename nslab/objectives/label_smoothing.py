@@ -5,6 +5,7 @@ Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
 
 from dataclasses import dataclass
 
+from nslab.logits import check_unmasked
 from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, of_label
 from nslab.objectives.setting import Setting
@@ -14,8 +15,10 @@ from nslab.types import Labels, Logits, PerSample
 
 def label_smoothing(logits: Logits, y: Labels, epsilon: float) -> PerSample:
     """-sum_k t_k log p_k with t = (1 - epsilon) one-hot + epsilon / K, the label included."""
-    log_p = log_probabilities(logits)
-    return -(1 - epsilon) * of_label(log_p, y) - epsilon * log_p.mean(-1)
+    log_p = log_probabilities(logits, y)
+    own, mean = of_label(log_p, y), log_p.mean(-1)
+    check_unmasked(mean)
+    return -(1 - epsilon) * own - epsilon * mean
 
 
 @dataclass(frozen=True)

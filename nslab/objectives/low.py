@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nslab.logits import logits_of
 from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import label_mask, log_probabilities
 from nslab.objectives.setting import Setting
@@ -37,7 +38,7 @@ def low_weights(
     lam = 0.1 the weights of a batch of 128 differ from 1 by less than 1e-3. ``"sample"`` leaves the
     division by N out.
     """
-    p = log_probabilities(logits.double()).exp()
+    p = log_probabilities(logits.double(), y).exp()
     n = len(y)
     squares = (p - label_mask(p, y).double()).square().sum(-1)
     if norm == "batch":
@@ -57,9 +58,8 @@ class LOW:
 
     def weigh(self, model: nn.Module, batch: Batch, logits: Logits | None) -> PerSample:
         """Weights of a batch, from its logits (computed here where they are not given)."""
-        return low_weights(
-            model(batch.x) if logits is None else logits, batch.y, self.lam, self.norm
-        )
+        logits = logits_of(model(batch.x)) if logits is None else logits
+        return low_weights(logits, batch.y, self.lam, self.norm)
 
     def build(self, info: DataInfo) -> Weighted:
         """The objective for a training set."""

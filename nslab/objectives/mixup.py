@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
+from nslab.logits import logits_of
 from nslab.objectives.checks import check_fields
 from nslab.objectives.ns import shuffled_order
 from nslab.objectives.weighted import CrossEntropy
@@ -31,7 +32,7 @@ class Blended:
         )
         self.step += model.training
         other = shuffled_order(batch, "mixup partner")
-        logits = model(share * batch.x + (1 - share) * batch.x[other])
+        logits = logits_of(model(share * batch.x + (1 - share) * batch.x[other]))
         loss = share * self.loss(logits, batch.y) + (1 - share) * self.loss(logits, batch.y[other])
         return Scored(loss, logits)
 

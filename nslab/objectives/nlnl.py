@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from nslab.logits import logits_of
 from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, of_label, wrong
 from nslab.objectives.setting import Setting
@@ -41,8 +42,8 @@ class NegativeLearning:
     min_batch: int = 1
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
-        logits = model(batch.x)
-        log_p = log_probabilities(logits)
+        logits = logits_of(model(batch.x))
+        log_p = log_probabilities(logits, batch.y)
         chosen = complementary_labels(batch, log_p.shape[1], self.negatives)
         allowed = wrong(log_p.gather(1, chosen)).clamp(min=1e-5)  # no gradient below
         counts = self.info.class_counts.to(log_p)

@@ -13,23 +13,24 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from nslab.logits import check_classes, check_labels, check_logits, logits_of
 from nslab.networks.fold import folded_copy
 from nslab.networks.modes import bare, local, scoring
-from nslab.objectives.checks import check_images, check_logits, checked_grid, checked_number
+from nslab.objectives.checks import check_images, checked_grid, checked_number
 from nslab.objectives.setting import Setting
 from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
 from nslab.rng import sample_bits
 from nslab.types import Batch, DataInfo, Images, Labels, Logits, ObjectiveConfig, PerSample
 
 Grid = tuple[int, int]
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Any]
 
 
 def stitch(x: Images, grid: Grid) -> Float[Tensor, "g c H W"]:
@@ -81,15 +82,18 @@ def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSampl
 
     Worked in logarithms: with s_i = m q_i / sum_j q_j and q_i = p[y_i], the score is m times the
     softmax of log q over the group, which stays right where every q underflows. A group whose
-    probabilities are all exactly 0 is a tie: every score 1.
+    probabilities are all exactly 0 is a tie: every score 1. So is one whose composite has a NaN
+    among its logits, which tells nothing of its samples; the other groups are scored as ever.
     """
     m = len(y) // len(logits)
     log_p = full_precision(logits).log_softmax(-1)  # [NS Eq. 5]
     log_q = log_p.gather(1, y.long().view(-1, m))  # [NS Eq. 6]
-    log_q = log_q.clamp(min=torch.finfo(log_q.dtype).min)
+    lowest = torch.finfo(log_q.dtype).min
+    log_q = log_q.nan_to_num(nan=lowest, neginf=lowest)
     return (m * log_q.softmax(-1)).flatten()  # [NS Eq. 7]
 
 
+@torch.inference_mode(False)  # what is made in that mode could not enter a backward pass later
 @torch.no_grad()
 def ns_scores(
     model: nn.Module,
@@ -106,29 +110,32 @@ def ns_scores(
 
     Consecutive samples form groups of m = R*C (``order``: consecutive after this permutation);
     the scores of a group lie in [0, m] and sum to m. The last ``b % m`` samples compete with
-    nobody and score 1, the mean of any group.
+    nobody and score 1, the mean of any group: in a batch smaller than a group that is everybody,
+    and the model is not asked.
 
     ``mode="eval"`` runs the composites with dropout off and BatchNorm's running statistics;
     ``"train"`` as in training, with every buffer put back afterwards. Either way the model is left
-    as it was found. ``forward`` replaces the forward pass of ``model`` (a folded copy, say).
+    as it was found. It may return its logits as they are or inside of an object, see `logits_of`;
+    ``forward``, from images to the same, is called in place of ``model``, in the same mode.
 
     NOTE: the paper says neither which mode nor what happens to a remainder; these are our choices.
 
-    Raises ``ValueError`` for an impossible grid, a batch smaller than a group, inputs that are no
-    images, labels that do not fit, and a model that does not give one row of logits per composite.
+    Raises ``ValueError`` for an impossible grid, inputs that are no images, labels that are no
+    classes of the model's, and a model that does not give one row of logits per composite.
     """
     rows, cols = checked_grid(grid)
     m, b = rows * cols, len(x)
-    check_images(x, y, m)
+    check_images(x)
+    check_labels(y, b)
     competing = b - b % m
+    if not competing:
+        return torch.ones(b, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     head = slice(competing) if order is None else order[:competing]
     images = composite(x[head], grid, antialias)
-    if forward is None:
-        with scoring(local(model), mode) as net:
-            logits = net(images)  # [NS Eq. 4]
-    else:
-        logits = forward(images)
-    check_logits(logits, y, competing // m)
+    with scoring(local(model), mode) as net:
+        logits = logits_of((forward or net)(images))  # [NS Eq. 4]
+    check_logits(logits, competing // m)
+    check_classes(logits, y)
     scores = group_scores(logits, y[head])
     if order is None and competing == b:
         return scores
@@ -209,17 +216,39 @@ class NS:
         """Whether scoring uses a copy of the network."""
         return self.fold_batchnorm or self.score_dtype != "model"
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def weights(
-        self, model: nn.Module, x: Images, y: Labels, order: Int[Tensor, " b"] | None = None
+        self,
+        model: nn.Module,
+        x: Images,
+        y: Labels,
+        order: Int[Tensor, " b"] | None = None,
+        *,
+        forward: Forward | None = None,
     ) -> PerSample:
         """Weights of a batch's losses, constants of the backward pass (see `ns_scores`).
 
-        A shuffled grouping without ``order`` draws one from torch's global generator.
+        A batch of any size will do: who competes with nobody has the mean weight, sigma + rho. A
+        shuffled grouping without ``order`` draws one from torch's global generator. ``forward``,
+        from images to logits, is for a model that is not called by its images alone.
+
+        Raises ``ValueError`` for a ``forward`` beside a folded or 16-bit copy.
+
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
+        >>> ns, x, y = NS(grid=(2, 2), sigma=0.7, rho=+1), torch.randn(9, 3, 8, 8), torch.arange(9)
+        >>> w = ns.weights(model, x, y)
+        >>> print(f"{w.mean():.2f}, and {w[8]:.2f} of the one left over")
+        1.70, and 1.70 of the one left over
+        >>> loss = (w * F.cross_entropy(model(x), y, reduction="none")).mean()
+        >>> torch.equal(w, ns.weights(model, x, y, forward=lambda images: model(input=images)))
+        True
         """
         if order is None and self.grouping == "shuffled":
             order = torch.randperm(len(x), device=x.device)
-        forward: Forward | None = None
-        if self.copies:
+        if self.copies and forward is not None:
+            raise ValueError("NS: give forward, or have a folded or 16-bit copy, not both")
+        if self.copies and len(x) >= math.prod(self.grid):
             dtype = None if self.score_dtype == "model" else getattr(torch, self.score_dtype)
             forward = folded_copy(bare(model), dtype, self.fold_batchnorm)
         scores = ns_scores(

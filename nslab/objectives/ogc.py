@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nslab.logits import logits_of
 from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import SMALLEST, log_probabilities, of_label
 from nslab.objectives.setting import Setting
@@ -86,8 +87,8 @@ class ClippedByQueue:
         self.seen, self.step, self.threshold = 0, 0, SMALLEST
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
-        logits = model(batch.x)
-        log_p = of_label(log_probabilities(logits), batch.y)
+        logits = logits_of(model(batch.x))
+        log_p = of_label(log_probabilities(logits, batch.y), batch.y)
         loss = clipped_cross_entropy(log_p, self.threshold)
         if model.training:
             self.remember(-log_p.detach(), self.config.lr if batch.lr is None else batch.lr)

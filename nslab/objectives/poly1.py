@@ -23,7 +23,7 @@ class Poly1(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Poly-1 of each sample."""
-        log_p = of_label(log_probabilities(logits), y)
+        log_p = of_label(log_probabilities(logits, y), y)
         return self.epsilon * wrong(log_p) - log_p
 
 

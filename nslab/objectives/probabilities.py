@@ -5,14 +5,16 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from nslab.logits import check_batch, check_unmasked
 from nslab.objectives.weighted import full_precision
 from nslab.types import Labels, Logits, PerSample
 
 SMALLEST = 1e-7  # lower bound of p in the released code of SCE, APL, ANL and OGC
 
 
-def log_probabilities(logits: Logits) -> Logits:
-    """log p of every class, in at least float32."""
+def log_probabilities(logits: Logits, y: Labels) -> Logits:
+    """log p of every class, in at least float32, once labels and logits have been checked."""
+    check_batch(logits, y)
     return full_precision(logits).log_softmax(-1)
 
 
@@ -27,7 +29,11 @@ def label_mask(values: Float[Tensor, "b k"], y: Labels) -> Bool[Tensor, "b k"]:
 
 
 def log_wrong(logits: Logits, y: Labels) -> PerSample:
-    """log(1 - p_y), summed over the other classes: right even where p_y rounds to 1."""
+    """log(1 - p_y), summed over the other classes: right even where p_y rounds to 1.
+
+    Labels and logits are checked first.
+    """
+    check_batch(logits, y)
     z = full_precision(logits)
     others = z.masked_fill(label_mask(z, y), -torch.inf)
     return others.logsumexp(-1) - z.logsumexp(-1)
@@ -39,5 +45,10 @@ def wrong(log_p: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 
 def normalised(losses: Float[Tensor, "b k"], y: Labels) -> PerSample:
-    """The loss for a sample's own label over the sum for all labels (Ma et al. 2020)."""
-    return of_label(losses, y) / losses.sum(-1)
+    """The loss for a sample's own label over the sum for all labels (Ma et al. 2020).
+
+    Raises ``ValueError`` for a masked class, see `check_unmasked`.
+    """
+    own, total = of_label(losses, y), losses.sum(-1)
+    check_unmasked(total)
+    return own / total

@@ -36,7 +36,7 @@ class SCE(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Symmetric cross-entropy of each sample."""
-        log_p = log_probabilities(logits)
+        log_p = log_probabilities(logits, y)
         return -self.alpha * of_label(log_p, y) + self.beta * reverse_cross_entropy(log_p, y)
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from nslab.logits import check_batch
 from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import label_mask, of_label
 from nslab.objectives.weighted import PlainLoss, full_precision
@@ -59,11 +60,10 @@ class SmoothTopK(PlainLoss):
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """The loss of each sample: one softplus, once exp(z_y / (k tau)) is divided out."""
+        check_batch(logits, y)
         z = full_precision(logits)
         k = min(self.k, z.shape[1] - 1)
-        if k == 0:
-            return z.sum(1) * 0  # a single class is always right
         ahead = (z - of_label(z, y)[:, None]) / (k * self.tau)
-        others = ahead.masked_fill(label_mask(z, y), NOTHING)
+        others = ahead.masked_fill(label_mask(z, y), NOTHING).clamp(min=NOTHING)  # masked: -inf
         sums = log_symmetric_sums(others, k)
         return self.tau * F.softplus(self.margin / self.tau + sums[:, k] - sums[:, k - 1])

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nslab.logits import NO_LABEL, check_batch, logits_of
 from nslab.types import Batch, DataInfo, Labels, Logits, Loss, Objective, PerSample, Scored, Weigh
 
 
@@ -19,8 +20,11 @@ def full_precision(logits: Logits) -> Logits:
 
 
 def cross_entropy(logits: Logits, y: Labels) -> PerSample:
-    """Cross-entropy of each sample, ``-log softmax(logits)[y]``."""
-    return F.cross_entropy(full_precision(logits), y, reduction="none")
+    """Cross-entropy of each sample, ``-log softmax(logits)[y]``; no label is ignored."""
+    check_batch(logits, y)
+    return F.cross_entropy(
+        full_precision(logits), y.long(), reduction="none", ignore_index=NO_LABEL
+    )
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Weighted:
     min_batch: int = 1
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
-        logits = model(batch.x)
+        logits = logits_of(model(batch.x))
         loss = self.loss(logits, batch.y)
         if self.weigh is None:
             return Scored(loss, logits)

@@ -22,6 +22,7 @@ from nslab.evolve.de import AdaptiveDE
 from nslab.evolve.loop import CHECKPOINT, Evolved
 from nslab.evolve.record import diversity
 from nslab.files import replacing, write_text
+from nslab.logits import logits_of
 from nslab.metrics import Tally
 from nslab.own.data import Data
 from nslab.own.networks import State
@@ -135,7 +136,7 @@ class Record:
                 self.model.load_state_dict(state)
                 size = min(AT_ONCE, self.task.microbatch or AT_ONCE)
                 for x, y in zip(images.split(size), labels.split(size), strict=True):
-                    tally.add(self.model(x), y)
+                    tally.add(logits_of(self.model(x)), y)
         if group.num_processes > 1:
             tallies = [Tally.unpacked(reduce(tally.packed(), "sum")) for tally in tallies]
         return [{"held_out_loss": t.mean_loss, "held_out_accuracy": t.accuracy} for t in tallies]

@@ -16,6 +16,7 @@ from nslab.checkpoint import load_weights, start_weights, weights_file
 from nslab.datasets.loader import Loader
 from nslab.experiments import TrainConfig
 from nslab.experiments.codec import decode
+from nslab.logits import logits_of
 from nslab.lossnet.synthetic import Predictions
 from nslab.networks import build_network
 from nslab.networks.modes import scoring
@@ -56,7 +57,10 @@ def softmax_outputs(
         batches = loader.epoch(epoch) if mode == "train" else loader.in_order()
         with torch.no_grad(), dropout_stream(device), scoring(net.to(device), mode):
             torch.manual_seed(stream_seed(config.seed, "predictions", epoch))
-            parts = [(net(batch.x).double().softmax(-1).cpu(), batch.y.cpu()) for batch in batches]
+            parts = [
+                (logits_of(net(batch.x)).double().softmax(-1).cpu(), batch.y.cpu())
+                for batch in batches
+            ]
         made[epoch] = Predictions(*(torch.cat(part) for part in zip(*parts, strict=True)))
     return made
 

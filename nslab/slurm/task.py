@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 KILLS = 2  # the command was killed, not the job: so often it is tried again
-KEPT_FROM_COMMAND = {signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+# Windows lacks some: no SLURM there, but importing this must work.
+KEPT_FROM_COMMAND = {s for s in signal.Signals if s.name in ("SIGTERM", "SIGUSR1", "SIGUSR2")}
 
 
 @dataclass
