@@ -120,7 +120,7 @@ def test_evaluation_and_ensembles_of_wrapped_models(digits: ImageData) -> None:
         def forward(self, x: Tensor) -> SimpleNamespace:
             return super().forward(pixel_values=x)
 
-    wrapped = Positional(build_network("mlp", (1, 8, 8), 10, 0)).eval()
+    wrapped = Positional(build_network("mlp", (1, 32, 32), 10, 0)).eval()
     loader = batches_of(digits, 64, 0)
     found, expected = (evaluate(net, loader, 10).packed() for net in (wrapped, wrapped.net))
     assert torch.equal(found, expected)

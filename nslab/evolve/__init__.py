@@ -24,6 +24,10 @@ EVOLVERS: dict[str, AdaptiveDE | PSO] = {
     "+trigonometric": _TRIGONOMETRIC,
     "+sin-f": replace(_BOTH, sinusoid="individual"),
     "sa-shade-tri-ensin": replace(_TRIGONOMETRIC, sinusoid="individual"),
+    # with frequencies by the law of LSHADE-EpSin, where the paper says normal
+    "sa-shade-tri-ensin-cauchy": replace(
+        _TRIGONOMETRIC, sinusoid="individual", frequency_law="cauchy"
+    ),
     "pso": PSO(),
     "pso-constriction": PSO(w=0.729, c1=1.49445, c2=1.49445),
 }

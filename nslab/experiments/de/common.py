@@ -58,10 +58,7 @@ METHODS: dict[str, Any] = {
     "sa_shade_tri": EVOLVERS["+trigonometric"],
     "sa_shade_ensin": EVOLVERS["+sin-f"],
     "sa_shade_tri_ensin": EVOLVERS["sa-shade-tri-ensin"],
-    # with frequencies by the law of LSHADE-EpSin, where the paper says normal
-    "sa_shade_tri_ensin_cauchy": dataclasses.replace(
-        EVOLVERS["sa-shade-tri-ensin"], frequency_law="cauchy"
-    ),
+    "sa_shade_tri_ensin_cauchy": EVOLVERS["sa-shade-tri-ensin-cauchy"],
     "pso": EVOLVERS["pso"],
     "pso_constriction": EVOLVERS["pso-constriction"],
 }
