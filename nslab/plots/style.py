@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
@@ -99,7 +100,9 @@ class Run(Protocol):
 
 
 def apply() -> None:
-    """Set the house style. The font ships with matplotlib, so it is the same everywhere."""
+    """Set the house style: of figures, whose font ships with matplotlib and so is the same
+    everywhere, and that tables show their notes whole."""
+    pd.set_option("display.max_colwidth", 200)
     sns.set_theme(style="ticks", palette=PALETTE, font="DejaVu Sans")
     mpl.rcParams.update(
         {
