@@ -51,6 +51,7 @@ def test_a_new_default_does_not_answer_with_old_numbers() -> None:
     assert identity(then) != identity(now)
     assert identity(then) == by_hand(json.dumps(old, sort_keys=True, separators=(",", ":")))
     off = AdaptiveDE()
+    assert decode({"@": "de"}) == off
     assert identity(off) == identity(dataclasses.replace(off, frequency_law="cauchy"))
     without = {name: value for name, value in encode(off).items() if name != "frequency_law"}
     assert identity(off) == by_hand(json.dumps(without, sort_keys=True, separators=(",", ":")))

@@ -58,12 +58,15 @@ def decode(data: Any) -> Any:
         raise ValueError(f"unknown kind of config {data.get('@')!r}; there are {', '.join(known)}")
     cls = known[data["@"]]
     given = {name: decode(value) for name, value in data.items() if name != "@"}
-    then = {
-        f.name: f.metadata["omitted_means"]
+    given = check_parameters(given, hints(cls), str(data["@"]))
+    later = {
+        f.name: f.metadata
         for f in dataclasses.fields(cls)
-        if "omitted_means" in f.metadata
+        if "omitted_means" in f.metadata and f.name not in given
     }
-    return cls(**(then | check_parameters(given, hints(cls), str(data["@"]))))
+    config = cls(**given, **{name: then["omitted_means"] for name, then in later.items()})
+    # where such a field changes nothing it has today's default, as in a config made today
+    return cls(**given, **{n: t["omitted_means"] for n, t in later.items() if t["used"](config)})
 
 
 def identity(config: Any) -> str:
