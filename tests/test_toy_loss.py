@@ -13,7 +13,8 @@ TOY = '''"""A toy: the chance of being wrong."""
 from dataclasses import dataclass
 
 from nslab.objectives.checks import check_fields
-from nslab.objectives.weighted import PlainLoss, full_precision
+from nslab.objectives.probabilities import log_probabilities, of_label
+from nslab.objectives.weighted import PlainLoss
 from nslab.types import Labels, Logits, PerSample
 
 
@@ -27,10 +28,10 @@ class Toy(PlainLoss):
         check_fields(self, positive=("scale",))
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
-        p = full_precision(logits).softmax(1)
-        return self.scale * (1 - p.gather(1, y[:, None]).squeeze(1))
+        p = log_probabilities(logits, y).exp()
+        return self.scale * (1 - of_label(p, y))
 '''
-RESULT = "self.scale * (1 - p.gather(1, y[:, None]).squeeze(1))"
+RESULT = "self.scale * (1 - of_label(p, y))"
 BROKEN = {  # what a toy returns instead, and the test that notices
     "toy_nan": ("0 * p.sum(1) / 0", "test_hard_logits"),
     "toy_scalar": (f"({RESULT}).mean()", "test_scores_a_batch"),
