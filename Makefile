@@ -8,7 +8,7 @@ READY := .venv/.ready
 PICTURES := ns_method_composite ns_long_tail_real de_small_real edl_method_curves
 
 .DEFAULT_GOAL := help
-.PHONY: help figures pictures test test-browser test-slurm check lab bench clean
+.PHONY: help figures pictures test quick test-browser test-slurm check lab bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,12 @@ test: check ## check, then run the tests and the notebooks with small parameters
 	@# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
 	$(BIN)/python -m pytest tests/conftest.py notebooks
 
+quick: $(READY) ## a minute's check of an edit: lint, types, unit tests without processes
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	NSLAB_QUICK=1 $(BIN)/python -m pytest tests -m "not slow and not process and not browser" -q
+
 test-browser: $(READY) ## move the explorer's panels in JupyterLab and Voilà (needs Chromium; minutes)
 	@$(BIN)/python -c 'import playwright, voila' 2>/dev/null || \
 		if command -v uv >/dev/null 2>&1; then \
@@ -42,7 +48,7 @@ check: $(READY) ## lint, format, types, and that notebooks are stored without ou
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m nslab.unrun --check
+	$(BIN)/python -m nslab.workbench.unrun --check
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	$(BIN)/nslab lab
@@ -71,5 +77,5 @@ $(READY): pyproject.toml
 		echo "installing into .venv, several GB because of torch: some minutes" && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
 	fi
-	@$(BIN)/python -m nslab.unrun --set-up # git sees notebooks as though never run
+	@$(BIN)/python -m nslab.workbench.unrun --set-up # git sees notebooks as though never run
 	@touch $@

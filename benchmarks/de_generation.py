@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from paired import finish, interleaved, machine, ratio
 
-from nslab.evolve import generation
-from nslab.evolve.generation import Terms, breed
+from nslab.evolve import breeding
+from nslab.evolve.breeding import Terms, breed
 from nslab.evolve.operators import draw_picks
 from nslab.evolve.population import Population
-from nslab.timing import Quartiles, resident_peak
+from nslab.system.timing import Quartiles, resident_peak
 
 F, CR = 0.5, 0.3
 GOALS = {"compiled": 2.0, "plain": 15.0}  # times the limit
@@ -42,7 +42,7 @@ def ours(members: int, genes: int, compile_from: int) -> Step:
 
     def step() -> None:
         nonlocal population
-        generation.COMPILE_FROM = compile_from
+        breeding.COMPILE_FROM = compile_from
         terms = Terms(draw_picks(members, every, 3, gen), weights)
         breed(population, terms, cr, int(torch.randint(2**31, (), generator=gen)), every)
         population = population.accept(torch.rand(members, generator=gen) < 0.5)
@@ -150,7 +150,7 @@ def table(names: list[str], args: argparse.Namespace) -> tuple[float, Rows]:
     steps = {name: CONTENDERS[name](args.members, args.genes) for name in names}
     steps["limit"] = copying(args.members, args.genes)
     interleaved(steps, 2)  # warm up, compile
-    if generation.UNCOMPILABLE and "compiled" in steps:
+    if breeding.UNCOMPILABLE and "compiled" in steps:
         del steps["compiled"]
     times = interleaved(steps, args.rounds)
     limit = 2.5 * times["limit"].wall

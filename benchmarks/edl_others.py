@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nslab.configs.loss_search import LossSearchConfig
 from nslab.evolve.es import ES
 from nslab.evolve.population import Population
-from nslab.experiments.pretraining import PretrainConfig
 from nslab.lossnet import LossForm
 from nslab.lossnet.net import SMALL
 from nslab.lossnet.ranking import TEMPERATURE, margins
-from nslab.lossnet.synthetic import Pairs, draw_pairs
+from nslab.lossnet.synthetic_predictions import Pairs, draw_pairs
 from nslab.rng import generator
 
 LOW, HIGH = math.log(SMALL), math.log1p(SMALL)
@@ -45,12 +45,12 @@ class Contender(NamedTuple):
 class Problem:
     """Candidates of one form, and the pairs they are scored on."""
 
-    config: PretrainConfig
+    config: LossSearchConfig
     w: Tensor
     pairs: list[Pairs]
 
     @classmethod
-    def of(cls, config: PretrainConfig) -> "Problem":
+    def of(cls, config: LossSearchConfig) -> "Problem":
         """As many random networks and pairs as a generation of `pretrain` has."""
         pairs = draw_pairs(config.regimes, config.pairs, generator(0, "pairs"))
         w = config.form.initial(ES().min_population, generator(0, "candidates"))

@@ -24,15 +24,15 @@ import torch.nn.functional as F
 from edl_others import Contender, Problem, evolution, evosax, evotorch, vmap
 from paired import finish, interleaved, machine, ratio
 
+from nslab.configs.loss_search import LossSearchConfig
 from nslab.experiments.edl import recipe
-from nslab.experiments.pretraining import PretrainConfig
 from nslab.lossnet import LossForm, pretrain
-from nslab.lossnet.evolution import consistency
 from nslab.lossnet.ranking import pair_losses
+from nslab.lossnet.search import consistency
 from nslab.networks import build_network
-from nslab.timing import Seconds, Times
+from nslab.system.timing import Seconds, Times
 
-CASES: dict[str, PretrainConfig] = {
+CASES: dict[str, LossSearchConfig] = {
     "order": recipe("order"),
     "order, log p": replace(recipe("order"), form=LossForm(log_feature=True)),
     "log": recipe("log"),

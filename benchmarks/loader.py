@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from nslab.datasets import DATASETS, load
 from nslab.datasets.loader import Loader
-from nslab.paths import cache_dir
+from nslab.system.paths import cache_dir
 
 CIFAR = DATASETS["cifar10"]
 

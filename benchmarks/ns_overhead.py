@@ -1,9 +1,9 @@
 """What Natural Selection adds to a training step: time and memory over plain cross-entropy.
 
-A command line for `nslab.overhead`, on batches of CIFAR-10's shape, with more to compare: ``naive``
-is what the paper's text says, written down plainly. Rows that end in ``_nchw`` keep images and
-network contiguous instead of channels-last and are compared with cross-entropy in that layout;
-``ce_again`` shows by how much two equal steps differ.
+A command line for `nslab.analysis.overhead`, on batches of CIFAR-10's shape, with more to compare:
+``naive`` is what the paper's text says, written down plainly. Rows that end in ``_nchw`` keep
+images and network contiguous instead of channels-last and are compared with cross-entropy in that
+layout; ``ce_again`` shows by how much two equal steps differ.
 """
 
 import argparse
@@ -15,8 +15,16 @@ import torch
 from naive import NaiveConfig
 from paired import finish, machine, ratio
 
+from nslab.analysis.overhead import (
+    MEMORY_STEPS,
+    STAGES,
+    Overhead,
+    OverheadSetting,
+    TimedVariant,
+    measure,
+    variants,
+)
 from nslab.networks import NETWORKS
-from nslab.overhead import MEMORY_STEPS, STAGES, Overhead, Setting, Variant, measure, variants
 
 LIMIT = 10  # percent more time than cross-entropy that this project allows
 # Shares of an epoch of 26.24 s, CIFAR-10 with ResNet-110 (the paper's Tables XII and XIII).
@@ -24,7 +32,7 @@ PAPER = {"compositing": 0.14 / 26.24, "scoring forward": 2.31 / 26.24}
 PARTS = dict(zip(("compositing", "scoring forward", "scores and weights"), STAGES, strict=True))
 
 
-def contenders(rows: int, cols: int) -> dict[str, Variant]:
+def contenders(rows: int, cols: int) -> dict[str, TimedVariant]:
     """The variants by name."""
     known = {name.replace("ns_ws", "ns"): v for name, v in variants((rows, cols)).items()}
     ce, naive = known.pop("ce"), NaiveConfig(rows, cols)
@@ -32,9 +40,9 @@ def contenders(rows: int, cols: int) -> dict[str, Variant]:
         "ce": ce,
         "ce_again": ce,
         **known,
-        "naive": Variant(naive),
-        "ce_nchw": Variant(ce.objective, channels_last=False),
-        "naive_nchw": Variant(naive, channels_last=False),
+        "naive": TimedVariant(naive),
+        "ce_nchw": TimedVariant(ce.objective, channels_last=False),
+        "naive_nchw": TimedVariant(naive, channels_last=False),
     }
 
 
@@ -78,7 +86,7 @@ def main() -> None:
         args.network, args.batch, args.steps = "resnet8", 4 * args.rows * args.cols, 2
     grid = args.rows, args.cols
     try:
-        setting = Setting(
+        setting = OverheadSetting(
             network=args.network,
             batch_size=args.batch,
             grid=grid,

@@ -1,4 +1,4 @@
-"""What the benchmarks share: `nslab.timing`, the machine's name, and how results are kept."""
+"""What benchmarks share: `nslab.system.timing`, the machine's name, how results are kept."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 from accelerate import PartialState
 
-from nslab.files import write_text
-from nslab.provenance import environment
-from nslab.timing import interleaved, ratio
+from nslab.system.files import write_text
+from nslab.system.provenance import environment
+from nslab.system.timing import interleaved, ratio
 
 __all__ = ["finish", "interleaved", "machine", "ratio"]
 

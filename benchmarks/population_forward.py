@@ -2,11 +2,12 @@
 
 The limit is as many plain forward passes of one network, no weights moved and no loss computed;
 networks that pass together (vmap) may be faster than that. ``loop``, ``vmap`` and ``auto`` are
-`nslab.evolve.fitness` with BatchNorm at rest, and ``inherit`` is how `evolve` has it by default,
-with BatchNorm that learns. ``deepcopy`` loads a state dict into a fresh copy of the network for
-each member, ``vector`` moves its vector into one network, ``stock vmap`` is `torch.func` as its
-documentation has it, on members stacked beforehand; evosax and EvoX score by their own means where
-they are installed. All but ``inherit`` must find the same losses, or the benchmark fails.
+`nslab.neuroevolution.fitness` with BatchNorm at rest, and ``inherit`` is how `evolve` has it by
+default, with BatchNorm that learns. ``deepcopy`` loads a state dict into a fresh copy of the
+network for each member, ``vector`` moves its vector into one network, ``stock vmap`` is
+`torch.func` as its documentation has it, on members stacked beforehand; evosax and EvoX score by
+their own means where they are installed. All but ``inherit`` must find the same losses, or the
+benchmark fails.
 """
 
 import argparse
@@ -27,10 +28,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from nslab.evolve.fitness import Fitness
-from nslab.evolve.flat import Extras, Layout, batchnorms
 from nslab.evolve.population import Population
 from nslab.networks import build_network
+from nslab.neuroevolution.fitness import Fitness
+from nslab.neuroevolution.options import EvolveOptions
+from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout, batchnorms
 
 Case = tuple[str, tuple[int, int, int], int]  # network, shape of an image, batch
 Score = Callable[[], Tensor]
@@ -102,8 +104,8 @@ def limit(problem: Problem) -> Score:
 def fitnesses(problem: Problem) -> dict[str, Fitness]:
     """The ways of `Fitness`, ``inherit`` where there is BatchNorm."""
     network = problem.networks[0]
-    layout = Layout.of(network)
-    ways = {way: Fitness(network, layout, "parent", mode=way) for way in WAYS}
+    layout = ParameterLayout.of(network)
+    ways = {way: Fitness(network, layout, EvolveOptions(policy="parent"), mode=way) for way in WAYS}
     return ways | ({"inherit": Fitness(network, layout)} if batchnorms(network) else {})
 
 

@@ -3,19 +3,23 @@
 The public names; each is imported when first used, so that a command line need not wait for torch.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nslab.system.renamed import Renamed, tell_new_name
+
 if TYPE_CHECKING:
+    from nslab.analysis.paper_tables import compare, readable
+    from nslab.configs import EvolveConfig, LossSearchConfig, TrainConfig
     from nslab.datasets import DATASETS, load
     from nslab.evolve import EVOLVERS
-    from nslab.experiments import EXPERIMENTS, EvolveConfig, PretrainConfig, TrainConfig, experiment
-    from nslab.frozen import freeze
-    from nslab.ledger import compare, readable
+    from nslab.experiments import EXPERIMENTS, experiment
     from nslab.networks import NETWORKS, build_network
     from nslab.objectives import EDL, NS, OBJECTIVES, CrossEntropy, Weighted
-    from nslab.store import Result, finished, run, run_all
-    from nslab.train import fit
+    from nslab.runs.frozen import freeze
+    from nslab.runs.store import Result, finished, run, run_all
+    from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
 
 __version__ = "0.1.0"
@@ -23,21 +27,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
     "nslab.evolve": ("EVOLVERS",),
-    "nslab.experiments": (
-        "EXPERIMENTS",
-        "EvolveConfig",
-        "PretrainConfig",
-        "TrainConfig",
-        "experiment",
-    ),
-    "nslab.frozen": ("freeze",),
-    "nslab.ledger": ("compare", "readable"),
+    "nslab.configs": ("EvolveConfig", "LossSearchConfig", "TrainConfig"),
+    "nslab.experiments": ("EXPERIMENTS", "experiment"),
+    "nslab.runs.frozen": ("freeze",),
+    "nslab.analysis.paper_tables": ("compare", "readable"),
     "nslab.networks": ("NETWORKS", "build_network"),
     "nslab.objectives": ("EDL", "NS", "OBJECTIVES", "CrossEntropy", "Weighted"),
-    "nslab.store": ("Result", "finished", "run", "run_all"),
-    "nslab.train": ("fit",),
+    "nslab.runs.store": ("Result", "finished", "run", "run_all"),
+    "nslab.training.loop": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
 }
+sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -52,8 +52,8 @@ __all__ = [
     "CrossEntropy",
     "DataInfo",
     "EvolveConfig",
+    "LossSearchConfig",
     "Objective",
-    "PretrainConfig",
     "Result",
     "Scored",
     "TrainConfig",
@@ -73,6 +73,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name not in _HOME_OF:
+        tell_new_name(f"nslab.{name}")
         raise AttributeError(f"module 'nslab' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
 

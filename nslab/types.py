@@ -1,8 +1,8 @@
 """The words every other module speaks: a batch, its scores, and what an objective is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,12 @@ Labels = Int[Tensor, " b"]
 PerSample = Float[Tensor, " b"]
 Images = Float[Tensor, "b c h w"]
 ImageShape = tuple[int, int, int]  # channels, height, width
+Precision = Literal["no", "bf16", "fp16"]  # of autocast
+AUTOCAST: dict[Precision, torch.dtype | None] = {
+    "no": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,35 @@ class DataInfo:
         return cls(num_classes, len(labels), counts)
 
 
+Row = dict[str, Any]  # of a table: an epoch, a generation, the numbers of a run
+StateDict = dict[str, Tensor]  # weights and buffers by name
+Pair = tuple[Tensor, Labels]
+BatchOf = Callable[[int], Pair | Batch]  # batch k, the same whenever it is asked
+
 Loss = Callable[[Logits, Labels], PerSample]
 Weigh = Callable[[nn.Module, Batch, Logits | None], PerSample]
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Batches of one set of samples: of arrays that lie on the device (`Loader`), or of files that
+    are decoded in the background (`ImageFiles`). The same ones come whenever they are asked for."""
+
+    def __len__(self) -> int:
+        """Batches of a training epoch."""
+        ...
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Shuffled, augmented batches of an epoch (from 0)."""
+        ...
+
+    def nth(self, k: int) -> Batch:
+        """Batch k (from 0) of epoch after epoch."""
+        ...
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every sample once, as it is evaluated; of several processes, this one's share."""
+        ...
 
 
 @runtime_checkable
@@ -99,7 +132,10 @@ class LossConfig(ObjectiveConfig, Protocol):
 
 
 __all__ = [
+    "AUTOCAST",
     "Batch",
+    "BatchOf",
+    "Batches",
     "DataInfo",
     "ImageShape",
     "Images",
@@ -109,7 +145,11 @@ __all__ = [
     "LossConfig",
     "Objective",
     "ObjectiveConfig",
+    "Pair",
     "PerSample",
+    "Precision",
+    "Row",
     "Scored",
+    "StateDict",
     "Weigh",
 ]

@@ -5,7 +5,9 @@ forward passes are also traced and compiled.
 """
 
 import atexit
+import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -15,12 +17,16 @@ from pathlib import Path
 import pytest
 from jaxtyping import config, install_import_hook
 
-MODULES = (
-    "analysis checkpoint datasets evolve experiments ledger metrics objectives plots prepare rng"
-)
-MODULES += " bench epoch evolution_tables improve landscapes ingredients loss_tables robustness"
-MODULES += " epoch_scores predictions explore overview lossnet statistics store train types"
-install_import_hook([f"nslab.{name}" for name in MODULES.split()], "shapes.typechecker")
+ROOT = Path(__file__).parents[1]
+SHAPES = re.compile(r"^from (jaxtyping|nslab\.types) import", re.M)
+PROCESSES = re.compile(r"^import (subprocess|multiprocessing)|\bjobs=[2-9]|apart=True", re.M)
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for file in (ROOT / "nslab").rglob("*.py")
+    if "networks" not in file.parts and SHAPES.search(file.read_text(encoding="utf-8"))
+}
+if not os.environ.get("NSLAB_QUICK"):  # it takes a third of the time
+    install_import_hook(sorted(MODULES), "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
 # pytest-xdist inherit it from the first process.
@@ -36,43 +42,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # in kernels too: two at once on 
 
 # A shell that starts tests in the background has them ignore SIGINT, and so would all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-# What notebooks are tested with, instead of their defaults.
-NOTEBOOK_PARAMETERS = {
-    "00_start_here": {"epochs": 2},
-    "explorer": {"epochs": 2, "generations": 10, "steps": 3},
-    "ns_method": {"epochs": 2},
-    "ns_first_experiment": {"epochs": 2, "n_seeds": 1},
-    "ns_overhead": {"rounds": 2, "batch_size": 16},
-    "ns_classification": {"epochs": 2, "n_seeds": 2, "networks": ["lenet5"]},
-    "ns_long_tail": {"epochs": 3, "n_seeds": 1, "methods": ["ce", "ogc", "pbs", "ns_lf"]},
-    "ns_ablations": {"epochs": 2, "n_seeds": 1},
-    "ns_stability": {"epochs": 3, "n_seeds": 2},
-    "ns_scores": {"epochs": 2},
-    "ns_correlation": {"epochs": 3},
-    "ns_explorations": {"epochs": 3, "bases": ["ce", "gce"]},
-    "de_method": {"members": 10, "shown": [0, 2], "draws": 2, "samples": 64, "batches": 1},
-    "de_robustness": {"n_seeds": 1, "corruptions": ["fog", "motion_blur"], "images": 200},
-    "de_small_networks": {"n_seeds": 1, "network": "mlp", "others": ["mlp", "rnn"]},
-    "de_dynamics": {},
-    "de_f_cr": {"network": "mlp"},
-    "de_pso": {"network": "mlp"},
-    "de_population_batch": {"sizes": [6], "batch_sizes": [64]},
-    "edl_method": {"predictions": 200, "generations": 3},
-    "edl_pretraining": {"n_seeds": 2, "generations": 2, "searches": ["gaussian", "chaotic"]},
-    "edl_classification": {
-        "n_seeds": 2,
-        "epochs": 2,
-        "losses": ["ce", "edl_log"],
-        "n_rate_seeds": 1,
-        "lrs": [0.02],
-        "evolved": [1, 2],
-        "evolutions": 1,
-    },
-    "de_pretrained": {"methods": ["pretrained", "de"], "ingredients": ["sade"]},
-    "ledger": {},
-    "edl_distribution": {"epochs": 2, "images": 200},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -109,13 +78,22 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Append small parameters to the notebooks' cells tagged ``parameters``."""
-    from nslab.notebooks import parameters_of
+    """Mark what starts processes, and append the small parameters in a notebook's metadata
+    (``nslab``, ``test``) to its cell tagged ``parameters``."""
+    from nslab.workbench.notebooks import parameters_of
 
+    starts = {file: bool(PROCESSES.search(file.read_text())) for file in {i.path for i in items}}
     for item in items:
+        if starts[item.path]:
+            item.add_marker("process")
         cell = getattr(item, "cell", None)
-        if cell is None or "parameters" not in cell.metadata.get("tags", []):
+        if cell is None:
             continue
-        small, known = NOTEBOOK_PARAMETERS[item.path.stem], parameters_of(item.path)
-        assert set(small) <= set(known), f"{item.path.name} lacks a parameter of {small}"
+        item.add_marker("notebook")
+        if "parameters" not in cell.metadata.get("tags", []):
+            continue
+        book = json.loads(item.path.read_text(encoding="utf-8"))
+        small = book["metadata"].get("nslab", {}).get("test", {})
+        lacking = sorted(set(small) - set(parameters_of(item.path)))
+        assert not lacking, f"{item.path.name} has no parameters {lacking}, named in its metadata"
         cell.source += "".join(f"\n{name} = {value!r}" for name, value in small.items())

@@ -3,7 +3,7 @@
 Heavy imports wait until a command needs them, so that help and rendering start at once.
 """
 
-from nslab.cli import batches, evolving, looking, notebooks  # each adds its commands
-from nslab.cli.shared import app
+from nslab.cli import evolve, notebooks, run, show  # each adds its commands
+from nslab.cli.options import app
 
-__all__ = ["app", "batches", "evolving", "looking", "notebooks"]
+__all__ = ["app", "evolve", "notebooks", "run", "show"]

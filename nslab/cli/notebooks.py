@@ -4,16 +4,9 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.foretell import foretell
-from nslab.cli.shared import (
-    DryRun,
-    Parameters,
-    PresetOption,
-    app,
-    explained,
-    parsed,
-)
-from nslab.cli.where import Where, takes_where
+from nslab.cli.dry_run import dry_run as foretell
+from nslab.cli.execution import ExecutionOptions, takes_where
+from nslab.cli.options import DryRun, Parameters, PresetOption, app, explained, parsed
 
 
 @app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p n_seeds=1 --jobs 2")
@@ -26,14 +19,14 @@ def render(
     parameter: Parameters = None,
     dry_run: DryRun = False,
     *,
-    where: Where,
+    where: ExecutionOptions,
 ) -> None:
     """Execute notebooks headless, each in its own process.
 
     Figures go to figures/<preset>, those of other parameters to figures/variants.
     """
-    from nslab import notebooks
-    from nslab.render import render as execute
+    from nslab.workbench import notebooks
+    from nslab.workbench.render import render as execute
 
     with explained():
         wished = parsed(parameter)
@@ -74,7 +67,7 @@ def lab(
     ] = False,
 ) -> None:
     """Open JupyterLab on the notebooks, on this machine alone and behind a token."""
-    from nslab.lab import serve
+    from nslab.workbench.lab import serve
 
     with explained():
         status = serve(ip, port, browser=browser, expose=expose, allow_root=allow_root, voila=voila)

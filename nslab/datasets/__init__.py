@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
-from nslab.datasets.variants import Noise, held_out, long_tail, noisy_labels
-from nslab.files import explaining, remove_strays
-from nslab.paths import cache_dir
+from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
+from nslab.system.files import explaining, remove_strays
+from nslab.system.paths import cache_dir
 from nslab.types import DataInfo, ImageShape
 
 
@@ -91,7 +91,7 @@ class ImageData:
     def variant(
         self,
         imbalance: float = 1.0,
-        noise: Noise = "none",
+        noise: LabelNoise = "none",
         noise_rate: float = 0.0,
         hold_out: int = 0,
         train_size: int = 0,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from nslab.files import replacing
+from nslab.system.files import replacing
 
 
 class CorruptDataset(ValueError):

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
@@ -110,7 +111,7 @@ class Loader:
             yield Batch(self._normalised(x), self.y[index], index, epoch, seed=self.seed)
 
     def nth(self, k: int) -> Batch:
-        """Batch k (from 0) of epoch after epoch, for `nslab.evolve.loop.evolve`.
+        """Batch k (from 0) of epoch after epoch, for `nslab.neuroevolution.evolution.evolve`.
 
         The same whatever was asked before; asked in order, nothing is made twice.
         """
@@ -146,3 +147,10 @@ class Loader:
         flat = x.reshape(b, h, w * c).float().mul_(self.scale).sub_(self.shift)
         images = flat.view(b, h, w, c).permute(0, 3, 1, 2)
         return images if self.channels_last else images.contiguous()
+
+
+def on_device(
+    x: np.ndarray, y: np.ndarray, device: torch.device
+) -> tuple[UInt8[Tensor, "n h w c"], Int[Tensor, " n"]]:
+    """Images and labels as tensors on a device; a split lives there whole."""
+    return torch.tensor(x).to(device), torch.tensor(y).to(device)

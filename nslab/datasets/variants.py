@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nslab.rng import generator
 
-Noise = Literal["none", "symmetric", "pair_flip"]
+LabelNoise = Literal["none", "symmetric", "pair_flip"]
 
 
 def held_out(n: int, count: int) -> tuple[Int[Tensor, " kept"], Int[Tensor, " held"]]:
@@ -54,7 +54,7 @@ def long_tail(y: Int[Tensor, " n"], num_classes: int, factor: float) -> Int[Tens
 
 
 def noisy_labels(
-    y: Int[Tensor, " n"], num_classes: int, kind: Noise, rate: float
+    y: Int[Tensor, " n"], num_classes: int, kind: LabelNoise, rate: float
 ) -> Int[Tensor, " n"]:
     """Labels of which a share ``rate`` is wrong (each independently, so only on average).
 

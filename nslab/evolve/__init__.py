@@ -1,12 +1,22 @@
 """Evolution of populations of vectors, by name: ``EVOLVERS[key]`` for networks, ``CLASSIC[key]``
-for functions; `evolve` brings trained networks, batches and an evolver together."""
+for functions. A class of one's own joins ``EVOLVER_CLASSES``, for configs to name it."""
 
 from dataclasses import replace
 
+from nslab.evolve.chaotic_evolution import ChaoticEvolution
 from nslab.evolve.de import AdaptiveDE
-from nslab.evolve.loop import Evolved, evolve
+from nslab.evolve.es import ES
 from nslab.evolve.operators import MUTATIONS
+from nslab.evolve.protocol import Evolver
 from nslab.evolve.pso import PSO
+from nslab.system.renamed import tell_new_name
+
+EVOLVER_CLASSES: dict[str, type] = {
+    "de": AdaptiveDE,
+    "pso": PSO,
+    "es": ES,
+    "chaotic_evolution": ChaoticEvolution,
+}
 
 _SADE = ("rand/1", "current-to-best/1", "rand/2", "current-to-rand/1")  # S1 to S4
 _DE = AdaptiveDE()
@@ -16,7 +26,7 @@ _SHADE = AdaptiveDE(
 _BOTH = AdaptiveDE(_SADE, adapt_strategy=True, adapt_f="shade", adapt_cr="shade")
 _TRIGONOMETRIC = replace(_BOTH, strategies=(*_SADE, "trigonometric"))
 
-EVOLVERS: dict[str, AdaptiveDE | PSO] = {
+EVOLVERS: dict[str, Evolver] = {
     "de": _DE,
     "sade": AdaptiveDE(_SADE, adapt_strategy=True, adapt_f="normal", adapt_cr="mean"),
     "shade": _SHADE,
@@ -57,7 +67,7 @@ _UNIT = AdaptiveDE(
 )
 
 # The same algorithms as their own papers have them, for functions: F and Cr up to 1.
-CLASSIC: dict[str, AdaptiveDE | PSO] = {
+CLASSIC: dict[str, Evolver] = {
     "de": replace(_UNIT, cr=0.9),
     # Qin, Huang and Suganthan 2009. NOTE: F is cut to (0, 1], there it is normal without bounds.
     "sade": replace(
@@ -97,11 +107,18 @@ CLASSIC: dict[str, AdaptiveDE | PSO] = {
 
 __all__ = [
     "CLASSIC",
+    "ES",
     "EVOLVERS",
+    "EVOLVER_CLASSES",
     "MUTATIONS",
     "PSO",
     "TABLE_3",
     "AdaptiveDE",
-    "Evolved",
-    "evolve",
+    "ChaoticEvolution",
+    "Evolver",
 ]
+
+
+def __getattr__(name: str) -> object:
+    tell_new_name(f"nslab.evolve.{name}")
+    raise AttributeError(f"module 'nslab.evolve' has no attribute {name!r}")

@@ -5,7 +5,7 @@ the paper leaves open is a field of `AdaptiveDE`, its default our reading.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nslab.evolve import adaptation
 from nslab.evolve.adaptation import Law, Range, RecentSuccesses, StrategyBank, SuccessHistory
-from nslab.evolve.generation import breed
+from nslab.evolve.breeding import breed
 from nslab.evolve.operators import (
     MUTATIONS,
     Draws,
@@ -24,12 +24,14 @@ from nslab.evolve.operators import (
     survives,
 )
 from nslab.evolve.population import Population
-from nslab.evolve.state import DEState, DETrials, checked_fitness
-from nslab.parameters import hints, omitted_means, strict
+from nslab.evolve.protocol import CompleteEvolver, checked_fitness
+from nslab.evolve.state import DEState, DETrials, strategy_numbers
+from nslab.system.validation import check_fields, omitted_means
+from nslab.types import Row
 
 
 @dataclass(frozen=True)
-class AdaptiveDE:
+class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
     """The ingredients of the paper's algorithm; the defaults are DE/rand/1/bin with its ranges.
 
     Attributes:
@@ -92,31 +94,26 @@ class AdaptiveDE:
     )
 
     def __post_init__(self) -> None:
-        for name, hint in hints(AdaptiveDE).items():
-            value = strict(f"DE: {name}", getattr(self, name), hint)
-            object.__setattr__(self, name, value)
+        check_fields(
+            self,
+            positive=("f_std", "cr_std", "frequency", "floor"),
+            at_least={"f": 0, "cr": 0, "p_best": 0, "history": 1, "batch_generations": 1},
+            at_most={"cr": 1, "p_best": 1, "frequency": 1},
+        )
         if not self.strategies or any(name not in MUTATIONS for name in self.strategies):
             raise ValueError(
-                f"DE: strategies must be some of {', '.join(MUTATIONS)}, not {self.strategies!r}"
+                f"AdaptiveDE: strategies must be some of {', '.join(MUTATIONS)}, "
+                f"not {self.strategies!r}"
             )
         (f_low, f_high), (cr_low, cr_high) = self.f_range, self.cr_range
         for name, ok, words in (
             ("f_range", 0 <= f_low < f_high < torch.inf, "0 <= low < high"),
             ("cr_range", 0 <= cr_low < cr_high <= 1, "0 <= low < high <= 1"),
-            ("f", 0 <= self.f < torch.inf, "at least 0"),
             ("f", self.adapt_f == "fixed" or f_low <= self.f <= f_high, "in f_range"),
-            ("cr", 0 <= self.cr <= 1, "in [0, 1]"),
             ("cr", self.adapt_cr == "fixed" or cr_low <= self.cr <= cr_high, "in cr_range"),
-            ("f_std", 0 < self.f_std < torch.inf, "above 0"),
-            ("cr_std", 0 < self.cr_std < torch.inf, "above 0"),
-            ("frequency", 0 < self.frequency <= 1, "in (0, 1]"),
-            ("history", self.history >= 1, "at least 1"),
-            ("batch_generations", self.batch_generations >= 1, "at least 1"),
-            ("p_best", 0 <= self.p_best <= 1, "in [0, 1]"),
-            ("floor", 0 < self.floor < torch.inf, "above 0"),
         ):
             if not ok:
-                raise ValueError(f"DE: {name} must be {words}, not {getattr(self, name)}")
+                raise ValueError(f"AdaptiveDE: {name} must be {words}, not {getattr(self, name)}")
 
     @property
     def min_population(self) -> int:
@@ -164,14 +161,14 @@ class AdaptiveDE:
 
     def tell(self, state: DEState, trials: DETrials, fitness: Float[Tensor, " t"]) -> DEState:
         """Select, and learn from who won; ``fitness`` is the candidates', in order of targets."""
-        told, t = checked_fitness(fitness, len(trials.targets)), trials.targets
+        trial, t = checked_fitness(fitness, len(trials.targets)), trials.targets
         parent = state.fitness[t]
-        gains = parent - told  # taken before selection overwrites the parents' fitness
-        survived = trials.changed & survives(parent, told, self.ties)
+        gains = parent - trial  # taken before selection overwrites the parents' fitness
+        survived = trials.changed & survives(parent, trial, self.ties)
         won = survived & (gains != 0)
         everyone = torch.zeros(len(state.fitness), dtype=torch.bool)
         new = state.fitness.clone()
-        everyone[t], new[t] = survived, torch.where(survived, told, parent)
+        everyone[t], new[t] = survived, torch.where(survived, trial, parent)
 
         who, f, cr, frequency = trials.strategy[won], state.f, state.cr, state.frequency
         if self.adapt_f == "shade":
@@ -198,15 +195,17 @@ class AdaptiveDE:
     def rescore(self, state: DEState, fitness: Float[Tensor, " np"]) -> DEState:
         """The same members with their fitness on a new batch; the sinusoids begin anew, what was
         learnt stays."""
-        return replace(state, fitness=checked_fitness(fitness, len(state.fitness)), since_rescore=0)
+        return replace(super().rescore(state, fitness), since_rescore=0)
 
-    def state_dict(self, state: DEState) -> dict[str, Any]:
-        """For ``torch.save``; `load` goes on to the bit. The next `ask` writes into its tensors."""
-        return state.state_dict()
+    def for_batches(self, generations: int) -> "AdaptiveDE":
+        """Sinusoids that last for so many generations."""
+        return replace(self, batch_generations=generations)
 
-    def load(self, saved: dict[str, Any]) -> DEState:
-        """What `state_dict` gave."""
-        return DEState.load(saved)
+    def report(self, before: DEState, trials: DETrials, after: DEState) -> Row:
+        """Also by strategy, see `strategy_numbers`."""
+        won = before.population.members != after.population.members
+        numbers = strategy_numbers(trials, won[trials.targets], after, self.floor)
+        return super().report(before, trials, after) | numbers
 
     def _strategies(self, state: DEState, u: Float[Tensor, " t"]) -> Int[Tensor, " t"]:
         if not self.adapt_strategy:

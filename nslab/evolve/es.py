@@ -7,13 +7,13 @@ mutation. NOTE: the EDL paper's text was not to be had; sizes, step sizes and th
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from nslab.evolve.noises import NOISES
+from nslab.evolve.mutation_noise import NOISES
 from nslab.evolve.population import Population
-from nslab.evolve.state import StateKeeping, checked_fitness
-from nslab.parameters import hints, strict
+from nslab.evolve.protocol import CompleteEvolver, Trials, checked_fitness
+from nslab.system.validation import check_fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,16 +34,14 @@ class ESState:
 
 
 @dataclass(frozen=True, eq=False)
-class ESTrials:
-    """Candidates in the spare rows of ``targets``, the parent first; all are to be scored."""
+class ESTrials(Trials):
+    """Candidates, the parent first; all are to be scored."""
 
-    targets: Int[Tensor, " t"]
-    changed: Bool[Tensor, " t"]
     noise: Float[Tensor, "*noise"]
 
 
 @dataclass(frozen=True)
-class ES(StateKeeping[ESState]):
+class ES(CompleteEvolver[ESState, ESTrials]):
     """parent + sigma xi for each offspring; the mu best candidates make the next parent.
 
     The parent is a candidate too and is scored with its offspring, so a generation may be scored on
@@ -56,8 +54,6 @@ class ES(StateKeeping[ESState]):
         noise: of `NOISES`.
     """
 
-    STATE = ESState
-
     offspring: int = 32
     mu: int = 8
     sigma: float = 0.25
@@ -66,24 +62,27 @@ class ES(StateKeeping[ESState]):
     noise: str = "chaotic"
 
     def __post_init__(self) -> None:
-        for name, hint in hints(ES).items():
-            value = strict(f"ES: {name}", getattr(self, name), hint)
-            object.__setattr__(self, name, value)
-        for name, ok, words in (
-            ("offspring", self.offspring >= 1, "at least 1"),
-            ("mu", 1 <= self.mu <= self.offspring, f"in [1, {self.offspring}]"),
-            ("sigma", 0 < self.sigma < torch.inf, "above 0"),
-            ("sigma_end", 0 < self.sigma_end <= self.sigma, "above 0, sigma at most"),
-            ("generations", self.generations >= 1, "at least 1"),
-            ("noise", self.noise in NOISES, f"one of {', '.join(NOISES)}"),
-        ):
-            if not ok:
-                raise ValueError(f"ES: {name} must be {words}, not {getattr(self, name)}")
+        check_fields(
+            self,
+            positive=("sigma", "sigma_end"),
+            at_least={"offspring": 1, "mu": 1, "generations": 1},
+            one_of={"noise": NOISES},
+        )
+        check_fields(self, at_most={"mu": self.offspring, "sigma_end": self.sigma})
 
     @property
     def min_population(self) -> int:
         """Parent and offspring: neither less nor more."""
         return self.offspring + 1
+
+    @property
+    def generational(self) -> bool:
+        """Yes: the parent is a candidate of every generation."""
+        return True
+
+    def population_size(self, members: int) -> int:
+        """Parent and offspring, whatever is asked for."""
+        return self.min_population
 
     def step(self, generation: int) -> float:
         """Sigma in a generation, from 0."""
@@ -100,10 +99,10 @@ class ES(StateKeeping[ESState]):
                 f"this strategy needs a population of {self.min_population}, the parent and "
                 f"{self.offspring} offspring, not {population.size}"
             )
-        told = checked_fitness(fitness, population.size)
-        first = int(torch.where(told.isfinite(), told, torch.inf).argmin())
+        fitness = checked_fitness(fitness, population.size)
+        first = int(torch.where(fitness.isfinite(), fitness, torch.inf).argmin())
         parent = population.member(first).to("cpu", torch.float64, copy=True)
-        return ESState(population, told, parent, parent[:0])
+        return ESState(population, fitness, parent, parent[:0])
 
     def ask(self, state: ESState, gen: torch.Generator) -> ESTrials:
         """Write the parent and its offspring into the spare rows."""
@@ -122,10 +121,10 @@ class ES(StateKeeping[ESState]):
     def tell(self, state: ESState, trials: ESTrials, fitness: Float[Tensor, " t"]) -> ESState:
         """Recombine the best candidates; those without a finite fitness have no part, and if there
         is none but those the parent stays."""
-        told = checked_fitness(fitness, len(trials.targets))
+        fitness = checked_fitness(fitness, len(trials.targets))
         population = state.population.accept(trials.changed)
-        order = torch.where(told.isfinite(), told, torch.inf).argsort(stable=True)
-        best = order[: min(self.mu, int(told.isfinite().sum()))]
+        order = torch.where(fitness.isfinite(), fitness, torch.inf).argsort(stable=True)
+        best = order[: min(self.mu, int(fitness.isfinite().sum()))]
         parent = state.parent
         if len(best):
             ranks = torch.arange(1, len(best) + 1, dtype=torch.float64)
@@ -135,8 +134,12 @@ class ES(StateKeeping[ESState]):
         return replace(
             state,
             population=population,
-            fitness=told,
+            fitness=fitness,
             parent=parent,
             noise=trials.noise,
             generation=state.generation + 1,
         )
+
+    def best(self, state: ESState) -> Float[Tensor, " d"]:
+        """The parent."""
+        return state.parent.clone()

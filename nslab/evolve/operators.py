@@ -1,7 +1,7 @@
 """Differential evolution's operators: who is picked, how picks become a mutant, who survives.
 
 A mutant is a linear combination of members, so a strategy is no more than the members it takes and
-their weights (`Terms`); the arithmetic on genes is `nslab.evolve.generation`'s.
+their weights (`Terms`); the arithmetic on genes is `nslab.evolve.breeding`'s.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from nslab.evolve.generation import Terms
+from nslab.evolve.breeding import Terms
 
 Members = Int[Tensor, " t"]
 PerTarget = Float[Tensor, " t"]
-Fitness = Float[Tensor, " np"]  # of every member; less is better
+FitnessVector = Float[Tensor, " np"]  # of every member; less is better
 
 
 def draw_picks(np: int, targets: Members, k: int, gen: torch.Generator) -> Int[Tensor, "t k"]:
@@ -43,7 +43,7 @@ class Draws:
         k: of U(0, 1), for each target.
     """
 
-    fitness: Fitness
+    fitness: FitnessVector
     targets: Members
     picks: Int[Tensor, "t _"]
     f: PerTarget
@@ -151,7 +151,7 @@ def mixed(strategies: Sequence[str], strategy: Members, draws: Draws) -> Terms:
 def mutate(
     name: str,
     x: Float[Tensor, "np d"],
-    fitness: Fitness,
+    fitness: FitnessVector,
     targets: Members,
     picks: Int[Tensor, "t _"],
     f: PerTarget,
@@ -170,12 +170,12 @@ def mutate(
     return (terms.weights.to(x.dtype)[:, :, None] * x[terms.picks]).sum(1)
 
 
-def fittest(fitness: Fitness) -> Int[Tensor, ""]:
+def fittest(fitness: FitnessVector) -> Int[Tensor, ""]:
     """The member of least fitness; NaN counts as infinite."""
     return fitness.nan_to_num(torch.inf, torch.inf, -torch.inf).argmin()
 
 
-def p_best(fitness: Fitness, p: float, u: PerTarget) -> Members:
+def p_best(fitness: FitnessVector, p: float, u: PerTarget) -> Members:
     """For each u of U[0, 1) one of the best 100 p % members, at least two; p = 0: the best."""
     if p == 0:
         return fittest(fitness).expand(len(u))

@@ -4,7 +4,6 @@ Sources: Kennedy and Eberhart 1995; constriction: Clerc and Kennedy 2002, Eberha
 NOTE: the DE paper (its section S5) uses the swarm of 1995 and names no constants.
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,9 +12,9 @@ from torch import Tensor
 
 from nslab.evolve.operators import fittest, survives
 from nslab.evolve.population import Population
-from nslab.evolve.state import StateKeeping, checked_fitness
-from nslab.parameters import hints, strict
+from nslab.evolve.protocol import CompleteEvolver, Trials, checked_fitness
 from nslab.rng import hashed
+from nslab.system.validation import check_fields
 
 BLOCK = 2**16  # genes of all particles moved at a time: the temporaries stay in the cache
 
@@ -39,17 +38,8 @@ class PSOState:
     generation: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class PSOTrials:
-    """New positions in the spare rows of ``targets``; ``changed``: False for a particle that
-    rests where it is."""
-
-    targets: Int[Tensor, " t"]
-    changed: Bool[Tensor, " t"]
-
-
 @dataclass(frozen=True)
-class PSO(StateKeeping[PSOState]):
+class PSO(CompleteEvolver[PSOState, Trials]):
     """v <- w v + c1 r1 (personal best - x) + c2 r2 (global best - x); x <- x + v.
 
     Attributes:
@@ -61,8 +51,6 @@ class PSO(StateKeeping[PSOState]):
     Particles start at rest. A generation's `ask` moves the swarm: once for each `tell`.
     """
 
-    STATE = PSOState
-
     w: float = 1.0
     c1: float = 2.0
     c2: float = 2.0
@@ -70,13 +58,7 @@ class PSO(StateKeeping[PSOState]):
     per_gene: bool = True
 
     def __post_init__(self) -> None:
-        for name, hint in hints(PSO).items():
-            value = strict(f"PSO: {name}", getattr(self, name), hint)
-            object.__setattr__(self, name, value)
-            if isinstance(value, float) and not (0 <= value < math.inf):
-                raise ValueError(f"PSO: {name} must be finite and at least 0, not {value}")
-        if self.v_max == 0:
-            raise ValueError("PSO: v_max must be above 0, or None for no bound")
+        check_fields(self, positive=("v_max",), at_least={"w": 0, "c1": 0, "c2": 0})
 
     @property
     def min_population(self) -> int:
@@ -93,8 +75,9 @@ class PSO(StateKeeping[PSOState]):
         return PSOState(population, checked_fitness(fitness, np), velocity, at_best)
 
     @torch.no_grad()
-    def ask(self, state: PSOState, gen: torch.Generator) -> PSOTrials:
-        """Move every particle; its new position is in its spare row."""
+    def ask(self, state: PSOState, gen: torch.Generator) -> Trials:
+        """Move every particle; its new position is in its spare row. One that rests where it is has
+        not changed."""
         rows, velocity = state.population.rows, state.velocity
         np, d = velocity.shape
         seed = torch.randint(2**31, (2, np, 1), generator=gen).to(rows.device)
@@ -112,7 +95,7 @@ class PSO(StateKeeping[PSOState]):
             last = min(first + step, d)
             gene = torch.arange(first, last, device=rows.device)
             gene = gene if self.per_gene else seed.new_zeros(1)
-            r1, r2 = uniform(gene, seed).to(wide)
+            r1, r2 = uniform_draws(gene, seed).to(wide)
             v = self.w * velocity[:, part].to(wide)
             v += self.c1 * r1 * (best - x) + self.c2 * r2 * (rows[leader, part].to(wide) - x)
             if self.v_max is not None:
@@ -120,24 +103,24 @@ class PSO(StateKeeping[PSOState]):
             moved |= (v != 0).any(1)
             velocity[:, part] = v.to(rows.dtype)
             rows[spare, part] = (x + v).to(rows.dtype)
-        return PSOTrials(torch.arange(np), moved.cpu())
+        return Trials(torch.arange(np), moved.cpu())
 
-    def tell(self, state: PSOState, trials: PSOTrials, fitness: Float[Tensor, " t"]) -> PSOState:
+    def tell(self, state: PSOState, trials: Trials, fitness: Float[Tensor, " t"]) -> PSOState:
         """Keep the positions that are strictly better than their particle's best so far."""
-        told, t = checked_fitness(fitness, len(trials.targets)), trials.targets
-        found = torch.zeros(len(state.fitness), dtype=torch.bool)
-        found[t] = trials.changed & survives(state.fitness[t], told)
+        trial, t = checked_fitness(fitness, len(trials.targets)), trials.targets
+        better = torch.zeros(len(state.fitness), dtype=torch.bool)
+        better[t] = trials.changed & survives(state.fitness[t], trial)
         new = state.fitness.clone()
-        new[t] = torch.where(found[t], told, new[t])
+        new[t] = torch.where(better[t], trial, new[t])
         return replace(
             state,
-            population=state.population.accept(found),
+            population=state.population.accept(better),
             fitness=new,
-            at_best=found,
+            at_best=better,
             generation=state.generation + 1,
         )
 
 
-def uniform(gene: Int[Tensor, " d"], seed: Int[Tensor, "*s 1"]) -> Float[Tensor, "*s d"]:
+def uniform_draws(gene: Int[Tensor, " d"], seed: Int[Tensor, "*s 1"]) -> Float[Tensor, "*s d"]:
     """Numbers of U[0, 1) from the number of a gene and a seed, in steps of 2^-24."""
     return (hashed(hashed(gene) + seed) >> 7).to(torch.float32) * 2.0**-24

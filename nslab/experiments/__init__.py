@@ -1,10 +1,9 @@
 """Experiments by name: every table or figure as a list of runs."""
 
 from nslab.experiments import de, edl, edl_factors, ns
-from nslab.experiments.config import TrainConfig
-from nslab.experiments.evolution import Config, EvolveConfig
-from nslab.experiments.experiment import Experiment
-from nslab.experiments.pretraining import PretrainConfig
+from nslab.experiments.definition import Experiment
+from nslab.experiments.presets import PRESETS
+from nslab.system.renamed import tell_new_name
 
 EXPERIMENTS: dict[str, Experiment] = {
     **ns.EXPERIMENTS,
@@ -12,7 +11,6 @@ EXPERIMENTS: dict[str, Experiment] = {
     **edl.EXPERIMENTS,
     **edl_factors.EXPERIMENTS,
 }
-PRESETS = ("smoke", "cpu", "paper")
 
 
 def experiment(name: str) -> Experiment:
@@ -22,13 +20,9 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-__all__ = [
-    "EXPERIMENTS",
-    "PRESETS",
-    "Config",
-    "EvolveConfig",
-    "Experiment",
-    "PretrainConfig",
-    "TrainConfig",
-    "experiment",
-]
+def __getattr__(name: str) -> object:
+    tell_new_name(f"nslab.experiments.{name}")
+    raise AttributeError(f"module 'nslab.experiments' has no attribute {name!r}")
+
+
+__all__ = ["EXPERIMENTS", "PRESETS", "Experiment", "experiment"]

@@ -9,36 +9,32 @@ paper's recipe of training is not known; ours is the one of He et al. 2016 with 
 import dataclasses
 from typing import Any, Literal
 
+from nslab.configs.loss_search import LossSearchConfig
+from nslab.configs.schedules import Cosine
+from nslab.configs.serialization import encode
+from nslab.configs.train import TrainConfig
 from nslab.evolve import EVOLVERS
-from nslab.evolve.chaotic import ChaoticEvolution
+from nslab.evolve.chaotic_evolution import ChaoticEvolution
 from nslab.evolve.es import ES
-from nslab.experiments.config import TrainConfig
-from nslab.experiments.experiment import Experiment, Row, with_seeds
-from nslab.experiments.pretraining import PretrainConfig
-from nslab.experiments.schedules import Cosine
+from nslab.experiments.definition import Experiment, TableRow, with_seeds
+from nslab.experiments.presets import SEEDS_OF_SHORT, Preset
 from nslab.lossnet import MORE_CLASSES, LossForm, Regimes, Shipped
 from nslab.objectives import EDL, GCE, NS, CrossEntropy
 from nslab.types import ObjectiveConfig
 
-Preset = Literal["smoke", "cpu", "paper"]
-Variant = Literal["order", "log", "pairs", "flat"]
-Search = Literal["gaussian", "chaotic", "arcsine", "orbit", "chaotic_evolution", "de"]
+LossVariant = Literal["order", "log", "pairs", "flat"]
+SearchName = Literal["gaussian", "chaotic", "arcsine", "orbit", "chaotic_evolution", "de"]
 LossName = Literal[
     "ce", "mae", "gce", "edl_order", "edl_log", "edl_pairs", "edl_flat", "edl_random", "ns_edl"
 ]
 
-SEEDS = {
-    "smoke": tuple(range(2024, 2029)),
-    "cpu": tuple(range(2024, 2027)),
-    "paper": tuple(range(2024, 2029)),
-}
 # Generations, numbers of pairs, and how many seeds.
 PRETRAINING: dict[str, tuple[int, tuple[int, ...], int]] = {
     "smoke": (20, (64,), 10),
     "cpu": (100, (64, 512), 10),
     "paper": (200, (64, 512), 50),
 }
-TRAINING: dict[str, dict[str, Any]] = {
+EDL_TRAINING: dict[str, dict[str, Any]] = {
     "smoke": {
         "dataset": "digits",
         "network": "mlp",
@@ -69,11 +65,11 @@ TRAINING: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe(variant: Variant, classes: int = 10) -> PretrainConfig:
+def recipe(variant: LossVariant, classes: int = 10) -> LossSearchConfig:
     """How a loss network is evolved. ``"order"``, ``"log"``: those that ship with the package, see
     `Shipped`; ``"pairs"``, ``"flat"``: two other forms, as ``order`` otherwise."""
     if variant == "log":
-        return PretrainConfig(
+        return LossSearchConfig(
             LossForm(log_feature=True),
             ES(generations=200),
             Regimes(classes=MORE_CLASSES),
@@ -81,14 +77,14 @@ def recipe(variant: Variant, classes: int = 10) -> PretrainConfig:
             generations=200,
         )
     if variant == "flat":
-        return PretrainConfig(
+        return LossSearchConfig(
             LossForm("flat", classes=classes), regimes=Regimes(classes=(classes,))
         )
-    return PretrainConfig(LossForm("pairs" if variant == "pairs" else "equivariant"))
+    return LossSearchConfig(LossForm("pairs" if variant == "pairs" else "equivariant"))
 
 
 # CE at q -> 0, MAE at q = 1: the losses are one family.
-LOSSES: dict[LossName, ObjectiveConfig] = {
+EDL_LOSSES: dict[LossName, ObjectiveConfig] = {
     "ce": CrossEntropy(),
     "mae": GCE(q=1.0),
     "gce": GCE(q=0.7),
@@ -99,8 +95,8 @@ LOSSES: dict[LossName, ObjectiveConfig] = {
     "edl_random": EDL(dataclasses.replace(recipe("order"), generations=0)),
     "ns_edl": NS(grid=(1, 2), sigma=2.5, rho=-1.0, base=EDL(Shipped("log"))),
 }
-SHOWN: dict[str, tuple[LossName, ...]] = {
-    "smoke": tuple(LOSSES),
+LOSSES_SHOWN: dict[str, tuple[LossName, ...]] = {
+    "smoke": tuple(EDL_LOSSES),
     "cpu": ("ce", "edl_order", "edl_log"),
     "paper": ("ce", "mae", "gce", "edl_order", "edl_log", "ns_edl"),
 }
@@ -115,10 +111,10 @@ def classification(
 ) -> list[TrainConfig]:
     """One network trained with each loss, all else the same; every epoch's weights are kept.
 
-    No loss has a learning rate of its own; see `rates`.
+    No loss has a learning rate of its own; see `learning_rates`.
     """
-    given = TRAINING[preset] | ({"epochs": epochs} if epochs else {})
-    objectives = [LOSSES[name] for name in losses or SHOWN[preset]]
+    given = EDL_TRAINING[preset] | ({"epochs": epochs} if epochs else {})
+    objectives = [EDL_LOSSES[name] for name in losses or LOSSES_SHOWN[preset]]
     both = ("resnet20", "resnet56") if preset == "paper" else (given["network"],)
     return [
         config
@@ -126,19 +122,19 @@ def classification(
         for config in with_seeds(
             TrainConfig(**given | {"network": network, "keep_last": given["epochs"]}),
             objectives,
-            seeds or SEEDS[preset],
+            seeds or SEEDS_OF_SHORT[preset],
         )
     ]
 
 
-def rates(
+def learning_rates(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
     losses: tuple[LossName, ...] = ("ce", "mae", "gce", "edl_order", "edl_log"),
     lrs: tuple[float, ...] = (0.005, 0.02, 0.05, 0.1),
 ) -> list[TrainConfig]:
     """How much each loss minds the learning rate: digits, a small perceptron."""
-    some = seeds or SEEDS["smoke"][: 2 if preset == "smoke" else None]
+    some = seeds or SEEDS_OF_SHORT["smoke"][: 2 if preset == "smoke" else None]
     return [
         dataclasses.replace(config, lr=lr, keep_last=0)
         for lr in lrs
@@ -149,11 +145,11 @@ def rates(
 def pretraining(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    searches: tuple[Search, ...] = ("gaussian", "chaotic", "arcsine", "orbit"),
+    searches: tuple[SearchName, ...] = ("gaussian", "chaotic", "arcsine", "orbit"),
     pairs: tuple[int, ...] | None = None,
     generations: int | None = None,
-    variant: Variant = "order",
-) -> list[PretrainConfig]:
+    variant: LossVariant = "order",
+) -> list[LossSearchConfig]:
     """The same loss network evolved with chaotic, Gaussian and other noise, on many pairs and on
     few, where fitness is noisy."""
     usual, few_and_many, evolutions = PRETRAINING[preset]
@@ -167,7 +163,7 @@ def pretraining(
     ]
 
 
-def searched(search: Search, generations: int) -> Any:
+def searched(search: SearchName, generations: int) -> Any:
     """What searches: a strategy with one of four noises, chaotic evolution, or DE."""
     if search == "chaotic_evolution":
         return ChaoticEvolution()
@@ -176,10 +172,10 @@ def searched(search: Search, generations: int) -> Any:
     return ES(generations=generations, noise=search)
 
 
-def transfer(
+def ranking_transfer(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    variants: tuple[Variant, ...] = ("order", "log"),
+    variants: tuple[LossVariant, ...] = ("order", "log"),
     generations: tuple[int, ...] | None = None,
     evolutions: int | None = None,
 ) -> list[TrainConfig]:
@@ -189,7 +185,7 @@ def transfer(
     ``seeds`` are those of training; there are ``evolutions`` of each kind of loss.
     """
     numbers = generations or ((1, 3, 10, 30) if preset == "smoke" else (1, 2, 5, 10, 20, 50, 100))
-    start = TrainConfig(**TRAINING["smoke" if preset != "paper" else preset])
+    start = TrainConfig(**EDL_TRAINING["smoke" if preset != "paper" else preset])
     losses = [
         dataclasses.replace(
             recipe(variant), search=ES(generations=g), generations=g, seed=2024 + evolution
@@ -198,43 +194,41 @@ def transfer(
         for g in numbers
         for evolution in range(evolutions or (1 if preset == "smoke" else 3))
     ]
-    some = seeds or SEEDS["cpu"][: 1 if preset == "smoke" else None]
+    some = seeds or SEEDS_OF_SHORT["cpu"][: 1 if preset == "smoke" else None]
     return with_seeds(start, [EDL(loss) for loss in losses], some)
 
 
-def name_of(objective: ObjectiveConfig) -> str:
-    """The name of a loss in `LOSSES`, else ``edl`` or its class."""
-    names = [name for name, loss in LOSSES.items() if loss == objective]
+def loss_name(objective: ObjectiveConfig) -> str:
+    """The name of a loss in `EDL_LOSSES`, else ``edl`` or its class."""
+    names = [name for name, loss in EDL_LOSSES.items() if loss == objective]
     return names[0] if names else type(objective).__name__.lower()
 
 
-def search_of(config: PretrainConfig) -> str:
+def search_of(config: LossSearchConfig) -> str:
     """The name of what searches."""
-    if isinstance(config.search, ES):
-        return config.search.noise
-    return "chaotic_evolution" if isinstance(config.search, ChaoticEvolution) else "de"
+    return str(getattr(config.search, "noise", encode(config.search)["@"]))
 
 
-def classification_row(config: TrainConfig) -> Row:
+def loss_row(config: TrainConfig) -> TableRow:
     """Data set, network, loss."""
     return {
         "dataset": config.dataset,
         "network": config.network,
-        "method": name_of(config.objective),
+        "method": loss_name(config.objective),
     }
 
 
-def rates_row(config: TrainConfig) -> Row:
+def rates_row(config: TrainConfig) -> TableRow:
     """Learning rate, loss."""
-    return {"lr": config.lr, "method": name_of(config.objective)}
+    return {"lr": config.lr, "method": loss_name(config.objective)}
 
 
-def pretraining_row(config: PretrainConfig) -> Row:
+def pretraining_row(config: LossSearchConfig) -> TableRow:
     """Pairs per generation, what searches."""
     return {"pairs": config.pairs, "search": search_of(config)}
 
 
-def transfer_row(config: TrainConfig) -> Row:
+def transfer_row(config: TrainConfig) -> TableRow:
     """The loss, by its run."""
     source: Any = config.objective.source  # type: ignore[attr-defined]
     variant = "log" if source.form.log_feature else "order"
@@ -245,16 +239,18 @@ EXPERIMENTS: dict[str, Experiment] = {
     "edl/classification": Experiment(
         "CE, MAE, GCE and evolved losses",
         classification,
-        classification_row,
+        loss_row,
         baseline={"method": "ce"},
     ),
-    "edl/rates": Experiment("Losses by learning rate", rates, rates_row, baseline={"method": "ce"}),
+    "edl/rates": Experiment(
+        "Losses by learning rate", learning_rates, rates_row, baseline={"method": "ce"}
+    ),
     "edl/pretraining": Experiment(
         "Evolving a loss: chaotic, Gaussian, arcsine noise",
         pretraining,
         pretraining_row,
-        metric="ranking_accuracy",
+        measure="ranking_accuracy",
         baseline={"search": "gaussian"},
     ),
-    "edl/transfer": Experiment("Does ranking predict accuracy?", transfer, transfer_row),
+    "edl/transfer": Experiment("Does ranking predict accuracy?", ranking_transfer, transfer_row),
 }

@@ -8,11 +8,12 @@ trainings with one evolved loss say nothing about how another evolution would ha
 
 from typing import Any, Literal
 
+from nslab.configs.loss_search import LossSearchConfig
+from nslab.configs.train import TrainConfig
 from nslab.evolve.es import ES
-from nslab.experiments.config import TrainConfig
-from nslab.experiments.edl import TRAINING, Preset
-from nslab.experiments.experiment import Experiment, Row, with_seeds
-from nslab.experiments.pretraining import PretrainConfig
+from nslab.experiments.definition import Experiment, TableRow, with_seeds
+from nslab.experiments.edl import EDL_TRAINING
+from nslab.experiments.presets import Preset
 from nslab.lossnet import LossForm, Regimes
 from nslab.objectives import EDL, CrossEntropy
 from nslab.types import ObjectiveConfig
@@ -21,14 +22,14 @@ Feature = Literal["p", "log p"]
 FactorMargin = Literal["order", "log"]
 
 # Generations, evolutions a cell, trainings with each.
-SIZES: dict[str, tuple[int, int, int]] = {
+FACTOR_SIZES: dict[str, tuple[int, int, int]] = {
     "smoke": (20, 2, 2),
     "cpu": (100, 4, 5),
     "paper": (200, 4, 5),
 }
 
 
-def factors(
+def feature_by_margin(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
     features: tuple[Feature, ...] = ("p", "log p"),
@@ -42,11 +43,11 @@ def factors(
     ``seeds`` are those of training; there are ``evolutions`` of each kind of loss. ``classes``: of
     the synthetic predictions, the same in every cell (the two losses of the package differ in it).
     """
-    usual, several, trainings = SIZES[preset]
+    usual, several, trainings = FACTOR_SIZES[preset]
     number = generations or usual
-    start = TrainConfig(**TRAINING["paper" if preset == "paper" else "smoke"])
+    start = TrainConfig(**EDL_TRAINING["paper" if preset == "paper" else "smoke"])
     losses = [
-        PretrainConfig(
+        LossSearchConfig(
             LossForm(log_feature=feature == "log p"),
             ES(generations=number),
             Regimes(classes=classes),
@@ -62,7 +63,7 @@ def factors(
     return with_seeds(start, objectives, seeds or tuple(range(2024, 2024 + trainings)))
 
 
-def row(config: TrainConfig) -> Row:
+def feature_margin_row(config: TrainConfig) -> TableRow:
     """Feature, margin, the most classes the loss was evolved on, and its evolution, by seed."""
     if not isinstance(config.objective, EDL):
         return {"feature": "CE", "margin": "CE", "classes": 0, "evolution": 0}
@@ -76,5 +77,7 @@ def row(config: TrainConfig) -> Row:
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "edl/factors": Experiment("EDL: log feature by log margin", factors, row),
+    "edl/factors": Experiment(
+        "EDL: log feature by log margin", feature_by_margin, feature_margin_row
+    ),
 }

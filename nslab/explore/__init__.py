@@ -1,10 +1,10 @@
 """Panels to explore the methods live: widgets over the library, for notebooks and Voilà."""
 
-from nslab.explore.competition import Competition
-from nslab.explore.display import show
-from nslab.explore.evolution import Evolution
-from nslab.explore.losses import Losses
-from nslab.explore.results import Results
-from nslab.explore.training import Training
+from nslab.explore.competition.panel import Competition
+from nslab.explore.evolution.panel import Evolution
+from nslab.explore.losses.panel import Losses
+from nslab.explore.results.panel import Results
+from nslab.explore.training.panel import Training
+from nslab.explore.ui.display import show
 
 __all__ = ["Competition", "Evolution", "Losses", "Results", "Training", "show"]

@@ -1,10 +1,10 @@
 """Losses that are networks, evolved on synthetic predictions before any data is seen (EDL)."""
 
-from nslab.lossnet.evolution import Pretrained, pretrain
+from nslab.lossnet.files import load_loss, save_loss
 from nslab.lossnet.net import LossForm, LossNet
-from nslab.lossnet.saved import load, save
+from nslab.lossnet.search import Pretrained, pretrain
 from nslab.lossnet.shipped import Shipped
-from nslab.lossnet.synthetic import MORE_CLASSES, Regimes
+from nslab.lossnet.synthetic_predictions import MORE_CLASSES, Regimes
 
 __all__ = [
     "MORE_CLASSES",
@@ -13,7 +13,7 @@ __all__ = [
     "Pretrained",
     "Regimes",
     "Shipped",
-    "load",
+    "load_loss",
     "pretrain",
-    "save",
+    "save_loss",
 ]

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nslab.parameters import hints, strict
+from nslab.system.validation import hints, strict
 from nslab.types import Labels, Logits, PerSample
 
 Weights = Float[Tensor, "m d"]  # of m candidates
@@ -23,7 +23,7 @@ Begins = Float[Tensor, "c n"]  # one-hot: which corner they move from
 
 SMALL = 1e-4  # the log feature is log(p + SMALL)
 FLAT = 1e-9  # a slope below it is none
-AT_ONCE = 2**18  # numbers in a temporary, while candidates are compared: these fit a cache
+PAIRS_AT_ONCE = 2**18  # numbers in a temporary, while candidates are compared: these fit a cache
 _SPAN = math.log1p(1 / SMALL)
 
 

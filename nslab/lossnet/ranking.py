@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from nslab.lossnet.net import AT_ONCE, Begins, Layers, LossForm, Moves, Weights, changes
-from nslab.lossnet.synthetic import P, Pairs, Predictions, Y, of_label, towards_label
+from nslab.lossnet.net import PAIRS_AT_ONCE, Begins, Layers, LossForm, Moves, Weights, changes
+from nslab.lossnet.synthetic_predictions import P, Pairs, Predictions, Y, at_label, towards_label
 
 Margin = Literal["order", "prob", "log"]
 PerPair = Float[Tensor, "m n"]  # of m candidates
@@ -24,7 +24,7 @@ PerCandidate = Float[Tensor, " m"]
 
 TEMPERATURE = 0.1
 TEMPORARIES = 4  # of `changes`, about
-SMALLEST = 1e-7  # what p_y is held above, for its logarithm
+SMALLEST_P = 1e-7  # what p_y is held above, for its logarithm
 TOLERANCE = 1e-6  # of a standard deviation of the losses: what rounding does
 
 
@@ -42,7 +42,7 @@ def pair_losses(form: LossForm, w: Weights, pairs: Sequence[Pairs]) -> tuple[Per
     x, begins, (row,) = (torch.cat(each, 1) for each in zip(*parts, strict=True))
     layers, losses = form.layers(w.to(x)), x.new_zeros(len(w), n)
     change = partial(changes, layers) if len(w) == 1 else quick(layers)
-    step = max(1, AT_ONCE // (form.hidden * (TEMPORARIES if len(w) == 1 else len(w))))
+    step = max(1, PAIRS_AT_ONCE // (form.hidden * (TEMPORARIES if len(w) == 1 else len(w))))
     for each in zip(row.split(step), x.split(step, 1), begins.split(step, 1), strict=True):
         losses.index_add_(1, each[0], change(*each[1:]))
     both = [v.unflatten(1, (2, -1)) for v in losses.split([x.shape[2] for x, _ in groups], 1)]
@@ -66,7 +66,7 @@ def quick(layers: Layers) -> Callable[[Moves, Begins], PerPair]:
 
 def blocked(form: LossForm, w: Weights, p: P, y: Y) -> Float[Tensor, "m b"]:
     """`LossForm.losses`, as many candidates and predictions at a time as the cache holds."""
-    rows = max(1, AT_ONCE // (TEMPORARIES * p.shape[1] * form.hidden))
+    rows = max(1, PAIRS_AT_ONCE // (TEMPORARIES * p.shape[1] * form.hidden))
     candidates = w.split(max(1, rows // max(1, len(y))))
     parts = zip(p.split(rows), y.split(rows), strict=True)
     return torch.cat([torch.cat([form.losses(v, *part) for v in candidates]) for part in parts], 1)
@@ -78,12 +78,12 @@ def margins(pairs: Sequence[Pairs], margin: Margin) -> Float[Tensor, " n"]:
     ``"order"``: 0, the order is all that counts. ``"prob"``: the difference of 1 - p_y;
     ``"log"``: that of -log p_y; each divided by its standard deviation over all predictions.
     """
-    worse = torch.cat([of_label(g.worse, g.worse_y) for g in pairs])
-    better = torch.cat([of_label(g.better, g.better_y) for g in pairs])
+    worse = torch.cat([at_label(g.worse, g.worse_y) for g in pairs])
+    better = torch.cat([at_label(g.better, g.better_y) for g in pairs])
     if margin == "order":
         return torch.zeros_like(worse)
     if margin == "log":
-        worse, better = (p.clamp(min=SMALLEST).log() for p in (worse, better))
+        worse, better = (p.clamp(min=SMALLEST_P).log() for p in (worse, better))
     return (better - worse) / torch.cat([worse, better]).std()
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from nslab.lossnet.files import load_loss
 from nslab.lossnet.net import LossNet
-from nslab.lossnet.saved import load
-from nslab.parameters import hints, strict
+from nslab.system.validation import hints, strict
 
 FOLDER = Path(__file__).parent / "evolved"
 
@@ -32,8 +32,8 @@ class Shipped:
 
     def net(self) -> LossNet:
         """The network; ``FileNotFoundError`` or ``ValueError`` for a damaged installation."""
-        return load(self.file)[0]
+        return load_loss(self.file)[0]
 
     def provenance(self) -> dict[str, Any]:
         """How, where and from what code it was evolved."""
-        return load(self.file)[1]
+        return load_loss(self.file)[1]

@@ -6,15 +6,15 @@ from functools import partial
 import torch
 from torch import nn
 
+from nslab.networks.alexnet_vgg_cifar import alexnet_cifar, vgg19_bn_cifar
 from nslab.networks.densenet_cifar import DenseNetCifar
-from nslab.networks.imagenet import SMALLEST, imagenet
 from nslab.networks.lenet import lenet1, lenet5
-from nslab.networks.mlp import mlp
-from nslab.networks.plain_cifar import alexnet_cifar, vgg19_bn_cifar
-from nslab.networks.public import FILES, public_resnet
+from nslab.networks.perceptron import mlp
+from nslab.networks.pretrained_cifar import FILES, public_resnet
 from nslab.networks.resnet_cifar import ResNetCifar
 from nslab.networks.resnext_cifar import ResNeXtCifar
-from nslab.networks.rnn import RowLSTM
+from nslab.networks.row_lstm import RowLSTM
+from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
 from nslab.types import ImageShape
@@ -36,7 +36,7 @@ NETWORKS: dict[str, Network] = {
     "resnext29": ResNeXtCifar,
     "densenet_bc_100_12": partial(DenseNetCifar, depth=100, growth=12),
     "densenet_bc_190_40": partial(DenseNetCifar, depth=190, growth=40),
-    **{name: partial(imagenet, name=name) for name in SMALLEST},
+    **{name: partial(imagenet, name=name) for name in SMALLEST_IMAGE},
     "vmamba_t": VMamba,
     **{f"resnet{depth}_public": partial(public_resnet, depth=depth) for depth in FILES},
 }

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nslab.networks.parts import check_side, he_init
+from nslab.networks.initialization import check_side, he_init
 from nslab.types import Images, ImageShape, Logits
 
 

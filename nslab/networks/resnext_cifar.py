@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nslab.networks.parts import he_init
+from nslab.networks.initialization import he_init
 from nslab.types import Images, ImageShape, Logits
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nslab.networks.scan import selective_scan
+from nslab.networks.selective_scan import selective_scan
 from nslab.types import Images, ImageShape, Logits
 
 Pixels = Float[Tensor, "b h w d"]
@@ -67,7 +67,7 @@ class SS2D(nn.Module):
         return self.out_proj(self.norm(cross_merge(y, x.size(1), x.size(2))))
 
 
-class Block(nn.Module):
+class VSSBlock(nn.Module):
     """Scan, then MLP, each behind LayerNorm and on a residual branch that training may drop."""
 
     def __init__(self, channels: int, drop: float) -> None:
@@ -126,7 +126,7 @@ class VMamba(nn.Module):
             if stage:
                 layers.append(Halve(channels, 2 * channels))
                 channels *= 2
-            layers += [Block(channels, share) for share in itertools.islice(shares, depth)]
+            layers += [VSSBlock(channels, share) for share in itertools.islice(shares, depth)]
         self.features = nn.Sequential(*layers)
         self.norm = nn.LayerNorm(channels)
         self.head = nn.Linear(channels, num_classes)

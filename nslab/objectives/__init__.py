@@ -17,8 +17,8 @@ from nslab.objectives.nlnl import NLNL
 from nslab.objectives.ns import NS
 from nslab.objectives.ogc import OGC
 from nslab.objectives.poly1 import Poly1
+from nslab.objectives.recommended import Setting
 from nslab.objectives.sce import SCE
-from nslab.objectives.setting import Setting
 from nslab.objectives.smooth_top_k import SmoothTopK
 from nslab.objectives.weighted import CrossEntropy, Reweighted, Weighted
 from nslab.types import ObjectiveConfig

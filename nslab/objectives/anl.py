@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import SMALLEST, log_probabilities, normalised
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss, Weighted
+from nslab.system.validation import check_fields
 from nslab.types import Batch, DataInfo, Labels, Logits, Objective, PerSample, Scored
 
 

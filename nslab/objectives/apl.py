@@ -6,11 +6,11 @@ Source: Ma et al. 2020, "Normalized Loss Functions for Deep Learning with Noisy 
 from dataclasses import dataclass
 from typing import Literal
 
-from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, normalised, of_label, wrong
+from nslab.objectives.recommended import Setting
 from nslab.objectives.sce import reverse_cross_entropy
-from nslab.objectives.setting import Setting
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 

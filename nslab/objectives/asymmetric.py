@@ -8,10 +8,10 @@ from typing import Literal
 
 import torch
 
-from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, normalised, of_label, wrong
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 Kind = Literal["aul", "agce", "ael"]

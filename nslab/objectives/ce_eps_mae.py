@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, of_label, wrong
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 FLOOR = math.log(1e-8)

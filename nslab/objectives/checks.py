@@ -1,12 +1,8 @@
 """Checks of what users hand to an objective, with errors that say what to do."""
 
-import dataclasses
 import math
-from typing import Any
 
 from torch import Tensor
-
-from nslab.parameters import hints, strict
 
 
 def checked_grid(grid: tuple[int, int]) -> tuple[int, int]:
@@ -24,38 +20,6 @@ def checked_number(name: str, value: float) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, not {value}")
     return float(value)
-
-
-def check_fields(
-    config: Any,
-    *,
-    positive: tuple[str, ...] = (),
-    at_least: dict[str, float] | None = None,
-    at_most: dict[str, float] | None = None,
-    below: dict[str, float] | None = None,
-) -> None:
-    """Bring the fields of a frozen dataclass to their declared types and check their ranges.
-
-    Every number must be finite. Raises ``TypeError`` for a wrong type, ``ValueError`` for a number
-    out of range, both naming class and field.
-    """
-    name, types = type(config).__name__, hints(type(config))
-    for field in dataclasses.fields(config):
-        if getattr(types[field.name], "_is_protocol", False):
-            continue  # another config, which has checked itself
-        value = strict(f"{name}: {field.name}", getattr(config, field.name), types[field.name])
-        object.__setattr__(config, field.name, value)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name}: {field.name} must be finite, not {value}")
-    for field_name, bound, holds, words in (
-        *((n, 0.0, float.__gt__, "above") for n in positive),
-        *((n, b, float.__ge__, "at least") for n, b in (at_least or {}).items()),
-        *((n, b, float.__le__, "at most") for n, b in (at_most or {}).items()),
-        *((n, b, float.__lt__, "below") for n, b in (below or {}).items()),
-    ):
-        value = getattr(config, field_name)
-        if value is not None and not holds(float(value), float(bound)):
-            raise ValueError(f"{name}: {field_name} must be {words} {bound:g}, not {value}")
 
 
 def check_images(x: Tensor) -> None:

@@ -10,11 +10,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 
-from nslab.logits import check_batch
 from nslab.lossnet import LossNet
 from nslab.lossnet.shipped import Shipped
-from nslab.objectives.checks import check_fields
+from nslab.networks.logits import check_batch
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import DataInfo, Labels, Logits, Objective, PerSample
 
 
@@ -34,7 +34,7 @@ class EDL(PlainLoss):
 
     Attributes:
         source: ``Shipped("log")`` or ``Shipped("order")``, which come with the package, or a
-            ``PretrainConfig``, which evolves one.
+            ``LossSearchConfig``, which evolves one.
         scale: ``"ce"``: as steep as cross-entropy at uniform predictions, see `LossNet.matched`;
             ``"evolved"``: as the network came.
     """
@@ -50,16 +50,16 @@ class EDL(PlainLoss):
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """The evolved loss of each sample."""
         check_batch(logits, y)
-        return network(self, logits.shape[-1], logits.device)(logits, y)
+        return loss_network(self, logits.shape[-1], logits.device)(logits, y)
 
     def build(self, info: DataInfo) -> Objective:
         """The objective for a training set; what does not fit its classes is refused here."""
-        network(self, info.num_classes, torch.device("cpu"))
+        loss_network(self, info.num_classes, torch.device("cpu"))
         return super().build(info)
 
 
 @functools.lru_cache(maxsize=64)
-def network(edl: EDL, classes: int, device: torch.device) -> LossNet:
+def loss_network(edl: EDL, classes: int, device: torch.device) -> LossNet:
     """The loss network, scaled for so many classes, on a device."""
     net = edl.source.net()
     return (net.matched(classes) if edl.scale == "ce" else net).to(device)

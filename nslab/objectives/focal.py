@@ -5,10 +5,10 @@ Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", Eq. 4, without
 
 from dataclasses import dataclass
 
-from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, log_wrong, of_label
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 

@@ -5,11 +5,11 @@ Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
 
 from dataclasses import dataclass
 
-from nslab.logits import check_unmasked
-from nslab.objectives.checks import check_fields
+from nslab.networks.logits import check_unmasked
 from nslab.objectives.probabilities import log_probabilities, of_label
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 

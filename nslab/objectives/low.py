@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nslab.logits import logits_of
-from nslab.objectives.checks import check_fields
+from nslab.networks.logits import logits_of
 from nslab.objectives.probabilities import label_mask, log_probabilities
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import Weighted, full_precision
+from nslab.system.validation import check_fields
 from nslab.types import Batch, DataInfo, Labels, Logits, PerSample
 
 

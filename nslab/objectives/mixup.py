@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import nn
 
-from nslab.logits import logits_of
-from nslab.objectives.checks import check_fields
+from nslab.networks.logits import logits_of
 from nslab.objectives.ns import shuffled_order
 from nslab.objectives.weighted import CrossEntropy
 from nslab.rng import stream_seed
+from nslab.system.validation import check_fields
 from nslab.types import Batch, DataInfo, Loss, LossConfig, Scored
 
 

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from nslab.logits import logits_of
-from nslab.objectives.checks import check_fields
+from nslab.networks.logits import logits_of
 from nslab.objectives.probabilities import log_probabilities, of_label, wrong
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.rng import hashed, sample_bits
+from nslab.system.validation import check_fields
 from nslab.types import Batch, DataInfo, Scored
 
 

@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from nslab.logits import check_classes, check_labels, check_logits, logits_of
-from nslab.networks.fold import folded_copy
+from nslab.networks.batchnorm_folding import folded_copy
+from nslab.networks.logits import check_classes, check_labels, check_logits, logits_of
 from nslab.networks.modes import bare, local, scoring
 from nslab.objectives.checks import check_images, checked_grid, checked_number
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
 from nslab.rng import sample_bits
 from nslab.types import Batch, DataInfo, Images, Labels, Logits, ObjectiveConfig, PerSample

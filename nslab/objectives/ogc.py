@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nslab.logits import logits_of
-from nslab.objectives.checks import check_fields
+from nslab.networks.logits import logits_of
 from nslab.objectives.probabilities import SMALLEST, log_probabilities, of_label
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
+from nslab.system.validation import check_fields
 from nslab.types import Batch, DataInfo, PerSample, Scored
 
 GRID = np.linspace(-math.log1p(-SMALLEST), -math.log(SMALLEST), 1000)  # of losses H = -log p

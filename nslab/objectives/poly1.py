@@ -5,10 +5,10 @@ Source: Leng et al. 2022, "PolyLoss", section 4.3.
 
 from dataclasses import dataclass
 
-from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import log_probabilities, of_label, wrong
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from nslab.logits import check_batch, check_unmasked
+from nslab.networks.logits import check_batch, check_unmasked
 from nslab.objectives.weighted import full_precision
 from nslab.types import Labels, Logits, PerSample
 

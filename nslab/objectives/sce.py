@@ -6,10 +6,10 @@ Source: Wang et al. 2019, "Symmetric Cross Entropy for Robust Learning with Nois
 import math
 from dataclasses import dataclass
 
-from nslab.objectives.checks import check_fields
 from nslab.objectives.probabilities import SMALLEST, label_mask, log_probabilities, of_label
-from nslab.objectives.setting import Setting
+from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 LOG_ZERO = -math.log(1e-4)  # log 0 of a one-hot label: the released code clamps it at 1e-4

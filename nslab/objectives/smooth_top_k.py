@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from nslab.logits import check_batch
-from nslab.objectives.checks import check_fields
+from nslab.networks.logits import check_batch
 from nslab.objectives.probabilities import label_mask, of_label
 from nslab.objectives.weighted import PlainLoss, full_precision
+from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
 NOTHING = -1e30  # the logarithm of 0, finite so that gradients stay so

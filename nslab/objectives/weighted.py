@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nslab.logits import NO_LABEL, check_batch, logits_of
+from nslab.networks.logits import NO_LABEL, check_batch, logits_of
 from nslab.types import Batch, DataInfo, Labels, Logits, Loss, Objective, PerSample, Scored, Weigh
 
 

@@ -4,36 +4,26 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from nslab.plots.compare import GREY, name_of
-from nslab.plots.style import COLOURS, OTHER, PALETTE
-from nslab.statistics import Line
+from nslab.analysis.statistics import Line
+from nslab.configs.labels import colour_of, text_of
+from nslab.lossnet import Regimes
+from nslab.plots.comparison import GREY
 
-SEARCHES = {
-    "gaussian": "Gaussian",
-    "chaotic": "chaotic (logistic map)",
-    "arcsine": "arcsine, independent",
-    "orbit": "one chaotic orbit",
-    "chaotic_evolution": "chaotic evolution (Pei)",
-    "de": "SA-SHADE-tri-ensin",
-}
-_COLOURS = sns.color_palette(PALETTE)
-SEARCH_COLOURS = dict(zip(SEARCHES, (_COLOURS[i] for i in (7, 3, 0, 1, 2, 4)), strict=True))
-REGIMES = dict(zip(("anywhere", "right", "wrong", "boundary", "even"), _COLOURS, strict=False))
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
+_REGIMES = tuple(Regimes().weights)
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 
 
-def curves(table: pd.DataFrame, title: str) -> Figure:
+def loss_curves(table: pd.DataFrame, title: str) -> Figure:
     """Each loss over the label's probability, and what it teaches beside cross-entropy."""
     figure = Figure(figsize=(10, 4))
     left, right = figure.subplots(1, 2)
     for number, (method, part) in enumerate(table.groupby("method", sort=False)):
         look = {
-            "label": name_of(str(method)),
-            "color": COLOURS.get(str(method), OTHER),
-            "linestyle": DASHES[number % len(DASHES)],
+            "label": text_of(str(method)),
+            "color": colour_of(str(method)),
+            "linestyle": _DASHES[number % len(_DASHES)],
         }
         left.plot(part["p"], part["loss"], **look)
         right.plot(part["p"], part["relative"], **look)
@@ -73,31 +63,31 @@ def surfaces(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
         axes.text(0, np.sqrt(3) / 2 + 0.03, "the label", ha="center", fontsize=9)
         for side, name in ((-0.5, "class 2"), (0.5, "class 3")):
             axes.text(side, -0.09, name, ha="center", fontsize=9)
-        axes.set(title=f"{name_of(method)}\n", aspect="equal")
+        axes.set(title=f"{text_of(method)}\n", aspect="equal")
         axes.axis("off")
     figure.colorbar(drawn, ax=list(panels), label="loss", shrink=0.8, ticks=range(6))
     figure.suptitle(title, fontsize=11)
     return figure
 
 
-def synthetic(three: pd.DataFrame, ten: pd.DataFrame) -> Figure:
+def synthetic_regimes(three: pd.DataFrame, ten: pd.DataFrame) -> Figure:
     """Synthetic predictions by regime: of three classes on the simplex, of ten by p_y."""
     figure = Figure(figsize=(10, 4))
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
     x, y = corners(three)
-    for regime, colour in REGIMES.items():
+    for regime in _REGIMES:
         mine = (three["regime"] == regime).to_numpy()
-        left.scatter(x[mine], y[mine], s=9, color=colour, label=regime)
+        left.scatter(x[mine], y[mine], s=9, color=colour_of(f"regime:{regime}"), label=regime)
     left.plot([-0.5, 0.5, 0, -0.5], [0, 0, np.sqrt(3) / 2, 0], color=GREY, linewidth=0.8)
     left.text(0, np.sqrt(3) / 2 + 0.03, "the label", ha="center", fontsize=9)
     left.set(title=f"3 classes, {len(three)} predictions\n", aspect="equal")
     left.axis("off")
     left.legend(loc="upper left", title="regime", markerscale=2)
     right.hist(
-        [ten.loc[ten["regime"] == regime, "p_y"] for regime in REGIMES],
+        [ten.loc[ten["regime"] == regime, "p_y"] for regime in _REGIMES],
         bins=np.linspace(0, 1, 41),
         stacked=True,
-        color=list(REGIMES.values()),
+        color=[colour_of(f"regime:{regime}") for regime in _REGIMES],
     )
     right.set(
         xlabel="probability of the label, $p_y$",
@@ -119,9 +109,9 @@ def convergence(table: pd.DataFrame, title: str) -> Figure:
             for search, mine in part.groupby("search", sort=False):
                 wide = mine.pivot_table(index="generation", columns="seed", values=column)
                 low, middle, high = (wide.quantile(q, axis=1) for q in (0.1, 0.5, 0.9))
-                colour = SEARCH_COLOURS[str(search)]
+                colour = colour_of(f"search:{search}")
                 axes.fill_between(wide.index, low, high, color=colour, alpha=0.15, linewidth=0)
-                axes.plot(middle, color=colour, label=SEARCHES[str(search)])
+                axes.plot(middle, color=colour, label=text_of(f"search:{search}"))
             axes.set(yscale="log", title=f"{number} pairs a generation")
         row[0].set(ylabel="held-out objective")
         row[1].set(ylabel="held-out pairs misordered (share)", ylim=(3e-4, 1))
@@ -134,7 +124,9 @@ def convergence(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def transfer(parts: Sequence[tuple[str, pd.DataFrame, Line]], column: str, label: str) -> Figure:
+def ranking_and_accuracy(
+    parts: Sequence[tuple[str, pd.DataFrame, Line]], column: str, label: str
+) -> Figure:
     """Test accuracy of networks against a pretraining number of their losses, a panel per part."""
     figure = Figure(figsize=(5 * len(parts), 4))
     panels = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
@@ -152,15 +144,15 @@ def transfer(parts: Sequence[tuple[str, pd.DataFrame, Line]], column: str, label
     return figure
 
 
-def rates(table: pd.DataFrame, title: str) -> Figure:
+def accuracy_by_rate(table: pd.DataFrame, title: str) -> Figure:
     """Test accuracy by learning rate: a point per seed, a line through the means, per loss."""
     figure = Figure(figsize=(7, 4))
     axes = figure.subplots()
     for number, (method, part) in enumerate(table.groupby("method", sort=False)):
-        colour = COLOURS.get(str(method), OTHER)
+        colour = colour_of(str(method))
         means = part.groupby("lr")["value"].mean()
-        dash = DASHES[number % len(DASHES)]
-        axes.plot(means, color=colour, linestyle=dash, marker="|", label=name_of(str(method)))
+        dash = _DASHES[number % len(_DASHES)]
+        axes.plot(means, color=colour, linestyle=dash, marker="|", label=text_of(str(method)))
         axes.plot(part["lr"], part["value"], "o", color=colour, alpha=0.5, markersize=4)
     axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy (%)", title=title)
     ticks = sorted(set(table["lr"]))
@@ -170,7 +162,7 @@ def rates(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def factors(table: pd.DataFrame, finding: str) -> Figure:
+def accuracy_by_factor(table: pd.DataFrame, finding: str) -> Figure:
     """Test accuracy by margin and feature of evolved losses: a point an evolution (the mean of its
     trainings), a line through the means of the cells; dashed: cross-entropy."""
     figure = Figure(figsize=(7, 4.2))
@@ -178,10 +170,10 @@ def factors(table: pd.DataFrame, finding: str) -> Figure:
     losses = table[table["feature"] != "CE"]
     margins = list(dict.fromkeys(losses["margin"]))
     for number, (feature, part) in enumerate(losses.groupby("feature", sort=False)):
-        colour = COLOURS["edl_log" if feature == "log p" else "edl_order"]
+        colour = colour_of("edl_log" if feature == "log p" else "edl_order")
         means = part.groupby("margin")["value"].mean().loc[margins]
         label = f"sees {'p and log p' if feature == 'log p' else 'p alone'}"
-        axes.plot(range(len(margins)), means, DASHES[number], color=colour, label=label)
+        axes.plot(range(len(margins)), means, _DASHES[number], color=colour, label=label)
         place = part["margin"].map(margins.index) + 0.06 * (2 * number - 1)
         axes.plot(place, part["value"], "o", color=colour, alpha=0.6, markersize=5)
     ce = table.loc[table["feature"] == "CE", "value"].mean()

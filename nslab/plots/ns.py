@@ -9,23 +9,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nslab.analysis import Competition
-from nslab.plots.style import COLOURS, METHODS, PALETTE
+from nslab.analysis.run_tables import GroupScores
+from nslab.configs.labels import LABELS, colour_of, text_of
+from nslab.plots.style import PALETTE
 
 GREY = "0.4"
 LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
-def picture(image: Tensor) -> np.ndarray:
+def stretched(image: Tensor) -> np.ndarray:
     """An image (c, h, w) as an array matplotlib shows, its range stretched to [0, 1]."""
     pixels: np.ndarray = image.permute(1, 2, 0).numpy()
     span = pixels.max() - pixels.min()
     return (pixels - pixels.min()) / (span if span else 1)
 
 
-def show(axes: Axes, image: Tensor, title: str) -> None:
+def draw_image(axes: Axes, image: Tensor, title: str) -> None:
     """Draw an image without ticks."""
-    axes.imshow(picture(image), cmap="gray", interpolation="nearest")
+    axes.imshow(stretched(image), cmap="gray", interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -38,11 +39,11 @@ def images(batch: Tensor, titles: Sequence[str], columns: int = 8) -> Figure:
     for axes, image, title in zip(
         figure.subplots(rows, columns, squeeze=False).flat, batch, titles, strict=False
     ):
-        show(axes, image, title)
+        draw_image(axes, image, title)
     return figure
 
 
-def competition(result: Competition, classes: Sequence[str]) -> Figure:
+def competition(result: GroupScores, classes: Sequence[str]) -> Figure:
     """The paper's Fig. 1(b) for one group: images, stitched, resized, q and scores [NS Fig. 1]."""
     m, (rows, cols) = len(result.labels), result.grid
     names = [f"{i + 1}: {classes[k]}" for i, k in enumerate(result.labels.tolist())]
@@ -53,12 +54,12 @@ def competition(result: Competition, classes: Sequence[str]) -> Figure:
     for axes, image, name in zip(
         left.subplots(rows, cols, squeeze=False).flat, result.images, names, strict=True
     ):
-        show(axes, image, name)
+        draw_image(axes, image, name)
     left.suptitle("a group of samples", fontsize=11)
     height, width = result.stitched.shape[1:]
-    show(middle.subplots(), result.stitched, f"stitched, {height} x {width} pixels")
+    draw_image(middle.subplots(), result.stitched, f"stitched, {height} x {width} pixels")
     height, width = result.composite.shape[1:]
-    show(right.subplots(), result.composite, f"resized to {height} x {width}")
+    draw_image(right.subplots(), result.composite, f"resized to {height} x {width}")
     colours = sns.color_palette(PALETTE, m)
     for part, values, label, mean in (
         (bars_q, result.q, "probability q of own class", None),
@@ -86,8 +87,8 @@ def weight_curves(scores: Tensor, lf: float, ws: float, source: str) -> Figure:
     # Every curve is sorted in its own descending order, as in the paper.
     for values, label, colour, line in (
         (s, "s (original)", sns.color_palette(PALETTE)[3], "-"),
-        (ws + s, f"NS-WS: {ws:g} + s", COLOURS["ns_ws"], "--"),
-        (np.sort(lf - s)[::-1], f"NS-LF: {lf:g} - s", COLOURS["ns_lf"], "-."),
+        (ws + s, f"NS-WS: {ws:g} + s", colour_of("ns_ws"), "--"),
+        (np.sort(lf - s)[::-1], f"NS-LF: {lf:g} - s", colour_of("ns_lf"), "-."),
         (np.ones_like(s), "equal weight", GREY, ":"),
     ):
         axes.plot(share, values, line, color=colour, label=label, linewidth=2)
@@ -108,12 +109,12 @@ def training_curves(history: pd.DataFrame, title: str) -> Figure:
     figure = Figure(figsize=(11, 3.4))
     for axes, (column, label) in zip(figure.subplots(1, 3), panels, strict=True):
         sns.lineplot(
-            history.assign(method=history["method"].map(METHODS)),
+            history.assign(method=history["method"].map(text_of)),
             x="epoch",
             y=column,
             hue="method",
             style="method",
-            palette={METHODS[k]: colour for k, colour in COLOURS.items()},
+            palette={text_of(k): colour_of(k) for k in history["method"].unique()},
             errorbar=("pi", 100),
             markers=True,
             ax=axes,
@@ -130,19 +131,20 @@ def training_curves(history: pd.DataFrame, title: str) -> Figure:
 
 def class_accuracy(table: pd.DataFrame, title: str) -> Figure:
     """Test accuracy of each class: a point per seed, a dash for their mean."""
-    named = table.assign(method=table["method"].map(METHODS))
-    palette = {METHODS[k]: colour for k, colour in COLOURS.items()}
-    order = [METHODS[k] for k in METHODS if METHODS[k] in set(named["method"])]
+    named = table.assign(method=table["method"].map(text_of))
+    methods = set(table["method"])
+    order = [key for key in dict.fromkeys([*LABELS, *table["method"]]) if key in methods]
+    palette = {text_of(key): colour_of(key) for key in order}
     figure = Figure(figsize=(max(7.0, 0.85 * table["class"].nunique()), 3.6))
     axes = figure.subplots()
-    style = {"x": "class", "y": "accuracy", "hue": "method", "hue_order": order, "ax": axes}
+    style = {"x": "class", "y": "accuracy", "hue": "method", "hue_order": list(palette), "ax": axes}
     sns.stripplot(
         named, palette=palette, dodge=True, size=5, alpha=0.6, jitter=False, legend=False, **style
     )
     sns.pointplot(
         named,
         palette=palette,
-        dodge=0.8 - 0.8 / len(order) if len(order) > 1 else False,  # over the points
+        dodge=0.8 - 0.8 / len(palette) if len(palette) > 1 else False,  # over the points
         errorbar=None,
         linestyle="none",
         marker="_",

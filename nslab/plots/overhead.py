@@ -2,37 +2,30 @@
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nslab.plots.style import PALETTE
+from nslab.analysis.overhead import STAGES
+from nslab.configs.labels import colour_of, text_of
 
-# Stages of `nslab.overhead`, in their order, and their places in the palette.
-LABELS = {
-    "stitch_and_scale": "stitching and scaling",
-    "inference": "model inference",
-    "scores_and_weights": "scores and weights",
-}
-PLACES = (1, 9, 2)
-PLAIN = "0.75"
-NOTE: dict = {"textcoords": "offset points", "va": "center", "fontsize": 9}
-BAR: dict = {"height": 0.6, "edgecolor": "white", "linewidth": 0.5}
+_PLAIN = "0.75"
+_NOTE: dict = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+_BAR: dict = {"height": 0.6, "edgecolor": "white", "linewidth": 0.5}
 
 
 def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
     """An NS step's time by stage in percent of a plain step, a bar per source and data set.
 
     ``table`` has the columns source, dataset, network, device, method, part, percent, q1, q3 (see
-    `nslab.overhead_tables.percent_table`). Left the whole step, right what NS adds, enlarged; there
-    a diamond is the whole step's measured excess with its quartiles, where known.
+    `nslab.analysis.overhead_tables.percent_table`). Left the whole step, right what NS adds,
+    enlarged; there a diamond is the whole step's measured excess with its quartiles, where known.
     """
-    shown = table[(table["method"] == "ns_ws") & table["part"].isin([*LABELS, "time"])]
+    shown = table[(table["method"] == "ns_ws") & table["part"].isin([*STAGES, "time"])]
     keys = ["source", "dataset", "network", "device"]
     bars = [group.set_index("part") for _, group in shown.groupby(keys, sort=False)]
     figure = Figure(figsize=(11, 1.9 + 0.62 * len(bars)))
     whole, added = figure.subplots(1, 2, sharey=True)
-    whole.barh(range(len(bars)), 100, height=0.6, color=PLAIN, label="plain step (CE)")
+    whole.barh(range(len(bars)), 100, height=0.6, color=_PLAIN, label="plain step (CE)")
     _stack(whole, bars, 100)
     _stack(added, bars, 0)
     for place, parts in enumerate(bars):
@@ -50,7 +43,7 @@ def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
             label=None if place else "whole NS step minus plain step (quartiles)",
         )
         text = f"+{percent:.1f} %" if percent >= 0 else f"{percent:.1f} %"
-        added.annotate(text, (max(percent, percent + error[1, 0]), place), (9, 0), **NOTE)
+        added.annotate(text, (max(percent, percent + error[1, 0]), place), (9, 0), **_NOTE)
     whole.set_yticks(range(len(bars)), [_name(*parts.iloc[0][keys]) for parts in bars])
     whole.invert_yaxis()
     whole.set(
@@ -68,10 +61,10 @@ def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
 def _stack(axes: Axes, bars: list[pd.DataFrame], start: float) -> None:
     """Stages one after the other, those that a source does not tell left out."""
     left = np.full(len(bars), start)
-    colours = sns.color_palette(PALETTE)
-    for (part, label), colour in zip(LABELS.items(), PLACES, strict=True):
+    for part in STAGES:
         width = np.array([parts["percent"].get(part, 0.0) for parts in bars])
-        axes.barh(range(len(bars)), width, left=left, color=colours[colour], label=label, **BAR)
+        look = {"color": colour_of(f"stage:{part}"), "label": text_of(f"stage:{part}")}
+        axes.barh(range(len(bars)), width, left=left, **_BAR, **look)
         left = left + width
 
 

@@ -1,4 +1,4 @@
-"""Figures of real predictions beside synthetic ones: `nslab.predictions.prediction_table` in.
+"""Figures of real predictions beside synthetic ones, of `nslab.analysis.predictions`.
 
 Means where there are several seeds; one mode at a time.
 """
@@ -6,22 +6,17 @@ Means where there are several seeds; one mode at a time.
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
+from nslab.configs.labels import colour_of, text_of
 from nslab.lossnet import Regimes
-from nslab.plots.compare import name_of
-from nslab.plots.style import COLOURS, OTHER, PALETTE
 
 GREY, LIGHT = "0.4", "0.88"
-LINES: dict[str, tuple[Any, str]] = {"ce": ("--", "s"), "edl_order": ("-.", "^")}
-WORDS = ("anywhere", "sure, right", "sure, wrong", "boundary", "even")
-REGIMES = dict(
-    zip(Regimes().weights, zip(WORDS, sns.color_palette(PALETTE), strict=False), strict=True)
-)
+_LINES: dict[str, tuple[Any, str]] = {"ce": ("--", "s"), "edl_order": ("-.", "^")}
+REGIMES = tuple(Regimes().weights)
 DISTANCES = {
     "js": ("Jensen-Shannon", "divergence (bits)"),
     "w_p": ("Wasserstein-1 of $p_y$", "distance"),
@@ -33,11 +28,11 @@ DISTANCES = {
     "fainter": ("$p_y$ below 99.9 % of theirs", "real predictions (%)"),
     "surer": ("$p_y$ above 99.9 % of theirs", "real predictions (%)"),
 }
-SHARES = ("covered", "covered_gradient", "fainter", "surer")
-MEDIAN: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "markersize": 4}
-LEVELS = (-50, -20, -8, -4, -2, 0, 2, 4, 8, 20, 50)  # log10 odds, and the p_y they mean
-P_Y = ["$10^{-50}$", "$10^{-20}$", "$10^{-8}$", "0.0001", "0.01", "0.5", "0.99", "0.9999"]
-P_Y += ["$1-10^{-8}$", "$1-10^{-20}$", "$1-10^{-50}$"]
+IN_PERCENT = ("covered", "covered_gradient", "fainter", "surer")
+_MEDIAN: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "markersize": 4}
+_LEVELS = (-50, -20, -8, -4, -2, 0, 2, 4, 8, 20, 50)  # log10 odds, and the p_y they mean
+_P_Y = ["$10^{-50}$", "$10^{-20}$", "$10^{-8}$", "0.0001", "0.01", "0.5", "0.99", "0.9999"]
+_P_Y += ["$1-10^{-8}$", "$1-10^{-20}$", "$1-10^{-50}$"]
 
 
 def distributions(table: pd.DataFrame, title: str) -> Figure:
@@ -52,20 +47,20 @@ def distributions(table: pd.DataFrame, title: str) -> Figure:
             axes.fill_between(own.index, *band, color=style["color"], alpha=alpha, linewidth=0)
         axes.plot(own["odds_q50"], **style | {"linestyle": "-"})
         epoch_axis(axes, own.index)
-        axes.set_title(f"trained with\n{name_of(method)}")
+        axes.set_title(f"trained with\n{text_of(method)}")
     made = table[table["kind"] == "regime"]
     again = table[table["kind"] == "redraw"]
     drawn = pd.concat([again.iloc[:1].assign(regime="all"), made]).set_index("regime")
     for place, (regime, row) in enumerate(drawn.iterrows()):
-        colour = REGIMES.get(str(regime), ("", "black"))[1]
+        colour = colour_of(f"regime:{regime}", "black")
         panels[-1].vlines(place, row["odds_q5"], row["odds_q95"], color=colour, linewidth=3)
         panels[-1].vlines(place, row["odds_q25"], row["odds_q75"], color=colour, linewidth=9)
-        panels[-1].plot(place, row["odds_q50"], "D", **MEDIAN)
-    names = [REGIMES.get(str(name), (name, ""))[0] for name in drawn.index]
+        panels[-1].plot(place, row["odds_q50"], "D", **_MEDIAN)
+    names = [text_of(f"regime:{name}") for name in drawn.index]
     panels[-1].set_xticks(range(len(names)), names, rotation=40, ha="right")
     panels[-1].set(title="synthetic", xlim=(-0.6, len(names) - 0.4), xlabel="regime")
     panels[0].set_yscale("symlog", linthresh=4, linscale=1.3)
-    panels[0].set_yticks(LEVELS, P_Y)
+    panels[0].set_yticks(_LEVELS, _P_Y)
     panels[0].yaxis.set_minor_locator(NullLocator())
     panels[0].set_ylabel("probability of the label $p_y$ (by its odds)")
     panels[0].set_ylim(real["odds_q5"].min() - 1, real["odds_q95"].max() + 1)
@@ -84,16 +79,16 @@ def distances(table: pd.DataFrame, title: str) -> Figure:
     again = table[table["kind"] == "redraw"]
     figure = Figure(figsize=(10, 7.5))
     for axes, (measure, words) in zip(figure.subplots(3, 3).flat, DISTANCES.items(), strict=True):
-        factor = 100 if measure in SHARES else 1
+        factor = 100 if measure in IN_PERCENT else 1
         chance = factor * again[measure]
         axes.axhspan(chance.min(), chance.max(), color=LIGHT, label="synthetic, drawn again")
         axes.axhline(chance.mean(), color="0.6", linewidth=1)
         for method in methods:
             own = factor * real.loc[method][measure]
-            axes.plot(own, label=f"trained with {name_of(method)}", **look(method))
+            axes.plot(own, label=f"trained with {text_of(method)}", **look(method))
         epoch_axis(axes, real.index.get_level_values("epoch"))
         axes.set(title=words[0], ylabel=words[1])
-        if measure in (*SHARES, "told_apart"):
+        if measure in (*IN_PERCENT, "told_apart"):
             axes.set_ylim(47 if measure == "told_apart" else -3, 103)
         else:
             axes.set_ylim(bottom=0)
@@ -118,11 +113,14 @@ def composition(table: pd.DataFrame, title: str) -> Figure:
         every = table[(table["kind"] == "pooled") & (table["method"] == method)]
         shares.loc["all"] = every.mean(numeric_only=True)
         stack(axes, shares, regimes)
-        axes.set(title=f"trained with\n{name_of(method)}", xlabel="after epoch")
+        axes.set(title=f"trained with\n{text_of(method)}", xlabel="after epoch")
     stack(panels[-1], pd.DataFrame({"": again}).T, regimes)
     panels[-1].set(title="synthetic,\ndrawn again", xlabel="for comparison")
     panels[0].set(ylabel="predictions accounted for (%)", ylim=(0, 100))
-    handles = [Patch(color=REGIMES[name][1], label=REGIMES[name][0]) for name in regimes]
+    handles = [
+        Patch(color=colour_of(f"regime:{name}"), label=text_of(f"regime:{name}"))
+        for name in regimes
+    ]
     handles.append(Patch(facecolor="white", edgecolor=GREY, label="like no mixture of them"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     figure.suptitle(title, fontsize=11)
@@ -134,12 +132,12 @@ def stack(axes: Axes, table: pd.DataFrame, regimes: list[str]) -> None:
     places, bottom = range(len(table)), 0 * table["images"]
     for name in regimes:
         share = 100 * table[f"like_{name}"]
-        axes.bar(places, share, bottom=bottom, color=REGIMES[name][1], edgecolor="white")
+        axes.bar(places, share, bottom=bottom, color=colour_of(f"regime:{name}"), edgecolor="white")
         bottom = bottom + share
     axes.set_xticks(places, [str(e) for e in table.index])
 
 
-def losses(table: pd.DataFrame, title: str) -> Figure:
+def loss_behaviour(table: pd.DataFrame, title: str) -> Figure:
     """What losses make of real predictions: how many pairs they misorder, how steep they are, and
     where hardly any gradient is left; a column per loss trained with."""
     real, methods = by_epoch(table)
@@ -153,12 +151,12 @@ def losses(table: pd.DataFrame, title: str) -> Figure:
             column[0].plot(100 - 100 * own[f"{loss}_independent"], **style)
             missed = 100 - 100 * again[f"{loss}_independent"]
             column[0].axhline(missed, color=style["color"], linestyle=":", linewidth=1)
-            column[1].plot(own[f"{loss}_gradient"], label=name_of(f"edl_{loss}"), **style)
+            column[1].plot(own[f"{loss}_gradient"], label=text_of(f"edl_{loss}"), **style)
             column[2].plot(100 * own[f"{loss}_vanished"], **style)
             pale = style | {"alpha": 0.35}
             column[2].plot(100 * own[f"{loss}_vanished_wrong"], **pale)
-        column[1].plot(own["ce_gradient"], label=name_of("ce"), **look("ce"))
-        column[0].set_title(f"trained with\n{name_of(method)}")
+        column[1].plot(own["ce_gradient"], label=text_of("ce"), **look("ce"))
+        column[0].set_title(f"trained with\n{text_of(method)}")
         epoch_axis(column[2], own.index)
     panels[0, 0].set_ylabel("independent pairs\nmisordered (%)\n(dotted: synthetic)")
     panels[0, 0].set_ylim(0, max(1.0, panels[0, 0].get_ylim()[1]))
@@ -190,6 +188,6 @@ def epoch_axis(axes: Axes, epochs: pd.Index) -> None:
 
 def look(loss: str) -> dict[str, Any]:
     """How the curve of a loss is drawn."""
-    line, marker = LINES.get(loss, ("-", "o"))
-    colour = COLOURS.get(loss, OTHER)
+    line, marker = _LINES.get(loss, ("-", "o"))
+    colour = colour_of(loss)
     return {"color": colour, "linestyle": line, "marker": marker, "markersize": 5}

@@ -1,11 +1,12 @@
-"""Figures of errors on corrupted images: tables of `nslab.robustness.beside` in, figures out."""
+"""Figures of errors on corrupted images, as `nslab.compare` gives them for Tables S4 to S6."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nslab.plots.compare import name_of
-from nslab.plots.style import COLOURS, OTHER
+from nslab.analysis.robustness import AVERAGE, CLEAN
+from nslab.configs.labels import colour_of, text_of
+from nslab.datasets.corruption.sets import CORRUPTIONS
 
 GREY, LIGHT = "0.4", "0.95"
 SHAPES = "osD^vP"  # of networks in their order, the first one open
@@ -16,15 +17,19 @@ def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
     """Error on each corruption: ours (means of seeds with sd) and the paper's, a mark per network
     and method. ``paper`` names the paper's side."""
     shown = table[(table["metric"] == "error") & (table["n"] > 0)]
-    order, series = list(dict.fromkeys(shown["corruption"])), series_of(shown)
+    known = CORRUPTIONS[shown["dataset"].iloc[0]]
+    there = set(shown["corruption"])
+    order = [name for name in (CLEAN, *known, AVERAGE) if name in there]
+    series = series_of(shown)
     networks = list(dict.fromkeys(network for network, _ in series))
     figure = Figure(figsize=(11, 1.7 + max(0.36, 0.08 * len(series)) * len(order)))
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for k, (network, method) in enumerate(series):
         own = shown[(shown["network"] == network) & (shown["method"] == method)]
+        own = own.sort_values("corruption", key=lambda column: column.map(order.index))
         apart = 0.72 * (k - (len(series) - 1) / 2) / max(4, len(series))
         place = own["corruption"].map(order.index) + apart
-        colour, shape = COLOURS.get(method, OTHER), networks.index(network) % len(SHAPES)
+        colour, shape = colour_of(method), networks.index(network) % len(SHAPES)
         mark = {
             "fmt": SHAPES[shape],
             "color": colour,
@@ -32,9 +37,10 @@ def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
             "markerfacecolor": colour if shape else "white",
             "markeredgewidth": 1.3,
         }
-        label = f"{network}, {name_of(method)}"
+        label = f"{network}, {text_of(method)}"
         panels[0].errorbar(own["ours"], place, xerr=own["sd"].fillna(0), label=label, **mark)
-        panels[1].errorbar(own["paper"], place, **mark)
+        paper_too = own["paper"].where(own["part"] == "")  # no mean of other corruptions
+        panels[1].errorbar(paper_too, place, **mark)
     for panel in panels:
         for row in range(0, len(order), 2):
             panel.axhspan(row - 0.5, row + 0.5, color=LIGHT, zorder=0)
@@ -54,6 +60,7 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
     ours = table[table["n"] > 0]
     series = series_of(ours)
     keys = ["corruption", "metric", "network", "method"]
+    ours = ours.assign(paper=ours["paper"].where(ours["part"] == ""))
     values = ours.set_index(keys)[["ours", "sd", "paper"]].astype(float).T.to_dict()
     figure = Figure(figsize=(10, 1.7 + 0.5 * len(series)))
     panels = figure.subplots(1, 2, sharey=True)
@@ -61,7 +68,7 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
         for place, (network, method) in enumerate(series):
             line = values["average", metric, network, method]
             value, sd = line["ours"], float(np.nan_to_num(line["sd"]))
-            bar = {"color": COLOURS.get(method, OTHER), "alpha": 0.75}
+            bar = {"color": colour_of(method), "alpha": 0.75}
             panel.barh(place, value, height=0.6, **bar)
             panel.errorbar(value, place, xerr=sd, fmt="none", color="black", capsize=4)
             label = None if place else paper
@@ -72,7 +79,7 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
             edge = panel.get_yaxis_transform()
             panel.text(0.99, place, f"{value:.1f}", transform=edge, ha="right", va="center", size=9)
         panel.set_xlim(0, 1.2 * panel.dataLim.x1)
-    panels[0].set_yticks(range(len(series)), [f"{n}, {name_of(m)}" for n, m in series])
+    panels[0].set_yticks(range(len(series)), [f"{n}, {text_of(m)}" for n, m in series])
     panels[0].set_ylim(len(series) - 0.4, -0.6)
     seeds = ours["n"].max()
     panels[0].set(xlabel="mean error over the corruptions (%)", ylabel="network, trained by")
@@ -86,5 +93,5 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
 
 
 def series_of(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Networks and methods, in the order in which they come."""
-    return list(dict.fromkeys(zip(table["network"], table["method"], strict=True)))
+    """Networks and methods, by their names."""
+    return sorted(set(zip(table["network"], table["method"], strict=True)))

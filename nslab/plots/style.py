@@ -10,87 +10,16 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nslab.files import replacing, write_text
-from nslab.names import plain
-from nslab.paths import figures_dir
-from nslab.provenance import commit, source_digest, versions
+from nslab.system.filenames import checked_filename
+from nslab.system.files import replacing, write_text
+from nslab.system.paths import figures_dir
+from nslab.system.provenance import commit, source_digest, versions
 
 PALETTE = "colorblind"
-# One name and one colour a method wherever it appears.
-METHODS = {
-    "ce": "CE",
-    "ns_ws": "NS-WS",
-    "ns_lf": "NS-LF",
-    "ce_lr": "CE, learning rate × mean weight",
-    "ce_constant": "CE × mean weight",
-    "focal": "focal",
-    "gce": "GCE",
-    "label_smoothing": "label smoothing",
-    "nlnl": "NLNL",
-    "sce": "SCE",
-    "apl": "APL",
-    "low": "LOW",
-    "poly1": "Poly-1",
-    "anl": "ANL",
-    "aul": "AUL",
-    "ce_eps_mae": "CEε + MAE",
-    "ogc": "CE + OGC",
-    "cbs": "CBS (classes balanced)",
-    "srs": "SRS (square root)",
-    "pbs": "PBS (progressive)",
-    "adam": "Adam",
-    "pretrained": "pretrained",
-    "population_mean": "parents, mean",
-    "population_best": "parents, best",
-    "wa": "weight average",
-    "ensemble": "ensemble (vote)",
-    "vote": "vote of the parents",
-    "soups": "greedy soup",
-    "smd": "SMD",
-    "de": "DE",
-    "sade": "SADE",
-    "sa_shade": "SADE + SHADE",
-    "sa_shade_tri": "+ trigonometric",
-    "sa_shade_ensin": "+ Sin-F",
-    "sa_shade_tri_ensin": "SA-SHADE-tri-ensin",
-    "sa_shade_tri_ensin_cauchy": "SA-SHADE-tri-ensin, Cauchy",
-    "mae": "MAE",
-    "edl_log": "EDL (log p, log margin)",
-    "edl_order": "EDL (p, order)",
-    "edl_pairs": "EDL, label against each class",
-    "edl_flat": "flat network",
-    "edl_random": "EDL, not evolved",
-    "ns_edl": "NS-LF on EDL",
-    "pso": "PSO",
-    "pso_constriction": "PSO, constriction",
-}
-_PALETTE = sns.color_palette(PALETTE)
-OTHER = _PALETTE[9]  # of the many methods compared with
-COLOURS = dict.fromkeys(METHODS, OTHER) | {
-    "ce": _PALETTE[7],
-    "ns_ws": _PALETTE[2],
-    "ns_lf": _PALETTE[4],
-    "ce_lr": _PALETTE[1],
-    "ce_constant": _PALETTE[5],
-    "adam": _PALETTE[0],
-    "pretrained": _PALETTE[7],
-    "population_mean": _PALETTE[7],
-    "population_best": _PALETTE[7],
-    "wa": _PALETTE[1],
-    "de": _PALETTE[3],
-    "sa_shade_tri_ensin": _PALETTE[2],
-    "sa_shade_tri_ensin_cauchy": _PALETTE[2],
-    "pso": _PALETTE[4],
-    "mae": _PALETTE[1],
-    "gce": _PALETTE[4],
-    "edl_log": _PALETTE[2],
-    "edl_order": _PALETTE[0],
-    "edl_flat": _PALETTE[3],
-}
 
 
 @runtime_checkable
-class Run(Protocol):
+class DrawnRun(Protocol):
     """What a figure remembers of a run."""
 
     @property
@@ -130,7 +59,7 @@ def save(
     name: str,
     preset: str,
     *,
-    runs: Sequence[Run] = (),
+    runs: Sequence[DrawnRun] = (),
     parameters: dict[str, Any] | None = None,
 ) -> Path:
     """Write ``figures/<preset>/<name>`` as PNG, SVG and a JSON of where it comes from.
@@ -139,8 +68,12 @@ def save(
     with every commit (commit, versions, devices) is in the JSON only. Returns the PNG's path.
     Raises ``ValueError`` for names that are none of a file.
     """
-    folder = figures_dir() / plain(preset, "preset")
-    inside = {"figure": plain(name, "figure"), "preset": preset, "parameters": parameters or {}}
+    folder = figures_dir() / checked_filename(preset, "preset")
+    inside = {
+        "figure": checked_filename(name, "figure"),
+        "preset": preset,
+        "parameters": parameters or {},
+    }
     inside |= {"runs": sorted({run.id for run in runs})}
     text = json.dumps(inside, sort_keys=True)
     for suffix, metadata in (

@@ -11,7 +11,7 @@ from panels import WAIT, Explorer
 from servers import serving
 from sessions import OPTIONS, SHOTS, chromium
 
-from nslab.unrun import set_up_jupyter, unrun
+from nslab.workbench.unrun import set_up_jupyter, unrun
 
 CELLS = (
     "import nslab\nfrom nslab import analysis\nfrom nslab.plots import ns as plots",

@@ -12,28 +12,27 @@ from typing import Any, ClassVar
 
 import torch
 
-from nslab import store
-from nslab.checkpoint import CHECKPOINT, WEIGHTS
-from nslab.engine import run_local
-from nslab.experiments import EvolveConfig, TrainConfig
-from nslab.experiments.evolution import Config
+from nslab.configs import EvolveConfig, RunConfig, TrainConfig
+from nslab.execution.local import run_local
+from nslab.execution.slurm import Slurm, arrays, run_slurm
 from nslab.objectives import NS
-from nslab.slurm import Slurm, arrays, run_slurm
+from nslab.runs import store
+from nslab.training.checkpoint import CHECKPOINT, WEIGHTS
 
 NET = {"network": "resnet8", "epochs": 8, "lr": 0.05, "augment": "crop"}
 BASE = TrainConfig(network="mlp", epochs=6, lr=0.05, batch_size=64, hold_out=150)
-SUITE: list[Config] = [
+SUITE: list[RunConfig] = [
     TrainConfig(**NET, objective=NS()),
     TrainConfig(**NET),
     TrainConfig(**NET, objective=NS(grid=(1, 2), sigma=2.5, rho=-1.0)),
     TrainConfig(**NET, seed=7),
     EvolveConfig(BASE, size=6, batches=3, generations=2, batch_size=200),
 ]
-TOGETHER: list[Config] = [
+TOGETHER: list[RunConfig] = [
     TrainConfig(network="lenet5", epochs=120, lr=0.05, objective=NS()),
     EvolveConfig(BASE, size=6, batches=30, generations=4, batch_size=600),
 ]
-LONG: list[Config] = [TrainConfig(network="lenet5", epochs=10**6, lr=0.02)]
+LONG: list[RunConfig] = [TrainConfig(network="lenet5", epochs=10**6, lr=0.02)]
 ASKED = {
     "suite": (SUITE, Slurm(partition="tiny", time="20", memory="1500M")),
     "together": (TOGETHER, Slurm(partition="tiny", time="20", gpus=1, processes=2)),
@@ -101,14 +100,14 @@ def same(one: Path, other: Path) -> None:
     note(f"{len(runs[0])} runs, numbers and weights equal to the bit: {', '.join(sorted(runs[0]))}")
 
 
-def number_of(config: Config) -> str:
+def number_of(config: RunConfig) -> str:
     """The number of a run's job while it is queued or running."""
     folder = store.folder_of(config)
     found = {key.partition("-")[0]: n for key, n in arrays.attached(arrays.queue()).items()}
     return found.get(folder.name, "")
 
 
-def process_of(config: Config) -> int:
+def process_of(config: RunConfig) -> int:
     """The process that computes a run."""
     folder = str(store.folder_of(config)).encode()
     for file in Path("/proc").glob("[0-9]*/cmdline"):
@@ -116,19 +115,19 @@ def process_of(config: Config) -> int:
             words = file.read_bytes().split(b"\0")
         except OSError:
             continue  # it has ended
-        if folder in words and b"nslab.child" in words:
+        if folder in words and b"nslab.runs.worker" in words:
             return int(file.parent.name)
     return 0
 
 
-def epochs_so_far(config: Config, least: int) -> list[dict[str, Any]]:
+def epochs_so_far(config: RunConfig, least: int) -> list[dict[str, Any]]:
     """The epochs kept in a run's checkpoint, once there are so many."""
     file = store.folder_of(config) / CHECKPOINT
     rows = torch.load(file, weights_only=True)["history"] if file.exists() else []
     return rows if len(rows) >= least else []
 
 
-def log_of(config: Config) -> str:
+def log_of(config: RunConfig) -> str:
     """What a run's processes printed."""
     return (store.folder_of(config) / "log.txt").read_text(encoding="utf-8")
 

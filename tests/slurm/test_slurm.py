@@ -31,13 +31,13 @@ from batches import (
     until,
 )
 
-from nslab import notebooks, store
-from nslab.checkpoint import CHECKPOINT
-from nslab.experiments import TrainConfig
-from nslab.experiments.evolution import Config
+from nslab.configs import RunConfig, TrainConfig
+from nslab.execution.slurm import Slurm, arrays, run_slurm
 from nslab.objectives import NS
-from nslab.render import render
-from nslab.slurm import Slurm, arrays, run_slurm
+from nslab.runs import store
+from nslab.training.checkpoint import CHECKPOINT
+from nslab.workbench import notebooks
+from nslab.workbench.render import render
 
 if os.environ.get("NSLAB_TEST_SLURM") != "1":
     pytest.skip("takes minutes: make test-slurm", allow_module_level=True)
@@ -75,7 +75,7 @@ def test_killed_in_every_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("NSLAB_HOME", str(there))
     batch, kept = Driver("suite", there), {}
 
-    def killed(what: str, config: Config, *command: str) -> str:
+    def killed(what: str, config: RunConfig, *command: str) -> str:
         kept[config.id] = until(lambda: epochs_so_far(config, 2))
         job, pid = number_of(config), process_of(config)
         note(f"job {job}, run {config.id}, process {pid}, {len(kept[config.id])} epochs: {what}")

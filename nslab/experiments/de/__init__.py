@@ -1,10 +1,10 @@
 """Differential evolution's experiments: one function per table or figure, giving its runs."""
 
-from nslab.experiments.de import pretrained, robustness, small
-from nslab.experiments.experiment import Experiment
+from nslab.experiments.de import pretrained_networks, robustness, small_networks
+from nslab.experiments.definition import Experiment
 
 EXPERIMENTS: dict[str, Experiment] = {
-    **small.EXPERIMENTS,
-    **pretrained.EXPERIMENTS,
+    **small_networks.EXPERIMENTS,
+    **pretrained_networks.EXPERIMENTS,
     **robustness.EXPERIMENTS,
 }

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from nslab.experiments.config import TrainConfig
-from nslab.experiments.experiment import Experiment, Row, with_seeds
-from nslab.experiments.ns.common import SEEDS, Preset, base
+from nslab.configs.train import TrainConfig
+from nslab.experiments.definition import Experiment, TableRow, with_seeds
+from nslab.experiments.ns.presets import base
+from nslab.experiments.presets import SEEDS_OF_MANY, Preset
 from nslab.objectives import NS
 from nslab.types import ObjectiveConfig
 
@@ -22,7 +23,7 @@ def table6(
     """Table VI: how samples are grouped."""
     grids = [(1, 2), (2, 2), (2, 4), (4, 2), (4, 4)]
     objectives: list[ObjectiveConfig] = [NS(grid=grid, sigma=0.8) for grid in grids]
-    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS[preset])
+    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS_OF_MANY[preset])
 
 
 def table7(
@@ -31,7 +32,7 @@ def table7(
     """Table VII: the base value sigma, with rho = 1."""
     sigmas = (0.0, 0.1, 0.5, 0.8, 1.0, 1.5, 1.8)
     objectives: list[ObjectiveConfig] = [NS(sigma=sigma) for sigma in sigmas]
-    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS[preset])
+    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS_OF_MANY[preset])
 
 
 def table8(
@@ -44,10 +45,10 @@ def table8(
     """
     rhos = (0.0, 0.1, 0.5, 0.8, 1.0, 1.5, 1.8)
     objectives: list[ObjectiveConfig] = [NS(sigma=0.8, rho=rho) for rho in rhos]
-    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS[preset])
+    return with_seeds(ablation_base(preset, epochs), objectives, seeds or SEEDS_OF_MANY[preset])
 
 
-def ns_row(config: TrainConfig) -> Row:
+def ns_row(config: TrainConfig) -> TableRow:
     """Hyper-parameters of NS as the ablation tables print them."""
     ns = config.objective
     if not isinstance(ns, NS):
@@ -55,7 +56,7 @@ def ns_row(config: TrainConfig) -> Row:
     return {"grid": f"{ns.grid[0]}x{ns.grid[1]}", "sigma": ns.sigma, "rho": ns.rho}
 
 
-def _one(key: str) -> Callable[[TrainConfig], Row]:
+def _one(key: str) -> Callable[[TrainConfig], TableRow]:
     return lambda config: {key: ns_row(config)[key]}
 
 

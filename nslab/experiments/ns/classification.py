@@ -3,11 +3,13 @@
 import dataclasses
 from typing import Literal
 
-from nslab.experiments.config import TrainConfig
-from nslab.experiments.experiment import Experiment, Row, with_seeds
+from nslab.configs.labels import columns, paper_name_of
+from nslab.configs.schedules import Step
+from nslab.configs.train import TrainConfig
+from nslab.experiments.definition import Experiment, TableRow, with_seeds
 from nslab.experiments.ns import long_tail
-from nslab.experiments.ns.common import SEEDS, Method, Preset, base, method_of, trained_by
-from nslab.experiments.schedules import Step
+from nslab.experiments.ns.presets import TrainingMethod, base, trained_by
+from nslab.experiments.presets import SEEDS_OF_MANY, Preset
 from nslab.objectives import NS, CrossEntropy
 from nslab.objectives.ns import SETTINGS
 from nslab.types import ObjectiveConfig
@@ -15,7 +17,7 @@ from nslab.types import ObjectiveConfig
 FirstMethod = Literal["ce", "ns_ws", "ns_lf"]
 
 # What differs by network (section IV-A2; weight decay from bearpaw/pytorch-classification).
-NETWORKS: dict[str, dict[str, dict]] = {
+NETWORK_SETTINGS: dict[str, dict[str, dict]] = {
     "smoke": {"lenet5": {"lr": 0.02}, "resnet8": {}},
     "cpu": {"resnet20": {}},
     "paper": {
@@ -28,11 +30,6 @@ NETWORKS: dict[str, dict[str, dict]] = {
             "schedule": Step((150, 225), (0.1, 0.1)),
         },
     },
-}
-PAPER_NAMES = {
-    "alexnet_cifar": "alexnet",
-    "vgg19_bn_cifar": "vgg19",
-    "resnet110b": "resnet110",  # the shortcut's option is not in its name
 }
 
 
@@ -54,10 +51,10 @@ def first(
         "ns_lf": SETTINGS["cifar10_lt"].objective,
     }
     config = base(preset, dataset=dataset, network=network, epochs=epochs)
-    return with_seeds(config, [objectives[m] for m in methods], seeds or SEEDS[preset])
+    return with_seeds(config, [objectives[m] for m in methods], seeds or SEEDS_OF_MANY[preset])
 
 
-def ns_setting(dataset: str) -> NS:
+def ns_ws_setting(dataset: str) -> NS:
     """The paper's NS-WS for a data set; digits take CIFAR-10's."""
     return SETTINGS["cifar100" if dataset == "cifar100" else "cifar10"].objective
 
@@ -65,13 +62,13 @@ def ns_setting(dataset: str) -> NS:
 def table2(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    methods: tuple[Method, ...] = ("ce", "ns_ws", "ce_lr"),
+    methods: tuple[TrainingMethod, ...] = ("ce", "ns_ws", "ce_lr"),
     datasets: tuple[str, ...] | None = None,
     networks: tuple[str, ...] | None = None,
     epochs: int | None = None,
 ) -> list[TrainConfig]:
     """Table II: four networks with and without NS-WS, and the control ``ce_lr`` it lacks."""
-    start, recipes = base(preset), NETWORKS[preset]
+    start, recipes = base(preset), NETWORK_SETTINGS[preset]
     sets = ("cifar10", "cifar100") if preset == "paper" else (start.dataset,)
     keep = {"epochs": epochs} if epochs else {}
     configs = [
@@ -82,9 +79,9 @@ def table2(
         for network in networks or recipes
     ]
     return [
-        dataclasses.replace(trained_by(config, method, ns_setting(config.dataset)), seed=seed)
+        dataclasses.replace(trained_by(config, method, ns_ws_setting(config.dataset)), seed=seed)
         for config in configs
-        for seed in seeds or SEEDS[preset]
+        for seed in seeds or SEEDS_OF_MANY[preset]
         for method in methods
     ]
 
@@ -105,16 +102,16 @@ def table9(
     ]
 
 
-def classification_row(config: TrainConfig) -> Row:
+def classification_row(config: TrainConfig) -> TableRow:
     """Row of Table II: data set, network, method."""
     return {
         "dataset": config.dataset,
-        "network": PAPER_NAMES.get(config.network, config.network),
-        "method": method_of(config),
+        "network": paper_name_of(config.network),
+        "method": columns(config)["method"],
     }
 
 
-def stability_row(config: TrainConfig) -> Row:
+def stability_row(config: TrainConfig) -> TableRow:
     """Row of Table IX: data set."""
     return {"dataset": config.dataset + ("_lt" if config.imbalance > 1 else "")}
 

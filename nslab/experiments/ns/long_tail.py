@@ -2,10 +2,12 @@
 
 import dataclasses
 
-from nslab.experiments.config import TrainConfig
-from nslab.experiments.experiment import Experiment, Row
-from nslab.experiments.ns.common import BASELINES, Method, Preset, base, method_of, trained_by
-from nslab.experiments.schedules import Step
+from nslab.configs.labels import columns
+from nslab.configs.schedules import Step
+from nslab.configs.train import TrainConfig
+from nslab.experiments.definition import Experiment, TableRow
+from nslab.experiments.ns.presets import COMPARED_METHODS, TrainingMethod, base, trained_by
+from nslab.experiments.presets import SEEDS, Preset
 from nslab.objectives import NS
 from nslab.objectives.ns import SETTINGS as NS_SETTINGS
 
@@ -43,15 +45,14 @@ LONG_TAIL: dict[str, TrainConfig] = {
     ),
 }
 
-METHODS: dict[str, tuple[Method, ...]] = {
-    "smoke": (*BASELINES, "ns_lf", "ce_lr", "ce_constant"),
+METHODS_SHOWN: dict[str, tuple[TrainingMethod, ...]] = {
+    "smoke": (*COMPARED_METHODS, "ns_lf", "ce_lr", "ce_constant"),
     "cpu": ("ce", "ce_lr", "ns_lf"),
-    "paper": (*BASELINES, "ns_lf", "ce_lr", "ce_constant"),
+    "paper": (*COMPARED_METHODS, "ns_lf", "ce_lr", "ce_constant"),
 }
-SEEDS = {"smoke": (2024, 2025), "cpu": (2024, 2025, 2026), "paper": (2024, 2025, 2026)}
 
 
-def ns_setting(dataset: str) -> NS:
+def ns_lf_setting(dataset: str) -> NS:
     """The paper's NS-LF for a long-tailed set; digits take CIFAR-LT-10's."""
     return NS_SETTINGS["cifar100_lt" if dataset == "cifar100" else "cifar10_lt"].objective
 
@@ -59,7 +60,7 @@ def ns_setting(dataset: str) -> NS:
 def table5(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    methods: tuple[Method, ...] | None = None,
+    methods: tuple[TrainingMethod, ...] | None = None,
     datasets: tuple[str, ...] | None = None,
     imbalances: tuple[float, ...] | None = None,
     network: str | None = None,
@@ -77,24 +78,26 @@ def table5(
         trained_by(
             dataclasses.replace(start, dataset=name, imbalance=factor, seed=seed),
             method,
-            ns_setting(name),
+            ns_lf_setting(name),
         )
         for name in sets
         for factor in factors
         for seed in seeds or SEEDS[preset]
-        for method in methods or METHODS[preset]
+        for method in methods or METHODS_SHOWN[preset]
     ]
 
 
-def row(config: TrainConfig) -> Row:
+def long_tail_row(config: TrainConfig) -> TableRow:
     """Row of Table V: data set, imbalance factor, method."""
     return {
         "dataset": f"{config.dataset}_lt",
         "imbalance": config.imbalance,
-        "method": method_of(config),
+        "method": columns(config)["method"],
     }
 
 
 EXPERIMENTS: dict[str, Experiment] = {
-    "ns/table5": Experiment("Long-tailed CIFAR", table5, row, "table5", baseline={"method": "ce"}),
+    "ns/table5": Experiment(
+        "Long-tailed CIFAR", table5, long_tail_row, "table5", baseline={"method": "ce"}
+    ),
 }

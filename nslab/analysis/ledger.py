@@ -1,0 +1,170 @@
+"""Every number of the papers beside ours, in one table, and that table as a file."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from nslab.analysis.paper_tables import compare
+from nslab.configs import RunConfig
+from nslab.configs.serialization import decode
+from nslab.experiments import EXPERIMENTS, PRESETS
+from nslab.experiments.definition import preset_sizes, size_of
+from nslab.papers.tables import keyed, paper_table
+from nslab.runs.results import Result, every_run
+from nslab.system.files import write_text
+from nslab.system.paths import papers_dir
+
+LEDGER_COLUMNS = ["paper", "table", "row", "unit", "value", "ours", "sd", "n", "preset", "device"]
+LEDGER_COLUMNS += ["delta", "low", "high", "differs", "experiment", "note"]
+FORMATS = (".md", ".csv", ".html")
+
+
+def build_ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
+    """A line per number that a paper prints: its ``value`` beside our best run of that row, at the
+    largest preset there is one of.
+
+    ``ours``, ``sd``, ``n`` (seeds), ``preset`` and ``device`` say what our number is. Where it has
+    the paper's own setting, ``delta`` is ours - paper and ``low`` to ``high`` its 95 % confidence
+    interval by our seeds (Student's t; the paper's number is taken as exact); elsewhere they are
+    blank, ``differs`` says in what ours is unlike, and ``note`` more of it. A mean of which we have
+    a part only has no number of ours. Nothing is computed: finished runs, of any seed and
+    numerics, and frozen tables are looked up.
+    """
+    with (papers_dir() / "without_runs.csv").open(encoding="utf-8") as reasons_file:
+        rows = list(csv.DictReader(reasons_file))
+    reasons = {f"{row['paper']}/table{row['table']}": row["reason"] for row in rows}
+    of_table = {
+        f"{name.partition('/')[0]}/{exp.table}": name
+        for name, exp in EXPERIMENTS.items()
+        if exp.table
+    }
+    runs = _by_size(every_run())
+    lines = []
+    for paper in papers:
+        for file in sorted((papers_dir() / paper).glob("table*.csv"), key=_order):
+            name = f"{paper}/{file.stem}"
+            lines += _lines(name, of_table.get(name), reasons.get(name), runs)
+    return pd.DataFrame(lines, columns=LEDGER_COLUMNS)
+
+
+def _by_size(runs: Sequence[Result]) -> dict[RunConfig, list[Result]]:
+    """Runs by their config without seed and numerics. One whose config has another id by now was
+    made by code that computed something else."""
+    found: dict[RunConfig, list[Result]] = {}
+    for result in sorted(runs, key=lambda result: result.id):
+        config = decode(result.config)
+        if config.id == result.id:
+            found.setdefault(size_of(config), []).append(result)
+    return found
+
+
+def _order(file: Path) -> tuple[bool, int]:
+    number = file.stem.removeprefix("table")
+    return number.startswith("S"), int(number.removeprefix("S"))
+
+
+def _lines(
+    table: str, experiment: str | None, reason: str | None, runs: Mapping[RunConfig, list[Result]]
+) -> list[dict[str, object]]:
+    keys, printed = keyed(paper_table(table))
+    rows: list[dict] = []
+    devices: dict[str, set[str]] = {}
+    why = reason or f"not run yet, no GPU time: nslab run {experiment} --preset paper"
+    if experiment:
+        for preset in PRESETS:
+            every = preset_sizes(EXPERIMENTS[experiment], preset)
+            results = [result for size in every for result in runs.get(size, ())]
+            devices[preset] = {str(result.env.get("device", "")) for result in results}
+            rows += _compared(experiment, results)
+    best: dict[tuple, dict] = {}
+    for row in sorted(rows, key=_worth):  # a better one replaces a worse
+        best[tuple(row[k] for k in keys)] = row
+    paper, _, stem = table.partition("/")
+    lines = []
+    for key, row in printed.items():
+        about = ", ".join(f"{k} {v}" for k, v in zip(keys, key, strict=True) if v)
+        line = {"paper": paper, "table": stem.removeprefix("table"), "row": about}
+        line |= {"unit": _blank(row["unit"]), "value": row["value"], "experiment": experiment or ""}
+        lines.append(line | _ours(best.get(key), devices, why))
+    return lines
+
+
+def _worth(row: Mapping[str, Any]) -> tuple:
+    """A whole mean before a part, then the larger preset, then more seeds."""
+    return not row["part"], PRESETS.index(row["preset"]), row["n"]
+
+
+def _compared(experiment: str, results: list[Result]) -> list[dict]:
+    """`compare`'s lines with a number of ours, their rows named as the paper names them."""
+    if not results:
+        return []
+    table, names = compare(experiment, results), EXPERIMENTS[experiment].printed_as
+    keys = list(table.columns[: list(table.columns).index("paper")])
+    ours = table[table["n"] > 0].to_dict("records")
+    return [row | {key: names.get(row[key], row[key]) for key in keys} for row in ours]
+
+
+def _ours(row: dict | None, devices: dict[str, set[str]], why: str) -> dict[str, object]:
+    if row is None:
+        return {"ours": math.nan, "sd": math.nan, "n": 0, "note": why}
+    if row["part"]:
+        note = f"no mean like the paper's: {row['part']} at preset {row['preset']}"
+        return {"ours": math.nan, "sd": math.nan, "n": 0, "note": note}
+    low = high = math.nan
+    if not math.isnan(row["delta"]) and row["n"] > 1:
+        reach = stats.t.ppf(0.975, row["n"] - 1) * row["sd"] / math.sqrt(row["n"])
+        low, high = row["delta"] - reach, row["delta"] + reach
+    note, differs = row["note"], ""
+    if math.isnan(row["delta"]):
+        reduced = row["preset"] != "paper"
+        differs = row["differs"] or ("reduced setting" if reduced else "another mean")
+        said = [note, f"preset {row['preset']}: not the paper's setting" if reduced else ""]
+        note = ", ".join(filter(None, said))
+    device = ", ".join(sorted(devices.get(row["preset"], set())))
+    kept = {k: row[k] for k in ("ours", "sd", "n", "preset", "delta")}
+    return kept | {"device": device, "low": low, "high": high, "differs": differs, "note": note}
+
+
+def _blank(value: object) -> str:
+    return "" if isinstance(value, float) and math.isnan(value) else str(value)
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `build_ledger`, per paper and table: numbers printed, how many have one of ours, at which
+    presets, and how many at the paper's own setting."""
+    grouped = table.groupby(["paper", "table"], sort=False)
+    return pd.DataFrame(
+        {
+            "numbers": grouped.size(),
+            "ours": grouped["n"].agg(lambda n: int((n > 0).sum())),
+            "at the paper's setting": grouped["delta"].count(),
+            "presets": grouped["preset"].agg(lambda p: ", ".join(sorted(set(p.dropna())))),
+        }
+    ).reset_index()
+
+
+def written(table: pd.DataFrame, suffix: str) -> str:
+    """A table as text: ``.csv`` with all digits, ``.md`` or ``.html`` for people, numbers of two
+    decimals and gaps blank."""
+    if suffix == ".csv":
+        return table.to_csv(index=False, lineterminator="\n")
+    shown = table.map(lambda v: f"{v:.2f}" if isinstance(v, float) else v).replace("nan", "")
+    shown = shown.astype(object).where(shown.notna(), "")
+    if suffix == ".html":
+        return shown.to_html(index=False, border=0) + "\n"
+    rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def export(table: pd.DataFrame, file: Path) -> Path:
+    """Write a table to a file, as its suffix says; ``ValueError`` for another than `FORMATS`."""
+    if file.suffix not in FORMATS:
+        raise ValueError(f"{file} must end in one of {', '.join(FORMATS)}")
+    write_text(file, written(table, file.suffix))
+    return file

@@ -1,0 +1,6 @@
+"""Are the synthetic predictions that EDL teaches its losses with like those met in training?"""
+
+from nslab.analysis.predictions.outputs import OutputMode, softmax_outputs, spread_epochs
+from nslab.analysis.predictions.table import prediction_table
+
+__all__ = ["OutputMode", "prediction_table", "softmax_outputs", "spread_epochs"]

@@ -1,0 +1,129 @@
+"""What runs with a few seeds can say: paired differences, their uncertainty, correlations."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, stats
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences a - b over pairs (runs that share a seed).
+
+    Attributes:
+        n: pairs.
+        mean, sd: of the differences (sample standard deviation).
+        low, high: 95 % confidence interval of the mean, from Student's t.
+        t, p: of the two-sided paired t test.
+        effect: mean / sd (Cohen's d_z).
+
+    With one pair only the mean is known; the rest is nan. The test assumes normal differences,
+    which three of them can neither show nor refute.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    low: float
+    high: float
+    t: float
+    p: float
+    effect: float
+
+
+def paired(a: pd.Series, b: pd.Series) -> Paired:
+    """Compare two methods over the seeds they share (both indexed by seed).
+
+    Raises ``ValueError`` if they share none.
+    """
+    shared = pd.concat([a.rename("a"), b.rename("b")], axis=1).dropna()
+    difference, n = shared["a"] - shared["b"], len(shared)
+    if n == 0:
+        raise ValueError("the two methods have no seed in common: nothing to pair")
+    mean, sd = float(difference.mean()), float(difference.std())
+    if n == 1:
+        return Paired(1, mean, *[math.nan] * 6)
+    if sd == 0:  # the same difference each time: no test, an interval of no width
+        return Paired(n, mean, 0.0, mean, mean, *[math.nan] * 3)
+    test = stats.ttest_rel(shared["a"], shared["b"])
+    low, high = test.confidence_interval(0.95)
+    return Paired(
+        n, mean, sd, float(low), float(high), float(test.statistic), float(test.pvalue), mean / sd
+    )
+
+
+def differences(table: pd.DataFrame, baseline: str, by: list[str]) -> pd.DataFrame:
+    """Every method against ``baseline``, a line per group: columns of `Paired` and ``method``.
+
+    ``table`` has the columns of ``by``, ``method``, ``seed`` and ``value``; if it has ``learnt``,
+    so have the lines: whether any run of the method has.
+    """
+    lines = []
+    for key, group in table.groupby(by, sort=False) if by else [((), table)]:
+        wide = group.pivot_table(index="seed", columns="method", values="value", sort=False)
+        names = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
+        learnt = dict(group.groupby("method")["learnt"].any()) if "learnt" in group else {}
+        for method in wide.columns.drop(baseline):
+            shared = wide[[method, baseline]].dropna()
+            if len(shared):
+                line = names | {"method": method} | vars(paired(shared[method], shared[baseline]))
+                lines.append(line | ({"learnt": learnt[method]} if learnt else {}))
+    return pd.DataFrame(lines)
+
+
+def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest effect (mean / sd of the differences) that a two-sided paired t test of n pairs
+    finds with probability ``power``; infinite for fewer than two pairs."""
+    if n < 2:
+        return math.inf
+    critical = stats.t.ppf(1 - alpha / 2, n - 1)
+
+    def missing(effect: float) -> float:
+        shift = effect * math.sqrt(n)
+        found = stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift)
+        return float(power - np.nan_to_num(found, nan=1.0))  # nan: so far out that power is 1
+
+    return float(optimize.brentq(missing, 0, 50))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A fitted line y = slope x + intercept, Pearson's r, its p value (two-sided), points, and
+    Spearman's rank correlation, which asks for order only, with its p value.
+
+    Both p values come from Student's t and take the points for independent draws.
+    """
+
+    slope: float
+    intercept: float
+    r: float
+    p: float
+    n: int
+    rank: float
+    rank_p: float
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two correlations differ from 0 at p < 0.05, in words."""
+        found = {"by Pearson's r": self.p < 0.05, "by rank": self.rank_p < 0.05}
+        told = [words for words, significant in found.items() if significant]
+        if not told:
+            return "not significant"
+        return f"significant {' and '.join(told)}" + (" alone" if len(told) == 1 else "")
+
+
+def regression(x: pd.Series, y: pd.Series) -> Line:
+    """Least-squares line through points, as in [NS Fig. 4]."""
+    fit = stats.linregress(np.asarray(x, float), np.asarray(y, float))
+    rank = stats.spearmanr(x, y)
+    slope, intercept, r, p = map(float, (fit.slope, fit.intercept, fit.rvalue, fit.pvalue))
+    return Line(slope, intercept, r, p, len(x), float(rank.statistic), float(rank.pvalue))
+
+
+def between_share(table: pd.DataFrame, value: str, group: str) -> float:
+    """Share of the variance that lies between groups (eta squared): 0 none, 1 all."""
+    total = float(((table[value] - table[value].mean()) ** 2).sum())
+    means = table.groupby(group, observed=True)[value].transform("mean")
+    return float(((means - table[value].mean()) ** 2).sum()) / total if total else math.nan

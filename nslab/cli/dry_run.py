@@ -1,0 +1,56 @@
+"""What a command would do, said without doing it."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nslab.configs import RunConfig
+    from nslab.workbench.notebooks import Planned
+
+
+def dry_run(
+    configs: "Sequence[RunConfig]", notebooks: "Sequence[Planned]", jobs: int, force: bool = False
+) -> None:
+    """Say what would run, what is there already, and how long it will take as far as is known."""
+    from nslab.configs.labels import label
+    from nslab.execution.monitor import duration
+    from nslab.runs.estimates import Estimates, finished_here
+    from nslab.runs.results import find, stages
+
+    todo = {c.id: c for c in configs if force or not find(c)}
+    needed = {c.id: c for step in stages(todo) for c in step}
+    estimates = Estimates(finished_here())
+    guesses: list[float | None] = []
+    counts: dict[str, int] = {}
+    for config in (needed | {c.id: c for c in configs}).values():
+        guess, result = None, None if config.id in needed else find(config)
+        state = result.origin if result else "to do"
+        if config.id in needed:
+            guesses.append(guess := estimates.of(config))
+        counts[state] = counts.get(state, 0) + 1
+        print_line(config.id, state, guess, label(config))
+    for planned in notebooks:
+        guess, state = None, "rendered"
+        if force or not planned.rendered():
+            state = "to do"
+            guesses.append(guess := planned.last().get("seconds"))
+        counts[state] = counts.get(state, 0) + 1
+        print_line(planned.name, state, guess, "notebook")
+    timed = [guess for guess in guesses if guess is not None]
+    said = [", ".join(f"{count} {state}" for state, count in counts.items())]
+    if timed:
+        said.append(f"about {duration(sum(timed) / jobs)} with {jobs} at once")
+    if unknown := len(guesses) - len(timed):
+        said.append(f"the time of {unknown} is unknown, as nothing like them is finished")
+    typer.echo("; ".join(said))
+
+
+def print_line(name: str, state: str, seconds: float | None, about: str) -> None:
+    """A line of a dry run."""
+    from nslab.execution.monitor import duration
+
+    guess = "unknown" if seconds is None else f"~{duration(seconds)}"
+    typer.echo(f"{name}  {state:8}  {guess if state == 'to do' else '':10}  {about}")

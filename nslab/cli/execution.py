@@ -1,0 +1,134 @@
+"""Where work runs: the options that say so, the same for every command that computes."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Annotated
+
+import typer
+
+from nslab.cli.options import Jobs, PerDevice, devices_of, explained
+from nslab.execution.local import Engine, run_local
+from nslab.execution.slurm.resources import Slurm
+
+PANEL = "With --engine slurm"
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="local: processes here. slurm: jobs of a cluster.")
+]
+Partition = Annotated[str, typer.Option(help="Queue.", rich_help_panel=PANEL)]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs of a job.", rich_help_panel=PANEL)]
+Processes = Annotated[
+    int, typer.Option(min=1, help="That train one network together.", rich_help_panel=PANEL)
+]
+Cpus = Annotated[int, typer.Option(min=1, help="Cores of a process.", rich_help_panel=PANEL)]
+Memory = Annotated[str, typer.Option(help="Of a job, such as 16G.", rich_help_panel=PANEL)]
+Time = Annotated[
+    str, typer.Option(help="Limit of a job; then it is queued again.", rich_help_panel=PANEL)
+]
+Account = Annotated[str, typer.Option(help="To be charged.", rich_help_panel=PANEL)]
+Qos = Annotated[str, typer.Option(help="Quality of service.", rich_help_panel=PANEL)]
+Requeues = Annotated[
+    int, typer.Option(min=0, help="Time limits a job may run into.", rich_help_panel=PANEL)
+]
+AtOnce = Annotated[
+    int, typer.Option("--array-parallelism", min=1, help="Jobs at once.", rich_help_panel=PANEL)
+]
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sbatch",
+        metavar="NAME=VALUE",
+        help="Another option of sbatch; repeatable.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ExecutionOptions:
+    """Processes at once, here or on a cluster, and how many compute one run ``together``."""
+
+    jobs: int
+    per_device: int
+    engine: Engine
+    local: bool
+    together: int
+
+    def places(self) -> tuple[int, list[str]]:
+        """Processes at once and the CUDA devices they are shared out to, on this machine."""
+        return devices_of(self.jobs, self.per_device) if self.local else (self.jobs, [])
+
+
+def where(
+    jobs: Jobs = 1,
+    per_device: PerDevice = 1,
+    engine: EngineOption = "local",
+    partition: Partition = "",
+    gpus: Gpus = 0,
+    processes: Processes = 1,
+    cpus: Cpus = 1,
+    memory: Memory = "",
+    time: Time = "1:00:00",
+    array_parallelism: AtOnce = 256,
+    requeues: Requeues = 10,
+    account: Account = "",
+    qos: Qos = "",
+    sbatch: More = None,
+) -> ExecutionOptions:
+    """What the options say. Raises ``ValueError`` for what SLURM could not understand."""
+    wished = Slurm(
+        partition,
+        gpus,
+        processes,
+        cpus,
+        memory,
+        time,
+        account,
+        qos,
+        requeues,
+        tuple(sbatch or ()),
+    )
+    local = engine == "local"
+    chosen = chosen_engine(engine, wished)
+    return ExecutionOptions(
+        jobs if local else array_parallelism, per_device, chosen, local, processes
+    )
+
+
+def chosen_engine(name: str, slurm: Slurm) -> Engine:
+    """The engine of the command line.
+
+    Raises ``ValueError`` for an unknown one, and for wishes that only a cluster could grant.
+    """
+    if name not in ("local", "slurm"):
+        raise ValueError(f"engine must be local or slurm, not {name!r}")
+    if name == "slurm":
+        from nslab.execution.slurm.submit import run_slurm
+
+        return partial(run_slurm, slurm=slurm)
+    if slurm != Slurm():
+        raise ValueError("what is asked of a cluster (partition, gpus, ...) needs --engine slurm")
+    return run_local
+
+
+def takes_where(jobs: int = 1) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of `where`, ``jobs`` at once by default; it gets ``where``."""
+    options = dict(inspect.signature(where).parameters)
+    options["jobs"] = options["jobs"].replace(default=jobs)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "where"]
+
+        @wraps(command)
+        def decorated(**given: object) -> None:
+            with explained():
+                chosen = where(**{name: given.pop(name) for name in options})  # type: ignore[arg-type]
+            command(**given, where=chosen)
+
+        every = [*own, *options.values()]
+        decorated.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        decorated.__annotations__ = {p.name: p.annotation for p in every}
+        return decorated
+
+    return decorate

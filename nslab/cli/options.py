@@ -1,0 +1,122 @@
+"""What commands share: options, how errors are said, devices."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nslab.execution.local import Stopped
+from nslab.system.presets import PRESETS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer(
+    epilog="Example: nslab run ns/first --preset smoke",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+
+
+def tell_version(asked: bool) -> None:
+    """Print the versions that a report of a fault should name."""
+    if asked:
+        import nslab
+        from nslab.system.provenance import environment
+
+        env = environment()
+        versions = ", ".join(f"{name} {number}" for name, number in env["versions"].items())
+        typer.echo(f"nslab {nslab.__version__} ({env['source']}), {versions}, {env['device']}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Say versions.")
+    ] = False,
+) -> None:
+    """Workbench for evolution-inspired training of deep networks."""
+
+
+def known(preset: str) -> str:
+    """A preset's name, checked."""
+    if preset not in PRESETS:
+        raise typer.BadParameter(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+    return preset
+
+
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeatable."),
+]
+PresetOption = Annotated[
+    str, typer.Option(callback=known, help="smoke (seconds), cpu (hours) or paper (GPU).")
+]
+Jobs = Annotated[int, typer.Option(min=1, help="Processes at once.")]
+PerDevice = Annotated[int, typer.Option(min=1, help="Processes that share a CUDA device.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option("--log", help="Write for tensorboard or mlflow too, in data/logs; repeatable."),
+]
+Every = Annotated[bool, typer.Option("--all", help="Also the paper's rows without a run.")]
+
+
+def show_table(table: "pd.DataFrame", every: bool) -> None:
+    """Print a comparison, without the paper's rows that have no run unless ``every``."""
+    from nslab.analysis.paper_tables import readable, shortened
+
+    short = table if every else shortened(table)
+    typer.echo(readable(short).to_string(index=False))
+    if left := len(table) - len(short):
+        typer.echo(f"{left} more rows of the paper have no run of ours (--all shows them)")
+
+
+def fail(error: Exception) -> typer.Exit:
+    """Print an error a user can act on, without a traceback."""
+    typer.secho(f"error: {error}", fg="red", err=True)
+    return typer.Exit(2)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors that say what to do end with status 2, Ctrl-C with 130 and SIGTERM with 143, as is
+    usual; a traceback would add nothing."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise fail(error) from None
+    except KeyboardInterrupt as error:
+        typer.secho(
+            "stopped: what is finished is kept, and the same command goes on from here", err=True
+        )
+        raise typer.Exit(143 if isinstance(error, Stopped) else 130) from None
+
+
+def parsed(parameters: list[str] | None) -> dict[str, str]:
+    """``name=value`` texts as a dict."""
+    pairs = [text.partition("=") for text in parameters or []]
+    if wrong := ["".join(pair) for pair in pairs if not pair[1] or not pair[0]]:
+        raise fail(ValueError(f"parameters are written NAME=VALUE, not {', '.join(wrong)}"))
+    return {name: value for name, _, value in pairs}
+
+
+def devices_of(jobs: int, per_device: int) -> tuple[int, list[str]]:
+    """Processes at once and the CUDA devices they are shared out to, ``per_device`` each at most;
+    no devices on a CPU."""
+    from nslab.system.distributed import process_group
+
+    if process_group().device.type == "cpu":
+        return jobs, []
+    import torch
+
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    devices = given.split(",")[:count] if given else [str(i) for i in range(count)]
+    room = len(devices) * per_device
+    if room < jobs:
+        typer.echo(f"{room} processes at once, not {jobs}: {len(devices)} devices x {per_device}")
+    return min(jobs, room), devices

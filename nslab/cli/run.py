@@ -1,0 +1,120 @@
+"""Commands that compute: ``nslab run | suite``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslab.cli.dry_run import dry_run as foretell
+from nslab.cli.execution import ExecutionOptions, takes_where
+from nslab.cli.options import (
+    DryRun,
+    Every,
+    LogOption,
+    Parameters,
+    PresetOption,
+    app,
+    explained,
+    fail,
+    known,
+    parsed,
+    show_table,
+)
+
+
+@app.command(
+    epilog="Example: nslab run ns/first --preset cpu -p methods=ce,ns_ws --dry-run\n\n"
+    "On a cluster: nslab run ns/table5 --preset cpu --engine slurm --partition gpu --gpus 1 "
+    "--time 4:00:00 --array-parallelism 8 --sbatch constraint=a100\n\n"
+    "Started again, it waits for the jobs that are there, and submits what is missing."
+)
+@takes_where()
+def run(
+    name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+    force: Annotated[bool, typer.Option(help="Compute finished runs again.")] = False,
+    dry_run: DryRun = False,
+    freeze: Annotated[
+        str | None, typer.Option(help="Also write the results to data/results/<FREEZE>.csv.")
+    ] = None,
+    log: LogOption = None,
+    every: Every = False,
+    *,
+    where: ExecutionOptions,
+) -> None:
+    """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
+    from nslab.analysis.paper_tables import compare as compared
+    from nslab.datasets import load
+    from nslab.experiments import experiment
+    from nslab.runs import frozen, store
+    from nslab.system.filenames import checked_filename
+
+    with explained():
+        if freeze is not None:
+            checked_filename(freeze, "results")
+        configs = experiment(name).plan(preset, **parsed(parameter))
+        if dry_run:
+            foretell(configs, [], where.jobs, force)
+            return
+        for dataset in {config.dataset for config in configs} - {""}:
+            load(dataset)
+        jobs, devices = where.places()
+        try:
+            results = store.run_all(
+                configs,
+                jobs=jobs,
+                devices=devices,
+                engine=where.engine,
+                together=where.together,
+                force=force,
+                retries=1,
+                log=log or (),
+            )
+        except store.RunsFailed as error:
+            raise fail(error) from None
+        for file in frozen.freeze(freeze, results) if freeze is not None else ():
+            typer.echo(f"wrote {file}")
+        show_table(compared(name, results), every)
+
+
+@app.command(
+    epilog="Example: nslab suite smoke --jobs 2 --dry-run\n\n"
+    "On a cluster: nslab suite paper --engine slurm --partition gpu --gpus 1 --time 12:00:00"
+)
+@takes_where()
+def suite(
+    preset: Annotated[str, typer.Argument(callback=known, help="smoke, cpu or paper.")],
+    file: Annotated[
+        Path | None, typer.Option(help="What to run, in YAML; default: all there is.")
+    ] = None,
+    log: LogOption = None,
+    dry_run: DryRun = False,
+    *,
+    where: ExecutionOptions,
+) -> None:
+    """Run whole papers: tables, then notebooks; what is finished is not done again.
+
+    Each run and notebook has a process of its own. Tables go to figures/<preset>/tables.
+    """
+    from nslab.workbench.suite import DEFAULT, read_suite, run_suite
+
+    with explained():
+        found = read_suite(file or DEFAULT, preset)  # type: ignore[arg-type]  # checked
+        if dry_run:
+            foretell(list(found.configs.values()), found.notebooks, where.jobs)
+            return
+        jobs, devices = where.places()
+        failed = run_suite(
+            found,
+            jobs=jobs,
+            devices=devices,
+            engine=where.engine,
+            together=where.together,
+            log=log or (),
+            echo=typer.echo,
+        )
+    count = len(found.configs) + len(found.notebooks)
+    typer.echo(f"{count} runs and notebooks, {len(failed) or 'none'} failed")
+    if failed:
+        raise typer.Exit(1)

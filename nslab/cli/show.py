@@ -1,0 +1,91 @@
+"""Commands that look: ``nslab compare | ledger | list | data``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslab.cli.options import Every, Parameters, PresetOption, app, explained, parsed, show_table
+
+
+@app.command(epilog="Example: nslab compare ns/table7 --preset smoke")
+def compare(
+    name: Annotated[str, typer.Argument(help="An experiment: see `nslab list`.")],
+    preset: PresetOption = "smoke",
+    parameter: Parameters = None,
+    every: Every = False,
+) -> None:
+    """Paper beside ours, for the runs that are finished; nothing is computed."""
+    from nslab.analysis.paper_tables import compare as compared
+    from nslab.experiments import experiment
+    from nslab.runs import store
+
+    with explained():
+        configs = experiment(name).plan(preset, **parsed(parameter))
+        found = store.finished(configs)
+        typer.echo(f"{len(found)} of {len(configs)} runs of preset {preset} are finished")
+        show_table(compared(name, found), every)
+
+
+@app.command(epilog="Example: nslab ledger --paper ns --to ledger.md")
+def ledger(
+    paper: Annotated[
+        list[str] | None, typer.Option(help="ns or de; repeatable; default: both.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Write it all to a .md, .csv or .html.")] = None,
+) -> None:
+    """Every number that the papers print beside ours, looked up; nothing is computed."""
+    from nslab.analysis import ledger
+
+    with explained():
+        if unknown := [name for name in paper or [] if name not in ("ns", "de")]:
+            raise ValueError(f"no numbers of {', '.join(unknown)}; there are those of ns and de")
+        if to and to.suffix not in ledger.FORMATS:
+            raise ValueError(f"{to} must end in one of {', '.join(ledger.FORMATS)}")
+        table = ledger.build_ledger(paper or ("ns", "de"))
+        typer.echo(ledger.counts(table).to_string(index=False))
+        if to:
+            typer.echo(f"wrote {ledger.export(table, to)}")
+
+
+@app.command("list", epilog="Example: nslab list")
+def list_() -> None:
+    """Experiments, data sets, networks, objectives, evolvers and notebooks by name."""
+    from nslab.datasets import DATASETS
+    from nslab.evolve import EVOLVERS
+    from nslab.experiments import EXPERIMENTS, PRESETS
+    from nslab.networks import NETWORKS
+    from nslab.objectives import OBJECTIVES
+    from nslab.workbench.notebooks import sources
+
+    typer.echo("experiments")
+    for name, experiment in EXPERIMENTS.items():
+        typer.echo(f"  {name:12} {experiment.title}")
+    for what, names in (
+        ("presets", PRESETS),
+        ("data sets", DATASETS),
+        ("networks", NETWORKS),
+        ("objectives", OBJECTIVES),
+        ("evolvers", EVOLVERS),
+        ("notebooks", [file.stem for file in sources()]),
+    ):
+        typer.echo(f"{what}\n  {', '.join(names)}")
+
+
+@app.command(epilog="Example: nslab data cifar10 cifar100")
+def data(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: digits.")] = None,
+) -> None:
+    """Fetch data sets into NSLAB_DATA (default data/cache) and check them."""
+    from nslab.datasets import load
+    from nslab.system.paths import cache_dir
+
+    for name in names or ["digits"]:
+        with explained():
+            loaded = load(name)
+        layout = loaded.dataset.layout
+        typer.echo(
+            f"{name}: {layout.train} training and {layout.test} test images of "
+            f"{'x'.join(map(str, layout.shape))}, {layout.num_classes} classes, "
+            f"checked, in {cache_dir() / f'{name}.npz'}"
+        )

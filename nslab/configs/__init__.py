@@ -1,0 +1,24 @@
+"""What a run is: frozen values that say it all, their JSON, and the hash that names a run.
+
+A run is a value of a class in ``RUN_KINDS``: a training, an evolution, the search for a loss.
+"""
+
+from nslab.configs.evolve import EvolveConfig
+from nslab.configs.loss_search import LossSearchConfig
+from nslab.configs.protocol import RunConfig
+from nslab.configs.serialization import RUN_KINDS, decode, encode, identity
+from nslab.configs.train import Parent, TrainConfig
+
+RUN_KINDS |= {"train": TrainConfig, "evolve": EvolveConfig, "pretrain": LossSearchConfig}
+
+__all__ = [
+    "RUN_KINDS",
+    "EvolveConfig",
+    "LossSearchConfig",
+    "Parent",
+    "RunConfig",
+    "TrainConfig",
+    "decode",
+    "encode",
+    "identity",
+]

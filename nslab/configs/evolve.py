@@ -1,0 +1,159 @@
+"""What is made of trained networks, as a frozen value whose hash is the run's identity."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import ClassVar, Literal
+
+from nslab.configs.initial_populations import init_hp, init_rs, last_epochs
+from nslab.configs.labels import short_repr
+from nslab.configs.loss_search import losses_of
+from nslab.configs.methods import evolution_method
+from nslab.configs.protocol import RunConfig
+from nslab.configs.train import Parent, TrainConfig
+from nslab.evolve import EVOLVERS
+from nslab.evolve.protocol import Evolver, completed
+from nslab.neuroevolution.baselines import Baseline, Parents, SparseMutations, Vote
+from nslab.neuroevolution.options import EvolveOptions
+from nslab.system.validation import check_fields
+
+Init = Literal[
+    "last_epochs", "init_rs", "init_hp", "init_hp_top_k", "noise", "random", "pretrained"
+]
+
+
+@dataclass(frozen=True)
+class EvolveConfig(EvolveOptions, RunConfig):
+    """A population of trained networks and what a method makes of it.
+
+    Attributes:
+        base: how the parents are trained, on which data; its seed is the run's. Of its held-out
+            samples none is trained or evolved on; they choose the network that is reported.
+        init: ``"last_epochs"`` of the base run, ``"init_rs"``, ``"init_hp"``, ``"init_hp_top_k"``
+            (with the smooth top-k loss for label smoothing); ``"noise"``: about the pretrained
+            network, spread like the last epochs; ``"random"``: never trained; ``"pretrained"``: the
+            one network that ``base`` would train on.
+        size: NP, members of the population.
+        method: a value of a class in ``EVOLVER_CLASSES`` or ``BASELINES``.
+
+    Beside them it has the fields of `EvolveOptions`; ``precision`` is of evaluation too. Batches of
+    fitness are augmented as ``base`` trains, since BatchNorm learns from them.
+    """
+
+    kind: ClassVar = "evolve"
+
+    base: TrainConfig
+    init: Init = "last_epochs"
+    size: int = 10
+    method: Evolver | Baseline = field(default=EVOLVERS["sa-shade-tri-ensin"])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fields(self, at_least={"size": 1})
+        if not isinstance(self.base, TrainConfig):
+            raise TypeError(f"EvolveConfig: base must be a TrainConfig, not {self.base!r}")
+        if isinstance(self.method, type) or not isinstance(self.method, Evolver | Baseline):
+            raise TypeError(f"EvolveConfig: method is {self.method!r}, no evolver and no baseline")
+        if self.size < self.method.min_population:
+            raise ValueError(
+                f"EvolveConfig: {self.method!r} needs at least {self.method.min_population} "
+                f"parents, not {self.size}"
+            )
+        if isinstance(self.method, Evolver):
+            size = completed(self.method).population_size(self.size)
+            if size != self.size:
+                raise ValueError(
+                    f"EvolveConfig: {self.method!r} needs {size} parents, not {self.size}"
+                )
+        elif self.method.chooses and not self.base.hold_out:
+            raise ValueError(
+                f"EvolveConfig: {self.method} chooses by held-out samples: set hold_out of base"
+            )
+        if self.init in ("last_epochs", "noise") and self.base.epochs < self.size:
+            raise ValueError(
+                f"EvolveConfig: {self.size} last epochs of a training of {self.base.epochs}: train "
+                "longer, or take fewer members"
+            )
+        if self.init == "pretrained" and (self.size > 1 or not self.base.origin):
+            raise ValueError("EvolveConfig: pretrained is a size of 1 and a base that has a start")
+        if self.init == "noise" and self.size < 2:
+            raise ValueError("EvolveConfig: one network has no spread: noise needs a size of 2")
+
+    @property
+    def revision(self) -> int:
+        """Once networks were evaluated in float32 whatever the precision."""
+        return int(self.precision != "no")
+
+    @property
+    def seed(self) -> int:
+        """The seed of parents and evolution."""
+        return self.base.seed
+
+    @property
+    def dataset(self) -> str:
+        """The data set of parents and evolution."""
+        return self.base.dataset
+
+    def label(self) -> str:
+        """Data set, network, population and method, seed."""
+        names = [name for name, evolver in EVOLVERS.items() if evolver == self.method]
+        method = f"{self.size} x {self.init}: {names[0] if names else short_repr(self.method)}"
+        return f"{self.dataset} {self.base.network} {method}, seed {self.seed}"
+
+    def columns(self) -> dict[str, str | int | float]:
+        """What tells it apart in tables."""
+        return {
+            "dataset": self.dataset,
+            "network": self.base.network,
+            "method": evolution_method(self.method, self.init),
+            "initialization": self.init,
+            "seed": self.seed,
+        }
+
+    @property
+    def leaves_weights(self) -> bool:
+        """Whether the finished run keeps the weights of one network of the base's form."""
+        many = isinstance(self.method, Parents) and self.method.report == "all" and self.size > 1
+        return not many and not isinstance(self.method, Vote | SparseMutations)
+
+    def with_seed(self, seed: int) -> "EvolveConfig":
+        """The same run with another seed."""
+        return dataclasses.replace(self, base=self.base.with_seed(seed))
+
+    @property
+    def training(self) -> TrainConfig:
+        """How the parents are trained."""
+        return self.base
+
+    @property
+    def seedless(self) -> bool:
+        """A pretrained network as it is."""
+        return self.init == "pretrained"
+
+    def requires(self) -> list[RunConfig]:
+        """The evolution of the parents' loss, and the parents."""
+        return [*losses_of(self), *(parent.config for parent in self.parents())]
+
+    def cost(self, epochs: float = 0) -> float:
+        """Samples scored, or 1 for a combination."""
+        if isinstance(self.method, Baseline):
+            return 1.0
+        return float((self.generations + 1) * self.batches * self.size * self.batch_size)
+
+    def kin(self) -> list[tuple]:
+        """Those of as many of the same networks by the same class of method, and of any number."""
+        rough = (self.kind, self.dataset, self.base.network, type(self.method))
+        return [(*rough, self.size), rough]
+
+    def parents(self) -> list[Parent]:
+        """The trained networks that it, or its base, needs first."""
+        makers: dict[str, Callable[[TrainConfig, int], list[Parent]]] = {
+            "last_epochs": last_epochs,
+            "noise": last_epochs,
+            "init_rs": init_rs,
+            "init_hp": init_hp,
+            "init_hp_top_k": partial(init_hp, smoothed="top_k"),
+        }
+        trained = makers[self.init](self.base, self.size) if self.init in makers else []
+        return trained or self.base.parents()

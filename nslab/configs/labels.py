@@ -1,0 +1,156 @@
+"""Labels: what every method, evolver, loss and network is called, its colour, and a run's name.
+
+``LABELS`` is open: a method of one's own adds a line, or goes by its key.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+# The ten colours of seaborn's palette "colorblind".
+BLUE, ORANGE, GREEN, RED, PURPLE = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"
+BROWN, PINK, GREY, YELLOW, SKY = "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
+OTHER = SKY  # of the many methods compared with
+
+
+@dataclass(frozen=True)
+class Label:
+    """How something is shown.
+
+    Attributes:
+        text: its name for people; blank: its key.
+        colour: wherever it is drawn; blank: a figure chooses.
+        paper_name: what the papers' tables call it; blank: its key.
+    """
+
+    text: str = ""
+    colour: str = ""
+    paper_name: str = ""
+
+
+# By registry key or by the method's name in the papers' tables. Words that mean something else as
+# the name of a method have their kind before a colon.
+LABELS: dict[str, Label] = {
+    "ce": Label("CE", GREY),
+    "ns_ws": Label("NS-WS", GREEN),
+    "ns_lf": Label("NS-LF", PURPLE),
+    "ce_lr": Label("CE, learning rate × mean weight", ORANGE),
+    "ce_constant": Label("CE × mean weight", BROWN),
+    "focal": Label("focal", OTHER),
+    "gce": Label("GCE", PURPLE),
+    "label_smoothing": Label("label smoothing", OTHER),
+    "nlnl": Label("NLNL", OTHER),
+    "sce": Label("SCE", OTHER),
+    "apl": Label("APL", OTHER),
+    "low": Label("LOW", OTHER),
+    "poly1": Label("Poly-1", OTHER),
+    "anl": Label("ANL", OTHER),
+    "aul": Label("AUL", OTHER),
+    "ce_eps_mae": Label("CEε + MAE", OTHER),
+    "ogc": Label("CE + OGC", OTHER),
+    "cbs": Label("CBS (classes balanced)", OTHER),
+    "srs": Label("SRS (square root)", OTHER),
+    "pbs": Label("PBS (progressive)", OTHER),
+    "adam": Label("Adam", BLUE),
+    "pretrained": Label("pretrained", GREY),
+    "population_mean": Label("parents, mean", GREY),
+    "population_best": Label("parents, best", GREY),
+    "wa": Label("weight average", ORANGE),
+    "ensemble": Label("ensemble (vote)", OTHER),
+    "vote": Label("vote of the parents", OTHER),
+    "soups": Label("greedy soup", OTHER),
+    "smd": Label("SMD", OTHER),
+    "de": Label("DE", RED),
+    "sade": Label("SADE", OTHER),
+    "sa_shade": Label("SADE + SHADE", OTHER),
+    "sa_shade_tri": Label("+ trigonometric", OTHER),
+    "sa_shade_ensin": Label("+ Sin-F", OTHER),
+    "sa_shade_tri_ensin": Label("SA-SHADE-tri-ensin", GREEN),
+    "sa_shade_tri_ensin_cauchy": Label("SA-SHADE-tri-ensin, Cauchy", GREEN),
+    "mae": Label("MAE", ORANGE),
+    "edl_log": Label("EDL (log p, log margin)", GREEN),
+    "edl_order": Label("EDL (p, order)", BLUE),
+    "edl_pairs": Label("EDL, label against each class", OTHER),
+    "edl_flat": Label("flat network", RED),
+    "edl_random": Label("EDL, not evolved", OTHER),
+    "ns_edl": Label("NS-LF on EDL", OTHER),
+    "pso": Label("PSO", PURPLE),
+    "pso_constriction": Label("PSO, constriction", OTHER),
+    # networks; the shortcut's option is not in the paper's name
+    "alexnet_cifar": Label(paper_name="alexnet"),
+    "vgg19_bn_cifar": Label(paper_name="vgg19"),
+    "resnet110b": Label(paper_name="resnet110"),
+    # mutations of DE
+    "rand/1": Label("S$_1$", BLUE, "S1"),
+    "current-to-best/1": Label("S$_2$", ORANGE, "S2"),
+    "rand/2": Label("S$_3$", GREEN, "S3"),
+    "current-to-rand/1": Label("S$_4$", RED, "S4"),
+    "trigonometric": Label("S$_{Trigo}$", PURPLE, "S_Trigo"),
+    # what searches for a loss
+    "search:gaussian": Label("Gaussian", GREY),
+    "search:chaotic": Label("chaotic (logistic map)", RED),
+    "search:arcsine": Label("arcsine, independent", BLUE),
+    "search:orbit": Label("one chaotic orbit", ORANGE),
+    "search:chaotic_evolution": Label("chaotic evolution (Pei)", GREEN),
+    "search:de": Label("SA-SHADE-tri-ensin", PURPLE),
+    # regimes of synthetic predictions
+    "regime:anywhere": Label(colour=BLUE),
+    "regime:right": Label("sure, right", ORANGE),
+    "regime:wrong": Label("sure, wrong", GREEN),
+    "regime:boundary": Label(colour=RED),
+    "regime:even": Label(colour=PURPLE),
+    # stages of a step with NS
+    "stage:stitch_and_scale": Label("stitching and scaling", ORANGE),
+    "stage:inference": Label("model inference", SKY),
+    "stage:scores_and_weights": Label("scores and weights", GREEN),
+}
+
+
+def text_of(key: str) -> str:
+    """The name for people of what a key stands for.
+
+    >>> text_of("ns_ws"), text_of("search:orbit"), text_of("my_loss")
+    ('NS-WS', 'one chaotic orbit', 'my_loss')
+    """
+    return LABELS.get(key, Label()).text or key.rpartition(":")[2]
+
+
+def colour_of(key: str, otherwise: Any = OTHER) -> Any:
+    """The colour of what a key stands for, ``otherwise`` where it has none of its own."""
+    return LABELS.get(key, Label()).colour or otherwise
+
+
+def paper_name_of(key: str) -> str:
+    """What the papers' tables call what a key stands for.
+
+    >>> paper_name_of("resnet110b"), paper_name_of("resnet20")
+    ('resnet110', 'resnet20')
+    """
+    return LABELS.get(key, Label()).paper_name or key
+
+
+def label(config: Any) -> str:
+    """A run in a few words: as its config's own ``label()`` has it, else what `short_repr` says."""
+    own = getattr(config, "label", None)
+    return own() if callable(own) else short_repr(config)
+
+
+def short_repr(value: Any) -> str:
+    """A dataclass as it would be written, without what is the default; anything else as it is."""
+    if not dataclasses.is_dataclass(value):
+        return str(value)
+    given = []
+    for f in dataclasses.fields(value):
+        item, default = getattr(value, f.name), f.default
+        if f.default_factory is not dataclasses.MISSING:
+            default = f.default_factory()
+        if item != default:
+            given.append(f"{f.name}={short_repr(item)}")
+    return f"{type(value).__name__}({', '.join(given)})"
+
+
+def columns(config: Any) -> dict[str, str | int | float]:
+    """The columns that tell a run apart in tables, as its config's own ``columns()`` has them; of a
+    config without: ``method``, in a few words, and ``seed``."""
+    own = getattr(config, "columns", None)
+    return own() if callable(own) else {"method": label(config), "seed": config.seed}

@@ -1,0 +1,64 @@
+"""Names of methods in tables: how a network was trained, what was made of trained ones."""
+
+from dataclasses import replace
+from typing import Any
+
+from nslab.configs.labels import short_repr
+from nslab.evolve import EVOLVERS
+from nslab.neuroevolution.baselines import GreedySoup, Parents, SparseMutations, Vote, WeightAverage
+from nslab.objectives import NS, OBJECTIVES, Asymmetric
+from nslab.types import ObjectiveConfig
+
+# What is made of trained networks, by its name in the DE paper's tables, else by ours.
+EVOLUTION_METHODS: dict[str, Any] = {
+    "pretrained": Parents("all"),
+    "population_mean": Parents("all"),
+    "population_best": Parents("best"),
+    "wa": WeightAverage(),
+    "ensemble": Vote(),
+    "soups": GreedySoup(),
+    "smd": SparseMutations(),
+    "de": EVOLVERS["de"],
+    "sade": EVOLVERS["sade"],
+    "sa_shade": EVOLVERS["sade+shade"],
+    "sa_shade_tri": EVOLVERS["+trigonometric"],
+    "sa_shade_ensin": EVOLVERS["+sin-f"],
+    "sa_shade_tri_ensin": EVOLVERS["sa-shade-tri-ensin"],
+    "sa_shade_tri_ensin_cauchy": EVOLVERS["sa-shade-tri-ensin-cauchy"],
+    "pso": EVOLVERS["pso"],
+    "pso_constriction": EVOLVERS["pso-constriction"],
+}
+
+
+def objective_name(objective: ObjectiveConfig) -> str:
+    """The name of an objective in the papers' tables: its key, or that of its class, in lower case,
+    if it has none."""
+    if isinstance(objective, Asymmetric):
+        return objective.kind if not objective.alpha else f"nce_{objective.kind}"
+    keys = {cls: key for key, cls in OBJECTIVES.items()}
+    return keys.get(type(objective), type(objective).__name__.lower())
+
+
+def training_method(objective: ObjectiveConfig, sampler: str, lr_scale: float) -> str:
+    """The name of what trained a network; a sampler is a method of its own."""
+    if sampler != "shuffle":
+        return sampler
+    if isinstance(objective, NS):
+        if objective.rho == 0:
+            return "ce_constant"
+        name = "ns_lf" if objective.rho < 0 else "ns_ws"
+        inner = objective_name(objective.base)
+        return name if inner == "ce" else f"{name}+{inner}"
+    return "ce_lr" if lr_scale != 1 else objective_name(objective)
+
+
+def evolution_method(method: Any, init: str) -> str:
+    """The name of what was made of trained networks; DE is DE with any F and Cr."""
+    if init == "pretrained":
+        return "pretrained"
+    plain: Any = EVOLVERS["de"]
+    if type(method) is type(plain) and method == replace(plain, f=method.f, cr=method.cr):
+        return "de"
+    named = [n for n, m in EVOLUTION_METHODS.items() if m == method and n != "pretrained"]
+    named += [key for key, evolver in EVOLVERS.items() if evolver == method]
+    return named[0] if named else short_repr(method)

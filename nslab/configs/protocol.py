@@ -1,0 +1,63 @@
+"""What any kind of run can be asked: the store, the tables and the command line ask nothing else.
+
+A kind of one's own is a frozen dataclass that inherits from `RunConfig`, entered in ``RUN_KINDS``
+under its ``kind``, and a function that computes it, entered in ``nslab.runs.compute.COMPUTE``.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+
+from nslab.configs.labels import short_repr
+from nslab.configs.serialization import identity
+
+
+@runtime_checkable
+class RunConfig(Protocol):
+    """A run as a frozen value whose hash is its identity.
+
+    Attributes:
+        kind: the key of its class in ``RUN_KINDS``.
+        dataset: the data set it needs, by name; empty for none.
+        leaves_weights: whether the finished run keeps the weights of one network.
+        training: the training whose data and form of network it has, if any.
+        seedless: whether the seed changes nothing.
+    """
+
+    kind: ClassVar[str]
+    dataset: Any = ""
+    leaves_weights: Any = False
+    training: Any = None
+    seedless: Any = False
+    seed: Any
+
+    @property
+    def id(self) -> str:
+        """Identity of the run: twelve hexadecimal digits that hash all fields."""
+        return identity(self)
+
+    def label(self) -> str:
+        """The run in a few words."""
+        return short_repr(self)
+
+    def columns(self) -> dict[str, str | int | float]:
+        """What tells it apart in tables."""
+        return {"method": self.label(), "seed": self.seed}
+
+    def requires(self) -> Sequence["RunConfig"]:
+        """The runs that must be finished first, their weights kept."""
+        return []
+
+    def with_seed(self, seed: int) -> Self:
+        """The same run with another seed."""
+        return dataclasses.replace(self, seed=seed)  # type: ignore[type-var]
+
+    def cost(self, epochs: float = 0) -> float:
+        """What its seconds are proportional to, in a unit that runs like it share; ``epochs`` is
+        how long a training lasted, or will."""
+        return 1.0
+
+    def kin(self) -> Sequence[tuple]:
+        """Names of the kinds of run it is one of, the closest kin first: what took time before
+        says how long it will take."""
+        return [(self.kind, type(self).__name__)]

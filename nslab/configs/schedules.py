@@ -1,0 +1,95 @@
+"""Learning-rate schedules: pure functions of how far training is."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from nslab.system.validation import hints, strict
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """Multiplies the base learning rate."""
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """The factor at ``epoch`` (fractional) of a training that decays from start to end."""
+        ...
+
+
+def typed(schedule: object, **values: object) -> None:
+    """Set fields of a frozen schedule to values of their declared types; ``TypeError`` if wrong."""
+    for name, value in values.items():
+        checked = strict(f"{type(schedule).__name__}: {name}", value, hints(type(schedule))[name])
+        object.__setattr__(schedule, name, checked)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """No decay."""
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """Always 1."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Multiply by ``factors[k]`` once the epoch (from 0) reaches ``milestones[k]``."""
+
+    milestones: tuple[int, ...]
+    factors: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        typed(self, milestones=tuple(self.milestones), factors=tuple(self.factors))
+        if len(self.milestones) != len(self.factors):
+            raise ValueError(f"{len(self.milestones)} milestones, but {len(self.factors)} factors")
+        if not all(0 < factor < math.inf for factor in self.factors):
+            raise ValueError(f"factors {self.factors} are not all positive")
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError(f"milestones {self.milestones} do not increase")
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """Product of the factors of the milestones passed."""
+        pairs = zip(self.milestones, self.factors, strict=True)
+        return math.prod(factor for milestone, factor in pairs if epoch >= milestone)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from 1 down to ``floor``."""
+
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        typed(self, floor=self.floor)
+        if not 0 <= self.floor <= 1:
+            raise ValueError(f"Cosine: floor must lie between 0 and 1, not {self.floor}")
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """1 at ``start``, ``floor`` at ``end``."""
+        part = (epoch - start) / (end - start)
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * part))
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """(1 - progress) ** power."""
+
+    power: float = 0.9
+
+    def __post_init__(self) -> None:
+        typed(self, power=self.power)
+        if not 0 < self.power < math.inf:
+            raise ValueError(f"Polynomial: power must be positive, not {self.power}")
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """1 at ``start``, 0 at ``end``."""
+        return float((1 - (epoch - start) / (end - start)) ** self.power)
+
+
+SCHEDULES: dict[str, type] = {
+    "constant": Constant,
+    "step": Step,
+    "cosine": Cosine,
+    "polynomial": Polynomial,
+}

@@ -1,0 +1,44 @@
+"""Which network of a run is reported: one rule for trainings, evolutions and checkpoints."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class ModelSelection:
+    """The network that is best on held-out samples; the first of equals.
+
+    Attributes:
+        by: what counts; the other one decides between equals. NaN is worse than any number.
+    """
+
+    by: Literal["accuracy", "loss"] = "accuracy"
+
+    @property
+    def name(self) -> str:
+        """What a result says of it."""
+        return f"held-out {self.by}"
+
+    def key(self, row: Mapping[str, Any]) -> tuple[float, float]:
+        """Rank of a network by its row with ``held_out_accuracy`` and ``held_out_loss``; higher is
+        better.
+
+        >>> row = {"held_out_accuracy": 90.0, "held_out_loss": 0.5}
+        >>> ModelSelection().key(row) > ModelSelection().key(row | {"held_out_loss": math.nan})
+        True
+        """
+        accuracy, loss = float(row["held_out_accuracy"]), float(row["held_out_loss"])
+        accuracy = -math.inf if math.isnan(accuracy) else accuracy
+        loss = math.inf if math.isnan(loss) else loss
+        return (accuracy, -loss) if self.by == "accuracy" else (-loss, accuracy)
+
+    def best(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
+        """The place of the best of those rows that were looked at on held-out samples, if any."""
+        seen = [place for place, row in enumerate(rows) if "held_out_loss" in row]
+        return max(seen, key=lambda place: self.key(rows[place]), default=None)
+
+
+SELECTION = ModelSelection()
+LAST = "last"  # what a result says where nothing was held out

@@ -1,0 +1,87 @@
+"""Configs as JSON and back, and the hash that names a run.
+
+A dataclass becomes an object whose ``"@"`` names its class by its key in a registry
+(``{"@": "ns", "grid": [2, 2], ...}``), so a config reads well and no code is ever unpickled.
+"""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from nslab.configs.schedules import SCHEDULES
+from nslab.evolve import EVOLVER_CLASSES
+from nslab.lossnet import LossForm, Regimes, Shipped
+from nslab.neuroevolution.baselines import BASELINES
+from nslab.objectives import OBJECTIVES
+from nslab.system.validation import check_parameters, hints
+
+# Kinds of run by their key, filled by `nslab.configs`; a kind of one's own adds itself.
+RUN_KINDS: dict[str, type] = {}
+LOSSES = {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
+
+
+def classes() -> dict[str, type]:
+    """All classes a config may name, by key."""
+    return {**RUN_KINDS, **OBJECTIVES, **SCHEDULES, **EVOLVER_CLASSES, **BASELINES, **LOSSES}
+
+
+def encode(value: Any) -> Any:
+    """A config as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        keys = {cls: key for key, cls in classes().items()}
+        if type(value) not in keys:
+            raise TypeError(
+                f"{type(value).__name__} has no key: add it to a registry (OBJECTIVES, say)"
+            )
+        fields = dataclasses.fields(value)
+        return {"@": keys[type(value)]} | {f.name: encode(getattr(value, f.name)) for f in fields}
+    if isinstance(value, tuple | list):
+        return [encode(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{value!r} cannot be part of a config")
+
+
+def decode(data: Any) -> Any:
+    """The config that `encode` wrote; ``ValueError`` or ``TypeError`` if it is no valid one."""
+    if not isinstance(data, dict):
+        return data
+    known = classes()
+    if data.get("@") not in known:
+        raise ValueError(f"unknown kind of config {data.get('@')!r}; there are {', '.join(known)}")
+    cls = known[data["@"]]
+    given = {name: decode(value) for name, value in data.items() if name != "@"}
+    given = check_parameters(given, hints(cls), str(data["@"]))
+    later = {
+        f.name: f.metadata
+        for f in dataclasses.fields(cls)
+        if "omitted_means" in f.metadata and f.name not in given
+    }
+    config = cls(**given, **{name: then["omitted_means"] for name, then in later.items()})
+    # where such a field changes nothing it has today's default, as in a config made today
+    return cls(**given, **{n: t["omitted_means"] for n, t in later.items() if t["used"](config)})
+
+
+def identity(config: Any) -> str:
+    """Twelve hexadecimal digits that hash every field of a config: the name of its run.
+
+    A fix that changes what a config computes, and no field, raises its ``revision``: the number of
+    such fixes that bite on it. It is hashed above 0, so that a run made before the fix does not
+    answer for one made after it.
+    """
+    text = json.dumps(_hashed(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _hashed(value: Any) -> Any:
+    if not dataclasses.is_dataclass(value):
+        return encode(value)
+    out = {"@": encode(value)["@"]}
+    for f in dataclasses.fields(value):
+        item, late = getattr(value, f.name), "omitted_means" in f.metadata
+        if not (late and (item == f.metadata["omitted_means"] or not f.metadata["used"](value))):
+            out[f.name] = _hashed(item)
+    if revision := getattr(value, "revision", 0):
+        out["revision"] = revision
+    return out

@@ -1,0 +1,186 @@
+"""What one training run is: a frozen value whose hash is the run's identity."""
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from nslab.configs.labels import short_repr
+from nslab.configs.loss_search import losses_of
+from nslab.configs.methods import training_method
+from nslab.configs.protocol import RunConfig
+from nslab.configs.schedules import Constant, Schedule
+from nslab.datasets import DATASETS
+from nslab.datasets.loader import Augment
+from nslab.datasets.samplers import SAMPLERS
+from nslab.datasets.variants import LabelNoise
+from nslab.networks import NETWORKS
+from nslab.networks.lenet import padding
+from nslab.objectives import CrossEntropy
+from nslab.system.validation import check_fields, omitted_means
+from nslab.types import ObjectiveConfig
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A run's weights: final, or those it kept after an epoch, counted from 1 or, if negative,
+    from the end (-1: the last)."""
+
+    config: "TrainConfig"
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunConfig):
+    """One training run; every field is part of its identity.
+
+    Attributes:
+        dataset, network: keys of ``DATASETS`` and ``NETWORKS``.
+        objective: any value of a class in ``OBJECTIVES``.
+        batch_size: samples per step over all processes together.
+        lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
+        precision: autocast to ``bf16`` or ``fp16``, or ``no``.
+        clip_norm: largest gradient norm; None for no clipping.
+        imbalance: size of the first class over the last of a long-tailed training set.
+        noise, noise_rate: kind and share of wrong training labels.
+        sampler: key of ``SAMPLERS``.
+        start: run whose final weights training starts from, by its id; ``id@e`` for those it kept
+            after epoch e (from 1); or ``public``, for networks with public weights. Empty: initial
+            weights from ``seed``.
+        ancestor: run whose final weights training starts from, by its config: it is computed first.
+        keep_last: how many of the last epochs' weights are kept.
+        lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
+        hold_out: so many training samples, the same in every run, are kept out of training; the
+            final weights and numbers are then those of the epoch with the best accuracy on them.
+        train_size: of the others only so many are trained on, the same in every run; 0: all.
+        patience: early stopping: training ends when that has not risen for so many epochs;
+            ``epochs`` is then the longest it may take. 0: never.
+        eval_every: test and held-out samples are looked at every so many epochs, and after the
+            last; numbers of a held-out choice are of those epochs.
+    """
+
+    kind: ClassVar = "train"
+
+    dataset: str = "digits"
+    network: str = "resnet8"
+    objective: ObjectiveConfig = field(default_factory=CrossEntropy)
+    epochs: int = 10
+    batch_size: int = 128
+    optimizer: Literal["sgd", "adamw", "adam"] = "sgd"
+    lr: float = 0.1
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 5e-4
+    schedule: Schedule = field(default_factory=Constant)
+    warmup_epochs: float = 0.0
+    augment: Augment = "none"
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    channels_last: bool = True
+    compile: bool = False
+    clip_norm: float | None = None
+    seed: int = 2024
+    imbalance: float = field(default=1.0, metadata=omitted_means(1.0))
+    noise: LabelNoise = field(default="none", metadata=omitted_means("none"))
+    noise_rate: float = field(default=0.0, metadata=omitted_means(0.0))
+    sampler: str = field(default="shuffle", metadata=omitted_means("shuffle"))
+    lr_scale: float = field(default=1.0, metadata=omitted_means(1.0))
+    start: str = field(default="", metadata=omitted_means(""))
+    keep_last: int = field(default=0, metadata=omitted_means(0))
+    hold_out: int = field(default=0, metadata=omitted_means(0))
+    train_size: int = field(default=0, metadata=omitted_means(0))
+    patience: int = field(default=0, metadata=omitted_means(0))
+    ancestor: "TrainConfig | None" = field(default=None, metadata=omitted_means(None))
+    eval_every: int = field(default=1, metadata=omitted_means(1))
+
+    def __post_init__(self) -> None:
+        from_zero = "momentum weight_decay warmup_epochs noise_rate keep_last hold_out train_size"
+        check_fields(
+            self,
+            positive=("epochs", "batch_size", "lr", "lr_scale", "eval_every", "clip_norm"),
+            at_least={"imbalance": 1} | dict.fromkeys(f"{from_zero} patience".split(), 0),
+            at_most={"noise_rate": 1, "keep_last": self.epochs},
+            one_of={"dataset": DATASETS, "network": NETWORKS, "sampler": SAMPLERS},
+        )
+        for name, method in (("objective", "build"), ("schedule", "factor")):
+            value = getattr(self, name)
+            if isinstance(value, type) or not hasattr(value, method):
+                raise TypeError(f"TrainConfig: {name} must have a method {method}, not {value!r}")
+        if not isinstance(self.ancestor, TrainConfig | None) or (self.ancestor and self.start):
+            raise TypeError(
+                f"TrainConfig: ancestor is {self.ancestor!r}, start is {self.start!r}: give a "
+                "TrainConfig, or a start, or neither"
+            )
+        if (self.noise_rate > 0) != (self.noise != "none"):
+            raise ValueError(
+                f"TrainConfig: noise {self.noise!r} does not go with noise_rate {self.noise_rate}: "
+                'a rate above 0 needs a kind of noise other than "none", and no rate needs none'
+            )
+        if not re.fullmatch("([0-9a-f]{12}(@[1-9][0-9]*)?|public)?", self.start):
+            raise ValueError(
+                f"TrainConfig: start is {self.start!r}, neither a run's id, id@epoch nor public"
+            )
+        if self.patience and not self.hold_out:
+            raise ValueError("TrainConfig: patience needs held-out samples: set hold_out")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warm-up of {self.warmup_epochs} epochs is no shorter than training")
+        if self.nesterov and not self.momentum:
+            raise ValueError("TrainConfig: nesterov needs momentum")
+
+    @property
+    def revision(self) -> int:
+        """Once LeNet-5 took images of 28 x 28 as they are, and had fewer parameters."""
+        small = any(padding(side) for side in DATASETS[self.dataset].shape[1:])
+        return int(self.network == "lenet5" and small)
+
+    def label(self) -> str:
+        """Data set, network, method, seed."""
+        return f"{self.dataset} {self.network} {short_repr(self.objective)}, seed {self.seed}"
+
+    def columns(self) -> dict[str, str | int | float]:
+        """What tells it apart in tables."""
+        method = training_method(self.objective, self.sampler, self.lr_scale)
+        return {
+            "dataset": self.dataset,
+            "network": self.network,
+            "method": method,
+            "seed": self.seed,
+        }
+
+    @property
+    def origin(self) -> str:
+        """Where training starts: as ``start``, with the ancestor by its id."""
+        return self.ancestor.id if self.ancestor else self.start
+
+    @property
+    def leaves_weights(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def training(self) -> "TrainConfig":
+        """This one."""
+        return self
+
+    def parents(self) -> list["Parent"]:
+        """The trained network it starts from, if it is another run's."""
+        return [Parent(self.ancestor)] if self.ancestor else []
+
+    def requires(self) -> list[RunConfig]:
+        """The evolution of its loss, and the run it starts from."""
+        return [*losses_of(self), *(parent.config for parent in self.parents())]
+
+    def cost(self, epochs: float = 0) -> float:
+        """Epochs: those of a training that stopped early, or will, where they are known."""
+        return max(1.0, epochs or self.epochs)
+
+    def kin(self) -> list[tuple]:
+        """Trainings by the same loss on as much data, and of the same network."""
+        rough = (self.kind, self.dataset, self.network)
+        near = (self.batch_size, self.train_size, self.hold_out, self.imbalance, self.precision)
+        return [(*rough, type(self.objective), *near, self.sampler), rough]
+
+    def lr_at(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a step (from 0)."""
+        epoch, peak = step / steps_per_epoch, self.lr * self.lr_scale
+        if epoch < self.warmup_epochs:
+            return peak * min(1.0, (step + 1) / (self.warmup_epochs * steps_per_epoch))
+        return peak * self.schedule.factor(epoch, self.warmup_epochs, self.epochs)

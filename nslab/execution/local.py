@@ -1,0 +1,241 @@
+"""Run commands in processes of their own, several at once; none outlives the one that asked."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Protocol, runtime_checkable
+
+import psutil
+
+from nslab.system.files import explaining
+
+PARENT = "NSLAB_PARENT"  # process that a child must not outlive
+KILLED = getattr(signal, "SIGKILL", 9)  # a signal that Windows lacks
+UNWRITABLE = 74  # exit status of a child that could not write (EX_IOERR of sysexits)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, where its output goes, and what it finds in its environment."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    env: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that ended: its exit status (negative: the signal that killed it), its seconds, where
+    in the log its output begins, and what else is known."""
+
+    job: Job
+    status: int
+    seconds: float
+    start: int = 0
+    note: str = ""
+
+    def tail(self, lines: int = 12) -> str:
+        """The end of its output."""
+        try:
+            with self.job.log.open("rb") as log:
+                log.seek(self.start)
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        except OSError as error:
+            return f"(the log cannot be read: {error})"
+
+    def why(self) -> str:
+        """How it failed, and the end of its output."""
+        what = self.note or f"exit status {self.status}"
+        if self.status < 0:
+            what = f"killed by signal {-self.status} ({signal.strsignal(-self.status)})"
+            if self.status == -KILLED:
+                what += "; by the system, for want of memory?"
+        elif self.status == UNWRITABLE:
+            what += ": it could not read or write; if the disk is full, make room, if the folder "
+            what += "is read-only, set NSLAB_HOME, then run the same command again"
+        nothing = "(it printed nothing; a full disk does that: make room, then run it again)"
+        return f"{what}\n{self.tail() or nothing}"
+
+
+def no_result(end: Ended) -> Ended:
+    """The end of a job that left nothing behind, whatever its exit status: it failed."""
+    return end if end.status else replace(end, status=1, note="it ended, but left nothing here")
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody asked this process to end."""
+
+
+OnStart = Callable[[Job], object]
+OnEnd = Callable[[Ended], object]
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs jobs, ``at_once`` of them at a time, and returns how they ended, in their order."""
+
+    def __call__(
+        self,
+        jobs: Sequence[Job],
+        at_once: int = 1,
+        *,
+        devices: Sequence[str] = (),
+        on_start: OnStart | None = None,
+        on_end: OnEnd | None = None,
+    ) -> list[Ended]: ...
+
+
+def run_local(
+    jobs: Sequence[Job],
+    at_once: int = 1,
+    *,
+    devices: Sequence[str] = (),
+    on_start: OnStart | None = None,
+    on_end: OnEnd | None = None,
+) -> list[Ended]:
+    """Run all jobs, ``at_once`` of them at a time; a failing job does not stop the others.
+
+    With ``devices`` (numbers of CUDA devices) each job sees one of them, in turn; otherwise the
+    CPU's cores are shared out as threads, the same number whatever is left to do, since results
+    depend on it in the last bits. Ctrl-C and SIGTERM stop every job before they go on from here;
+    SIGTERM does so as `Stopped`. Returns how the jobs ended, in their order.
+    """
+    if at_once < 1:
+        raise ValueError(f"jobs at once must be at least 1, not {at_once}")
+    waiting = list(enumerate(jobs))
+    running: dict[int, tuple[Job, subprocess.Popen, float, int]] = {}
+    free = [devices[i % len(devices)] for i in range(at_once)] if devices else [""] * at_once
+    slots: dict[int, str] = {}
+    ended: dict[int, Ended] = {}
+    shared = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))}
+    with stoppable():
+        try:
+            while waiting or running:
+                while waiting and free:
+                    number, job = waiting.pop(0)
+                    slots[number] = free.pop(0)
+                    extra = {"CUDA_VISIBLE_DEVICES": slots[number]} if devices else {}
+                    extra[PARENT] = str(os.getpid())
+                    process, start = launch(job, {**shared, **os.environ, **extra, **job.env})
+                    running[number] = (job, process, time.monotonic(), start)
+                    if on_start:
+                        on_start(job)
+                for number, (job, process, started, start) in list(running.items()):
+                    if (status := process.poll()) is not None:
+                        del running[number]
+                        free.append(slots.pop(number))
+                        ended[number] = Ended(job, status, time.monotonic() - started, start)
+                        if on_end:
+                            on_end(ended[number])
+                time.sleep(0.05)
+        finally:
+            stop([process for _, process, *_ in running.values()])
+    return [ended[number] for number in range(len(jobs))]
+
+
+def run_with_retries(
+    jobs: Sequence[Job],
+    at_once: int = 1,
+    *,
+    devices: Sequence[str] = (),
+    retries: int = 0,
+    judge: Callable[[Ended], Ended] = lambda end: end,
+    on_start: OnStart | None = None,
+    on_end: OnEnd | None = None,
+    engine: Engine = run_local,
+) -> list[Ended]:
+    """Run all jobs, those that fail up to ``retries`` times more once the others are through.
+
+    ``judge`` has the last word on how a job ended; names of jobs must differ.
+    """
+    ended: dict[str, Ended] = {}
+    left = list(jobs)
+
+    def told(end: Ended) -> None:
+        ended[end.job.name] = judge(end)
+        if on_end:
+            on_end(ended[end.job.name])
+
+    for _ in range(retries + 1):
+        engine(left, at_once, devices=devices, on_start=on_start, on_end=told)
+        left = [job for job in left if ended[job.name].status]
+        if not left:
+            break
+    return [ended[job.name] for job in jobs]
+
+
+def launch(job: Job, env: dict[str, str]) -> tuple[subprocess.Popen, int]:
+    """Start a job, its output appended to its log; and where in there it begins.
+
+    Appended, as another batch may be waiting for the very same run and write there too.
+    """
+    with explaining(job.log):
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        with job.log.open("ab") as log:
+            start = log.tell()
+            process = subprocess.Popen(
+                list(job.command),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=env,
+            )
+            return process, start
+
+
+def stop(running: Sequence[subprocess.Popen]) -> None:
+    """End processes: asked first, and after ten seconds, or a second interrupt, forced."""
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + 10
+    try:
+        for process in running:
+            process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Make SIGTERM interrupt what runs inside, like Ctrl-C, where signals can be handled."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Stopped(f"signal {number}")
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def follow_parent() -> None:
+    """In a job: end at once when the process that started it is gone, however that ended.
+
+    An own session or process group would not do: what kills a group must reach its children too.
+    """
+    parent = int(os.environ.pop(PARENT, "0"))
+
+    def watch() -> None:
+        # Windows goes on naming a parent that has gone.
+        while os.getppid() == parent and psutil.pid_exists(parent):
+            time.sleep(0.5)
+        os._exit(1)
+
+    if parent:
+        threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,162 @@
+"""How a batch is going: a live table for a person watching, a line now and then for a log."""
+
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from nslab.execution.local import Ended, Job
+from nslab.system.progress import FILE, SECONDS_BETWEEN_LINES, headless, read_progress
+
+SHOWN = 8  # failures in the table
+
+
+@dataclass
+class Entry:
+    """A job: what it is, ``waiting``, ``running``, ``done`` or ``failed``, and since when."""
+
+    label: str
+    state: str = "waiting"
+    since: float = 0.0
+    seconds: float = 0.0
+    file: Path | None = None
+    tries: int = 0
+
+    def progress(self) -> dict[str, Any]:
+        """What the job itself says of how far it is."""
+        return (read_progress(self.file) if self.file else None) or {}
+
+
+class Monitor:
+    """Keeps count of jobs by name; use as a context manager around the engine that runs them.
+
+    `start` and `end` are what an engine calls. How far a job is, it says itself in the file that
+    its environment names. On a terminal there is a table; elsewhere at most one line every ten
+    seconds, and one at the end.
+    """
+
+    def __init__(self, at_once: int = 1, *, show: bool = True) -> None:
+        self.at_once, self.show = at_once, show
+        self.entries: dict[str, Entry] = {}
+        self.began = time.monotonic()
+        self.over = threading.Event()
+        self.live: Live | None = None
+        self.thread: threading.Thread | None = None
+
+    def expect(self, labels: Mapping[str, str]) -> None:
+        """Jobs that will come, by name, with what they are."""
+        for name, label in labels.items():
+            self.entries.setdefault(name, Entry(label))
+
+    def start(self, job: Job) -> None:
+        """A job started."""
+        entry = self.entries.setdefault(job.name, Entry(job.name))
+        entry.file = Path(job.env[FILE]) if FILE in job.env else None
+        entry.state, entry.since, entry.tries = "running", time.monotonic(), entry.tries + 1
+
+    def end(self, ended: Ended) -> None:
+        """A job ended."""
+        entry = self.entries[ended.job.name]
+        entry.state = "failed" if ended.status else "done"
+        entry.seconds = ended.seconds
+
+    def give_up(self, name: str) -> None:
+        """A job will not be started, as one that it needs failed."""
+        self.entries[name].state = "failed"
+
+    def of(self, state: str) -> dict[str, Entry]:
+        """The jobs in a state."""
+        return {name: entry for name, entry in list(self.entries.items()) if entry.state == state}
+
+    def left(self) -> float | None:
+        """Seconds to go, as long as others took so far; None before any is done."""
+        done = [entry.seconds for entry in self.of("done").values()]
+        if not done:
+            return None
+        mean, now = sum(done) / len(done), time.monotonic()
+        rest = mean * len(self.of("waiting"))
+        for entry in self.of("running").values():
+            said = entry.progress().get("left")
+            rest += said if said is not None else max(0.0, mean - (now - entry.since))
+        return rest / self.at_once
+
+    def line(self) -> str:
+        """The counts, and how far the running ones are."""
+        counts = {state: len(self.of(state)) for state in ("done", "running", "failed", "waiting")}
+        said = ", ".join(f"{n} {state}" for state, n in counts.items() if n or state == "done")
+        left = self.left() if counts["running"] or counts["waiting"] else None
+        more = "" if left is None else f", about {duration(left)} to go"
+        return f"{said} ({duration(time.monotonic() - self.began)} so far{more})"
+
+    def running(self) -> list[tuple[str, str, str, str, str]]:
+        """Of each running job: name, what it is, how far, a reading, time left."""
+        rows = []
+        for name, entry in self.of("running").items():
+            said = entry.progress()
+            far = f"{said['unit']} {said['done']}/{said['total']}" if "total" in said else ""
+            left = said.get("left")
+            until = f"{duration(left)} to go" if left is not None else ""
+            again = " (again)" if entry.tries > 1 else ""
+            rows.append((name, entry.label + again, far, str(said.get("note", "")), until))
+        return rows
+
+    def table(self) -> Group:
+        """What a terminal shows."""
+        grid = Table.grid(padding=(0, 2))
+        for row in self.running():
+            grid.add_row(*map(Text, row))
+        failed = list(self.of("failed").items())
+        for name, entry in failed[-SHOWN:]:
+            grid.add_row(Text(name), Text(entry.label), Text("failed", style="red"))
+        return Group(Text(self.line()), grid)
+
+    def print(self) -> None:
+        """Print the counts and what is running, on one line."""
+        now = "; ".join(" ".join(part for part in row if part) for row in self.running())
+        print(self.line() + (f": {now}" if now else ""), flush=True)
+
+    def _watch(self) -> None:
+        while not self.over.wait(SECONDS_BETWEEN_LINES):
+            self.print()
+
+    def __enter__(self) -> Self:
+        self.began = time.monotonic()
+        if self.show and not headless() and sys.stderr.isatty():
+            console = Console(stderr=True)
+            self.live = Live(get_renderable=self.table, console=console, refresh_per_second=2)
+            self.live.start()
+        elif self.show:
+            self.thread = threading.Thread(target=self._watch, daemon=True)
+            self.thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.over.set()
+        if self.live is not None:
+            self.live.stop()
+        if self.thread is not None:
+            self.thread.join()
+            if self.entries:
+                self.print()
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 45 s, 12 min, 3 h 20 min."""
+    minutes = round(seconds / 60)
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,168 @@
+"""Arrays of jobs: submitted through submitit, found again in the queue by their names."""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nslab.execution.local import Job
+from nslab.execution.slurm.node import NodeTask
+from nslab.execution.slurm.resources import Slurm
+from nslab.system.files import explaining, write_text
+from nslab.system.paths import runs_dir
+
+if TYPE_CHECKING:
+    from submitit import SlurmExecutor
+
+PREFIX = "nslab-"
+JOBS = "jobs.json"
+ARRAYS_KEPT = 7 * 24 * 3600.0  # seconds after which folders of ended arrays are removed
+# Any other state is one in which a job still waits, runs, or may run again.
+FINAL = ["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"]
+FINAL += ["OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"]
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A line of the queue: its state, the reason for that, and the name of its array."""
+
+    id: str
+    state: str
+    reason: str
+    array: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it has not come to its end."""
+        return self.state not in FINAL
+
+
+def folder() -> Path:
+    """The private folder beside the run folders; made, or made private, if it is not.
+
+    Raises ``ValueError`` for a path that SLURM would read as a pattern, ``OSError`` if the folder
+    is somebody else's.
+    """
+    made = runs_dir() / ".slurm"
+    if "%" in str(made) or not str(made).isprintable():
+        raise ValueError(f"{made}: SLURM cannot write into a folder with such a name")
+    with explaining(made):
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made.chmod(0o700)  # submitit unpickles, that is runs, what lies in it
+    return made
+
+
+def key(job: Job) -> str:
+    """A name for a job that is the same whenever it is asked for: its log says which it is."""
+    digest = hashlib.sha256(str(job.log.absolute()).encode()).hexdigest()
+    return re.sub(r"[^\w.-]", "_", job.name)[:60] + "-" + digest[:12]
+
+
+def status_file(job: Job) -> Path:
+    """Where a job says how it ended."""
+    return folder() / f"{key(job)}.json"
+
+
+def queue() -> dict[str, Queued]:
+    """Our own arrays in the queue, also what ended lately, one entry for each of their jobs.
+
+    Raises ``OSError`` when SLURM does not answer.
+    """
+    command = ["squeue", "--me", "--array", "--noheader", "--states=all", "--format=%i|%T|%j|%r"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    except FileNotFoundError:
+        raise OSError("squeue is not here: start this on a login node of a SLURM cluster") from None
+    except subprocess.TimeoutExpired:
+        raise OSError("squeue does not answer") from None
+    except subprocess.CalledProcessError as error:
+        raise OSError(f"squeue: {error.stderr.strip()}") from None
+    found = {}
+    for line in done.stdout.splitlines():
+        number, state, array, reason = line.split("|", 3)
+        if array.startswith(PREFIX):
+            found[number] = Queued(number, state, reason, array)
+    return found
+
+
+def attached(there: dict[str, Queued]) -> dict[str, str]:
+    """The jobs of this store that still wait or run, by their keys: their numbers."""
+    found = {}
+    for entry in there.values():
+        if entry.live and (file := folder() / entry.array / JOBS).exists():
+            index = int(entry.id.partition("_")[2] or 0)
+            found[json.loads(file.read_text(encoding="utf-8"))[index]] = entry.id
+    return found
+
+
+def executor(place: Path, requeues: int) -> "SlurmExecutor":
+    """submitit's, or ``ValueError`` saying what is missing."""
+    try:
+        from submitit import SlurmExecutor
+    except ImportError:
+        raise ValueError(
+            "a cluster needs one more package: pip install 'nslab[slurm]' (or submitit)"
+        ) from None
+    try:
+        return SlurmExecutor(place, max_num_timeout=requeues)
+    except RuntimeError:
+        raise OSError("srun is not here: start this on a login node of a SLURM cluster") from None
+
+
+def submit(jobs: Sequence[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
+    """Submit jobs as one array, ``at_once`` of them at a time; their numbers by their keys.
+
+    The list of jobs is written before the array is there, which is what finds them again. Raises
+    ``ValueError`` with SLURM's own words if it refuses.
+    """
+    from submitit.core.utils import FailedJobError
+
+    name = f"{PREFIX}{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    place, keys = folder() / name, [key(job) for job in jobs]
+    runner = executor(place, slurm.requeues)
+    runner.update_parameters(job_name=name, array_parallelism=at_once, **slurm.parameters())
+    with explaining(place):
+        place.mkdir(mode=0o700, exist_ok=True)
+        write_text(place / JOBS, json.dumps(keys, indent=1))
+    # some clusters start jobs with an environment of their own
+    places = {name: os.environ[name] for name in ("NSLAB_HOME", "NSLAB_DATA") if name in os.environ}
+    tasks = []
+    for job in jobs:
+        status_file(job).unlink(missing_ok=True)
+        with explaining(job.log):
+            job.log.parent.mkdir(parents=True, exist_ok=True)
+            job.log.touch()
+        log, status, env = job.log.absolute(), status_file(job), places | job.env
+        tasks.append(NodeTask(list(job.command), log, env, Path.cwd(), status, slurm.cpus))
+    try:
+        with redirect_stderr(StringIO()):  # submitit prints what it then raises
+            made = runner.submit_array(tasks)
+    except FailedJobError as error:
+        shutil.rmtree(place)
+        raise ValueError(f"SLURM takes no such jobs: {error}") from None
+    return dict(zip(keys, (job.job_id for job in made), strict=True))
+
+
+def last_words(number: str, array: str) -> str:
+    """The end of what submitit and SLURM said of a job, in a few lines."""
+    files = sorted((folder() / array).glob(f"{number}_*_log.err"))
+    said = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
+    return "\n".join(said.splitlines()[-6:])
+
+
+def tidy(there: dict[str, Queued]) -> None:
+    """Remove what arrays left that ended more than a week ago."""
+    live = {entry.array for entry in there.values() if entry.live}
+    for left in [*folder().glob(f"{PREFIX}*"), *folder().glob("*.json")]:
+        if left.name not in live and time.time() - left.stat().st_mtime > ARRAYS_KEPT:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -1,0 +1,184 @@
+"""`run_slurm`: jobs of a cluster with the contract of `nslab.execution.local.run_local`."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from nslab.execution.local import Ended, Job
+from nslab.execution.slurm import arrays
+from nslab.execution.slurm.arrays import Queued
+from nslab.execution.slurm.resources import Slurm
+
+POLL = 10.0  # seconds between two looks at the queue
+PATIENCE = 30.0  # seconds for a file written elsewhere to be seen here: NFS keeps old listings
+RESUBMITTED = 2  # times, for a job that was killed whole
+KILLED_BY_SIGNAL = ("FAILED", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
+
+
+def run_slurm(
+    jobs: Sequence[Job],
+    at_once: int = 1,
+    *,
+    slurm: Slurm | None = None,
+    devices: Sequence[str] = (),
+    on_start: Callable[[Job], object] | None = None,
+    on_end: Callable[[Ended], object] | None = None,
+    tell: Callable[[str], object] = print,
+    poll: float = POLL,
+    patience: float = PATIENCE,
+) -> list[Ended]:
+    """Run all jobs on the cluster, ``at_once`` of them at a time; return how they ended, in order.
+
+    Jobs that are queued or running already are not submitted again but waited for. A failing job
+    does not stop the others. Interrupting leaves the jobs on the cluster: the same call waits for
+    them again, as it does after a lost connection. ``devices`` are the cluster's affair, not ours.
+    ``tell`` gets what a user should know. Raises ``ValueError`` for what SLURM refuses, ``OSError``
+    if it does not answer at the start.
+    """
+    if at_once < 1:
+        raise ValueError(f"jobs at once must be at least 1, not {at_once}")
+    if not jobs:
+        return []
+    batch = JobArray(jobs, at_once, slurm or Slurm(), on_start, on_end, tell, patience)
+    batch.enter()
+    try:
+        while batch.waiting:
+            batch.look()
+            if batch.waiting:
+                time.sleep(poll)
+    except BaseException:
+        if batch.waiting:
+            numbers = " ".join(sorted({n.partition("_")[0] for n in batch.waiting.values()}))
+            tell(
+                f"{len(batch.waiting)} jobs stay on the cluster: the same command waits for them "
+                f"again, `scancel {numbers}` cancels them"
+            )
+        raise
+    return [batch.ended[arrays.key(job)] for job in jobs]
+
+
+@dataclass
+class JobArray:
+    """Jobs that are waited for, by their keys."""
+
+    jobs: Sequence[Job]
+    at_once: int
+    slurm: Slurm
+    on_start: Callable[[Job], object] | None
+    on_end: Callable[[Ended], object] | None
+    tell: Callable[[str], object]
+    patience: float
+    waiting: dict[str, str] = field(default_factory=dict)  # their numbers
+    ended: dict[str, Ended] = field(default_factory=dict)
+    started: set[str] = field(default_factory=set)
+    gone: dict[str, float] = field(default_factory=dict)  # since when, without a word
+    again: Counter[str] = field(default_factory=Counter)
+    held: set[str] = field(default_factory=set)
+    said: str = ""
+
+    def __post_init__(self) -> None:
+        self.by_key = {arrays.key(job): job for job in self.jobs}
+
+    def enter(self) -> None:
+        """Attach to the jobs that are there, submit the others; one batch at a time does so."""
+        arrays.executor(arrays.folder(), 0)  # says what is missing
+        with FileLock(arrays.folder() / "lock"):
+            there = arrays.queue()
+            arrays.tidy(there)
+            known = arrays.attached(there)
+            self.waiting = {key: known[key] for key in self.by_key if key in known}
+            if self.waiting:
+                self.tell(f"{len(self.waiting)} jobs are on the cluster already: waiting for them")
+            if left := [job for key, job in self.by_key.items() if key not in self.waiting]:
+                self.submit(left)
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Submit jobs and wait for them."""
+        made = arrays.submit(jobs, self.at_once, self.slurm)
+        self.waiting |= made
+        number = next(iter(made.values())).partition("_")[0]
+        at_once = min(self.at_once, len(jobs))
+        self.tell(f"SLURM job {number}: array of {len(jobs)}, {at_once} at a time")
+
+    def look(self) -> None:
+        """Look once at the queue and at what the jobs wrote."""
+        try:
+            there = arrays.queue()
+        except OSError as error:
+            self.report(f"{error}; asking again")
+            return
+        see(arrays.folder())
+        for key, number in list(self.waiting.items()):
+            entry = there.get(number)
+            wrote = arrays.status_file(self.by_key[key])
+            if wrote.exists() or (entry and entry.state == "RUNNING"):
+                self.start(key)
+            if wrote.exists():
+                self.end(key, **json.loads(wrote.read_text(encoding="utf-8")))
+            elif entry and entry.live:
+                self.gone.pop(key, None)
+            elif time.monotonic() - self.gone.setdefault(key, time.monotonic()) >= self.patience:
+                self.lost(key, entry)
+        numbers = set(self.waiting.values())
+        states = Counter(
+            entry.state.lower() + (f" ({entry.reason})" if entry.state == "PENDING" else "")
+            for entry in there.values()
+            if entry.id in numbers
+        )
+        self.report(", ".join(f"{n} {state}" for state, n in sorted(states.items())))
+        for entry in there.values():
+            if entry.id in numbers and "held" in entry.reason.lower() and entry.id not in self.held:
+                self.held.add(entry.id)
+                self.tell(f"SLURM holds job {entry.id}: `scontrol release {entry.id}` frees it")
+
+    def start(self, key: str) -> None:
+        """A job was seen running."""
+        if key not in self.started:
+            self.started.add(key)
+            if self.on_start:
+                self.on_start(self.by_key[key])
+
+    def end(self, key: str, status: int, seconds: float) -> None:
+        """A job ended."""
+        del self.waiting[key]
+        job = self.by_key[key]
+        see(job.log.parent)
+        self.ended[key] = Ended(job, status, seconds)
+        if self.on_end:
+            self.on_end(self.ended[key])
+
+    def lost(self, key: str, entry: Queued | None) -> None:
+        """A job is no more and never said how it ended: it was killed whole, or cancelled."""
+        number, job = self.waiting[key], self.by_key[key]
+        state = entry.state if entry else "not in the queue any more"
+        again = state in KILLED_BY_SIGNAL and self.again[key] < RESUBMITTED
+        with job.log.open("a", encoding="utf-8") as log:
+            log.write(f"[slurm job {number} ended without a word: {state}]\n")
+            if state == "COMPLETED":
+                log.write("do the compute nodes share the folder that this log lies in?\n")
+            if entry and (words := arrays.last_words(number, entry.array)):
+                log.write(words + "\n")
+        self.gone.pop(key, None)
+        if again:
+            self.again[key] += 1
+            self.tell(f"{job.name} was killed ({state}): submitted again")
+            self.submit([job])
+        else:
+            self.start(key)
+            self.end(key, -15 if state == "CANCELLED" else -9, 0.0)
+
+    def report(self, what: str) -> None:
+        """Tell something unless it was the last thing told."""
+        if what and what != self.said:
+            self.said = what
+            self.tell(f"SLURM: {what}")
+
+
+def see(folder: Path) -> None:
+    """List a folder, which makes NFS show here what other nodes wrote there."""
+    list(folder.iterdir())

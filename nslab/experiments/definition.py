@@ -1,0 +1,131 @@
+"""A table or figure of a paper as a list of runs."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nslab.configs import RunConfig
+from nslab.configs.train import TrainConfig
+from nslab.system.validation import check_parameters, hints
+from nslab.types import ObjectiveConfig
+
+TableRow = dict[str, str | int | float]
+
+# Fields that say how a run is computed and looked at, not what is computed.
+NUMERICS = ("precision", "compile", "channels_last", "eval_every")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table or figure.
+
+    Attributes:
+        title: what it shows, in a few words.
+        configs: ``configs(preset, seeds, ...)`` lists its runs.
+        row: which row of the paper's table a run belongs to (column name to value).
+        table: stem of the paper's CSV; None if the paper has no such table.
+        measure: what the table shows of our runs: a name in ``nslab.analysis.measures.MEASURES``,
+            or of a number that runs end with.
+        comparable: whether its paper preset has the paper's own data and network; if not, its
+            numbers stand beside the paper's, and no difference is taken.
+        baseline: what a row has in place of its own values to be the baseline's row, such as
+            ``{"method": "ce"}``; the first item names it. Ours are paired with it seed by seed.
+        unlike: rows (their values, as text) whose printed number averages something that our runs
+            do not have, and why; no difference is ever taken.
+        printed_as: what the paper's table calls values of our rows that stand beside its own.
+    """
+
+    title: str
+    configs: Callable[..., Sequence[RunConfig]]
+    row: Callable[[Any], TableRow]
+    table: str | None = None
+    measure: str = "test_accuracy"
+    comparable: bool = True
+    baseline: Mapping[str, str | float] = field(default_factory=dict, hash=False)
+    unlike: Mapping[tuple[str, ...], str] = field(default_factory=dict, hash=False)
+    printed_as: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def plan(self, preset: str, **parameters: Any) -> list[RunConfig]:
+        """The runs for a preset, parameters checked and brought to their types first.
+
+        Beside the parameters of ``configs``, every plan takes `NUMERICS` (``precision="bf16"``,
+        ``eval_every=5``), for its trainings and those they need. Raises ``ValueError`` for unknown
+        presets or parameters and for values of a wrong type.
+        """
+        own, fields = hints(self.configs), hints(TrainConfig)
+        allowed = {name: fields[name] for name in NUMERICS} | own
+        given = check_parameters({"preset": preset, **parameters}, allowed, repr(self.title))
+        numerics = {name: given.pop(name) for name in set(given) - set(own)}
+        return [computed_with(config, numerics) for config in self.configs(**given)]
+
+    def preset_of(self, config: RunConfig, presets: tuple[str, ...]) -> str:
+        """The preset with runs like this one (any seed and numerics), or ``"custom"``."""
+        size = size_of(config)
+        for preset in presets:
+            if size in preset_sizes(self, preset):
+                return preset
+        return "custom"
+
+
+def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
+    """A config with these `NUMERICS`, as far as it has them, and so those inside it."""
+    changes: dict[str, Any] = {}
+    for f in dataclasses.fields(config) if numerics else ():
+        value = getattr(config, f.name)
+        if isinstance(value, TrainConfig):
+            changes[f.name] = computed_with(value, numerics)
+        elif f.name in numerics:
+            changes[f.name] = numerics[f.name]
+    return dataclasses.replace(config, **changes)
+
+
+@functools.cache
+def preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
+    """What runs a preset has, whatever their seed and numerics, in order; and the values of each
+    one's row."""
+    found: dict[RunConfig, tuple] = {}
+    for config in {config.with_seed(0): config for config in experiment.plan(preset)}.values():
+        found.setdefault(size_of(config), tuple(experiment.row(config).values()))
+    return found
+
+
+def size_of(config: RunConfig) -> RunConfig:
+    """A config without its seed and numerics: runs of one size differ in nothing else."""
+    return _exact(config.with_seed(0))
+
+
+def _exact(config: Any) -> Any:
+    """A config with default numerics, and so those inside it (base, ancestor)."""
+    changes = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if isinstance(value, TrainConfig):
+            changes[f.name] = _exact(value)
+        # looking at held-out samples more seldom may choose another epoch
+        elif f.name in NUMERICS and not (f.name == "eval_every" and config.hold_out):
+            changes[f.name] = f.default
+    return dataclasses.replace(config, **changes)
+
+
+def precision_of(config: RunConfig) -> str:
+    """What a run is computed in where that is not float32 throughout, such as ``bf16``, or ``bf16
+    after float32`` where the networks it starts from were trained in another."""
+    own = getattr(config, "precision", "no").replace("no", "")
+    for f in dataclasses.fields(config):  # type: ignore[arg-type]
+        value = getattr(config, f.name)
+        if isinstance(value, TrainConfig) and (before := precision_of(value)) != own:
+            return f"{own or 'float32'} after {before or 'float32'}"
+    return own
+
+
+def with_seeds(
+    config: TrainConfig, objectives: list[ObjectiveConfig], seeds: tuple[int, ...]
+) -> list[TrainConfig]:
+    """One run per seed and objective, seed by seed: an early stop then leaves whole tables."""
+    return [
+        dataclasses.replace(config, objective=objective, seed=seed)
+        for seed in seeds
+        for objective in objectives
+    ]

@@ -1,0 +1,99 @@
+"""What the experiments of Natural Selection share: settings, and the names of methods.
+
+Preset ``paper`` is that of section IV-A2, with the recipe of bearpaw/pytorch-classification where
+the paper is silent: weight decay 1e-4 for ResNet-110, random crop and flip, 1x1-convolution
+shortcuts. Its three seeds are those of section IV-C2.
+"""
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+from nslab.configs.schedules import Cosine, Step
+from nslab.configs.train import TrainConfig
+from nslab.experiments.presets import Preset
+from nslab.objectives import NS, SETTINGS
+
+WHOLE_CIFAR: dict[str, TrainConfig] = {
+    "smoke": TrainConfig(
+        dataset="digits",
+        network="resnet8",
+        epochs=8,
+        batch_size=64,
+        schedule=Cosine(),
+        warmup_epochs=1,
+        augment="crop",
+    ),
+    "cpu": TrainConfig(
+        dataset="cifar10",
+        network="resnet20",
+        epochs=6,
+        schedule=Cosine(),
+        warmup_epochs=1,
+        augment="crop_flip",
+    ),
+    "paper": TrainConfig(
+        dataset="cifar10",
+        network="resnet110b",
+        epochs=164,
+        weight_decay=1e-4,
+        schedule=Step((81, 122), (0.1, 0.1)),
+        augment="crop_flip",
+    ),
+}
+
+
+def base(preset: Preset, **changes: Any) -> TrainConfig:
+    """A preset's config with some fields changed; changes that are None are left out."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    return dataclasses.replace(WHOLE_CIFAR[preset], **given)
+
+
+# The paper's names of what it compares with, in the order of its Table V, and our controls.
+TrainingMethod = Literal[
+    "ce",
+    "focal",
+    "gce",
+    "label_smoothing",
+    "nlnl",
+    "sce",
+    "apl",
+    "low",
+    "poly1",
+    "anl",
+    "aul",
+    "ce_eps_mae",
+    "ogc",
+    "cbs",
+    "srs",
+    "pbs",
+    "ns_ws",
+    "ns_lf",
+    "ce_lr",
+    "ce_constant",
+]
+COMPARED_METHODS: tuple[TrainingMethod, ...] = get_args(TrainingMethod)[:16]
+
+
+def trained_by(config: TrainConfig, method: TrainingMethod, ns: NS) -> TrainConfig:
+    """``config`` trained by a method, with the settings its source gives for the data set (those
+    for CIFAR-10 where it gives none) and what else of a training it asks for.
+
+    ``ns`` gives the setting of ``ns_ws`` and ``ns_lf``, and the mean weight sigma + rho that two
+    controls the paper lacks share with it: ``ce_lr`` is cross-entropy with its learning rate times
+    that mean, ``ce_constant`` with its loss times it (which leaves weight decay as it is).
+    """
+    mean = ns.sigma + ns.rho
+    match method:
+        case "ns_ws" | "ns_lf":
+            return dataclasses.replace(config, objective=ns)
+        case "ce_lr":
+            return dataclasses.replace(config, lr_scale=mean)
+        case "ce_constant":
+            return dataclasses.replace(config, objective=NS(grid=ns.grid, sigma=mean, rho=0.0))
+        case "cbs" | "srs" | "pbs":
+            return dataclasses.replace(config, sampler=method)
+        case "ce":
+            return config
+    settings = SETTINGS["asymmetric" if method == "aul" else method]
+    setting = settings.get(config.dataset, settings["cifar10"])
+    return dataclasses.replace(config, objective=setting.objective, **setting.training)

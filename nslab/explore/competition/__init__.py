@@ -1,0 +1,1 @@
+"""The panel on the competition of NS: who wins in a composite, and why."""

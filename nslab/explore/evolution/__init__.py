@@ -1,0 +1,1 @@
+"""The panel that evolves networks generation by generation."""

@@ -1,0 +1,134 @@
+"""Panel: networks evolve, generation by generation (paper DE)."""
+
+from dataclasses import replace
+from typing import Any
+
+from nslab.configs import EvolveConfig
+from nslab.datasets import DATASETS
+from nslab.evolve import EVOLVERS
+from nslab.evolve.protocol import completed
+from nslab.explore.evolution.figure import EvolutionFigure
+from nslab.explore.evolution.stepwise import Habitat, Moment, evolve_stepwise, settled
+from nslab.explore.ui import controls
+from nslab.explore.ui.panel import LivePanel
+from nslab.explore.ui.runner import Runner
+from nslab.explore.ui.small_runs import after_epochs, small, trained
+from nslab.runs.store import Result
+
+SMALL = ("mlp", "lenet1", "lenet5")
+EPOCHS, RATE = 20, 0.01  # of the training whose last epochs are the parents: it is not done yet
+CHOICES = {name: evolver for name, evolver in EVOLVERS.items() if completed(evolver).strategies}
+
+
+class Evolution(LivePanel):
+    """The last epochs of a small training evolve on batches of 512 images, ten generations on each.
+
+    The parents are trained in the background, unless the store has them.
+    """
+
+    name = "evolution"
+
+    def __init__(
+        self,
+        dataset: str = "digits",
+        network: str = "mlp",
+        *,
+        generations: int = 40,
+        seed: int = 2024,
+    ) -> None:
+        self.generations, self.seed = generations, seed
+        self.habitat: Habitat | None = None
+        self.course: list[Moment] = []
+        self.view = EvolutionFigure(generations)
+        super().__init__(self.view.canvas)
+        names, best = tuple(DATASETS), "sa-shade-tri-ensin"
+        self.dataset = controls.choice("evolution-dataset", "", "data set", names, dataset)
+        self.network = controls.choice("evolution-network", "", "network", SMALL, network)
+        self.evolver = controls.choice("evolution-evolver", "", "evolver", tuple(CHOICES), best)
+        self.members = controls.counter("evolution-members", "NP", "members", 10, (6, EPOCHS))
+        self.members.continuous_update = False  # each value begins another evolution
+        self.generation = controls.counter(
+            "evolution-generation", "g", "generation shown", 0, (0, 0)
+        )
+        settings = (self.dataset, self.network, self.evolver, self.members)
+        self.runner = Runner(
+            self.name, "generations", (4, 20), self.desk, settings, self._begin, self._say
+        )
+        controls.on_change(self.desk, self._draw, self.generation)
+        self.widget = controls.column(
+            self.name,
+            controls.row(self.dataset, self.network, self.evolver, self.members),
+            controls.row(self.generation, self.runner.pace),
+            controls.row(*self.runner.buttons),
+            self.status.widget,
+            self.view.canvas.widget,
+        )
+        self._begin()
+
+    @property
+    def config(self) -> EvolveConfig:
+        """The evolution that a reset prepares."""
+        base = small(self.dataset.value, self.network.value, EPOCHS, self.seed)
+        return EvolveConfig(
+            replace(base, lr=RATE),
+            size=self.members.value,
+            method=CHOICES[self.evolver.value],
+            batch_size=512,
+            policy="parent",
+            exempt_head=False,
+        )
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the figure shows."""
+        found = ("dataset", "network", "evolver", "members", "generation")
+        return {name: getattr(self, name).value for name in found} | {"seed": self.seed}
+
+    def _begin(self) -> None:
+        """End the evolution and prepare another, from parents that are trained or looked up."""
+        self.close()
+        config, known = self.config, self.habitat
+        self.status.say(f"training {config.base.network} on {config.base.dataset}: the parents …")
+
+        def prepared() -> tuple[Result, Habitat]:
+            if known is not None and known.config == config:
+                return self.runs[0], known
+            result = trained(config.base, self.desk.live)
+            states = [model.state_dict() for model in after_epochs(config.base)]
+            return result, settled(config, states)
+
+        def begun(found: tuple[Result, Habitat]) -> None:
+            if config != self.config:
+                return
+            result, habitat = found
+            self.runs, self.habitat, self.course = [result], habitat, [habitat.start]
+            self.view.build(habitat)
+            self.generation.value, self.generation.max = 0, 0
+            self._draw()
+            method, generations = CHOICES[self.evolver.value], self.generations
+            self.runner.take(lambda w: evolve_stepwise(w, habitat, method, generations), self._hear)
+
+        self.desk.later(prepared, begun, slow=True)
+
+    def _hear(self, moments: list[Moment]) -> None:
+        """Later generations: follow them unless an earlier one is being looked at."""
+        follows = self.generation.value == self.generation.max
+        self.course += moments
+        self.generation.max = len(self.course) - 1
+        if follows:
+            self.generation.value = self.generation.max  # draws
+        else:
+            self._draw()
+        self.runner.show()
+
+    def _draw(self) -> None:
+        if self.course:
+            self.view.draw(self.course, self.generation.value)
+
+    def _say(self) -> None:
+        moment = self.course[-1]
+        won = f", {moment.row['wins']} of {moment.row['asked']} trials won" if moment.row else ""
+        self.status.say(
+            f"{self.runner.state}: generation {len(self.course) - 1} of {self.generations}, batch "
+            f"{moment.batch + 1}: lowest loss {float(moment.losses.min()):.4f}{won}"
+        )

@@ -1,0 +1,141 @@
+"""A small population of networks in evolution, seen in its first two principal components."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from nslab.configs import EvolveConfig
+from nslab.evolve.population import Population
+from nslab.evolve.protocol import Evolver, completed
+from nslab.explore.ui.tasks import Worker
+from nslab.neuroevolution.fitness import Fitness
+from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout
+from nslab.rng import generator
+from nslab.runs.evolve_setup import EvolveSetup
+
+POINTS, IMAGES = 21, 256  # of the slice: places on a side, images its losses are on
+MARGIN = 1.7  # how far the slice reaches beyond the population
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """The plane of the first two principal components of a population, through its mean.
+
+    Attributes:
+        centre, basis: the mean, and two orthogonal directions of length 1.
+        shares: of the population's variance, along either.
+        places: coordinates along an axis of the plane; ``losses``: at every pair of them (rows:
+            second coordinate), on a part of the first batch.
+    """
+
+    centre: Float[Tensor, " d"]
+    basis: Float[Tensor, "2 d"]
+    shares: tuple[float, float]
+    places: Float[Tensor, " a"]
+    losses: Float[Tensor, "a a"]
+
+    def of(self, x: Float[Tensor, "np d"]) -> Float[Tensor, "np 2"]:
+        """Where vectors lie when projected onto the plane."""
+        return (x.double() - self.centre) @ self.basis.T
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A population between two generations.
+
+    Attributes:
+        points: where its members lie in the slice; ``losses``: theirs on the current batch.
+        made: the strategy that made each (-1: a parent from the training).
+        row: what happened in the generation before, the evolver's ``report``; empty at the start.
+        batch: number of the batch that the losses are on.
+    """
+
+    points: Float[Tensor, "np 2"]
+    losses: Float[Tensor, " np"]
+    made: Int[Tensor, " np"]
+    row: dict[str, Any]
+    batch: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Habitat:
+    """Everything that an evolution begins with. All genes evolve, those of the last layer too."""
+
+    config: EvolveConfig
+    setup: EvolveSetup
+    fitness: Fitness
+    parents: Float[Tensor, "np d"]
+    slice: Slice
+    start: Moment
+
+    @property
+    def extras(self) -> Extras:
+        """Small networks have no BatchNorm: nothing beside the genes."""
+        return Extras({}, {})
+
+
+def settled(config: EvolveConfig, states: Sequence[Mapping[str, Tensor]]) -> Habitat:
+    """Score the last of ``states`` as a population, and the slice of losses around it.
+
+    Raises ``ValueError`` for networks with buffers.
+    """
+    setup = EvolveSetup(config)
+    layout = ParameterLayout.of(setup.model, exempt_head=False)
+    if layout.buffers:
+        raise ValueError(f"{config.base.network} has buffers, which belong to no place of a slice")
+    parents = torch.stack([layout.vector(state) for state in states[-config.size :]])
+    fitness = Fitness(setup.model, layout, config, mode="loop")
+    batch = setup.batches.nth(0)
+    extras = Extras({}, {})
+    losses = fitness(Population.of(parents), extras, batch.x, batch.y)
+    centre = parents.double().mean(0)
+    _, spread, basis = torch.linalg.svd(parents.double() - centre, full_matrices=False)
+    shares = (spread**2 / (spread**2).sum()).tolist()
+    plane = Slice(centre, basis[:2], (shares[0], shares[1]), torch.zeros(0), torch.zeros(0, 0))
+    reach = MARGIN * float(plane.of(parents).abs().max())
+    places = torch.linspace(-reach, reach, POINTS, dtype=torch.float64)
+    rows = []
+    for b in places:
+        along = torch.stack([places, b.expand(POINTS)], 1)
+        points = (centre + along @ basis[:2]).to(parents.dtype)
+        rows.append(fitness(Population.of(points), extras, batch.x[:IMAGES], batch.y[:IMAGES]))
+    plane = replace(plane, places=places, losses=torch.stack(rows))
+    made = torch.full((len(parents),), -1)
+    return Habitat(
+        config, setup, fitness, parents, plane, Moment(plane.of(parents), losses, made, {})
+    )
+
+
+def evolve_stepwise(worker: Worker, habitat: Habitat, evolver: Evolver, generations: int) -> None:
+    """Evolve generation by generation, and post a `Moment` after each.
+
+    As `nslab.neuroevolution.evolve` does, which stops after batches only, not after generations.
+    """
+    config, setup, extras = habitat.config, habitat.setup, habitat.extras
+    evolver = completed(evolver, config.generations)
+    population, made = Population.of(habitat.parents), habitat.start.made
+    batch, state = setup.batches.nth(0), evolver.init(population, habitat.start.losses)
+    for step in range(generations):
+        worker.turn()
+        k, g = divmod(step, config.generations)
+        if k and g == 0:
+            batch = setup.batches.nth(k)
+            losses = habitat.fitness(state.population, extras, batch.x, batch.y)
+            state = evolver.rescore(state, losses)
+        trials = evolver.ask(state, generator(config.seed, "evolve", k, g))
+        asked = trials.changed
+        losses = torch.full((config.size,), torch.inf, dtype=torch.float64)
+        losses[asked] = habitat.fitness(
+            state.population, extras, batch.x, batch.y, trials.targets[asked]
+        )
+        after = evolver.tell(state, trials, losses)
+        won = after.population.members != state.population.members
+        made = torch.where(won, trials.strategy, made)
+        row = evolver.report(state, trials, after)
+        state = after
+        points = habitat.slice.of(state.population.x())
+        worker.post(Moment(points, state.fitness, made, row, k))

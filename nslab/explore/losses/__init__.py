@@ -1,0 +1,1 @@
+"""The panel that draws losses, also evolved ones."""

@@ -1,0 +1,1 @@
+"""What all panels share: canvas, controls, tasks in the background, small runs."""

@@ -1,0 +1,105 @@
+"""Buttons of a worker: start, pause, step, reset."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nslab.explore.ui import controls
+from nslab.explore.ui.tasks import UiThread, Worker
+
+STATES = ("loading", "ready", "running", "paused", "done", "failed")
+
+
+class Runner:
+    """A worker and the controls that move it.
+
+    ``settings`` are what a worker is made from: they rest while it is under way, and ``begin`` is
+    called for another worker when one of them changes or at a reset. ``said`` is called whenever
+    the state may have changed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        steps: str,
+        pace: tuple[int, int],
+        desk: UiThread,
+        settings: Sequence[Any],
+        begin: Callable[[], object],
+        said: Callable[[], object],
+    ) -> None:
+        """``steps``: what the worker takes, in the plural; ``pace``: how many a second at first,
+        and at most."""
+        self.worker: Worker | None = None
+        self.settings, self.said, self.desk = settings, said, desk
+        self.pace = controls.counter(
+            f"{name}-pace", "", f"{steps} a second, ≤", pace[0], (1, pace[1])
+        )
+        self.start, self.pause, self.step, self.reset = (
+            controls.button(f"{name}-{word}", word, icon, desk, act, about)
+            for word, icon, act, about in (
+                (
+                    "start",
+                    "play",
+                    lambda: self._move(Worker.start),
+                    "Begin, or go on after a pause",
+                ),
+                ("pause", "pause", lambda: self._move(Worker.pause), "Wait before the next step"),
+                ("step", "step-forward", lambda: self._move(Worker.step), f"One of the {steps}"),
+                ("reset", "refresh", begin, "Begin anew"),
+            )
+        )
+        controls.on_change(desk, begin, *settings)
+        controls.on_change(desk, self._hurry, self.pace)
+
+    @property
+    def buttons(self) -> tuple[Any, ...]:
+        """In their order."""
+        return self.start, self.pause, self.step, self.reset
+
+    @property
+    def state(self) -> str:
+        """One of ``STATES``."""
+        return "loading" if self.worker is None else self.worker.state
+
+    def close(self) -> None:
+        """End the worker there is."""
+        if self.worker is not None:
+            self.worker.stop()
+        self.worker = None
+        self.show()
+
+    def take(self, task: Callable[[Worker], object], hear: Callable[[list[Any]], object]) -> None:
+        """Have a worker for a task; it begins when it is started."""
+        self.worker = Worker(self.desk, task, hear, self.show)
+        self._hurry()
+        self.show()
+
+    def advance(self, steps: int) -> None:
+        """Take some steps while the caller waits, as fast as they go."""
+        if self.worker is not None:
+            self.worker.pace = math.inf
+            self.worker.advance(steps)
+        self.show()
+
+    def show(self) -> None:
+        """Controls that can be used now, and what the panel says."""
+        state = self.state
+        self.start.disabled = self.step.disabled = state not in ("ready", "paused")
+        self.pause.disabled = state != "running"
+        self.reset.disabled = state == "loading"
+        for control in self.settings:
+            control.disabled = state in ("running", "paused")
+        if self.worker is not None and self.worker.error:
+            self.desk.failed(self.worker.error)
+        elif self.worker is not None:
+            self.said()
+
+    def _move(self, how: Callable[[Worker], object]) -> None:
+        if self.worker is not None:
+            how(self.worker)
+            self.show()
+
+    def _hurry(self) -> None:
+        if self.worker is not None:
+            self.worker.pace = self.pace.value

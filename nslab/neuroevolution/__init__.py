@@ -1,0 +1,6 @@
+"""Trained networks as vectors: their layout, fitness and evolution, and what rivals it."""
+
+from nslab.neuroevolution.evolution import Evolved, evolve
+from nslab.neuroevolution.options import EvolveOptions
+
+__all__ = ["EvolveOptions", "Evolved", "evolve"]

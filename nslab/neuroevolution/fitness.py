@@ -1,0 +1,245 @@
+"""Fitness: the mean cross-entropy of every network of a population on one batch.
+
+Source: the DE paper, section 4.2. NOTE: its loss lacks the minus sign of cross-entropy and has an
+L2 term that its supplement (S2.1) leaves out of the fitness; so do we.
+"""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate.utils import gather
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+from torch.func import vmap
+
+from nslab.evolve.population import Population
+from nslab.networks.logits import NO_LABEL, check_labels, logits_of
+from nslab.neuroevolution.options import DEFAULTS, EvolveOptions
+from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout, batchnorms, evaluating
+from nslab.system.distributed import process_group
+from nslab.system.timing import clock, interleaved
+from nslab.types import AUTOCAST
+
+Way = Literal["loop", "vmap"]
+Mode = Literal["auto", "loop", "vmap"]
+
+IN_CACHE = 256  # samples; small images of which a layer's outputs stay in a CPU's cache
+SLOW = 0.1  # seconds; a network that takes longer computes rather than waits for its next kernel
+ROUNDS = 3
+
+
+class Fitness:
+    """Scores members or trials: ``fitness(population, extras, x, y, targets)``.
+
+    BatchNorm follows the policy of the ``options``. Everything else is in evaluation mode.
+
+    Args:
+        model: a classifier; it only serves as the form, its own tensors and modes stay as they are.
+            Rows of another type (bfloat16 populations) are cast to its type, one at a time.
+        options: of these the ``policy``, ``precision`` and ``microbatch``.
+        mode: ``"loop"``: one network after the other on zero-copy views of its row. ``"vmap"``: all
+            at once on a copy of their rows; not where BatchNorm learns. ``"auto"``: the faster one,
+            measured once per shape of the batch and number of networks. The two differ by rounding:
+            to resume to the bit, choose, or keep `state_dict`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layout: ParameterLayout,
+        options: EvolveOptions = DEFAULTS,
+        *,
+        mode: Mode = "auto",
+    ) -> None:
+        """``ValueError`` for a vmap that would have to learn, for parameters of several types and
+        for SyncBatchNorm that learns."""
+        self.model, self.layout, self.options, self.mode = model, layout, options, mode
+        self.norms = batchnorms(model)
+        self.learns = options.policy != "parent" and bool(self.norms)
+        self.chosen: dict[str, Way] = {}
+        dtypes = {p.dtype for p in model.parameters()}
+        if len(dtypes) > 1:
+            raise ValueError(
+                f"parameters are of types {sorted(map(str, dtypes))}: bring the model to one, such "
+                "as model.float(), and have mixed precision by EvolveOptions.precision"
+            )
+        (self.dtype,) = dtypes
+        if self.learns and mode == "vmap":
+            raise ValueError("BatchNorm cannot learn under vmap: mode='loop' or policy='parent'")
+        if self.learns and any(isinstance(m, nn.SyncBatchNorm) for m in self.norms.values()):
+            raise ValueError(
+                "SyncBatchNorm would mix the networks of different processes: take BatchNorm"
+            )
+
+    def __call__(
+        self,
+        population: Population,
+        extras: Extras,
+        x: Tensor,
+        y: Int[Tensor, " b"],
+        targets: Int[Tensor, " t"] | None = None,
+        calibration: Iterable[Tensor] = (),
+    ) -> Float[Tensor, " n"]:
+        """Mean cross-entropy, float64 on the CPU: of every member, or of the trials of ``targets``.
+
+        What is not finite counts as +inf: such a network loses. Statistics in ``extras`` learn by
+        the policy. Among several processes each scores every world-th network, so all of them must
+        call with the same arguments; numbers and statistics are exchanged, weights are not.
+        ``ValueError`` for labels that are no class numbers.
+        """
+        calibration, policy = tuple(calibration), self.options.policy
+        if len(y) == 0 or (policy == "recalibrate" and self.learns and not calibration):
+            raise ValueError("give a batch; policy 'recalibrate' needs calibration batches as well")
+        check_labels(y, len(x))
+        if targets is None:
+            rows, owners = population.members, torch.arange(len(population.members))
+        else:
+            rows, owners = population.spare[targets], targets
+            extras.inherit(population.members[targets], rows)
+        if len(rows) == 0:
+            return torch.zeros(0, dtype=torch.float64)
+        group = process_group()
+        world, rank = group.num_processes, group.process_index
+        own = slice(rank, None, world)
+        scorer = Scorer(self, population.rows, extras, x, y, calibration)
+        with torch.no_grad(), evaluating(self.model, self.learns and policy == "inherit"):
+            score = getattr(scorer, self._way(scorer, owners[::world], rows[::world]))
+            losses = score(owners[own], rows[own])
+        if world > 1:
+            losses = exchange(losses, len(rows))
+            for name, t in extras.buffers.items():
+                if self.learns and name.rpartition(".")[0] in self.norms:
+                    t[rows] = exchange(t[rows[own]], len(rows))
+        return torch.where(losses.isfinite(), losses, torch.inf).cpu()
+
+    def part(self, x: Tensor) -> int:
+        """How many samples pass at once."""
+        in_batches = self.learns and self.options.policy == "inherit"
+        free = IN_CACHE if x.device.type == "cpu" and not in_batches else len(x)
+        return self.options.microbatch or free
+
+    def state_dict(self) -> dict[str, Any]:
+        """The ways that were measured to be the faster ones."""
+        return {"chosen": dict(self.chosen)}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on with those, in every process."""
+        self.chosen = dict(saved["chosen"])
+
+    def _way(self, scorer: "Scorer", owners: Int[Tensor, " s"], rows: Int[Tensor, " s"]) -> Way:
+        """The mode; if it is automatic, what the first process measures on its share."""
+        if self.mode != "auto":
+            return self.mode
+        if self.learns:
+            return "loop"
+        key = f"{len(rows)} x {tuple(scorer.x.shape)} {scorer.x.dtype} {scorer.x.device.type}"
+        if key not in self.chosen:
+            group = process_group()
+            faster = group.is_main_process and scorer.vmap_is_faster(owners, rows)
+            if group.num_processes > 1:
+                flag = torch.tensor([int(faster)], device=group.device)
+                faster = bool(gather(flag)[0])
+            self.chosen[key] = "vmap" if faster else "loop"
+        return self.chosen[key]
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """One batch, and the two ways to score some rows on it."""
+
+    fitness: Fitness
+    rows: Float[Tensor, "r d"]
+    extras: Extras
+    x: Tensor
+    y: Int[Tensor, " b"]
+    calibration: tuple[Tensor, ...] = ()
+
+    def loop(self, owners: Int[Tensor, " k"], rows: Int[Tensor, " k"]) -> Float[Tensor, " k"]:
+        """One network after the other."""
+        losses = torch.zeros(len(rows), dtype=torch.float64, device=self.x.device)
+        layout, dtype = self.fitness.layout, self.fitness.dtype
+        for i, (owner, row) in enumerate(zip(owners.tolist(), rows.tolist(), strict=True)):
+            values = layout.views(self.rows[row].to(dtype)) | self.extras.views(owner, row)
+            if self.fitness.options.policy == "recalibrate":
+                self.recalibrate(values)
+            losses[i] = self.loss(values)
+        return losses
+
+    def vmap(self, owners: Int[Tensor, " k"], rows: Int[Tensor, " k"]) -> Float[Tensor, " k"]:
+        """All at once, on a copy of their rows."""
+        if len(rows) == 0:
+            return torch.zeros(0, dtype=torch.float64, device=self.x.device)
+        values = self.fitness.layout.views(self.rows[rows].to(self.fitness.dtype))
+        values |= {name: t[owners] for name, t in self.extras.heads.items()}
+        values |= {name: t[rows] for name, t in self.extras.buffers.items()}
+        return vmap(self.loss)(values)
+
+    def loss(self, values: dict[str, Tensor]) -> Tensor:
+        """Mean cross-entropy of the network with these parameters and buffers."""
+        total = torch.zeros((), dtype=torch.float64, device=self.x.device)
+        parts = -(-len(self.y) // self.fitness.part(self.x))
+        for x, y in zip(self.x.tensor_split(parts), self.y.tensor_split(parts), strict=True):
+            logits = self.forward(values, x)
+            logits = logits if logits.dtype == torch.float64 else logits.float()
+            losses = F.cross_entropy(logits, y.long(), reduction="none", ignore_index=NO_LABEL)
+            total = total + losses.double().sum()
+        return total / len(self.y)
+
+    def forward(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
+        """Logits, taken out of whatever the model returns."""
+        autocast = AUTOCAST[self.fitness.options.precision]
+        with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
+            return logits_of(self.fitness.layout.call(self.fitness.model, values, x))
+
+    def recalibrate(self, values: dict[str, Tensor]) -> None:
+        """Running statistics from the calibration batches, all with the same weight."""
+        norms = self.fitness.norms
+        momenta = {norm: norm.momentum for norm in norms.values()}
+        try:
+            for name, norm in norms.items():
+                norm.momentum = None  # the mean over all batches
+                prefix = f"{name}." if name else ""
+                values[prefix + "running_mean"].zero_()
+                values[prefix + "running_var"].fill_(1)
+                values[prefix + "num_batches_tracked"].zero_()
+            with evaluating(self.fitness.model, learn=True):
+                for x in self.calibration:
+                    self.forward(values, x)
+        finally:
+            for norm, momentum in momenta.items():
+                norm.momentum = momentum
+
+    def vmap_is_faster(self, owners: Int[Tensor, " k"], rows: Int[Tensor, " k"]) -> bool:
+        """Measured here and now; False for one network, for slow ones and where vmap fails."""
+        device = str(self.x.device)
+        for _ in range(2):  # the first time may take long for other reasons
+            begin = clock(device)[1]
+            self.loop(owners[:1], rows[:1])
+            seconds = clock(device)[1] - begin
+        if len(rows) == 1 or seconds > SLOW:
+            return False
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # vmap warns where it loops itself
+                self.vmap(owners, rows)
+        except (RuntimeError, TypeError, ValueError, Warning):
+            return False
+        ways = {"loop": partial(self.loop, owners, rows), "vmap": partial(self.vmap, owners, rows)}
+        times = interleaved(ways, ROUNDS, device)
+        return bool(np.median(times["vmap"].wall) < np.median(times["loop"].wall))
+
+
+def exchange(part: Shaped[Tensor, "s *n"], total: int) -> Shaped[Tensor, "t *n"]:
+    """All ``total`` entries, of which process r gives numbers r, r + world, r + 2 world, ..."""
+    group = process_group()
+    share = -(-total // group.num_processes)
+    padded = part.new_zeros(share, *part.shape[1:], device=group.device)
+    padded[: len(part)] = part
+    every = gather(padded).view(group.num_processes, share, *part.shape[1:])
+    return every.transpose(0, 1).flatten(0, 1)[:total].to(part.device)

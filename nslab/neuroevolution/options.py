@@ -1,0 +1,54 @@
+"""Options of an evolution of networks, one frozen value."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from nslab.system.validation import check_fields
+from nslab.types import Precision
+
+Policy = Literal["inherit", "recalibrate", "parent"]
+Genes = Literal["float32", "bfloat16"]
+GENES: dict[Genes, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolveOptions:
+    """How networks evolve, whatever evolves them; configs of evolutions inherit these fields.
+
+    Attributes:
+        batches: of data, one after the other.
+        generations: on each batch.
+        batch_size: samples of a batch, for whoever makes them.
+        policy: what BatchNorm does. ``"inherit"``: it normalises with the batch (training mode) and
+            its running statistics learn; a trial starts from its parent's, and whichever survives
+            keeps what it learned. ``"recalibrate"``: its running statistics are estimated anew from
+            calibration batches, then used. ``"parent"``: statistics never change; a trial has those
+            of its parent. With the first two, statistics follow what they are shown: give batches
+            augmented as in training, even though fitness itself could do without.
+        exempt_head: the last linear layer does not evolve; a trial has its parent's.
+        dtype: of the population's genes.
+        precision: of autocast where networks are scored; cross-entropy is computed in float32 at
+            least.
+        microbatch: at most so many samples pass at once, in parts as equal as can be. The mean over
+            the batch stays exact; BatchNorm in training mode takes each part as a batch of its own,
+            and its statistics learn once per part. None: the whole batch, except where parts give
+            the same on a CPU: there parts that stay in its cache take a third of the time.
+    """
+
+    batches: int = 20
+    generations: int = 10
+    batch_size: int = 2048
+    policy: Policy = "inherit"
+    exempt_head: bool = True
+    dtype: Genes = "float32"
+    precision: Precision = "no"
+    microbatch: int | None = None
+
+    def __post_init__(self) -> None:
+        counts = ("batches", "generations", "batch_size", "microbatch")
+        check_fields(self, at_least=dict.fromkeys(counts, 1))
+
+
+DEFAULTS = EvolveOptions()

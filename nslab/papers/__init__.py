@@ -1,0 +1,1 @@
+"""The papers: every table they print, as CSV files, and where each equation is computed."""

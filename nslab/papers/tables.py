@@ -1,0 +1,32 @@
+"""The papers' tables, as they print them."""
+
+import pandas as pd
+
+from nslab.system.paths import papers_dir
+
+VALUE_COLUMNS = ["value", "sd", "unit", "n", "source", "doubtful", "note"]
+
+
+def paper_table(name: str) -> pd.DataFrame:
+    """A table of a paper, such as ``ns/table7``: key columns, then value, sd, unit, n, source.
+
+    Raises ``ValueError`` if there is no such table.
+    """
+    files = {f"{f.parent.name}/{f.stem}": f for f in sorted(papers_dir().glob("*/*.csv"))}
+    if name not in files:
+        tables = [known for known in files if known.partition("/")[2].startswith("table")]
+        raise ValueError(f"no table {name!r}; there are {', '.join(tables)}")
+    return pd.read_csv(files[name], dtype={"note": str}, keep_default_na=True)
+
+
+def keyed(table: pd.DataFrame) -> tuple[list[str], dict[tuple, dict]]:
+    """Names of a paper table's key columns, and its rows by their keys (as text)."""
+    keys = [column for column in table.columns if column not in VALUE_COLUMNS]
+    return keys, {tuple(as_text(r[k]) for k in keys): r for r in table.to_dict("records")}
+
+
+def as_text(value: object) -> str:
+    """A key as both sides would write it: 1.0 and 1 are the same row."""
+    if isinstance(value, float) and value != value:  # nan
+        return ""
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

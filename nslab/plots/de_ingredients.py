@@ -1,0 +1,241 @@
+"""Figures of the ingredients of differential evolution; nothing is trained and nothing evolves
+here."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from nslab.analysis.de_ingredients import Brood
+from nslab.configs.labels import colour_of, text_of
+from nslab.plots.de_landscapes import (
+    STRATEGY_MARKERS,
+    STRATEGY_TEXTS,
+    legend_handles,
+    wide_figure,
+)
+from nslab.plots.de_runs import STRATEGY_DASHES
+from nslab.plots.style import PALETTE
+
+BLUE, ORANGE, GREEN, RED = sns.color_palette(PALETTE)[:4]
+OTHERS: tuple[tuple[Any, str], ...] = (
+    ("-", "s"),
+    ("--", "D"),
+    ("-.", "o"),
+    (":", "^"),
+    ((0, (5, 1)), "v"),
+)
+
+
+def sources_of_f(
+    waves: pd.DataFrame, drawn: pd.DataFrame, within: tuple[float, float], middle: float
+) -> Figure:
+    """Where F comes from: two sinusoids in a batch's first half, the archive after ``middle``.
+
+    ``waves``, ``drawn``: see `nslab.analysis.de_ingredients.sinusoids` and `drawn_factors`.
+    """
+    figure = wide_figure(4.3)
+    falling, rising, law = figure.subplots(1, 3)
+    last = int(waves["g"].max())
+    colours = sns.color_palette(PALETTE)
+    for axes, kind, words in (
+        (falling, "decreasing", "sinusoid with falling swing"),
+        (rising, "increasing", "sinusoid with rising swing"),
+    ):
+        wave = waves[waves["kind"] == kind]
+        for k, (_, curve) in enumerate(wave.groupby("frequency", sort=False)):
+            (line, marker), whole = OTHERS[k], curve[curve["whole"]]
+            axes.plot(curve["g"], curve["f"], linestyle=line, color=colours[k], linewidth=1)
+            axes.plot(whole["g"], whole["f"], marker, color=colours[k], markersize=7 - k)
+        axes.axvspan(middle + 0.5, last + 0.5, color="0.88", zorder=0)
+        axes.set(xlabel="generation g in a batch", ylabel="F (scaled to its range)", title=words)
+        axes.set(xticks=range(1, last + 1), xlim=(0.5, last + 0.5), ylim=within)
+    handles = [
+        Line2D([], [], linestyle=line, marker=marker, color=colour, label=f"{frequency:g}")
+        for frequency, (line, marker), colour in zip(
+            waves["frequency"].unique(), OTHERS, colours, strict=False
+        )
+    ]
+    figure.legend(
+        handles=handles,
+        title="frequency ν; marks: whole generations; grey: F comes from the archive instead",
+        title_fontsize=9,
+        loc="outside lower left",
+        ncols=len(handles),
+    )
+    bins = np.linspace(*within, 41)
+    for k, (name, words) in enumerate((("normal", "normal (ours)"), ("cauchy", "Cauchy (SHADE)"))):
+        f = drawn.loc[drawn["law"] == name, "f"]
+        share = np.full(len(f), 100 / len(f))
+        style: dict = {"color": colours[k], "linestyle": OTHERS[k][0], "linewidth": 1.5}
+        law.hist(f, bins, weights=share, histtype="step", **style)
+        law.plot([], [], label=words, **style)
+    law.set(xlabel="F drawn about a cell's value", ylabel="share of draws (%)", xlim=within)
+    law.set(title="the archive's draws", ylim=(0, 1.3 * law.get_ylim()[1]))
+    law.xaxis.set_major_locator(MaxNLocator(5))
+    law.legend(loc="upper left")
+    return figure
+
+
+def archive(
+    first: tuple[Sequence[float], Sequence[float]],
+    means: dict[str, float],
+    cells: Float[Tensor, "g h"],
+) -> Figure:
+    """One generation's successes, their weights and means; then the archive, written cell by cell.
+
+    ``first``: values and gains of the first generation; ``cells``: before it and after every one.
+    """
+    figure = wide_figure(3.6)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    values, gains = np.array(first[0]), np.array(first[1])
+    left.vlines(values, 0, gains / gains.sum(), color="0.4", linewidth=5)
+    styles = zip((BLUE, GREEN, RED), ("-.", "--", "-"), strict=True)
+    for (name, mean), (colour, line) in zip(means.items(), styles, strict=False):
+        left.axvline(mean, 0, 0.68, color=colour, linestyle=line, label=f"{name}: {mean:.3f}")
+    left.set(xlabel="F of the trials that won", ylabel="weight w (share of the gains)", ylim=(0, 1))
+    left.set_title("successes of generation 1")
+    left.legend(loc="upper left")
+    wide = cells.T.numpy()
+    sns.heatmap(
+        wide,
+        annot=True,
+        fmt=".3f",
+        cmap="cividis",
+        ax=right,
+        cbar_kws={"label": "F in the cell"},
+        annot_kws={"fontsize": 9},
+        linewidths=0.5,
+    )
+    for g, cell in zip(*np.nonzero(np.diff(wide.T, axis=0)), strict=True):
+        right.add_patch(_frame(int(g) + 1, int(cell)))
+    right.set(xlabel="after generation", ylabel="cell", title="archive (framed: just written)")
+    right.set_yticklabels(range(1, len(wide) + 1), rotation=0)
+    return figure
+
+
+def rivalry(table: pd.DataFrame, history: int) -> Figure:
+    """Success rates that are made up, and the probabilities that follow them."""
+    figure = wide_figure(4.0)
+    panels = figure.subplots(1, 2)
+    for name, part in table.groupby("strategy", sort=False):
+        style: dict = {"color": colour_of(str(name)), "linestyle": STRATEGY_DASHES[str(name)]}
+        style |= {"marker": STRATEGY_MARKERS[str(name)], "markersize": 5, "markevery": (0, 5)}
+        panels[0].step(part["generation"], 100 * part["rate"], where="mid", **style)
+        panels[1].plot(part["generation"], part["probability"], **style)
+    panels[1].axvspan(0.5, history - 0.5, color="0.88", zorder=0)
+    panels[0].set(xlabel="generation", ylabel="success rate given (%)", title="made up", ylim=0)
+    panels[1].set(xlabel="generation", ylabel="probability of a strategy", ylim=0)
+    panels[1].set_title(f"learnt (grey: fewer than H = {history} generations)")
+    figure.legend(handles=legend_handles(lines=True), loc="outside lower center", ncols=5)
+    return figure
+
+
+def brood(found: Brood, title: str) -> Figure:
+    """Losses of one network's children by strategy: a point each, a box, the share that wins.
+
+    Each panel has its own scale; parents much worse than all children are left out.
+    """
+    figure = wide_figure(4.8)
+    panels = figure.subplots(1, 2)
+    own = float(found.losses[found.target])
+    for axes, kind in zip(panels, ("mutant", "trial"), strict=True):
+        for loss in found.losses.tolist():
+            axes.axhline(loss, color="0.75", linewidth=1, zorder=0)
+        axes.axhline(own, color="black", linestyle="--", linewidth=1.2)
+        table = found.table[found.table["kind"] == kind]
+        ticks = []
+        for place, (key, part) in enumerate(table.groupby("strategy", sort=False)):
+            name, losses = str(key), part["loss"].to_numpy()
+            axes.boxplot(
+                [losses],
+                positions=[place],
+                widths=0.7,
+                showfliers=False,
+                medianprops={"color": "black", "linewidth": 2},
+                boxprops={"color": "0.35"},
+            )
+            # Jitter from the golden ratio: spread evenly, and the same every time.
+            aside = 0.5 * ((np.arange(len(losses)) * 0.6180339887) % 1 - 0.5)
+            style: dict = {"color": colour_of(name), "markersize": 5, "alpha": 0.8}
+            axes.plot(place + aside, losses, STRATEGY_MARKERS[name], **style)
+            ticks.append(f"{text_of(name)}\n{name}\n{100 * np.mean(losses < own):.0f} %")
+        seen = [own, *table["loss"]]
+        if kind == "mutant":
+            seen += [loss for loss in found.losses.tolist() if loss < 1.5 * max(seen)]
+        margin = 0.08 * (max(seen) - min(seen))
+        axes.set(ylim=(min(seen) - margin, max(seen) + margin), ylabel="loss on the batch (nats)")
+        axes.set_xticks(range(len(ticks)), ticks, fontsize=8)
+        axes.set_xlabel("strategy; share of its children that beat the target")
+    panels[0].set_title("mutants: all genes new")
+    panels[1].set_title("trials: after crossover (finer scale)")
+    figure.suptitle(f"{title}; dashed: the target, grey: other parents", fontsize=11)
+    return figure
+
+
+def genes(
+    apart: dict[str, Float[Tensor, " d"]], changes: dict[str, Float[Tensor, " d"]], title: str
+) -> Figure:
+    """How far the genes of two parents lie apart, and how far mutants lie from their target."""
+    figure = wide_figure(4.0)
+    left, right = figure.subplots(1, 2)
+    styles = zip((BLUE, ORANGE, GREEN), ("-", "--", "-."), strict=True)
+    shown = dict(zip(apart, styles, strict=False))
+    _outlines(left, apart, shown)
+    _outlines(
+        right,
+        {STRATEGY_TEXTS[name]: values for name, values in changes.items()},
+        {STRATEGY_TEXTS[name]: (colour_of(name), STRATEGY_DASHES[name]) for name in changes},
+    )
+    left.set(xlabel="difference of a gene in two parents", ylabel="share of genes (%)")
+    right.set(xlabel="change of a gene from target to mutant", ylabel="share of genes (%)")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def offspring(table: pd.DataFrame, members: int, title: str) -> Figure:
+    """Best and mean loss of a population over the generations, and how many of its trials won.
+
+    ``table``: as `nslab.analysis.de.generation_table` gives it.
+    """
+    figure = wide_figure(3.8)
+    left, right = figure.subplots(1, 2)
+    for value, colour, line, marker in (("mean", ORANGE, "--", "s"), ("best", BLUE, "-", "o")):
+        style: dict = {"color": colour, "linestyle": line, "marker": marker, "markersize": 5}
+        left.plot(table["step"], table[value], label=value, **style)
+    left.set(xlabel="generation", ylabel="loss on the batch (nats)")
+    left.set_ylim(0, 1.1 * left.get_ylim()[1])
+    left.legend(ncols=2, loc="upper right")
+    right.bar(table["step"], table["wins"], color=BLUE)
+    right.axhline(members, color="black", linestyle="--", linewidth=1)
+    right.set(xlabel="generation", ylabel="trials that won (dashed: all)")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for change in table.loc[table["batch"].diff() > 0, "step"]:
+            axes.axvline(change - 0.5, color="0.6", linestyle=":", zorder=0)
+    figure.suptitle(f"{title}; dotted: a new batch", fontsize=11)
+    return figure
+
+
+def _frame(column: int, row: int) -> Rectangle:
+    return Rectangle((column, row), 1, 1, fill=False, edgecolor=RED, linewidth=2.5, zorder=3)
+
+
+def _outlines(axes: Axes, parts: dict[str, Tensor], styles: Mapping[str, tuple[Any, Any]]) -> None:
+    """Histograms in percent, as outlines over the same bins."""
+    reach = max(float(values.abs().max()) for values in parts.values())
+    for name, values in parts.items():
+        share, edges = np.histogram(values.numpy(), 61, (-reach, reach))
+        colour, line = styles[name]
+        axes.stairs(100 * share / len(values), edges, color=colour, linestyle=line, label=name)
+    axes.set_yscale("log")
+    axes.legend(loc="upper left", fontsize=8)

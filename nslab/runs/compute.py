@@ -1,0 +1,87 @@
+"""How each kind of run is computed: ``COMPUTE[kind](config, context)``, the only dispatch.
+
+What a run requires is finished before it is asked for. A kind of one's own adds a line.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from nslab.configs import EvolveConfig, LossSearchConfig, Parent, TrainConfig
+from nslab.lossnet import Pretrained
+from nslab.runs.evolve_run import run_evolution
+from nslab.runs.folder import folder_of
+from nslab.runs.results import find
+from nslab.system.distributed import process_group
+from nslab.training.checkpoint import read_weights, weights_file
+from nslab.training.loop import Trained, fit
+from nslab.types import Row
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where a run is computed: its ``folder``, for checkpoints and weights; ``show``: progress on
+    screen; ``log``: takes each row of its history as it comes."""
+
+    folder: Path
+    show: bool = True
+    log: Callable[[Row], object] = field(default=lambda row: None)
+
+
+@runtime_checkable
+class Outcome(Protocol):
+    """What is kept of a finished run: final numbers, and a row per epoch or generation."""
+
+    @property
+    def metrics(self) -> Row: ...
+    @property
+    def history(self) -> list[Row]: ...
+
+
+def compute_training(config: TrainConfig, context: RunContext) -> Trained:
+    """Train a network."""
+    return fit(config, context.folder, show=context.show, on_epoch=context.log)
+
+
+def compute_evolution(config: EvolveConfig, context: RunContext) -> Trained:
+    """Evolve or combine trained networks."""
+    states = read_states(config.parents())
+    return run_evolution(
+        config, states, context.folder, show=context.show, on_generation=context.log
+    )
+
+
+def compute_loss_search(config: LossSearchConfig, context: RunContext) -> Pretrained:
+    """Evolve a loss network."""
+    folder = context.folder if process_group().is_main_process else None
+    return config.evolve(folder, show=context.show)
+
+
+COMPUTE: dict[str, Callable[[Any, RunContext], Outcome]] = {
+    TrainConfig.kind: compute_training,
+    EvolveConfig.kind: compute_evolution,
+    LossSearchConfig.kind: compute_loss_search,
+}
+
+
+def read_states(parents: Sequence[Parent]) -> list[dict[str, Tensor]]:
+    """The weights of finished runs, on the CPU.
+
+    Raises ``FileNotFoundError`` for an epoch that its run did not keep.
+    """
+    finished = {parent.config.id: find(parent.config, weights=True) for parent in parents}
+    states = []
+    for parent in parents:
+        config, epoch, result = parent.config, parent.epoch, finished[parent.config.id]
+        epochs = result.metrics["epochs"] if result else 0
+        file = weights_file(folder_of(config), epoch if epoch is None else epoch % (epochs + 1))
+        if not file.exists():
+            raise FileNotFoundError(
+                f"{file} is missing: run {config.id} kept its last {config.keep_last} of {epochs} "
+                "epochs. If the file was removed, nslab.run(config, force=True) makes it again"
+            )
+        states.append(read_weights(file))
+    return states

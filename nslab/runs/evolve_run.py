@@ -1,0 +1,164 @@
+"""What a method makes of trained networks: evolve or combine them, choose one, test it once."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+
+from nslab.configs.evolve import EvolveConfig
+from nslab.configs.selection import LAST, SELECTION
+from nslab.evolve.protocol import Evolver
+from nslab.neuroevolution.baselines import Baseline, BaselineInputs, Parents, network_with
+from nslab.neuroevolution.evolution import Evolved, evolve
+from nslab.neuroevolution.history import diversity
+from nslab.rng import generator
+from nslab.runs.evolve_setup import EvolveSetup, population
+from nslab.system.distributed import process_group
+from nslab.training.checkpoint import save_weights
+from nslab.training.loop import Trained
+from nslab.types import Row, StateDict
+
+BEST = "best-{}.safetensors"  # the network after a batch, from 1
+
+
+def run_evolution(
+    config: EvolveConfig,
+    parents: Sequence[StateDict],
+    folder: Path | None = None,
+    *,
+    show: bool = True,
+    on_generation: Callable[[Row], object] | None = None,
+) -> Trained:
+    """Evolve or combine ``parents``, the states of ``config.parents()`` in order.
+
+    Of the networks that an evolution has, the fittest after each batch and the best parent before,
+    the best on held-out samples is the result, see `ModelSelection`; without such samples the last.
+    Nothing is chosen by the test set. An interrupted evolution goes on from ``folder``, which gets
+    the result's weights if it is one network of this form. ``on_generation`` takes each
+    generation's row.
+
+    The metrics are the result's test numbers, means over networks where a rival gives several. An
+    evolution also has ``chosen_batch`` (0: a parent), ``last_test_accuracy`` of the last batch's
+    fittest, and ``start_test_accuracy`` of the best parent.
+    """
+    started, setup = time.perf_counter(), EvolveSetup(config)
+    states = population(config, parents)
+    if isinstance(config.method, Baseline):
+        inputs = BaselineInputs(
+            setup.calibration, setup.score, setup.rank, generator(config.seed, "rival")
+        )
+        networks = config.method.combine(setup.model, states, inputs)
+        rows = [setup.test(made) for made in networks]
+        metrics = mean_row(rows)
+        metrics["selected_by"] = SELECTION.name if config.method.chooses else "nothing"
+        if isinstance(config.method, Parents):
+            metrics["test_accuracies"] = [row["test_accuracy"] for row in rows]
+        made, history = networks[0], list[Row]()
+    else:
+        made, history, metrics = evolution(
+            config, config.method, setup, states, folder, show, on_generation
+        )
+    if folder and config.leaves_weights and process_group().is_main_process:
+        save_weights(made, folder)
+    return Trained(made, history, metrics | {"seconds": time.perf_counter() - started})
+
+
+def evolution(
+    config: EvolveConfig,
+    evolver: Evolver,
+    setup: EvolveSetup,
+    states: Sequence[StateDict],
+    folder: Path | None,
+    show: bool,
+    on_generation: Callable[[Row], object] | None,
+) -> tuple[nn.Module, list[Row], Row]:
+    """The chosen network, a row per generation, and the test numbers."""
+    parent, *looks = best_parent(setup, states)
+    chosen: dict[str, StateDict] = {}
+
+    def after_batch(evolved: Evolved) -> Row:
+        row = {"diversity": diversity(evolved.state.population)}
+        if not setup.held:
+            return row
+        fittest = evolved.network()
+        row |= setup.held_out(fittest)
+        before = looks[:1] + [r for r in evolved.history if "held_out_loss" in r]
+        ranks = [SELECTION.key(r) for r in before]
+        if SELECTION.key(row) > max(ranks):
+            chosen["state"] = {k: t.detach().clone() for k, t in fittest.state_dict().items()}
+            if folder and process_group().is_main_process:
+                # killed before the batch counts as done, the one before is still the best
+                kept = {BEST.format(ranks.index(max(ranks))), BEST.format(len(ranks))}
+                save_weights(fittest, folder, name=BEST.format(len(ranks)))
+                for file in folder.glob(BEST.format("*")):
+                    if file.name not in kept:
+                        file.unlink()
+        return row
+
+    def log(evolved: Evolved) -> Row:
+        row = after_batch(evolved)
+        if on_generation:
+            for before in evolved.history[-config.generations : -1]:
+                on_generation(before)
+            on_generation(evolved.history[-1] | row)
+        return row
+
+    evolved = evolve(
+        setup.model,
+        states,
+        setup.batches.nth,
+        evolver,
+        config,
+        seed=config.seed,
+        calibration=tuple(setup.calibration()) if config.policy == "recalibrate" else (),
+        mode="loop",  # the same each time
+        folder=folder,
+        show=show,
+        on_batch=log,
+    )
+    last, history = evolved.network(), evolved.history
+    looks += [row for row in history if "held_out_loss" in row]
+    ranks = list(map(SELECTION.key, looks))
+    batch = ranks.index(max(ranks)) if ranks else config.batches
+    if batch == 0:
+        made = parent
+    elif batch == config.batches:
+        made = last
+    else:  # an evolution that was taken up here has the chosen network in its folder
+        file = BEST.format(batch)
+        state = chosen["state"] if "state" in chosen else load_file(folder / file)  # type: ignore[operator]
+        made = network_with(setup.model, state)
+    tested = setup.test(made)
+    metrics = tested | {"chosen_batch": batch, "selected_by": SELECTION.name if looks else LAST}
+    for name, other in (("last_test_accuracy", last), ("start_test_accuracy", parent)):
+        row = tested if other is made else setup.test(other)
+        metrics[name] = row["test_accuracy"]
+    for name in ("held_out_accuracy", "held_out_loss") if looks else ():
+        metrics |= {name: looks[batch][name], f"start_{name}": looks[0][name]}
+    return made, history, metrics
+
+
+def best_parent(
+    setup: EvolveSetup, states: Sequence[StateDict]
+) -> tuple[nn.Module, *tuple[Row, ...]]:
+    """The best parent on held-out samples and its numbers there; without such samples the last."""
+    if not setup.held:
+        return (network_with(setup.model, states[-1]),)
+    networks = [network_with(setup.model, state) for state in states]
+    rows = [setup.held_out(made) for made in networks]
+    best = SELECTION.best(rows)
+    assert best is not None
+    return networks[best], rows[best]
+
+
+def mean_row(rows: Sequence[Row]) -> Row:
+    """The means of rows of numbers and of lists of numbers."""
+
+    def mean(values: list) -> object:
+        if isinstance(values[0], list):
+            return [sum(column) / len(values) for column in zip(*values, strict=True)]
+        return sum(values) / len(values)
+
+    return {key: mean([row[key] for row in rows]) for key in rows[0]}

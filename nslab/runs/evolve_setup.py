@@ -1,0 +1,105 @@
+"""Setup of an evolution: the network, fitness batches, validation and test data."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nslab.configs.evolve import EvolveConfig
+from nslab.configs.selection import SELECTION
+from nslab.datasets import ImageData
+from nslab.datasets.loader import Loader, on_device
+from nslab.networks import build_network
+from nslab.neuroevolution.averaging import gaussian
+from nslab.rng import generator
+from nslab.system.distributed import process_group
+from nslab.training.checkpoint import start_weights
+from nslab.training.loop import evaluate, metrics_row, training_set
+from nslab.training.metrics import Tally
+from nslab.training.setup import evaluation_batch
+from nslab.types import AUTOCAST, Row, StateDict
+
+CALIBRATION = 20  # batches of the size of training's, for BatchNorm's statistics
+
+
+class EvolveSetup:
+    """A network's form, and the data it is judged on: training, held-out and test batches."""
+
+    def __init__(self, config: EvolveConfig) -> None:
+        base, device = config.base, process_group().device
+        data: ImageData = training_set(base)
+        self.classes = data.dataset.layout.num_classes
+        self.model = build_network(base.network, data.dataset.shape, self.classes, base.seed)
+        if base.channels_last:
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.model = self.model.to(device).eval()
+        train = on_device(data.arrays.train_x, data.arrays.train_y, device)
+
+        def training(size: int, seed: int) -> Loader:
+            size = min(size, len(train[1]))  # and no shorter batches at the end of an epoch
+            return Loader(
+                *train,
+                data.dataset,
+                batch_size=size,
+                seed=seed,
+                augment=base.augment,
+                min_batch=size,
+            )
+
+        self.batches = training(config.batch_size, base.seed)
+        self.statistics = training(base.batch_size, base.seed + 1)
+        self.tests = Loader(
+            *on_device(data.arrays.test_x, data.arrays.test_y, device),
+            data.dataset,
+            batch_size=evaluation_batch(device),
+        )
+        self.held = data.held and Loader(
+            *on_device(*data.held, device),
+            data.dataset,
+            batch_size=evaluation_batch(device),
+        )
+        self.precision = config.precision
+
+    def calibration(self) -> Iterator[Tensor]:
+        """Batches for BatchNorm's statistics, augmented as in training."""
+        return (self.statistics.nth(k).x for k in range(CALIBRATION))
+
+    def score(self, network: nn.Module) -> float:
+        """Held-out accuracy, in percent."""
+        return float(self.held_out(network)["held_out_accuracy"])
+
+    def rank(self, network: nn.Module) -> tuple[float, float]:
+        """By what the best network is chosen, see `ModelSelection`."""
+        return SELECTION.key(self.held_out(network))
+
+    def held_out(self, network: nn.Module) -> Row:
+        """Loss and accuracy on held-out samples; configs that need them have them."""
+        assert self.held is not None
+        return metrics_row("held_out", self._evaluate(network, self.held))
+
+    def test(self, network: nn.Module) -> Row:
+        """Test numbers of a network."""
+        tally = self._evaluate(network, self.tests)
+        return metrics_row("test", tally) | {"test_top5": tally.top5}
+
+    def _evaluate(self, network: nn.Module, loader: Loader) -> Tally:
+        dtype = AUTOCAST[self.precision]
+        with torch.autocast(loader.y.device.type, dtype, enabled=dtype is not None):
+            return evaluate(network, loader, self.classes)
+
+
+def population(config: EvolveConfig, parents: Sequence[StateDict]) -> list[StateDict]:
+    """The states that the method begins with."""
+    base = config.base
+    if config.init not in ("random", "noise", "pretrained"):
+        return list(parents)
+    data = training_set(base).dataset
+    form = (base.network, data.shape, data.layout.num_classes)
+    if config.init == "random":
+        seeds = range(1000 * base.seed, 1000 * base.seed + config.size)
+        return [build_network(*form, seed).state_dict() for seed in seeds]
+    begin: StateDict = start_weights(build_network(*form, base.seed), base).state_dict()
+    if config.init == "pretrained":
+        return [begin]
+    centre = begin if base.origin else parents[-1]  # "added to the pre-trained model"
+    return list(gaussian(centre, parents, config.size, generator(base.seed, "noise")))

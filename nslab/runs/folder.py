@@ -1,0 +1,48 @@
+"""A run's folder: its lock, and what an unfinished run leaves there."""
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from nslab.configs.protocol import RunConfig
+from nslab.neuroevolution.evolution import CHECKPOINT as EVOLUTION
+from nslab.runs.evolve_run import BEST
+from nslab.system.files import explaining, remove_strays
+from nslab.system.paths import runs_dir
+from nslab.training.checkpoint import CHECKPOINT
+
+RESULT, PROGRESS = "result.json", "progress.json"
+# What only the process that holds a run's lock writes, and progress, which nobody misses; a killed
+# one may leave halves beside them.
+OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", PROGRESS, RESULT)
+
+
+def folder_of(config: RunConfig) -> Path:
+    """The folder of a run."""
+    return runs_dir() / config.id
+
+
+def locked(folder: Path) -> FileLock:
+    """The lock of a run, taken; says so when another process has it."""
+    with explaining(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"run {folder.name} is being computed by another process: waiting", flush=True)
+            lock.acquire()
+    return lock
+
+
+def remove_interim(folder: Path) -> None:
+    """Remove what an unfinished run goes on from."""
+    files = (folder / name for name in (CHECKPOINT, EVOLUTION, PROGRESS))
+    for file in (*files, *folder.glob(BEST.format("*"))):
+        file.unlink(missing_ok=True)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what killed processes left half written; for those who hold the run's lock."""
+    for name in OURS:
+        remove_strays(folder, name)

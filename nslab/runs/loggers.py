@@ -1,0 +1,113 @@
+"""A run's numbers for other people's viewers, TensorBoard and MLflow, beside nslab's own history.
+
+Both are optional (``pip install 'nslab[tensorboard]'``, ``'nslab[mlflow]'``) and off by default.
+They lie in ``data/logs``, each run under a name of its own:
+
+    tensorboard --logdir data/logs/tensorboard
+    mlflow ui --backend-store-uri sqlite:///data/logs/mlflow.db
+
+(``mlflow ui`` needs the whole of mlflow; with ``MLFLOW_TRACKING_URI`` a server gets them instead.)
+A step is an epoch, or a generation of an evolution, from 1. A run that is taken up goes on under
+its name: no step is written twice, and what a kill swallowed is filled in at the end.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from nslab.configs.protocol import RunConfig
+from nslab.configs.serialization import encode
+from nslab.runs.log_writers import WRITERS, LoggedNumbers, Writer, extra, mlflow_client, write
+from nslab.runs.results import Result
+from nslab.types import Row
+
+PLACES = ("epoch", "batch", "generation")  # columns that say where a row belongs
+
+
+class RunLog:
+    """A callback that writes rows: ``fit(..., on_epoch=log)``, ``evolve(..., on_generation=log)``.
+
+    Whatever goes wrong in a viewer's own code is a warning, and ends its writing: a training is
+    worth more than its log. `finish` then gets another chance to write what is missing.
+    """
+
+    def __init__(self, config: RunConfig, writers: Sequence[Writer]) -> None:
+        self.generations = int(encode(config).get("generations", 1))
+        self.writers, self.failed = writers, set[int]()
+
+    def __call__(self, row: Row) -> None:
+        """Write a row, unless it is there."""
+        self._each(lambda writer: write(writer, self.step(row), row_numbers(row)))
+
+    def finish(self, history: Sequence[Row]) -> None:
+        """Write what is missing of a whole history."""
+        rows = [(self.step(row), row_numbers(row)) for row in history]
+        self.failed.clear()
+        self._each(lambda writer: writer.fill(rows))
+
+    def step(self, row: Row) -> int:
+        """The place of a row in its history, from 1."""
+        if "epoch" in row:
+            return int(row["epoch"]) + 1
+        return int(row.get("batch", 0)) * self.generations + int(row["generation"]) + 1
+
+    def close(self, status: str) -> None:
+        """No more rows will come: ``FINISHED``, ``FAILED`` or ``KILLED``."""
+        self._each(lambda writer: writer.close(status))
+
+    def _each(self, act: Callable[[Writer], None]) -> None:
+        for number, writer in enumerate(self.writers):
+            if number in self.failed:
+                continue
+            try:
+                act(writer)
+            except Exception as error:
+                self.failed.add(number)
+                name = type(writer).__name__
+                warnings.warn(f"{name} writes no more of this run: {error!r}", stacklevel=3)
+
+
+def row_numbers(row: Row) -> LoggedNumbers:
+    """The numbers of a row; of lists each under its place."""
+    found: LoggedNumbers = {}
+    for name, value in row.items():
+        if isinstance(value, list):
+            found |= {f"{name}/{i}": float(v) for i, v in enumerate(value)}
+        elif isinstance(value, int | float) and name not in PLACES:
+            found[name] = float(value)
+    return found
+
+
+def ready(names: Sequence[str]) -> None:
+    """``ValueError`` now, before any work, for a viewer that is unknown or cannot be written for;
+    several processes then find what they share in place."""
+    if unknown := [name for name in names if name not in WRITERS]:
+        raise ValueError(f"no log {', '.join(map(repr, unknown))}; there are {', '.join(WRITERS)}")
+    if "tensorboard" in names:
+        extra("torch.utils.tensorboard", "tensorboard")
+    if "mlflow" in names:
+        mlflow_client()
+
+
+@contextmanager
+def logging(config: RunConfig, names: Sequence[str], *, fresh: bool = False) -> Iterator[RunLog]:
+    """A `RunLog` for some viewers, closed with how it ended; ``fresh`` forgets what they have of an
+    earlier one."""
+    log = RunLog(config, [WRITERS[name](config, fresh) for name in names])
+    status = "FAILED"
+    try:
+        yield log
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        log.close(status)
+
+
+def fill(config: RunConfig, result: Result, names: Sequence[str]) -> Result:
+    """A finished run, its rows written for those viewers that lack them."""
+    if names:
+        with logging(config, names) as log:
+            log.finish(result.history)
+    return result

@@ -1,0 +1,90 @@
+"""Runs in processes of their own: what a run needs before it, failures tried again."""
+
+import json
+import sys
+from collections.abc import Sequence, Set
+
+from nslab.configs.labels import label
+from nslab.configs.protocol import RunConfig
+from nslab.configs.serialization import encode
+from nslab.execution.local import PARENT, Ended, Engine, Job, no_result, run_with_retries
+from nslab.execution.monitor import Monitor
+from nslab.runs.folder import PROGRESS, folder_of, remove_interim
+from nslab.runs.results import find
+from nslab.system.files import write_text
+from nslab.system.progress import FILE
+
+
+def run_in_subprocesses(
+    steps: Sequence[Sequence[RunConfig]],
+    at_once: int,
+    forced: Set[str],
+    weights: bool,
+    devices: Sequence[str],
+    retries: int,
+    board: Monitor,
+    log: Sequence[str],
+    engine: Engine,
+    together: int = 1,
+) -> dict[str, str]:
+    """Compute runs step by step; what failed in the end, by id, and why.
+
+    A run whose needs failed is not tried. One whose process ends well and leaves no result failed.
+    """
+    every = {config.id: config for step in steps for config in step}
+    parents = {before.id for config in every.values() for before in config.requires()}
+    failed: dict[str, str] = {}
+    board.expect({name: label(config) for name, config in every.items()})
+
+    def judged(end: Ended) -> Ended:
+        return end if find(every[end.job.name], weights=weights) else no_result(end)
+
+    for step in steps:
+        ready = []
+        for config in step:
+            name = config.id
+            if lost := [before.id for before in config.requires() if before.id in failed]:
+                failed[name] = f"its parent {lost[0]} failed"
+                board.give_up(name)
+            else:
+                keep = weights or name in parents
+                ready.append(job(config, name in forced, keep, log, together))
+        ends = run_with_retries(
+            ready,
+            at_once,
+            devices=devices,
+            retries=retries,
+            judge=judged,
+            on_start=board.start,
+            on_end=board.end,
+            engine=engine,
+        )
+        failed |= {end.job.name: end.why() for end in ends if end.status}
+    return failed
+
+
+def job(
+    config: RunConfig,
+    force: bool = False,
+    weights: bool = False,
+    log: Sequence[str] = (),
+    together: int = 1,
+) -> Job:
+    """The process that computes a run, or ``together`` of them that do.
+
+    A forced one begins afresh here and now, so that it can go on wherever it is cut short.
+    """
+    folder = folder_of(config)
+    if force:
+        remove_interim(folder)
+    write_text(folder / "config.json", json.dumps(encode(config), indent=1))
+    (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
+    env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
+    command = [sys.executable]
+    if together > 1:
+        # accelerate's own launcher starts several CPU processes through MPI only
+        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={together}"]
+        env[PARENT] = "0"  # they are grandchildren, and torch ends them
+    command += ["-m", "nslab.runs.worker", str(folder), *(["--force"] if force else [])]
+    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
+    return Job(config.id, command, folder / "log.txt", env)

@@ -1,0 +1,192 @@
+"""Runs by identity: look a run up before computing it, and never lose or repeat a finished one.
+
+A run is a folder ``data/runs/<id>``; it is finished when ``result.json`` is there, which is
+written last and in one step. Until then the folder holds a checkpoint to go on from. A lock per
+run keeps two processes from computing the same one; it goes with its process, however that ends.
+"""
+
+import json
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from torch import Tensor
+
+from nslab.configs.labels import label
+from nslab.configs.protocol import RunConfig
+from nslab.configs.serialization import encode
+from nslab.configs.train import Parent
+from nslab.execution.local import Engine, run_local
+from nslab.execution.monitor import Monitor
+from nslab.runs import loggers
+from nslab.runs.compute import COMPUTE, RunContext, read_states
+from nslab.runs.folder import RESULT, folder_of, locked, remove_interim, remove_partial_files
+from nslab.runs.pool import job, run_in_subprocesses
+from nslab.runs.results import (
+    Result,
+    find,
+    find_frozen,
+    finished,
+    quarantine,
+    read_result,
+    stages,
+)
+from nslab.system.distributed import broadcast, process_group
+from nslab.system.files import write_text
+from nslab.system.progress import Progress
+from nslab.system.provenance import environment
+from nslab.training.epoch import NonFiniteLoss
+
+
+class RunsFailed(RuntimeError):
+    """Some runs failed, by their ids in ``failed``; the others are finished and kept."""
+
+    def __init__(self, message: str, failed: dict[str, str]) -> None:
+        super().__init__(message)
+        self.failed = failed
+
+
+def run(
+    config: RunConfig,
+    *,
+    weights: bool = False,
+    force: bool = False,
+    resume: bool = False,
+    show: bool = True,
+    log: Sequence[str] = (),
+) -> Result:
+    """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
+
+    ``weights`` asks for the trained weights too: a result without them is computed again.
+    ``force`` computes it afresh (with ``resume``, from a checkpoint if any); the old result stays
+    until the new one takes its place. ``log`` names viewers that its rows are written for as they
+    come, see `nslab.runs.loggers`; they get a result that is looked up too. Under ``accelerate
+    launch`` all processes call this alike and the first one reads and writes.
+    """
+    state, folder = process_group(), folder_of(config)
+    loggers.ready(log)
+    if state.num_processes == 1 and not force and (cached := find(config, weights=weights)):
+        return loggers.fill(config, cached, log)
+    with locked(folder) if state.is_main_process else nullcontext():
+        look = state.is_main_process and not force
+        cached = broadcast(find(config, weights=weights) if look else None)
+        if cached:
+            return cached
+        env = environment()
+        if state.is_main_process:
+            quarantine(folder)
+            remove_partial_files(folder)
+            if force and not resume:
+                remove_interim(folder)
+            write_text(folder / "config.json", json.dumps(encode(config), indent=1))
+            write_text(folder / "env.json", json.dumps(env, indent=1))
+        state.wait_for_everyone()
+        names = log if state.is_main_process else ()
+        with loggers.logging(config, names, fresh=force and not resume) as write_row:
+            for before in {c.id: c for c in config.requires()}.values():
+                run(before, weights=True, show=show, log=log)
+            outcome = COMPUTE[config.kind](config, RunContext(folder, show, write_row))
+            write_row.finish(outcome.history)
+        env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        whole = broadcast(
+            {
+                "id": config.id,
+                "config": encode(config),
+                "metrics": outcome.metrics,
+                "history": outcome.history,
+                "env": env,
+            }
+        )
+        if state.is_main_process:
+            write_text(folder / RESULT, json.dumps(whole, indent=1))
+            remove_interim(folder)
+    return Result(**whole, origin="computed", folder=folder)
+
+
+def run_all(
+    configs: Sequence[RunConfig],
+    *,
+    jobs: int = 1,
+    devices: Sequence[str] = (),
+    weights: bool = False,
+    force: bool = False,
+    show: bool = True,
+    apart: bool | None = None,
+    retries: int = 0,
+    engine: Engine = run_local,
+    together: int = 1,
+    board: Monitor | None = None,
+    log: Sequence[str] = (),
+) -> list[Result]:
+    """Results of many runs, in their order; those that are finished are looked up.
+
+    ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
+    before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
+    those processes, here or elsewhere, and ``together`` > 1 computes each run by so many.
+    ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed`
+    says which failed, why, and that the rest is kept.
+    ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
+    """
+    loggers.ready(log)
+    todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
+    computed: dict[str, Result] = {}
+    failed: dict[str, str] = {}
+    steps = stages(todo)
+    every = {c.id: c for step in steps for c in step}
+    if jobs > 1 or together > 1 or engine is not run_local if apart is None else apart:
+        names = {c.id for c in configs} | {b.id for c in configs for b in c.requires()}
+        at_once = min(jobs, max(1, len(names)))
+        forced = set(todo) if force else set[str]()
+        with nullcontext(board) if board else Monitor(at_once, show=show and bool(todo)) as shown:
+            failed = run_in_subprocesses(
+                steps, at_once, forced, weights, devices, retries, shown, log, engine, together
+            )
+    else:
+        with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:
+            for name, config in todo.items():
+                try:
+                    computed[name] = run(config, weights=weights, force=force, show=show, log=log)
+                except (OSError, ValueError, NonFiniteLoss) as error:
+                    failed[name] = str(error)  # says what to do
+                except Exception:
+                    failed[name] = traceback.format_exc(limit=-3)
+                bar.advance(name)
+    if failed:
+        what = "\n".join(f"{name} ({label(every[name])}): {why}" for name, why in failed.items())
+        kept, total = len(every) - len(failed), len(every)
+        raise RunsFailed(f"{len(failed)} of {total} runs failed, {kept} are kept.\n{what}", failed)
+    results = [computed.get(config.id) or find(config) for config in configs]
+    return [
+        loggers.fill(config, result, () if config.id in every else log)
+        for config, result in zip(configs, results, strict=True)
+        if result is not None
+    ]
+
+
+def weights_of(
+    parents: Sequence[Parent], *, show: bool = True, log: Sequence[str] = ()
+) -> list[dict[str, Tensor]]:
+    """The parents' states, on the CPU; runs that are not there are computed first.
+
+    Raises ``FileNotFoundError`` for an epoch that its run did not keep.
+    """
+    for config in {parent.config.id: parent.config for parent in parents}.values():
+        run(config, weights=True, show=show, log=log)
+    return read_states(parents)
+
+
+__all__ = [
+    "RESULT",
+    "Result",
+    "RunsFailed",
+    "find",
+    "find_frozen",
+    "finished",
+    "folder_of",
+    "job",
+    "read_result",
+    "run",
+    "run_all",
+    "weights_of",
+]

@@ -1,0 +1,1 @@
+"""What every package may need of the machine: files, paths, processes, clocks, checked values."""

@@ -1,0 +1,34 @@
+"""Names that become part of a path: checked in one place, so that none leaves its folder."""
+
+LONGEST = 150  # bytes: file systems take 255, and suffixes and temporary names need room
+
+
+def checked_filename(name: str, what: str) -> str:
+    """``name``, if it can stand for one file or folder inside of another.
+
+    Raises ``ValueError`` naming ``what`` for an empty or very long name, ``.`` and ``..``, a hidden
+    file's name or an option's, and for separators, control characters and what is no text.
+    """
+    problem = _problem(name)
+    if problem:
+        shown = name if len(name) <= 40 else f"{name[:40]}..."
+        raise ValueError(
+            f"{what} {shown!r} {problem}: give a plain name, without folders, such as 'ns_tail'"
+        )
+    return name
+
+
+def _problem(name: str) -> str:
+    if not name or name != name.strip():
+        return "is empty" if not name.strip() else "begins or ends with a blank"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "is no text"
+    if size > LONGEST:
+        return f"is too long ({size} bytes, at most {LONGEST})"
+    if name.startswith((".", "-")):
+        return f"begins with {name[0]!r}"
+    if any(separator in name for separator in "/\\:"):
+        return "would be a path"
+    return "" if name.isprintable() else "has characters that cannot be printed"

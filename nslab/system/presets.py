@@ -1,0 +1,6 @@
+"""The presets by name, here below torch so that a command line need not wait for it."""
+
+from typing import Literal, get_args
+
+Preset = Literal["smoke", "cpu", "paper"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)

@@ -1,0 +1,139 @@
+"""Parameters from a command line, a notebook or a file, brought to the types they must have."""
+
+import dataclasses
+import functools
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+# A number of seeds and a list of them are easily taken for one another.
+MEANT = {
+    "seeds": "n_seeds=3 asks for three seeds; a list, such as seeds=1,2,3, is for experiments",
+    "n_seeds": "seeds=1,2,3 names the seeds; their number, such as n_seeds=3, is for notebooks",
+}
+
+
+def hints(target: Callable | type) -> dict[str, Any]:
+    """Parameter names and types of a dataclass or a function."""
+    found = typing.get_type_hints(target, include_extras=True)
+    if dataclasses.is_dataclass(target):
+        return {f.name: found[f.name] for f in dataclasses.fields(target)}
+    return {name: found.get(name, Any) for name in inspect.signature(target).parameters}
+
+
+def omitted_means(old: Any, used: Callable[[Any], bool] = lambda config: True) -> dict[str, Any]:
+    """Metadata of a field that a config got later: what a config without it has always meant.
+
+    A value of ``old`` is left out of the hash, so runs made before the field existed keep their
+    identity, and a stored config that lacks the field is read back as ``old``. Both hold for ever:
+    a new default is only what new configs start with, and gives them identities of their own.
+    ``used(config)`` says whether the field can change anything; where not, no value of it counts.
+    """
+    return {"omitted_means": old, "used": used}
+
+
+def check_parameters(given: Mapping[str, Any], allowed: Mapping[str, Any], what: str) -> dict:
+    """``given`` with values brought to the types of ``allowed``.
+
+    Text is read as a command line or YAML would give it ("1e-2" is a float where a float is
+    wanted). Raises ``ValueError`` naming the parameter, for unknown names and wrong types.
+    """
+    if unknown := [name for name in given if name not in allowed]:
+        hint = "".join(f" ({MEANT[name]})" for name in unknown if name in MEANT)
+        raise ValueError(
+            f"{what} has no parameter {', '.join(map(repr, unknown))}; it has {', '.join(allowed)}"
+            f"{hint}"
+        )
+    return {name: coerce(f"{what}: {name}", value, allowed[name]) for name, value in given.items()}
+
+
+def coerce(what: str, value: Any, hint: Any) -> Any:
+    """One value brought to a type, see `check_parameters`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return value  # decoded already; its owner checks what it can do
+    union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    plain = set(typing.get_args(hint)) if union else {hint}
+    if value is None and type(None) in plain:
+        return None
+    if any(getattr(k, "_is_protocol", False) or dataclasses.is_dataclass(k) for k in plain):
+        raise ValueError(f"{what} must be an object with a key '@', not {value!r}")
+    if isinstance(value, str):
+        if type(None) in plain and value.lower() in ("", "none", "null"):
+            return None
+        if any(typing.get_origin(kind) in (tuple, list) for kind in plain):
+            text = value.strip().removeprefix("[").removesuffix("]")
+            value = [item.strip() for item in text.split(",") if item.strip()]
+    wanted = plain | {item for kind in plain for item in typing.get_args(kind)}
+    items = value if isinstance(value, tuple | list) else [value]
+    if any(isinstance(item, bool) for item in items) and not wanted & {bool, Any}:
+        raise ValueError(f"{what} must be {_name(hint)}, not {value!r}")
+    try:
+        return _adapter(hint).validate_python(value)
+    except ValidationError as error:
+        reasons = "; ".join(dict.fromkeys(e["msg"] for e in error.errors()))
+        raise ValueError(f"{what} must be {_name(hint)}, not {value!r} ({reasons})") from None
+
+
+def strict(what: str, value: Any, hint: Any) -> Any:
+    """A value that must have its type already (whole numbers may stand for floats)."""
+    try:
+        return _adapter(hint).validate_python(value, strict=True)
+    except ValidationError:
+        raise TypeError(f"{what} must be {_name(hint)}, not {value!r}") from None
+
+
+def check_fields(
+    config: Any,
+    *,
+    positive: tuple[str, ...] = (),
+    at_least: Mapping[str, float] | None = None,
+    at_most: Mapping[str, float] | None = None,
+    below: Mapping[str, float] | None = None,
+    one_of: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Bring the fields of a frozen dataclass to their declared types and check their ranges.
+
+    Every number must be finite; None is in every range; ``one_of`` names the registry that has a
+    field's value as a key. Raises ``TypeError`` for a wrong type, ``ValueError`` for a value that
+    cannot be, both naming class and field.
+    """
+    name, types = type(config).__name__, hints(type(config))
+    for field in dataclasses.fields(config):
+        if is_config(types[field.name]):
+            continue  # it has checked itself
+        value = strict(f"{name}: {field.name}", getattr(config, field.name), types[field.name])
+        object.__setattr__(config, field.name, value)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name}: {field.name} must be finite, not {value}")
+    for field_name, bound, holds, words in (
+        *((n, 0.0, float.__gt__, "above") for n in positive),
+        *((n, b, float.__ge__, "at least") for n, b in (at_least or {}).items()),
+        *((n, b, float.__le__, "at most") for n, b in (at_most or {}).items()),
+        *((n, b, float.__lt__, "below") for n, b in (below or {}).items()),
+    ):
+        value = getattr(config, field_name)
+        if value is not None and not holds(float(value), float(bound)):
+            raise ValueError(f"{name}: {field_name} must be {words} {bound:g}, not {value}")
+    for field_name, names in (one_of or {}).items():
+        if (value := getattr(config, field_name)) not in names:
+            raise ValueError(f"unknown {field_name} {value!r}; there are {', '.join(names)}")
+
+
+def is_config(hint: Any) -> bool:
+    """Whether a type, or one of a union, is another config: a dataclass or a protocol of some."""
+    kinds = typing.get_args(hint) or (hint,)
+    return any(getattr(k, "_is_protocol", False) or dataclasses.is_dataclass(k) for k in kinds)
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter:
+    return TypeAdapter(hint)
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

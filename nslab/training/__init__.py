@@ -1,0 +1,1 @@
+"""Gradient training: `loop.fit` and what it rests on (setup, epochs, metrics, checkpoints)."""

@@ -1,0 +1,114 @@
+"""One pass over the training set: the training loop's inside, which knows no method."""
+
+import dataclasses
+import math
+
+import torch
+from accelerate import Accelerator
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from nslab.configs.train import TrainConfig
+from nslab.datasets.loader import Loader
+from nslab.types import Objective, Row, Scored
+
+
+class NonFiniteLoss(RuntimeError):
+    """A loss that is NaN or infinite."""
+
+
+def train_epoch(
+    config: TrainConfig,
+    model: nn.Module,
+    objective: Objective,
+    loader: Loader,
+    optimizer: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    epoch: int,
+    wrong: Bool[Tensor, " n"] | None = None,
+) -> Row:
+    """One pass over the training set; returns its means over the samples of all processes.
+
+    ``wrong`` marks mislabelled samples: the row then also has accuracy and mean weight of either
+    kind, ``..._clean`` and ``..._mislabelled``.
+    """
+    model.train()
+    # Reading a loss waits for the device: look every step on a CPU, where waiting costs nothing.
+    look_every = 1 if accelerator.device.type == "cpu" else 50
+    losses: list[Tensor] = []
+    marked = torch.zeros(1, dtype=torch.bool) if wrong is None else wrong
+    marked = marked.to(accelerator.device)
+    sums = torch.zeros(2, 6, dtype=torch.float64, device=accelerator.device)
+    lr = 0.0
+    for i, batch in enumerate(loader.epoch(epoch)):
+        lr = config.lr_at(epoch * len(loader) + i, len(loader))
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        scored = objective(model, dataclasses.replace(batch, lr=lr))
+        total = scored.total()
+        losses.append(total.detach())
+        if len(losses) == look_every:
+            check_finite(losses, config, epoch, i)
+        optimizer.zero_grad()
+        accelerator.backward(total)
+        if config.clip_norm is not None:
+            accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
+        optimizer.step()
+        sums += batch_sums(scored, batch.y, marked[batch.index % len(marked)])
+    check_finite(losses, config, epoch, len(loader) - 1)
+    sums = accelerator.reduce(sums, "sum")
+    n, right, loss, weight, squares, negative = sums.sum(0).tolist()
+    kinds = {}
+    if wrong is not None:
+        for name, (count, hits, _, total_weight, *_) in zip(
+            ("clean", "mislabelled"), sums.tolist(), strict=True
+        ):
+            kinds[f"train_accuracy_{name}"] = 100 * hits / count if count else math.nan
+            kinds[f"weight_mean_{name}"] = total_weight / count if count else math.nan
+    spread = math.sqrt(max(0.0, squares / n - (weight / n) ** 2))
+    return {
+        "epoch": epoch,
+        "lr": lr,
+        "train_loss": loss / n,
+        "train_accuracy": 100 * right / n,
+        "weight_mean": weight / n,
+        "weight_sd": spread,
+        "negative_weights": negative / n,
+        **kinds,
+    }
+
+
+@torch.no_grad()
+def batch_sums(
+    scored: Scored, y: Int[Tensor, " b"], wrong: Bool[Tensor, " b"]
+) -> Float[Tensor, "2 6"]:
+    """Sums over a batch's samples with right and with ``wrong`` labels: samples, hits, loss,
+    weights, their squares, negative ones."""
+    w = torch.ones_like(scored.loss) if scored.weight is None else scored.weight
+    hits = scored.logits.argmax(1) == y
+    parts = [torch.ones_like(w), hits, scored.loss, w, w * w, w < 0]
+    columns = torch.stack([part.double() for part in parts], 1)
+    kinds = torch.stack([~wrong, wrong]).double()
+    return kinds @ columns
+
+
+def check_finite(losses: list[Tensor], config: TrainConfig, epoch: int, last: int) -> None:
+    """Raise `NonFiniteLoss` if one of the latest losses is not finite; forget them otherwise.
+
+    ``last`` is the batch that the last of them belongs to.
+    """
+    if not losses:
+        return
+    finite = torch.isfinite(torch.stack(losses)).tolist()
+    first = last - len(losses) + 1
+    losses.clear()
+    if not all(finite):
+        raise NonFiniteLoss(
+            f"loss is not finite in epoch {epoch}, batch {first + finite.index(False)}, with "
+            f"{config.objective} on {config.dataset} (run {config.id}). The state after epoch "
+            f"{epoch - 1} is kept; try a smaller learning rate, warm-up or clip_norm."
+            if epoch
+            else f"loss is not finite in epoch 0, batch {first + finite.index(False)}, with "
+            f"{config.objective} on {config.dataset} (run {config.id}), before any whole epoch; "
+            "try a smaller learning rate, warm-up or clip_norm."
+        )

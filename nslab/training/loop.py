@@ -1,0 +1,199 @@
+"""The training loop: any objective, any network, one process or many, stopped and resumed."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from nslab.configs.selection import LAST, SELECTION
+from nslab.configs.train import TrainConfig
+from nslab.datasets import ImageData, load
+from nslab.datasets.loader import Loader
+from nslab.networks import build_network
+from nslab.networks.logits import logits_of
+from nslab.networks.modes import bare, local, scoring
+from nslab.rng import stream_seed
+from nslab.system.progress import Progress
+from nslab.training.checkpoint import (
+    resume,
+    save_checkpoint,
+    save_weights,
+    start_weights,
+    weights_file,
+)
+from nslab.training.epoch import NonFiniteLoss, batch_sums, train_epoch
+from nslab.training.metrics import Tally
+from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.types import Row
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `fit` returns: the network, one row per epoch, and the final numbers."""
+
+    model: nn.Module
+    history: list[Row]
+    metrics: Row
+
+
+def fit(
+    config: TrainConfig,
+    folder: Path | None = None,
+    *,
+    data: ImageData | None = None,
+    show: bool = True,
+    on_epoch: Callable[[Row], object] | None = None,
+) -> Trained:
+    """Train as ``config`` says and evaluate every ``config.eval_every`` epochs and at the end;
+    ``config.hold_out`` and ``config.patience`` say which epoch's network is the result and when
+    training ends.
+
+    With a ``folder``, the state after each epoch is kept there and an interrupted training goes
+    on from it: on a CPU the end is the same to the bit. Under ``accelerate launch`` each process
+    takes its share of every batch. Random draws come from streams of ``config.seed``; torch's
+    global generator is left as it was. ``on_epoch`` is told each epoch's row.
+
+    Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
+    epoch stays in ``folder``.
+    """
+    accelerator = make_accelerator(config)
+    data = training_set(config, data)
+    objective = config.objective.build(data.info)
+    train, test, held = make_loaders(config, data, objective, accelerator)
+    wrong = None if data.mislabelled is None else torch.from_numpy(data.mislabelled)
+    shape, classes = data.dataset.shape, data.dataset.layout.num_classes
+    model = start_weights(build_network(config.network, shape, classes, config.seed), config)
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    net: Any
+    net, optimizer = accelerator.prepare(model, make_optimizer(config, model))
+    if config.compile:
+        net = torch.compile(net)
+    found = resume(config, folder, net, objective, optimizer, accelerator)
+    history, best = (found.history, found.best) if found else ([], {})
+    label = f"{config.dataset} {config.network} {type(config.objective).__name__} {config.id}"
+    main = accelerator.is_main_process
+    with (
+        dropout_stream(accelerator.device),
+        Progress(config.epochs, label, show=show and main) as bar,
+    ):
+        if history:
+            bar.resume(len(history))
+        while not ended(history, config):
+            epoch, started = len(history), time.perf_counter()
+            torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
+            row = train_epoch(config, net, objective, train, optimizer, accelerator, epoch, wrong)
+            if (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs:
+                row |= metrics_row("test", evaluate(net, test, classes, accelerator))
+                if held:
+                    row |= metrics_row("held_out", evaluate(net, held, classes, accelerator))
+            row["seconds"] = time.perf_counter() - started
+            history.append(row)
+            if "held_out_loss" in row and chosen(history) == epoch:
+                best = {name: t.detach().clone() for name, t in bare(net).state_dict().items()}
+            if folder and main:
+                keep_epoch(config, bare(net), folder, epoch)
+                save_checkpoint(
+                    config, folder, net, objective, optimizer, accelerator, history, best
+                )
+            if on_epoch:
+                on_epoch(row)
+            split = "test" if "test_accuracy" in row else "train"
+            bar.advance(f"{split} accuracy {row[f'{split}_accuracy']:.2f} %")
+    if best:
+        bare(net).load_state_dict(best)
+    if folder and main:
+        save_weights(bare(net), folder)
+    accelerator.wait_for_everyone()
+    return Trained(bare(net), history, summary(history))
+
+
+def chosen(history: list[Row]) -> int:
+    """The epoch whose network is the result: the best on held-out samples, else the last."""
+    best = SELECTION.best(history)
+    return len(history) - 1 if best is None else best
+
+
+def ended(history: list[Row], config: TrainConfig) -> bool:
+    """Whether training is over: all epochs done, or patience lost (after an epoch with an
+    evaluation, and not before there are ``config.keep_last`` epochs to keep)."""
+    judged = bool(history) and "held_out_loss" in history[-1]
+    if not judged or not config.patience or len(history) < config.keep_last:
+        return len(history) >= config.epochs
+    waited = len(history) - 1 - chosen(history)
+    return len(history) >= config.epochs or waited >= config.patience
+
+
+def keep_epoch(config: TrainConfig, model: nn.Module, folder: Path, epoch: int) -> None:
+    """Keep the weights of the last ``config.keep_last`` epochs; which those are shows only at the
+    end where training may end early, so older ones go as newer ones come."""
+    if config.keep_last and (config.patience or epoch >= config.epochs - config.keep_last):
+        save_weights(model, folder, epoch + 1)
+        weights_file(folder, epoch + 1 - config.keep_last).unlink(missing_ok=True)
+
+
+def training_set(config: TrainConfig, data: ImageData | None = None) -> ImageData:
+    """The data of a run, its training set cut, long-tailed or mislabelled as the config says."""
+    data = data or load(config.dataset)
+    return data.variant(
+        config.imbalance, config.noise, config.noise_rate, config.hold_out, config.train_size
+    )
+
+
+@contextmanager
+def dropout_stream(device: torch.device) -> Iterator[None]:
+    """Layers such as Dropout draw from torch's global generator: lend it, then put it back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, loader: Loader, num_classes: int, accelerator: Accelerator | None = None
+) -> Tally:
+    """Accuracy and cross-entropy on every sample, in evaluation mode."""
+    tally = Tally.empty(num_classes, loader.y.device)
+    net = local(model)
+    if accelerator is not None and accelerator.num_processes > 1:
+        for buffer in net.buffers():  # BatchNorm statistics of the first process count
+            torch.distributed.broadcast(buffer, 0)
+    with scoring(net):
+        for batch in loader.in_order():
+            tally.add(logits_of(net(batch.x)), batch.y)
+    if accelerator is not None:
+        tally = Tally.unpacked(accelerator.reduce(tally.packed(), "sum"))
+    return tally
+
+
+def metrics_row(split: str, tally: Tally) -> Row:
+    """What is written down of an evaluation; of the test set also class by class."""
+    row: Row = {f"{split}_loss": tally.mean_loss, f"{split}_accuracy": tally.accuracy}
+    if split == "test":
+        row |= {"balanced_accuracy": tally.balanced, "per_class_accuracy": tally.per_class}
+    return row
+
+
+def summary(history: list[Row]) -> Row:
+    """The numbers of a finished run: the `chosen` epoch's, and the best accuracy beside them."""
+    final = chosen(history)
+    tested = [e for e, row in enumerate(history) if "test_accuracy" in row]
+    best = max(tested, key=lambda e: history[e]["test_accuracy"])
+    skipped = ("epoch", "lr", "seconds")
+    return {
+        **{name: value for name, value in history[final].items() if name not in skipped},
+        **({"chosen_epoch": final} if "held_out_loss" in history[final] else {}),
+        "selected_by": SELECTION.name if "held_out_loss" in history[final] else LAST,
+        "best_test_accuracy": history[best]["test_accuracy"],
+        "best_epoch": best,
+        "epochs": len(history),
+        "seconds": sum(row["seconds"] for row in history),
+    }
+
+
+__all__ = ["NonFiniteLoss", "Trained", "batch_sums", "evaluate", "fit", "training_set"]

@@ -1,0 +1,116 @@
+"""What is measured of a classifier."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from scipy import stats
+from torch import Tensor
+
+from nslab.types import Labels, Logits
+
+
+@dataclass
+class Tally:
+    """Sums over batches from which accuracy and loss follow; stays on its device until read."""
+
+    right: Float[Tensor, " k"]
+    seen: Float[Tensor, " k"]
+    loss: Float[Tensor, ""]
+    near: Float[Tensor, ""]  # samples whose class is among the five likeliest
+
+    @classmethod
+    def empty(cls, num_classes: int, device: torch.device | str = "cpu") -> "Tally":
+        """Nothing counted yet. Double precision: counts stay exact, sums accurate."""
+        return cls.unpacked(torch.zeros(2 * num_classes + 2, dtype=torch.float64, device=device))
+
+    def add(self, logits: Logits, y: Labels) -> None:
+        """Count a batch: correct predictions per class, samples per class, cross-entropy."""
+        hit = (logits.argmax(1) == y).double()
+        own = logits.gather(1, y[:, None])
+        self.near += ((logits > own).sum(1) < 5).sum()
+        self.right.index_add_(0, y, hit)
+        self.seen.index_add_(0, y, torch.ones_like(hit))
+        self.loss += F.cross_entropy(logits.float(), y, reduction="none").double().sum()
+
+    def packed(self) -> Float[Tensor, " n"]:
+        """All sums in one vector, to be added up over processes."""
+        return torch.cat([self.right, self.seen, self.loss[None], self.near[None]])
+
+    @classmethod
+    def unpacked(cls, sums: Float[Tensor, " n"]) -> "Tally":
+        """The inverse of `packed`."""
+        k = (len(sums) - 2) // 2
+        return cls(sums[:k], sums[k:-2], sums[-2], sums[-1])
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, in percent."""
+        return 100 * float(self.right.sum() / self.seen.sum())
+
+    @property
+    def top5(self) -> float:
+        """Share of samples with fewer than five classes above their own, in percent; with at most
+        five classes that is every sample."""
+        return 100 * float(self.near / self.seen.sum())
+
+    @property
+    def per_class(self) -> list[float]:
+        """Accuracy of each class in percent (nan for a class without samples)."""
+        return (100 * self.right / self.seen).tolist()
+
+    @property
+    def balanced(self) -> float:
+        """Mean of the accuracies of the classes, in percent."""
+        return sum(self.per_class) / len(self.per_class)
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return float(self.loss / self.seen.sum())
+
+
+def corruption_errors(
+    errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
+    """CE_c = 100 sum_s E_(c,s) / sum_s B_(c,s): a model's error rates E on corruption c, summed
+    over its severities s, in percent of a baseline's B.
+
+    Source: Hendrycks & Dietterich 2019; the DE paper's baseline is LeNet-1 trained by Adam. The
+    mean over the corruptions is `mean_corruption_error`. Raises ``ValueError`` where the two do
+    not have the same corruptions and severities, or the baseline makes no error.
+    """
+    if errors.keys() != baseline.keys():
+        odd = ", ".join(sorted(errors.keys() ^ baseline.keys()))
+        raise ValueError(f"measure model and baseline on the same corruptions; only one has {odd}")
+    found = {}
+    for name, measured in errors.items():
+        reference = baseline[name]
+        if len(measured) != len(reference):
+            raise ValueError(
+                f"measure {name} at the same severities: the model has {len(measured)}, "
+                f"the baseline {len(reference)}"
+            )
+        if not sum(reference) > 0:
+            raise ValueError(f"the baseline makes no error on {name}: take a weaker baseline")
+        found[name] = 100 * sum(measured) / sum(reference)
+    return found
+
+
+def mean_corruption_error(
+    errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
+) -> float:
+    """mCE: the mean of `corruption_errors`, in percent."""
+    found = corruption_errors(errors, baseline)
+    if not found:
+        raise ValueError("no corruption was measured")
+    return sum(found.values()) / len(found)
+
+
+def above_chance(accuracy: float, classes: int, samples: int) -> bool:
+    """Whether so many percent of ``samples`` are more than guessing gets right: one-sided binomial
+    test at 0.1 %, of a chance of one in ``classes``."""
+    right = round(accuracy / 100 * samples)
+    return bool(stats.binom.sf(right - 1, samples, 1 / classes) < 0.001)

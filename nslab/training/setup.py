@@ -1,0 +1,109 @@
+"""What training needs before its first step: device, batches, optimizer."""
+
+import os
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from nslab.configs.train import TrainConfig
+from nslab.datasets import ImageData
+from nslab.datasets.loader import Loader, on_device
+from nslab.system.distributed import process_group
+from nslab.types import Objective
+
+_OFF = ("false", "0", "no")
+# What accelerate takes from the environment, whatever it is told, and would change a run's numbers
+# by: values that change nothing, and what to do instead.
+FIXED_ENVIRONMENT: dict[str, tuple[tuple[str, ...], str]] = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
+        ("1",),
+        "A batch is one step: give TrainConfig the batch_size that is meant.",
+    ),
+    "ACCELERATE_DYNAMO_BACKEND": (("no",), "To compile the network, TrainConfig(compile=True)."),
+    **dict.fromkeys(
+        (
+            "ACCELERATE_USE_DEEPSPEED",
+            "ACCELERATE_USE_FSDP",
+            "ACCELERATE_USE_MEGATRON_LM",
+            "ACCELERATE_USE_PARALLELISM_CONFIG",
+        ),
+        (_OFF, "Several processes share each batch without it."),
+    ),
+}
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Device, precision and processes. The precision of an earlier run in this process is
+    forgotten, which accelerate would otherwise refuse to change.
+
+    Raises ``ValueError`` for settings of accelerate in the environment that would change numbers:
+    a run is what its config says, on every machine.
+    """
+    for name, (neutral, instead) in FIXED_ENVIRONMENT.items():
+        if (given := os.environ.get(name, "").lower()) not in ("", *neutral):
+            raise ValueError(
+                f"{name}={given} in the environment would change what run {config.id} computes: "
+                f"unset it (or the setting of `accelerate config` it comes from). {instead}"
+            )
+    process_group()
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=config.precision)
+
+
+def make_loaders(
+    config: TrainConfig, data: ImageData, objective: Objective, accelerator: Accelerator
+) -> tuple[Loader, Loader, Loader | None]:
+    """Training and test batches, and those of held-out samples if there are any, all on the
+    training device."""
+    arrays = data.arrays
+    train = Loader(
+        *on_device(arrays.train_x, arrays.train_y, accelerator.device),
+        data.dataset,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        augment=config.augment,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        min_batch=max(2, objective.min_batch),  # BatchNorm needs two samples, a method perhaps more
+        channels_last=config.channels_last,
+        sampler=config.sampler,
+        epochs=config.epochs,
+    )
+    test, held = (
+        Loader(
+            *on_device(*split, accelerator.device),
+            data.dataset,
+            batch_size=evaluation_batch(accelerator.device) * accelerator.num_processes,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+            channels_last=config.channels_last,
+        )
+        if split
+        else None
+        for split in ((arrays.test_x, arrays.test_y), data.held)
+    )
+    assert test is not None
+    return train, test, held
+
+
+def evaluation_batch(device: torch.device) -> int:
+    """Samples of a batch of evaluation: few on a CPU, where the activations of many leave its
+    caches."""
+    return 256 if device.type == "cpu" else 1024
+
+
+def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """SGD with momentum, AdamW, or Adam, whose weight decay is an L2 term of the loss; on every
+    parameter."""
+    if config.optimizer != "sgd":
+        adam = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        return adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+    )

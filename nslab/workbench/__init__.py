@@ -1,0 +1,1 @@
+"""Notebooks and suites: list, render, store without outputs, open in JupyterLab."""

@@ -1,0 +1,106 @@
+"""JupyterLab on the notebooks, or Voilà on the explorer: for this machine alone, and behind a
+token, unless asked otherwise.
+
+Whoever reaches a notebook server can run any code as its user. Jupyter's own defaults are loopback
+and a random token (Voilà's: none), but any configuration file of the user or the machine may change
+them; here both are set where nothing overrules them.
+"""
+
+import ipaddress
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from nslab.system.paths import notebooks_dir
+from nslab.workbench.unrun import EXTENSION, set_up
+
+FIXED_OPTIONS = {  # on the command line, which has the last word
+    "ServerApp.allow_remote_access": False,
+    "ServerApp.allow_origin": "",
+    "ServerApp.allow_origin_pat": "",
+    "ServerApp.disable_check_xsrf": False,
+    "ServerApp.port_retries": 0,
+}
+
+
+def serve(
+    ip: str, port: int, *, browser: bool, expose: bool, allow_root: bool, voila: bool = False
+) -> int:
+    """Run JupyterLab, or ``voila`` on the explorer, until it ends; its exit status.
+
+    Raises ``ValueError`` for an address that other machines reach, unless ``expose``, and for a
+    Voilà that is not installed.
+    """
+    address = checked(ip, expose)
+    if voila and find_spec("voila") is None:
+        raise ValueError("Voilà is not installed: pip install -e '.[voila]'")
+    port = free_port(address, port)
+    token = secrets.token_hex(24)
+    if voila:
+        command = [sys.executable, "-m", "voila", str(notebooks_dir() / "explorer.ipynb")]
+        options = {"Voila.ip": address, "port": port, "Voila.port_retries": 0}
+        page, owner = "", "Voila"
+    else:
+        command = [sys.executable, "-m", "jupyterlab", str(notebooks_dir())]
+        options = FIXED_OPTIONS | {"ServerApp.ip": address, "ServerApp.port": port}
+        options["ServerApp.allow_remote_access"] = expose
+        options["ServerApp.allow_root"] = allow_root
+        page, owner = "lab", "IdentityProvider"
+        set_up()  # outputs that it saves are not the project's
+    with tempfile.TemporaryDirectory() as folder:
+        # not as an option: other users of the machine can read those
+        config = Path(folder) / ("voila.json" if voila else "nslab_config.json")
+        config.touch(mode=0o600)
+        given = {owner: {"token": token}} | ({} if voila else {"ServerApp": EXTENSION})
+        config.write_text(json.dumps(given), encoding="utf-8")
+        command += [f"--{name}={value}" for name, value in options.items()]
+        command += [] if browser else ["--no-browser"]
+        env = os.environ.copy()
+        if voila:  # knows no --config; what comes first has the last word
+            paths = filter(None, [folder, env.get("JUPYTER_CONFIG_PATH")])
+            env["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
+        else:
+            command.append(f"--config={config}")
+        print(f"http://{shown(address)}:{port}/{page}?token={token}", flush=True)
+        return subprocess.call(command, env=env)
+
+
+def checked(ip: str, expose: bool) -> str:
+    """An address to listen on; ``ValueError`` if it is none, or not loopback without ``expose``."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if ip == "localhost" else ip)
+    except ValueError:
+        raise ValueError(f"{ip!r} is no address: give 127.0.0.1, or ::1") from None
+    if not address.is_loopback and not expose:
+        raise ValueError(
+            f"{ip} can be reached from other machines: whoever has the token, which travels "
+            "unencrypted, can run any code as you. From another machine rather use "
+            "`ssh -L 8888:127.0.0.1:8888 this-machine` and leave --ip alone; if you mean it, "
+            "add --expose"
+        )
+    return str(address)
+
+
+def free_port(address: str, first: int) -> int:
+    """The first port from ``first`` on that nobody listens on; ``ValueError`` if 50 are taken."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for port in range(first, min(first + 50, 65536)):
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind((address, port))
+            except OSError:
+                continue
+            return port
+    raise ValueError(f"no port from {first} on is free at {address}: give another with --port")
+
+
+def shown(address: str) -> str:
+    """An address as it stands in a link."""
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,146 @@
+"""Execute notebooks headless, each in a process of its own, and say how they ended.
+
+papermill calls a notebook completed when its kernel died, so success is judged here: the child
+process writes ``<name>.status.json`` last, and only that together with exit status 0 counts.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from nslab.execution.local import (
+    PARENT,
+    Ended,
+    Engine,
+    Job,
+    follow_parent,
+    no_result,
+    run_local,
+    run_with_retries,
+    stoppable,
+)
+from nslab.execution.monitor import Monitor
+from nslab.system.files import write_text
+from nslab.system.progress import FILE
+from nslab.workbench.notebooks import Planned
+
+# A kernel otherwise warns that it speaks TCP without encryption, on loopback; and it looks for the
+# end of its parent in a way that fails while it starts, and where orphans do not go to process 1.
+KERNEL = """
+from nslab.execution.local import follow_parent
+
+c.IPKernelApp.log_level = 40
+follow_parent()
+"""
+
+
+def render(
+    planned: Sequence[Planned],
+    at_once: int = 2,
+    echo: Callable[[str], object] = print,
+    *,
+    devices: Sequence[str] = (),
+    retries: int = 0,
+    board: Monitor | None = None,
+    engine: Engine = run_local,
+) -> list[Ended]:
+    """Execute notebooks, ``at_once`` at a time, and last those that look up what the others run;
+    one that fails does not stop the others, and is tried ``retries`` times more.
+
+    Executed copies are kept whatever happens. A notebook that did not end well has an exit status
+    other than 0, even if its process had 0. ``board`` shows how it goes, by default one of its own.
+    """
+    at_once = min(at_once, max(1, len(planned)))
+    by_name = {p.name: p for p in planned}
+
+    def judged(end: Ended) -> Ended:
+        return end if by_name[end.job.name].status.exists() else no_result(end)
+
+    def tell(end: Ended) -> None:
+        output = by_name[end.job.name].output
+        if end.status == 0:
+            echo(f"{end.job.name}: done in {end.seconds:.0f} s -> {output}")
+        else:
+            echo(f"{end.job.name}: FAILED after {end.seconds:.0f} s, {end.why()}")
+            echo(f"  partly executed copy: {output}\n  log: {end.job.log}")
+        shown.end(end)
+
+    with nullcontext(board) if board else Monitor(at_once, show=False) as shown:
+        shown.expect(dict.fromkeys(by_name, "notebook"))
+        echo(f"rendering {len(by_name)} notebooks, {at_once} at a time")
+        ended: list[Ended] = []
+        for last in (False, True):
+            ended += run_with_retries(
+                [render_job(p) for p in by_name.values() if p.looks_up_all == last],
+                at_once,
+                devices=devices,
+                retries=retries,
+                judge=judged,
+                on_start=shown.start,
+                on_end=tell,
+                engine=engine,
+            )
+        return ended
+
+
+def render_job(planned: Planned) -> Job:
+    """The process that executes a notebook."""
+    output = planned.output
+    planned.status.unlink(missing_ok=True)
+    progress = output.with_suffix(".progress.json")
+    progress.unlink(missing_ok=True)
+    write_text(output.with_suffix(".task.json"), json.dumps(planned.task))
+    env = {
+        "NSLAB_HEADLESS": "1",
+        "NSLAB_FIGURES": str(planned.figures),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        FILE: str(progress),
+    }
+    command = [sys.executable, "-m", "nslab.workbench.render", str(output)]
+    return Job(planned.name, command, output.with_suffix(".log"), env)
+
+
+def execute(output: Path) -> None:
+    """Child process: execute one task with papermill, then write its status."""
+    import nbformat
+    import papermill
+
+    started = time.monotonic()
+    os.environ[PARENT] = str(os.getpid())  # for the kernel
+    task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as quiet:
+        profile = Path(quiet) / "profile_default"
+        profile.mkdir()
+        write_text(profile / "ipython_kernel_config.py", KERNEL)
+        os.environ["IPYTHONDIR"] = quiet
+        papermill.execute_notebook(
+            task["source"],
+            str(output),
+            parameters=task["parameters"],
+            kernel_name="python3",
+            progress_bar=False,
+            autosave_cell_every=10,
+        )
+    cells = nbformat.read(output, as_version=4).cells
+    silent = [
+        i
+        for i, cell in enumerate(cells)
+        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None
+    ]
+    if silent:
+        raise RuntimeError(f"the kernel died: cells {silent} were never executed")
+    output.with_suffix(".progress.json").unlink(missing_ok=True)
+    done = {"status": "done", "seconds": time.monotonic() - started} | task
+    write_text(output.with_suffix(".status.json"), json.dumps(done, indent=1))
+
+
+if __name__ == "__main__":
+    follow_parent()
+    os.environ.setdefault("NSLAB_HEADLESS", "1")
+    with stoppable():  # papermill then ends the kernel too
+        execute(Path(sys.argv[1]))

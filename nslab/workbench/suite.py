@@ -1,0 +1,214 @@
+"""Whole papers at one command: experiments and notebooks by pattern, from a file that is checked.
+
+A suite file is a list in YAML. Each entry names ``experiments`` or ``notebooks`` by name or
+pattern; ``parameters`` they all get; a ``grid`` of lists, every combination of which is run; and
+``presets``, if not that of the command.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nslab.analysis.paper_tables import compare
+from nslab.configs import RunConfig
+from nslab.configs.labels import label
+from nslab.datasets import load
+from nslab.execution.local import Engine, run_local, stoppable
+from nslab.execution.monitor import Monitor
+from nslab.experiments import EXPERIMENTS, experiment
+from nslab.runs.results import find, finished, stages
+from nslab.runs.store import RunsFailed, run_all
+from nslab.system.files import write_text
+from nslab.system.paths import figures_dir
+from nslab.system.presets import Preset
+from nslab.workbench.notebooks import Planned, plan
+from nslab.workbench.render import render
+
+DEFAULT = Path(__file__).with_name("suite.yaml")
+
+
+class SuiteEntry(BaseModel):
+    """One entry of a suite file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    experiments: list[str] = Field(default_factory=list)
+    notebooks: list[str] = Field(default_factory=list)
+    presets: list[Preset] = Field(default_factory=list)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    grid: dict[str, list[Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def consistent(self) -> "SuiteEntry":
+        """Either kind, and every parameter once."""
+        if bool(self.experiments) == bool(self.notebooks):
+            raise ValueError("an entry has either experiments or notebooks")
+        if twice := sorted(set(self.parameters) & set(self.grid)):
+            raise ValueError(f"{', '.join(twice)} stands in both parameters and grid")
+        if "preset" in self.parameters or "preset" in self.grid:
+            raise ValueError("preset is no parameter here: write presets: [smoke]")
+        if empty := [name for name, values in self.grid.items() if not values]:
+            raise ValueError(f"grid: {', '.join(empty)} has no values")
+        return self
+
+    def variants(self) -> Iterator[dict[str, Any]]:
+        """The parameters of each run of the entry."""
+        for values in itertools.product(*self.grid.values()):
+            yield self.parameters | dict(zip(self.grid, values, strict=True))
+
+
+@dataclass(frozen=True)
+class Table:
+    """An experiment's runs, and the name of the file its table is written to."""
+
+    experiment: str
+    name: str
+    configs: list[RunConfig]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is to be run: tables, then notebooks."""
+
+    tables: list[Table] = field(default_factory=list)
+    notebooks: list[Planned] = field(default_factory=list)
+
+    @property
+    def configs(self) -> dict[str, RunConfig]:
+        """The tables' runs by their ids."""
+        return {config.id: config for table in self.tables for config in table.configs}
+
+    def todo(self) -> list[RunConfig]:
+        """Runs that are not finished and those that they need, each after what it needs."""
+        missing = {name: c for name, c in self.configs.items() if not find(c)}
+        return [config for step in stages(missing) for config in step]
+
+
+def read_suite(file: Path, preset: Preset) -> Suite:
+    """The suite of a file at a preset, everything in it checked before anything starts.
+
+    Raises ``ValueError`` naming the file, and the entry (from 1) with what is wrong in it.
+    """
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{file} cannot be read as a suite: {error}") from None
+    if not isinstance(found, list) or not found:
+        raise ValueError(f"{file} is no suite: a list of entries is expected")
+    tables: dict[str, Table] = {}
+    notebooks: dict[str, Planned] = {}
+    for number, raw in enumerate(found, 1):
+        try:
+            entry = SuiteEntry.model_validate(raw)
+            for chosen, given in itertools.product(entry.presets or [preset], entry.variants()):
+                tables |= {table.name: table for table in tables_of(entry, chosen, given)}
+                if entry.notebooks:
+                    planned = plan(entry.notebooks, chosen, given)
+                    notebooks |= {p.name: p for p in planned}
+        except ValidationError as error:
+            why = "; ".join(
+                ": ".join([".".join(map(str, e["loc"])), e["msg"]] if e["loc"] else [e["msg"]])
+                for e in error.errors()
+            )
+            raise ValueError(f"{file}, entry {number}: {why}") from None
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file}, entry {number}: {error}") from None
+    return Suite(list(tables.values()), list(notebooks.values()))
+
+
+def tables_of(entry: SuiteEntry, preset: Preset, given: dict[str, Any]) -> list[Table]:
+    """The experiments of an entry with some parameters; ``ValueError`` for a pattern that matches
+    none."""
+    names: list[str] = []
+    for pattern in entry.experiments:
+        matching = [name for name in EXPERIMENTS if fnmatch(name, pattern)]
+        if not matching:
+            raise ValueError(f"no experiment matches {pattern!r}; there are {list(EXPERIMENTS)}")
+        names += [name for name in matching if name not in names]
+    digest = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
+    suffix = f"-{digest[:8]}" if given else ""
+    return [
+        Table(
+            name,
+            f"{preset}/tables/{name.replace('/', '_')}{suffix}",
+            experiment(name).plan(preset, **given),
+        )
+        for name in names
+    ]
+
+
+def run_suite(
+    suite: Suite,
+    *,
+    jobs: int = 1,
+    devices: Sequence[str] = (),
+    engine: Engine = run_local,
+    together: int = 1,
+    retries: int = 1,
+    show: bool = True,
+    log: Sequence[str] = (),
+    echo: Callable[[str], object] = print,
+) -> dict[str, str]:
+    """Run a suite, each run and notebook in a process of its own, and write its tables to
+    ``figures/<preset>/tables``; what is finished is not done again. ``engine`` runs the
+    processes, here or on a cluster, ``together`` > 1 of them for each run; for ``log`` see `run`.
+
+    A failure is tried ``retries`` times more and stops nothing else. Returns what failed in the
+    end, by name, and why. Raises `MissingDataset` before anything starts.
+    """
+    todo = suite.todo()
+    for dataset in sorted({config.dataset for config in todo} - {""}):
+        load(dataset)
+    failed: dict[str, str] = {}
+    with stoppable(), Monitor(jobs, show=show) as board:
+        board.expect({config.id: label(config) for config in todo})
+        new = bool(todo) or any(not p.rendered() for p in suite.notebooks)
+        notebooks = [p for p in suite.notebooks if not p.rendered() or (new and p.looks_up_all)]
+        board.expect({p.name: "notebook" for p in notebooks})
+        try:
+            run_all(
+                list(suite.configs.values()),
+                jobs=jobs,
+                devices=devices,
+                engine=engine,
+                together=together,
+                apart=True,
+                retries=retries,
+                board=board,
+                log=log,
+            )
+        except RunsFailed as error:
+            failed |= {
+                f"{name} ({board.entries[name].label})": w for name, w in error.failed.items()
+            }
+        for table in suite.tables:
+            file = figures_dir() / f"{table.name}.csv"
+            found = finished(table.configs)
+            if found:
+                text = compare(table.experiment, found).to_csv(index=False, lineterminator="\n")
+                write_text(file, text)
+        ended = render(
+            notebooks,
+            jobs,
+            echo=no_echo,
+            devices=devices,
+            engine=engine,
+            retries=retries,
+            board=board,
+        )
+        failed |= {end.job.name: end.why() for end in ended if end.status}
+    for name, why in failed.items():
+        echo(f"FAILED: {name}: {why}")
+    return failed
+
+
+def no_echo(line: str) -> None:
+    """Say nothing: the board says it."""

@@ -1,0 +1,128 @@
+"""Notebooks as git stores them: as though never run.
+
+Whoever runs a notebook and saves it keeps its outputs in the file; git shall see only what was
+*written*. Two things see to that. A clean filter, named in ``.gitattributes`` and set up in this
+checkout's own configuration, takes outputs away on the way into git. And since ``git status`` calls
+a file changed as soon as its size is, Jupyter tells git after a save that nothing was written, if
+so. ``make`` sets up both, and so does ``nslab lab``; without them all works, and git sees outputs.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from nslab.system.files import write_text
+from nslab.system.paths import checkout
+
+FILTER = "nslab-notebooks"  # its name in .gitattributes
+# What programs write that run a notebook; anything else that was added is the author's.
+STORED_KERNEL = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+OF_NOTEBOOK = {"widgets", "signature", "toc-autonumbering", "vscode"}
+OF_CELL = {"collapsed", "scrolled", "execution", "ExecuteTime", "trusted", "papermill", "vscode"}
+EXTENSION = {"jpserver_extensions": {"nslab.workbench.unrun": True}}  # of Jupyter's server
+
+
+def unrun(text: str) -> str:
+    """A notebook's text without what running it adds; unchanged if it is no notebook (as with
+    the marks of a conflict)."""
+    try:
+        book = json.loads(text)
+        cells: list[dict[str, Any]] = book["cells"]
+        book["metadata"] = _without(book["metadata"], OF_NOTEBOOK) | STORED_KERNEL
+        for cell in cells:
+            cell["metadata"] = _without(cell["metadata"], OF_CELL)
+            if cell["cell_type"] == "code":
+                cell |= {"outputs": [], "execution_count": None}
+    except (ValueError, TypeError, KeyError):
+        return text
+    return json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _without(metadata: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name not in names}
+
+
+def set_up() -> bool:
+    """Have git see the checkout's notebooks as though never run; whether there is a checkout.
+
+    Should this Python be gone one day, git takes the files as they are.
+    """
+    key, value = f"filter.{FILTER}.clean", _filter()
+    if (_git(checkout(), "config", key) or "").strip() == value:
+        return True
+    return _git(checkout(), "config", key, value) is not None
+
+
+def set_up_jupyter(prefix: Path) -> None:
+    """Have every JupyterLab of an environment call `after_save`."""
+    file = prefix / "etc/jupyter/jupyter_server_config.d/nslab.json"
+    write_text(file, json.dumps({"ServerApp": EXTENSION}, indent=1))
+
+
+def after_save(model: dict[str, Any], os_path: str, **_: Any) -> None:
+    """Where a saved notebook is what git has, but for the outputs, tell git so."""
+    file = Path(os_path)
+    told = _git(file.parent, "check-attr", "filter", "--", file.name) or ""
+    if model["type"] != "notebook" or told.split()[-1:] != [FILTER]:
+        return
+    if _git(file.parent, "show", f":./{file.name}") == unrun(file.read_text(encoding="utf-8")):
+        _git(file.parent, "-c", f"filter.{FILTER}.clean={_filter()}", "add", "--", file.name)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "nslab.workbench.unrun"}]
+
+
+def _load_jupyter_server_extension(server: Any) -> None:
+    server.contents_manager.register_post_save_hook(after_save)
+
+
+def stored() -> dict[str, str]:
+    """The notebooks that git knows, by path, as it stores or is about to store them."""
+    listed = (_git(checkout(), "ls-files", "-z", "notebooks/*.ipynb") or "").strip("\0")
+    names = filter(None, listed.split("\0"))
+    return {name: _git(checkout(), "show", f":{name}") or "" for name in names}
+
+
+def _filter() -> str:
+    python, here = shlex.quote(sys.executable), shlex.quote(str(checkout()))
+    run = f"PYTHONPATH={here} {python} -m nslab.workbench.unrun"
+    return f"if [ -x {python} ]; then {run}; else cat; fi"
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says in a folder; nothing where there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, encoding="utf-8", check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout
+
+
+def main(words: list[str]) -> int:
+    """The filter itself; or ``--set-up``; or ``--check``, which names stored notebooks that
+    carry traces of a run."""
+    if words == ["--set-up"]:
+        set_up()
+        set_up_jupyter(Path(sys.prefix))
+        return 0
+    if words == ["--check"]:
+        wrong = [name for name, text in stored().items() if unrun(text) != text]
+        for name in wrong:
+            print(f"{name} is stored as it was run: git add --renormalize {name}")
+        return bool(wrong)
+    text = sys.stdin.buffer.read().decode("utf-8")
+    sys.stdout.buffer.write(unrun(text).encode("utf-8"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

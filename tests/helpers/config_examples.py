@@ -1,0 +1,166 @@
+"""Configs of every kind, for the tests that write, hash and read them."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from nslab.configs.evolve import EvolveConfig
+from nslab.configs.loss_search import LossSearchConfig
+from nslab.configs.schedules import SCHEDULES, Cosine, Polynomial, Step
+from nslab.configs.train import TrainConfig
+from nslab.evolve import EVOLVERS, PSO, AdaptiveDE
+from nslab.evolve.chaotic_evolution import ChaoticEvolution
+from nslab.evolve.es import ES
+from nslab.lossnet import LossForm, Regimes, Shipped
+from nslab.neuroevolution.baselines import BASELINES, WeightAverage
+from nslab.objectives import NS, OBJECTIVES, CrossEntropy
+from nslab.system.validation import omitted_means
+from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
+
+STEP = Step((81, 122), (0.1, 0.1))
+# What classes without defaults are made with.
+ARGUMENTS: dict[str, tuple] = {
+    "step": (STEP.milestones, STEP.factors),
+    "evolve": (TrainConfig(epochs=20),),
+}
+
+# Another valid value for every field; a field added later must be added here.
+TRAIN_CHANGES: dict[str, Any] = {
+    "dataset": "cifar10",
+    "network": "resnet20",
+    "objective": NS(),
+    "epochs": 11,
+    "batch_size": 64,
+    "optimizer": "adamw",
+    "lr": 0.1000001,
+    "momentum": 0.8,
+    "nesterov": True,
+    "weight_decay": 1e-4,
+    "schedule": Cosine(),
+    "warmup_epochs": 1.0,
+    "augment": "crop",
+    "precision": "bf16",
+    "channels_last": False,
+    "compile": True,
+    "clip_norm": 1.0,
+    "seed": 2025,
+    "imbalance": 100.0,
+    "noise": "symmetric",
+    "noise_rate": 0.4,
+    "sampler": "pbs",
+    "lr_scale": 1.5,
+    "start": "0123456789ab@3",
+    "keep_last": 2,
+    "hold_out": 100,
+    "train_size": 500,
+    "patience": 3,
+    "ancestor": TrainConfig(network="lenet5"),
+    "eval_every": 5,
+}
+
+
+@dataclass(frozen=True)
+class OtherLoss:
+    """A loss of another class than cross-entropy, never evaluated here."""
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Needed to be a loss."""
+        raise NotImplementedError
+
+    def build(self, info: DataInfo) -> Any:
+        """Needed to be an objective."""
+        raise NotImplementedError
+
+
+EVOLVE_CHANGES: dict[str, Any] = {
+    "base": TrainConfig(epochs=20, network="lenet5"),
+    "init": "init_hp",
+    "size": 11,
+    "method": WeightAverage(),
+    "batches": 3,
+    "generations": 4,
+    "batch_size": 100,
+    "policy": "recalibrate",
+    "exempt_head": False,
+    "dtype": "bfloat16",
+    "precision": "bf16",
+    "microbatch": 10,
+}
+
+PRETRAIN_CHANGES: dict[str, Any] = {
+    "form": LossForm("pairs", hidden=8, log_feature=True),
+    "search": ChaoticEvolution(cr=0.3),
+    "regimes": Regimes(even=0.2, classes=(3, 30)),
+    "margin": "log",
+    "generations": 0,
+    "pairs": 64,
+    "refresh": 5,
+    "members": 20,
+    "held_out": 100,
+    "rays": 10,
+    "seed": 1,
+}
+
+
+NS_CHANGES: dict[str, Any] = {
+    "grid": (1, 2),
+    "sigma": 0.8,
+    "rho": -1.0,
+    "grouping": "shuffled",
+    "mode": "train",
+    "antialias": True,
+    "min_weight": 0.0,
+    "fold_batchnorm": True,
+    "score_dtype": "bfloat16",
+    "base": OtherLoss(),
+}
+
+
+@dataclass(frozen=True)
+class Early:
+    """A config as it was once."""
+
+    a: int = 1
+
+    def build(self, info: DataInfo) -> Any:
+        """Needed to be an objective."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Late(Early):
+    """The same with later additions."""
+
+    b: float | None = field(default=None, metadata=omitted_means(None))
+    c: int = field(default=3, metadata=omitted_means(3))
+
+
+@dataclass(frozen=True)
+class LateFactory(Early):
+    """A later addition whose default is made anew each time."""
+
+    base: LossConfig = field(default_factory=CrossEntropy, metadata=omitted_means(CrossEntropy()))
+
+
+def examples() -> list[Any]:
+    """A value of every class in the registries, and some with every field changed."""
+    evolution = {"evolve": EvolveConfig, "de": AdaptiveDE, "pso": PSO, "es": ES}
+    evolution |= {"chaotic_evolution": ChaoticEvolution}
+    losses = {
+        "pretrain": LossSearchConfig,
+        "form": LossForm,
+        "regimes": Regimes,
+        "shipped": Shipped,
+    }
+    registered = {**OBJECTIVES, **SCHEDULES, **evolution, **BASELINES, **losses}
+    made = [cls(*ARGUMENTS.get(key, ())) for key, cls in registered.items()]
+    changed = {**TRAIN_CHANGES, "objective": NS(), "schedule": STEP, "start": ""}
+    ns = NS((3, 1), 2.5, -1.0, "shuffled", "eval", True, 0.0, True, "float16")
+    made += [EvolveConfig(**EVOLVE_CHANGES), LossSearchConfig(**PRETRAIN_CHANGES)]
+    made += EVOLVERS.values()
+    return [*made, TrainConfig(), TrainConfig(**changed), ns, Cosine(0.1), Polynomial(2.0)]
+
+
+def by_hand(text: str) -> str:
+    """The identity that a config written out as JSON must have."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

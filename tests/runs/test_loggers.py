@@ -1,0 +1,192 @@
+"""Numbers for other people's viewers: written as they come, once each, and never in the way."""
+
+import importlib.util
+import sqlite3
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from nslab.cli import app
+from nslab.configs import EvolveConfig, TrainConfig
+from nslab.configs.serialization import decode
+from nslab.evolve import EVOLVERS
+from nslab.runs import compute, log_writers, loggers, store
+from nslab.system.paths import logs_dir
+
+TINY = TrainConfig(network="mlp", epochs=4, lr=0.05, keep_last=4)
+EVOLUTION = EvolveConfig(
+    TINY, size=4, method=EVOLVERS["de"], batches=2, generations=3, batch_size=64
+)
+Steps = dict[str, list[tuple[int, float]]]
+
+
+def tensorboard(config: TrainConfig | EvolveConfig) -> Steps:
+    """What TensorBoard shows of a run, in the order of its files."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(logs_dir() / "tensorboard" / log_writers.log_name(config)))
+    found.Reload()
+    tags = found.Tags()["scalars"]
+    return {tag: [(event.step, event.value) for event in found.Scalars(tag)] for tag in tags}
+
+
+def mlflow(config: TrainConfig | EvolveConfig) -> Steps:
+    """What MLflow has of a run."""
+    query = (
+        "select m.key, m.step, m.value from metrics m join tags t on t.run_uuid = m.run_uuid "
+        "join runs r on r.run_uuid = m.run_uuid where t.key = 'nslab.run' and t.value = ? "
+        "and r.lifecycle_stage = 'active' order by m.step"
+    )
+    found: Steps = {}
+    with sqlite3.connect(logs_dir() / "mlflow.db") as database:
+        for key, step, value in database.execute(query, [config.id]):
+            found.setdefault(key, []).append((step, value))
+    database.close()
+    return found
+
+
+READERS: dict[str, Callable[..., Steps]] = {"tensorboard": tensorboard, "mlflow": mlflow}
+
+
+@pytest.fixture(params=READERS)
+def viewer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A viewer whose packages are here."""
+    name = request.param
+    packages = {"tensorboard": ["tensorboard"], "mlflow": ["mlflow", "sqlalchemy", "alembic"]}
+    if any(importlib.util.find_spec(package) is None for package in packages[name]):
+        pytest.skip(f"needs the extra {name}: pip install 'nslab[{name}]'")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)  # their own
+    return name
+
+
+def same(shown: Steps, history: list[dict]) -> bool:
+    """Whether every number of a history is shown once, in order, float32 at least."""
+    wanted: Steps = {}
+    for step, row in enumerate(history, 1):
+        for tag, value in loggers.row_numbers(row).items():
+            wanted.setdefault(tag, []).append((step, pytest.approx(value, rel=1e-6)))
+    return shown == wanted
+
+
+def test_a_training_is_written(viewer: str) -> None:
+    """Every number of every epoch, lists by place; steps count from 1."""
+    result = store.run(TINY, log=[viewer], show=False)
+    shown = READERS[viewer](TINY)
+    assert same(shown, result.history)
+    assert [step for step, _ in shown["test_accuracy"]] == [1, 2, 3, 4]
+    assert "per_class_accuracy/9" in shown
+    assert not {"epoch", "batch"} & set(shown)
+
+
+class Stop(Exception):
+    """Interrupts a training."""
+
+
+def test_a_resumed_training_repeats_no_step(viewer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped before and after a row was written: the end is as if it never was."""
+    calls, heard = [], loggers.RunLog.__call__
+
+    def stopping(log: loggers.RunLog, row: dict) -> None:
+        calls.append(row["epoch"])
+        if len(calls) == 2:
+            raise Stop  # kept, not written
+        heard(log, row)
+        if len(calls) == 3:
+            raise Stop  # kept and written
+
+    monkeypatch.setattr(loggers.RunLog, "__call__", stopping)
+    for _ in range(2):
+        with pytest.raises(Stop):
+            store.run(TINY, log=[viewer], show=False)
+    result = store.run(TINY, log=[viewer], show=False)
+    assert calls == [0, 1, 2, 3]
+    assert same(READERS[viewer](TINY), result.history)
+
+
+def test_an_evolution_is_written_with_its_parents(viewer: str) -> None:
+    """A step a generation; the training it starts from has a run of its own."""
+    result = store.run(EVOLUTION, log=[viewer], show=False)
+    shown = READERS[viewer](EVOLUTION)
+    assert same(shown, result.history)
+    assert [step for step, _ in shown["best"]] == [1, 2, 3, 4, 5, 6]
+    assert len(READERS[viewer](TINY)["test_loss"]) == 4
+
+
+def test_results_that_are_looked_up_are_written_once(viewer: str) -> None:
+    """A run finished before gets its rows; asked again, nothing is added; forced, all are new."""
+    result = store.run(TINY, show=False)
+    for _ in range(2):
+        store.run_all([TINY], log=[viewer], show=False)
+    assert same(READERS[viewer](TINY), result.history)
+    again = store.run(TINY, log=[viewer], force=True, show=False)
+    assert again.history[0]["seconds"] != result.history[0]["seconds"]
+    assert same(READERS[viewer](TINY), again.history)
+
+
+def test_processes_write_too(viewer: str) -> None:
+    """Two at once into the same place, from the command line."""
+    words = ["run", "ns/first", "-p", "network=mlp", "-p", "epochs=2", "-p", "seeds=1"]
+    words += ["-p", "methods=ce,ns_ws", "--jobs", "2", "--log", viewer]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    ran = [folder.name for folder in Path(logs_dir().parent / "runs").iterdir()]
+    assert len(ran) == 2
+    for name in ran:
+        result = store.read_result(logs_dir().parent / "runs" / name)
+        assert result
+        assert same(READERS[viewer](decode(result.config)), result.history)
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+def test_a_missing_extra_is_named_before_any_work(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what to install."""
+
+    def missing(module: str) -> None:
+        raise ModuleNotFoundError(f"No module named {module!r}")
+
+    monkeypatch.setattr(log_writers.importlib, "import_module", missing)
+    monkeypatch.setattr(compute, "fit", lambda *_, **__: pytest.fail("work began"))
+    with pytest.raises(ValueError, match=rf"pip install 'nslab\[{name}\]'"):
+        store.run(TINY, log=[name], show=False)
+    with pytest.raises(ValueError, match=rf"pip install 'nslab\[{name}\]'"):
+        store.run_all([TINY], log=[name], jobs=2, show=False)
+
+
+def test_unknown_viewers_are_refused() -> None:
+    """With those that there are; exit status 2."""
+    done = CliRunner().invoke(app, ["run", "ns/first", "--log", "wandb"])
+    assert done.exit_code == 2
+    assert "no log 'wandb'; there are tensorboard, mlflow" in done.output
+
+
+class Broken:
+    """A viewer that cannot write."""
+
+    def __init__(self, config: TrainConfig, fresh: bool) -> None:
+        self.held: set[tuple[str, int]] = set()
+
+    def write(self, step: int, numbers: dict[str, float]) -> None:
+        raise ConnectionError("the server is gone")
+
+    def fill(self, rows: list) -> None:
+        raise ConnectionError("the server is still gone")
+
+    def close(self, status: str) -> None:
+        assert status == "FINISHED"
+
+
+def test_a_failing_viewer_does_not_stop_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, twice at most, and the run is finished."""
+    monkeypatch.setitem(loggers.WRITERS, "broken", Broken)
+    with pytest.warns(UserWarning, match="Broken writes no more of this run") as said:
+        result = store.run(replace(TINY, seed=3), log=["broken"], show=False)
+    assert len(said) == 2
+    assert len(result.history) == 4
+    assert store.find(replace(TINY, seed=3))

@@ -1,0 +1,62 @@
+"""Runs in processes of their own, here or by another engine."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nslab.configs import TrainConfig
+from nslab.execution.local import Ended, Job, run_local
+from nslab.runs import compute, store, worker
+from nslab.training.checkpoint import CHECKPOINT
+
+TINY = TrainConfig(network="mlp", epochs=2, lr=0.05, hold_out=1000)
+
+
+def test_forced_job_goes_on_where_it_was_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins afresh when it is asked for, not each time that its process starts."""
+    first = store.run(TINY, show=False)
+    checkpoint = store.folder_of(TINY) / CHECKPOINT
+    checkpoint.touch()
+    command = store.job(TINY, force=True).command
+    assert not checkpoint.exists()
+    seen: list[bool] = []
+    fit = compute.fit
+
+    def note(*args: Any, **more: Any) -> Any:
+        seen.append(checkpoint.exists())
+        checkpoint.unlink(missing_ok=True)
+        return fit(*args, **more)
+
+    monkeypatch.setattr(compute, "fit", note)
+    checkpoint.touch()
+    assert worker.main(store.folder_of(TINY), command[4:]) == 0
+    checkpoint.touch()
+    store.run(TINY, force=True, show=False)
+    assert seen == [True, False]
+    assert store.run(TINY, show=False).metrics["test_loss"] == first.metrics["test_loss"]
+
+
+@pytest.mark.slow
+def test_another_engine_computes_the_runs() -> None:
+    """It gets the jobs, parents first; a run that it leaves without a result has failed."""
+    asked: list[list[str]] = []
+
+    def recorded(jobs: list[Job], at_once: int, **more: Any) -> list[Ended]:
+        asked.append([one.name for one in jobs])
+        return run_local(jobs, at_once, **more)
+
+    def idle(jobs: list[Job], at_once: int, on_end: Any, **more: Any) -> list[Ended]:
+        for one in jobs:
+            one.log.touch()
+            on_end(Ended(one, 0, 0.0))
+        return []
+
+    parent = replace(TINY, seed=2)
+    descendant = replace(TINY, ancestor=parent)
+    with pytest.raises(store.RunsFailed, match="left nothing here") as caught:
+        store.run_all([descendant], engine=idle, show=False)
+    assert f"its parent {parent.id} failed" in caught.value.failed[descendant.id]
+    assert len(store.run_all([descendant], engine=recorded, show=False)) == 1
+    assert asked == [[parent.id], [descendant.id]]
+    assert "--nproc-per-node=2" in store.job(TINY, together=2).command

@@ -1,0 +1,42 @@
+"""Who imports a name of version 0.1.0 is told where it is now."""
+
+import importlib
+import importlib.util
+
+import pytest
+
+import nslab
+from nslab.system.renamed import CHANGED, MODULES, NAMES
+
+
+@pytest.mark.parametrize("old", sorted(MODULES))
+def test_an_old_module_names_the_new_one(old: str) -> None:
+    """Or its package does, which is imported first; the new one has what it calls differently."""
+    parts = old.split(".")
+    asked = [".".join(parts[:i]) for i in range(2, len(parts) + 1)]
+    first = next(name for name in asked if name in MODULES)
+    with pytest.raises(ImportError, match=f"^{first} is now {MODULES[first]}( |$)"):
+        importlib.import_module(old)
+    new = importlib.import_module(MODULES[old])
+    for before, now in CHANGED.get(old, {}).items():
+        assert hasattr(new, now), f"{before} is {now}"
+
+
+@pytest.mark.parametrize("old", sorted(NAMES))
+def test_an_old_name_of_a_package_names_the_new_one(old: str) -> None:
+    """As ``from package import name`` and as an attribute."""
+    package, _, name = old.rpartition(".")
+    with pytest.raises(ImportError, match=f"^{old} is now {NAMES[old]}$"):
+        getattr(importlib.import_module(package), name)
+    home, _, now = NAMES[old].rpartition(".")
+    assert hasattr(importlib.import_module(home), now)
+
+
+def test_other_names_fail_as_ever() -> None:
+    """With the words that Python has for it."""
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'nslab\.nothing'"):
+        importlib.import_module("nslab.nothing")
+    assert importlib.util.find_spec("nslab.nothing") is None
+    for module in (nslab, nslab.experiments, nslab.evolve):
+        with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+            module.nothing  # noqa: B018
