@@ -26,7 +26,7 @@ test: check ## check, then run the tests and the notebooks with small parameters
 	@# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
 	$(BIN)/python -m pytest tests/conftest.py notebooks
 
-quick: $(READY) ## a minute's check of an edit: lint, types, unit tests without processes
+quick: $(READY) ## check an edit in some minutes: lint, types, unit tests without processes
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
