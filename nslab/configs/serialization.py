@@ -22,8 +22,13 @@ LOSSES = {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
 
 
 def classes() -> dict[str, type]:
-    """All classes a config may name, by key."""
-    return {**RUN_KINDS, **OBJECTIVES, **SCHEDULES, **EVOLVER_CLASSES, **BASELINES, **LOSSES}
+    """All classes a config may name, by key; ``ValueError`` for a key of two registries."""
+    known: dict[str, type] = {}
+    for registry in (RUN_KINDS, OBJECTIVES, SCHEDULES, EVOLVER_CLASSES, BASELINES, LOSSES):
+        if clash := known.keys() & registry.keys():
+            raise ValueError(f"two classes have the key {', '.join(sorted(clash))}: rename one")
+        known |= registry
+    return known
 
 
 def encode(value: Any) -> Any:

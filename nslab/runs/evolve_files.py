@@ -73,6 +73,8 @@ def evolve_files(
         )
     except torch.OutOfMemoryError as error:
         raise ValueError(f"the device's memory is too small, try microbatch: {error}") from None
+    finally:
+        data.close()  # a batch ahead is decoded, which nobody will ask for
     for line in record.summary() if record.main else ():
         say(line)
     code = loading(task.model, data.shape, data.num_classes, Path(folder) / BEST)

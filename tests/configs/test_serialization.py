@@ -295,3 +295,10 @@ def test_later_fields_with_a_factory(register: Callable[..., None]) -> None:
     old = identity(Early(7))
     register(toy=LateFactory)
     assert identity(LateFactory(7)) == old
+
+
+def test_a_key_is_of_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss called like an evolver would be read back as that."""
+    monkeypatch.setitem(OBJECTIVES, "de", OBJECTIVES["ce"])
+    with pytest.raises(ValueError, match="two classes have the key de: rename one"):
+        encode(TrainConfig())

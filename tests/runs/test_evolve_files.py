@@ -31,6 +31,7 @@ from nslab.evolve import breeding
 from nslab.networks import build_network
 from nslab.networks.external import build_external, fitted, tried
 from nslab.neuroevolution.evolution import CHECKPOINT, Evolved, pair
+from nslab.runs import evolve_files as evolve_files_module
 from nslab.runs.evolve_files import Task, evolve_files
 from nslab.runs.evolve_files_record import BEST, HISTORY, RECORD, Record
 from nslab.types import StateDict
@@ -470,3 +471,16 @@ def test_networks_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == [("tiny", False, 5, 1)]
     with pytest.raises(ValueError, match="timm has no classifier 'tinny'; it has tiny"):
         build_external("timm/tinny", (1, 8, 8), 5)
+
+
+def test_nothing_is_decoded_after_the_end(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch ahead would keep the process for as long as it takes."""
+    made = []
+    monkeypatch.setattr(
+        evolve_files_module, "prepared", lambda *a, **k: made.append(prepared(*a, **k)) or made[0]
+    )
+    evolve_files(task, tmp_path, show=False)
+    with pytest.raises(RuntimeError, match="shutdown"):
+        made[0].train.nth(99)
