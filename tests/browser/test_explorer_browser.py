@@ -38,7 +38,7 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="session", params=["lab", "voila"])
+@pytest.fixture(scope="module", params=["lab", "voila"])
 def explorer(
     request: pytest.FixtureRequest, shared_home: Path, report: list[str]
 ) -> Iterator[Explorer]:

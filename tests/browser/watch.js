@@ -25,14 +25,16 @@
   window.nslab = {pressed: 0};
   window.addEventListener('keydown', () => { window.nslab.pressed = performance.now(); }, true);
 
-  // The picture once two looks, some frames apart, agree.
+  // The picture once it has rested for longer than a drawing takes on a busy machine: else one that
+  // is still on its way would be taken for what the next action leads to.
   window.nslab.settled = async (selector) => {
-    let before = -1;
-    for (let i = 0; i < 200; i++) {
+    const begin = performance.now();
+    let before = -1, since = begin;
+    while (performance.now() - begin < 30000) {
       const now = digest(document.querySelector(selector));
-      if (now === before && now !== 0) return now;
-      before = now;
-      for (let k = 0; k < 8; k++) await frame();
+      if (now !== before || now === 0) [before, since] = [now, performance.now()];
+      else if (performance.now() - since > 600) return now;
+      for (let k = 0; k < 4; k++) await frame();
     }
     throw new Error('the picture of ' + selector + ' never settles');
   };
