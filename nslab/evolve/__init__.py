@@ -9,7 +9,7 @@ from nslab.evolve.es import ES
 from nslab.evolve.operators import MUTATIONS
 from nslab.evolve.protocol import Evolver
 from nslab.evolve.pso import PSO
-from nslab.system.renamed import tell_new_name
+from nslab.system.renamed import told
 
 EVOLVER_CLASSES: dict[str, type] = {
     "de": AdaptiveDE,
@@ -118,7 +118,4 @@ __all__ = [
     "Evolver",
 ]
 
-
-def __getattr__(name: str) -> object:
-    tell_new_name(f"nslab.evolve.{name}")
-    raise AttributeError(f"module 'nslab.evolve' has no attribute {name!r}")
+__getattr__ = told(__name__)

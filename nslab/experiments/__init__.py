@@ -3,7 +3,7 @@
 from nslab.experiments import de, edl, edl_factors, ns
 from nslab.experiments.definition import Experiment
 from nslab.experiments.presets import PRESETS
-from nslab.system.renamed import tell_new_name
+from nslab.system.renamed import told
 
 EXPERIMENTS: dict[str, Experiment] = {
     **ns.EXPERIMENTS,
@@ -20,9 +20,7 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def __getattr__(name: str) -> object:
-    tell_new_name(f"nslab.experiments.{name}")
-    raise AttributeError(f"module 'nslab.experiments' has no attribute {name!r}")
+__getattr__ = told(__name__)
 
 
 __all__ = ["EXPERIMENTS", "PRESETS", "Experiment", "experiment"]

@@ -5,6 +5,7 @@ from nslab.lossnet.net import LossForm, LossNet
 from nslab.lossnet.search import Pretrained, pretrain
 from nslab.lossnet.shipped import Shipped
 from nslab.lossnet.synthetic_predictions import MORE_CLASSES, Regimes
+from nslab.system.renamed import told
 
 __all__ = [
     "MORE_CLASSES",
@@ -17,3 +18,5 @@ __all__ = [
     "pretrain",
     "save_loss",
 ]
+
+__getattr__ = told(__name__)

@@ -1,6 +1,6 @@
 """Names of version 0.1.0 that have moved: whoever imports one is told where it is now."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
@@ -137,8 +137,20 @@ NAMES = {
     "nslab.experiments.EvolveConfig": "nslab.EvolveConfig",
     "nslab.experiments.PretrainConfig": "nslab.LossSearchConfig",
     "nslab.experiments.TrainConfig": "nslab.TrainConfig",
+    "nslab.analysis.Competition": "nslab.analysis.run_tables.GroupScores",
+    "nslab.analysis.describe": "nslab.analysis.run_tables.run_columns",
+    "nslab.lossnet.load": "nslab.lossnet.load_loss",
+    "nslab.lossnet.save": "nslab.lossnet.save_loss",
+    "nslab.papers.claims": "nslab.papers.equations.claims_of",
+    "nslab.papers.places": "nslab.papers.equations.places",
 }
-# of a module that moved: what it calls differently now
+TABLES = "batches_of class_regressions class_scores class_table compete first_batch history_table "
+TABLES += "kind_table negative_shares score_table simulated_scores trained_model training_batches "
+NAMES |= {
+    f"nslab.analysis.{name}": f"nslab.analysis.run_tables.{name}"
+    for name in f"{TABLES} value_table".split()
+}
+# of a module that moved: what it calls differently now, or where else that is
 CHANGED = {
     "nslab.bench": {"Bench": "EvolveSetup"},
     "nslab.board": {"Board": "Monitor"},
@@ -151,7 +163,10 @@ CHANGED = {
     "nslab.experiments.pretraining": {"PretrainConfig": "LossSearchConfig"},
     "nslab.improve": {"improve": "run_evolution"},
     "nslab.names": {"plain": "checked_filename"},
+    "nslab.overview": {"ledger": "build_ledger"},
+    "nslab.parents": {"weights_of": "nslab.runs.store.weights_of"},
     "nslab.processes": {"processes": "process_group", "from_first": "broadcast"},
+    "nslab.results": {"described": "nslab.configs.labels.label"},
 }
 
 
@@ -173,3 +188,13 @@ def tell_new_name(name: str) -> None:
         names = [f"{old} is {new}" for old, new in CHANGED.get(name, {}).items()]
         more = f" ({', '.join(names)} there)" if names else ""
         raise ImportError(f"{name} is now {MODULES[name]}{more}")
+
+
+def told(package: str) -> Callable[[str], object]:
+    """The ``__getattr__`` of a package that had other names."""
+
+    def missing(name: str) -> object:
+        tell_new_name(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return missing

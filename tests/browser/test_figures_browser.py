@@ -14,8 +14,8 @@ from sessions import OPTIONS, SHOTS, chromium
 from nslab.workbench.unrun import set_up_jupyter, unrun
 
 CELLS = (
-    "import nslab\nfrom nslab import analysis\nfrom nslab.plots import ns as plots",
-    "digits = analysis.first_batch('digits', 16, 2024)\nplots.images(digits.x, digits.y.tolist())",
+    "import nslab\nfrom nslab.analysis import run_tables\nfrom nslab.plots import ns as plots",
+    "first = run_tables.first_batch('digits', 16, 2024)\nplots.images(first.x, first.y.tolist())",
     "for width in (4, 11):\n    figure = plots.Figure(figsize=(width, 3))\n"
     "    figure.subplots().plot([1, 2])\n    display(figure)\nfigure",
 )
