@@ -63,11 +63,10 @@ def test_a_plain_cell_shows_its_figure(tmp_path: Path, monkeypatch: pytest.Monke
             assert dots >= 1.9 * width
         page.keyboard.press("Control+s")
         saved = work / "plain.ipynb"
-        for _ in range(100):
-            if "image/png" in saved.read_text(encoding="utf-8"):
+        for _ in range(100):  # git is told after the file is saved
+            if "image/png" in saved.read_text(encoding="utf-8") and not git(work, "diff", "--stat"):
                 break
             page.wait_for_timeout(200)
-        page.wait_for_timeout(2000)
         assert "image/png" in saved.read_text(encoding="utf-8")
         assert git(work, "diff", "--stat") == ""
         chrome.close()
