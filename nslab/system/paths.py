@@ -26,6 +26,11 @@ def cache_dir() -> Path:
     return Path(given).expanduser().resolve() if given else home() / "data" / "cache"
 
 
+def arrays_dir() -> Path:
+    """People's own arrays, by their digest."""
+    return home() / "data" / "arrays"
+
+
 def runs_dir() -> Path:
     """Run folders, one a config."""
     return home() / "data" / "runs"
