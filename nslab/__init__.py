@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nslab.runs.store import Result, finished, run, run_all
     from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
+    from nslab.workbench.compare_methods import compare_methods
 
 __version__ = "0.1.0"
 
@@ -40,6 +41,7 @@ _HOMES = {
     "nslab.runs.store": ("Result", "finished", "run", "run_all"),
     "nslab.training.loop": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
+    "nslab.workbench.compare_methods": ("compare_methods",),
 }
 sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -65,6 +67,7 @@ __all__ = [
     "add_arrays",
     "build_network",
     "compare",
+    "compare_methods",
     "evolve_checkpoints",
     "experiment",
     "finished",

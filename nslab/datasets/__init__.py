@@ -5,6 +5,7 @@ A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ def resolved(name: str) -> str:
         return image_folder.resolved(name)
     if name in DATASETS or parts_of(name):
         return name
-    hint = f"; a folder of images is folder:{name}" if Path(name).is_dir() else ""
+    hint = f"; a folder of images is folder:{name}" if os.path.isdir(name) else ""
     raise ValueError(
         f"unknown data set {name!r}; there are {', '.join(DATASETS)}, and folder:PATH{hint}"
     )
@@ -160,7 +161,7 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
 def _found(where: str, digest: str) -> image_folder.Listing:
     """The images of a folder, if they are those of the digest."""
     folder = Path(where)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise MissingDataset(
             f"the folder {where} is not there: put it back, or name the place it is at now; the "
             "same files are the same data wherever they lie"

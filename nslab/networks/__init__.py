@@ -21,6 +21,7 @@ from nslab.networks.row_lstm import RowLSTM
 from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
+from nslab.system.content_names import parts_of
 from nslab.types import ImageShape
 
 Network = Callable[[ImageShape, int], nn.Module]
@@ -50,6 +51,11 @@ def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
     if name in NETWORKS:
         return
+    if parts := parts_of(name):
+        raise ValueError(
+            f"the network {parts[1]} was made in a notebook or script, and is not known here, or "
+            "has been edited since: run what defines it again"
+        )
     if "/" not in name:
         raise ValueError(
             f"unknown network {name!r}; there are {', '.join(NETWORKS)}, torchvision/<name> and "

@@ -1,5 +1,6 @@
 """Evolve anyone's checkpoints: files in, a run of the store, the best network out."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def checkpoint_config(
         raise ValueError(f"held_out is a share, at least 0 and below 1, not {held_out}")
     check_network(model)
     known = data in DATASETS or data.startswith(PREFIX) or parts_of(data)
-    if not known and not Path(data).is_dir():
+    if not known and not os.path.isdir(data):
         raise ValueError(f"data {data!r} is neither a folder nor one of {', '.join(DATASETS)}")
     name = resolved(data if known else f"{PREFIX}{data}")
     folder = name.startswith(PREFIX)
