@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
