@@ -1,8 +1,7 @@
 """What pyproject.toml cannot say: notebooks and frozen results go into the package.
 
-They are copied when a wheel is built and stay out of an editable install, which finds them in its
-checkout. (As packages of their own, through ``package-dir``, they would turn an editable install
-into an import hook that type checkers and editors do not read.)
+They are copied when a wheel is built: only what git tracks, and notebooks as though never run,
+whatever somebody has done in the checkout. An editable install finds them in its checkout.
 """
 
 import shutil
