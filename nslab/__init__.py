@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from nslab.analysis.paper_tables import compare, readable
     from nslab.configs import EvolveConfig, LossSearchConfig, TrainConfig
     from nslab.datasets import DATASETS, load
+    from nslab.datasets.own_arrays import add_arrays
     from nslab.evolve import EVOLVERS
     from nslab.experiments import EXPERIMENTS, experiment
     from nslab.networks import NETWORKS, build_network
     from nslab.objectives import EDL, NS, OBJECTIVES, CrossEntropy, Weighted
+    from nslab.runs.evolve_checkpoints import evolve_checkpoints
     from nslab.runs.frozen import freeze
     from nslab.runs.store import Result, finished, run, run_all
     from nslab.training.loop import fit
@@ -26,9 +28,11 @@ __version__ = "0.2.0"
 
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
+    "nslab.datasets.own_arrays": ("add_arrays",),
     "nslab.evolve": ("EVOLVERS",),
     "nslab.configs": ("EvolveConfig", "LossSearchConfig", "TrainConfig"),
     "nslab.experiments": ("EXPERIMENTS", "experiment"),
+    "nslab.runs.evolve_checkpoints": ("evolve_checkpoints",),
     "nslab.runs.frozen": ("freeze",),
     "nslab.analysis.paper_tables": ("compare", "readable"),
     "nslab.networks": ("NETWORKS", "build_network"),
@@ -58,8 +62,10 @@ __all__ = [
     "Scored",
     "TrainConfig",
     "Weighted",
+    "add_arrays",
     "build_network",
     "compare",
+    "evolve_checkpoints",
     "experiment",
     "finished",
     "fit",

@@ -57,7 +57,10 @@ def _by_size(runs: Sequence[Result]) -> dict[RunConfig, list[Result]]:
     made by code that computed something else."""
     found: dict[RunConfig, list[Result]] = {}
     for result in sorted(runs, key=lambda result: result.id):
-        config = decode(result.config)
+        try:
+            config = decode(result.config)
+        except (ValueError, TypeError):  # of a class or data set that is not known here
+            continue
         if config.id == result.id:
             found.setdefault(size_of(config), []).append(result)
     return found

@@ -13,8 +13,8 @@ from nslab.analysis.statistics import regression
 from nslab.configs import RunConfig, TrainConfig
 from nslab.configs.labels import columns, label
 from nslab.configs.serialization import decode
-from nslab.datasets import DATASETS, ImageData, load
-from nslab.datasets.loader import Loader
+from nslab.datasets import ImageData, dataset_of, load
+from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.networks import build_network
 from nslab.networks.logits import logits_of
 from nslab.objectives import NS
@@ -59,8 +59,8 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
     """A line per run and class: test accuracy in percent after the last epoch."""
     lines = []
     for result in results:
-        about = run_columns(result)
-        classes = DATASETS[str(about["dataset"])].classes
+        about, form = run_columns(result), decode(result.config).training
+        classes = dataset_of(form.dataset, form.image_size).classes
         accuracies = zip(classes, result.metrics["per_class_accuracy"], strict=True)
         lines += [about | {"class": name, "accuracy": value} for name, value in accuracies]
     return pd.DataFrame(lines)
@@ -94,22 +94,22 @@ def trained_model(result: Result) -> nn.Module:
             f"run {result.id} is frozen: its numbers are here, its weights are not. "
             "nslab.run(config, weights=True) computes it again to have them."
         )
-    dataset, seed = DATASETS[training.dataset], training.seed
+    dataset, seed = dataset_of(training.dataset, training.image_size), training.seed
     model = build_network(training.network, dataset.shape, dataset.layout.num_classes, seed)
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return load_weights(model, result.folder).eval()
 
 
-def training_batches(dataset: str, batch_size: int, seed: int) -> Loader:
+def training_batches(dataset: str, batch_size: int, seed: int) -> DatasetBatches:
     """The training images as they are, not augmented, in a shuffled order that ``seed`` names."""
     return batches_of(load(dataset), batch_size, seed)
 
 
-def batches_of(data: ImageData, batch_size: int, seed: int) -> Loader:
+def batches_of(data: ImageData, batch_size: int, seed: int) -> DatasetBatches:
     """The same of data already loaded, such as a run's own long-tailed training set."""
-    x, y = torch.tensor(data.arrays.train_x), torch.tensor(data.arrays.train_y)
-    return Loader(x, y, data.dataset, batch_size=batch_size, seed=seed)
+    images, cpu = (data.arrays.train_x, data.arrays.train_y), torch.device("cpu")
+    return make_batches(*images, data.dataset, cpu, batch_size=batch_size, seed=seed)
 
 
 def first_batch(dataset: str, batch_size: int, seed: int) -> Batch:

@@ -1,16 +1,21 @@
 """The command for networks of one's own: ``nslab evolve``."""
 
+import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nslab.cli.options import app, explained
+from nslab.cli.dry_run import dry_run as foretell
+from nslab.cli.execution import ExecutionOptions, takes_where
+from nslab.cli.options import DryRun, app, explained, fail
 
 
 @app.command(
     epilog="Example: nslab evolve --model torchvision/resnet18 --parents a.safetensors "
     "b.safetensors c.safetensors d.safetensors e.safetensors f.safetensors --data images"
 )
+@takes_where()
 def evolve(
     model: Annotated[str, typer.Option(help="torchvision/NAME, timm/NAME or one of `nslab list`.")],
     data: Annotated[str, typer.Option(help="A folder of images, one per class, or a data set.")],
@@ -20,9 +25,7 @@ def evolve(
     files: Annotated[
         list[str] | None, typer.Argument(metavar="FILE...", help="... with or without --parents.")
     ] = None,
-    out: Annotated[
-        str, typer.Option(help="Folder for the best network; resumed from.")
-    ] = "evolved",
+    out: Annotated[str, typer.Option(help="Folder for the best network.")] = "evolved",
     evolver: Annotated[str, typer.Option(help="How to evolve.")] = "sa-shade-tri-ensin",
     batches: Annotated[int, typer.Option(help="Batches, one after the other.")] = 20,
     generations: Annotated[int, typer.Option(help="Generations on each batch.")] = 10,
@@ -36,7 +39,7 @@ def evolve(
     ] = "auto",
     size: Annotated[int | None, typer.Option(help="Side of a folder's images, else 224.")] = None,
     policy: Annotated[
-        str, typer.Option(help="BatchNorm: inherit (it learns) or parent.")
+        str, typer.Option(help="BatchNorm: inherit (it learns), recalibrate or parent.")
     ] = "inherit",
     dtype: Annotated[str, typer.Option(help="Of the population: float32, bfloat16.")] = "float32",
     precision: Annotated[
@@ -47,28 +50,67 @@ def evolve(
         bool, typer.Option("--exempt-head/--evolve-head", help="Leave the last layer as it is.")
     ] = True,
     device: Annotated[str | None, typer.Option(help="Default: cuda if there, else cpu.")] = None,
-    workers: Annotated[int, typer.Option(help="Threads that decode images.")] = 4,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Threads that decode images; 0: one a core.")
+    ] = 0,
+    dry_run: DryRun = False,
+    *,
+    where: ExecutionOptions,
 ) -> None:
-    """Evolve checkpoints of any classifier; the same command goes on where it was stopped."""
-    from nslab.runs.evolve_files import Task, evolve_files
+    """Evolve checkpoints of any classifier: a run like any other, kept and resumed by its content.
+
+    The best network is written to OUT too.
+    """
+    from nslab.runs import evolve_checkpoints as own
+    from nslab.runs import store
+    from nslab.runs.best_network import check_folder, write_best
+    from nslab.system.distributed import choose_device, process_group
 
     with explained():
-        task = Task(
-            model=model,
-            parents=(*(parents or []), *(files or [])),
-            data=data,
+        if device is not None:
+            choose_device(device)
+        if workers:
+            os.environ["NSLAB_WORKERS"] = str(workers)
+        config = own.checkpoint_config(
+            model,
+            (*(parents or []), *(files or [])),
+            data,
             evolver=evolver,
+            held_out=held_out,
+            augment=augment,  # type: ignore[arg-type]  # checked there
+            image_size=size,
+            seed=seed,
             batches=batches,
             generations=generations,
             batch_size=batch_size,
             microbatch=microbatch,
-            held_out=held_out,
-            augment=augment,  # type: ignore[arg-type]  # words are checked there
-            size=size,
-            policy=policy,  # type: ignore[arg-type]
-            dtype=dtype,  # type: ignore[arg-type]
-            precision=precision,  # type: ignore[arg-type]
-            seed=seed,
+            policy=policy,
+            dtype=dtype,
+            precision=precision,
             exempt_head=exempt_head,
         )
-        evolve_files(task, out, device=device, workers=workers)
+        check_folder(config, Path(out))
+        average = own.plain_average(config)
+        if dry_run:
+            foretell([config, average], [], 1)
+            return
+        main = process_group().is_main_process
+        for line in [f"run {config.id}, kept in {store.folder_of(config)}", *own.cautions(config)]:
+            if main:
+                typer.echo(line)
+        jobs, devices = where.places()
+        try:
+            result, plain = store.run_all(
+                [config, average],
+                jobs=jobs,
+                devices=devices,
+                engine=where.engine,
+                together=where.together,
+                weights=True,
+            )
+        except store.RunsFailed as error:
+            raise fail(error) from None
+        if main:
+            write_best(config, result, Path(out))
+            lines = [*own.summary(config, result, plain), own.how_to_load(config, Path(out))]
+            typer.echo("\n".join(lines))

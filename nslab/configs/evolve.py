@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Literal
 
+from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.initial_populations import init_hp, init_rs, last_epochs
 from nslab.configs.labels import short_repr
 from nslab.configs.loss_search import losses_of
@@ -33,7 +34,8 @@ class EvolveConfig(EvolveOptions, RunConfig):
         init: ``"last_epochs"`` of the base run, ``"init_rs"``, ``"init_hp"``, ``"init_hp_top_k"``
             (with the smooth top-k loss for label smoothing); ``"noise"``: about the pretrained
             network, spread like the last epochs; ``"random"``: never trained; ``"pretrained"``: the
-            one network that ``base`` would train on.
+            one network that ``base`` would train on; or `CheckpointFiles` of networks of the
+            form of ``base``, which then only says that form, the data and the seed.
         size: NP, members of the population.
         method: a value of a class in ``EVOLVER_CLASSES`` or ``BASELINES``.
 
@@ -44,7 +46,7 @@ class EvolveConfig(EvolveOptions, RunConfig):
     kind: ClassVar = "evolve"
 
     base: TrainConfig
-    init: Init = "last_epochs"
+    init: Init | CheckpointFiles = "last_epochs"
     size: int = 10
     method: Evolver | Baseline = field(default=EVOLVERS["sa-shade-tri-ensin"])
 
@@ -70,6 +72,8 @@ class EvolveConfig(EvolveOptions, RunConfig):
             raise ValueError(
                 f"EvolveConfig: {self.method} chooses by held-out samples: set hold_out of base"
             )
+        if isinstance(self.init, CheckpointFiles) and len(self.init.files) != self.size:
+            raise ValueError(f"EvolveConfig: size is {self.size}, files {len(self.init.files)}")
         if self.init in ("last_epochs", "noise") and self.base.epochs < self.size:
             raise ValueError(
                 f"EvolveConfig: {self.size} last epochs of a training of {self.base.epochs}: train "
@@ -98,18 +102,25 @@ class EvolveConfig(EvolveOptions, RunConfig):
     def label(self) -> str:
         """Data set, network, population and method, seed."""
         names = [name for name, evolver in EVOLVERS.items() if evolver == self.method]
-        method = f"{self.size} x {self.init}: {names[0] if names else short_repr(self.method)}"
-        return f"{self.dataset} {self.base.network} {method}, seed {self.seed}"
+        about, method = self.base.columns(), names[0] if names else short_repr(self.method)
+        made = f"{self.size} x {self.initialization}: {method}, seed {self.seed}"
+        return f"{about['dataset']} {about['network']} {made}"
 
     def columns(self) -> dict[str, str | int | float]:
         """What tells it apart in tables."""
+        about = self.base.columns()
         return {
-            "dataset": self.dataset,
-            "network": self.base.network,
-            "method": evolution_method(self.method, self.init),
-            "initialization": self.init,
+            "dataset": about["dataset"],
+            "network": about["network"],
+            "method": evolution_method(self.method, self.initialization),
+            "initialization": self.initialization,
             "seed": self.seed,
         }
+
+    @property
+    def initialization(self) -> str:
+        """The initial population in one word."""
+        return "checkpoints" if isinstance(self.init, CheckpointFiles) else self.init
 
     @property
     def leaves_weights(self) -> bool:
@@ -155,5 +166,6 @@ class EvolveConfig(EvolveOptions, RunConfig):
             "init_hp": init_hp,
             "init_hp_top_k": partial(init_hp, smoothed="top_k"),
         }
-        trained = makers[self.init](self.base, self.size) if self.init in makers else []
+        word = self.initialization
+        trained = makers[word](self.base, self.size) if word in makers else []
         return trained or self.base.parents()

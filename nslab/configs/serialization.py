@@ -9,6 +9,7 @@ import hashlib
 import json
 from typing import Any
 
+from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.schedules import SCHEDULES
 from nslab.evolve import EVOLVER_CLASSES
 from nslab.lossnet import LossForm, Regimes, Shipped
@@ -18,13 +19,22 @@ from nslab.system.validation import check_parameters, hints
 
 # Kinds of run by their key, filled by `nslab.configs`; a kind of one's own adds itself.
 RUN_KINDS: dict[str, type] = {}
+POPULATIONS = {"checkpoint_files": CheckpointFiles}
 LOSSES = {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
 
 
 def classes() -> dict[str, type]:
     """All classes a config may name, by key; ``ValueError`` for a key of two registries."""
     known: dict[str, type] = {}
-    for registry in (RUN_KINDS, OBJECTIVES, SCHEDULES, EVOLVER_CLASSES, BASELINES, LOSSES):
+    for registry in (
+        RUN_KINDS,
+        OBJECTIVES,
+        SCHEDULES,
+        EVOLVER_CLASSES,
+        BASELINES,
+        LOSSES,
+        POPULATIONS,
+    ):
         if clash := known.keys() & registry.keys():
             raise ValueError(f"two classes have the key {', '.join(sorted(clash))}: rename one")
         known |= registry
@@ -85,6 +95,7 @@ def _hashed(value: Any) -> Any:
     out = {"@": encode(value)["@"]}
     for f in dataclasses.fields(value):
         item, late = getattr(value, f.name), "omitted_means" in f.metadata
+        item = f.metadata["hashed_as"](item) if "hashed_as" in f.metadata else item
         if not (late and (item == f.metadata["omitted_means"] or not f.metadata["used"](value))):
             out[f.name] = _hashed(item)
     if revision := getattr(value, "revision", 0):

@@ -9,14 +9,16 @@ from nslab.configs.loss_search import losses_of
 from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import Constant, Schedule
-from nslab.datasets import DATASETS
-from nslab.datasets.loader import Augment
+from nslab.datasets import DATASETS, resolved
+from nslab.datasets.batch_order import Augment
+from nslab.datasets.image_folder import PREFIX, SIZE
 from nslab.datasets.samplers import SAMPLERS
 from nslab.datasets.variants import LabelNoise
-from nslab.networks import NETWORKS
+from nslab.networks import check_network
 from nslab.networks.lenet import padding
 from nslab.objectives import CrossEntropy
-from nslab.system.validation import check_fields, omitted_means
+from nslab.system.content_names import content_of, short_name
+from nslab.system.validation import check_fields, hashed_as, omitted_means
 from nslab.types import ObjectiveConfig
 
 
@@ -34,7 +36,9 @@ class TrainConfig(RunConfig):
     """One training run; every field is part of its identity.
 
     Attributes:
-        dataset, network: keys of ``DATASETS`` and ``NETWORKS``.
+        dataset: key of ``DATASETS``, or ``folder:PATH`` (see `nslab.datasets.image_folder`), which
+            gets the digest of the folder: that is part of the identity, the path is not.
+        network: key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``.
         objective: any value of a class in ``OBJECTIVES``.
         batch_size: samples per step over all processes together.
         lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
@@ -54,14 +58,15 @@ class TrainConfig(RunConfig):
         train_size: of the others only so many are trained on, the same in every run; 0: all.
         patience: early stopping: training ends when that has not risen for so many epochs;
             ``epochs`` is then the longest it may take. 0: never.
+        image_size: side of a folder's images, 224 if it is 0; other data have theirs.
         eval_every: test and held-out samples are looked at every so many epochs, and after the
             last; numbers of a held-out choice are of those epochs.
     """
 
     kind: ClassVar = "train"
 
-    dataset: str = "digits"
-    network: str = "resnet8"
+    dataset: str = field(default="digits", metadata=hashed_as(content_of))
+    network: str = field(default="resnet8", metadata=hashed_as(content_of))
     objective: ObjectiveConfig = field(default_factory=CrossEntropy)
     epochs: int = 10
     batch_size: int = 128
@@ -90,16 +95,24 @@ class TrainConfig(RunConfig):
     patience: int = field(default=0, metadata=omitted_means(0))
     ancestor: "TrainConfig | None" = field(default=None, metadata=omitted_means(None))
     eval_every: int = field(default=1, metadata=omitted_means(1))
+    image_size: int = field(default=0, metadata=omitted_means(0))
 
     def __post_init__(self) -> None:
-        from_zero = "momentum weight_decay warmup_epochs noise_rate keep_last hold_out train_size"
+        from_zero = "momentum weight_decay warmup_epochs noise_rate keep_last hold_out train_size "
+        from_zero += "patience image_size"
         check_fields(
             self,
             positive=("epochs", "batch_size", "lr", "lr_scale", "eval_every", "clip_norm"),
-            at_least={"imbalance": 1} | dict.fromkeys(f"{from_zero} patience".split(), 0),
+            at_least={"imbalance": 1} | dict.fromkeys(from_zero.split(), 0),
             at_most={"noise_rate": 1, "keep_last": self.epochs},
-            one_of={"dataset": DATASETS, "network": NETWORKS, "sampler": SAMPLERS},
+            one_of={"sampler": SAMPLERS},
         )
+        check_network(self.network)
+        object.__setattr__(self, "dataset", resolved(self.dataset))
+        if self.dataset.startswith(PREFIX):
+            object.__setattr__(self, "image_size", self.image_size or SIZE)
+        elif self.image_size:
+            raise ValueError(f"images of {self.dataset} have their size: image_size is for folders")
         for name, method in (("objective", "build"), ("schedule", "factor")):
             value = getattr(self, name)
             if isinstance(value, type) or not hasattr(value, method):
@@ -128,19 +141,21 @@ class TrainConfig(RunConfig):
     @property
     def revision(self) -> int:
         """Once LeNet-5 took images of 28 x 28 as they are, and had fewer parameters."""
-        small = any(padding(side) for side in DATASETS[self.dataset].shape[1:])
-        return int(self.network == "lenet5" and small)
+        if self.network != "lenet5" or self.dataset not in DATASETS:
+            return 0
+        return int(any(padding(side) for side in DATASETS[self.dataset].shape[1:]))
 
     def label(self) -> str:
         """Data set, network, method, seed."""
-        return f"{self.dataset} {self.network} {short_repr(self.objective)}, seed {self.seed}"
+        data, network = short_name(self.dataset), short_name(self.network)
+        return f"{data} {network} {short_repr(self.objective)}, seed {self.seed}"
 
     def columns(self) -> dict[str, str | int | float]:
         """What tells it apart in tables."""
         method = training_method(self.objective, self.sampler, self.lr_scale)
         return {
-            "dataset": self.dataset,
-            "network": self.network,
+            "dataset": short_name(self.dataset),
+            "network": short_name(self.network),
             "method": method,
             "seed": self.seed,
         }

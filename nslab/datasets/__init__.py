@@ -1,4 +1,8 @@
-"""Data sets by name: ``load(name)`` reads a checked array file, making it at first use."""
+"""Data sets by name: ``load(name)`` reads a checked array file, making it at first use.
+
+A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
+`nslab.datasets.image_folder`; or what `nslab.datasets.own_arrays.add_arrays` gave.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,9 +13,11 @@ import numpy as np
 import torch
 from filelock import FileLock
 
+from nslab.datasets import image_folder, own_arrays
 from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
 from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
+from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import explaining, remove_strays
 from nslab.system.paths import cache_dir
 from nslab.types import DataInfo, ImageShape
@@ -117,14 +123,74 @@ class ImageData:
         return dataclasses.replace(self, arrays=arrays, mislabelled=wrong, held=held)
 
 
-def load(name: str, folder: Path | None = None) -> ImageData:
+def resolved(name: str) -> str:
+    """The name as a run keeps it: that of a folder has its absolute path and a digest.
+
+    Raises ``ValueError`` for an unknown name and a folder without images of classes.
+    """
+    if name.startswith(image_folder.PREFIX):
+        return image_folder.resolved(name)
+    if name in DATASETS or parts_of(name):
+        return name
+    hint = f"; a folder of images is folder:{name}" if Path(name).is_dir() else ""
+    raise ValueError(
+        f"unknown data set {name!r}; there are {', '.join(DATASETS)}, and folder:PATH{hint}"
+    )
+
+
+def dataset_of(name: str, image_size: int = 0) -> Dataset:
+    """What is known of a data set without loading it, see `load` for names and errors.
+
+    ``image_size``: side of a folder's images; 0: 224.
+    """
+    name = resolved(name)
+    if name in DATASETS:
+        return DATASETS[name]
+    kind, where, digest = parts_of(name) or ("", "", "")
+    if kind == "arrays":
+        return Dataset(**own_arrays.description(where, digest), fetch=_unfetched)
+    if kind != "folder":
+        raise ValueError(f"unknown data set {name!r}: nothing here reads {kind}")
+    found = _found(where, digest)
+    side = image_size or image_folder.SIZE
+    layout = Layout(len(found.train[0]), len(found.test[0]), (side, side, 3), len(found.classes))
+    return Dataset(layout, image_folder.MEAN, image_folder.STD, found.classes, _unfetched)
+
+
+def _found(where: str, digest: str) -> image_folder.Listing:
+    """The images of a folder, if they are those of the digest."""
+    folder = Path(where)
+    if not folder.is_dir():
+        raise MissingDataset(
+            f"the folder {where} is not there: put it back, or name the place it is at now; the "
+            "same files are the same data wherever they lie"
+        )
+    found = image_folder.listing(folder)
+    if not found.digest.startswith(digest):
+        raise ValueError(
+            f"the images in {where} are no longer those of {short_name(f'folder:{where}#{digest}')}"
+            f": there are {len(found.train[0]) + len(found.test[0])} now. To run on them as they "
+            f"are, name the data folder:{where}"
+        )
+    return found
+
+
+def _unfetched(folder: Path, name: str) -> Arrays:
+    raise MissingDataset(f"{name} is somebody's own: nothing fetches it")
+
+
+def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageData:
     """Load a data set from ``folder`` (default: ``NSLAB_DATA``, else ``data/cache``).
 
+    Of a folder of images (``folder:PATH``) the files are listed; ``image_size`` is their side.
     Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
     """
+    name = resolved(name)
+    dataset, folder = dataset_of(name, image_size), folder or cache_dir()
     if name not in DATASETS:
-        raise ValueError(f"unknown data set {name!r}; there are {', '.join(DATASETS)}")
-    dataset, folder = DATASETS[name], folder or cache_dir()
+        kind, where, digest = parts_of(name) or ("", "", "")
+        own = own_arrays.read(digest) if kind == "arrays" else _found(where, digest).arrays()
+        return ImageData(name, dataset, own)
     file = folder / f"{name}.npz"
     if not file.exists():
         with explaining(folder):
@@ -144,4 +210,23 @@ def load(name: str, folder: Path | None = None) -> ImageData:
     return ImageData(name, dataset, read_arrays(file, dataset.layout))
 
 
-__all__ = ["DATASETS", "CorruptDataset", "Dataset", "ImageData", "MissingDataset", "load"]
+def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
+    """What is written down of somebody's own data; nothing of a data set of ``DATASETS``."""
+    if (parts := parts_of(name)) is None:
+        return {}
+    layout = dataset_of(name, image_size).layout
+    found = dict(zip(("kind", "where", "digest"), parts, strict=True))
+    return found | {"classes": layout.num_classes, "train": layout.train, "test": layout.test}
+
+
+__all__ = [
+    "DATASETS",
+    "CorruptDataset",
+    "Dataset",
+    "ImageData",
+    "MissingDataset",
+    "dataset_of",
+    "load",
+    "provenance_of",
+    "resolved",
+]

@@ -1,8 +1,10 @@
 """Batches of image files, decoded in the background and prepared as is usual for ImageNet."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,94 +12,127 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from nslab.datasets.loader import Augment
+from nslab.datasets import Dataset
+from nslab.datasets.batch_order import Augment, BatchOrder
 from nslab.rng import generator
 from nslab.types import Batch
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of the random part
-DECODED_BYTES = 2**30  # bytes of held-out images that are kept decoded
+DECODED_BYTES = 2**30  # bytes of images to evaluate on that are kept decoded
+WORKERS = "NSLAB_WORKERS"  # threads that decode images, in the environment
 
 
-class ImageFiles:
-    """Batches of image files, decoded by the threads of ``pool``: the next one in the background,
-    while one is used.
+@cache
+def pool() -> ThreadPoolExecutor:
+    """The threads that decode: as many as ``NSLAB_WORKERS`` says, else one a core, 16 at most."""
+    given = os.environ.get(WORKERS, "")
+    if given and not (given.isdecimal() and int(given)):
+        raise ValueError(f"{WORKERS} is {given!r}: the number of threads that decode images, say 4")
+    return ThreadPoolExecutor(int(given or min(16, os.cpu_count() or 1)))
 
-    Every epoch has an order of its own, cut into whole batches (what is left over waits for the
-    next). ``augment``: ``"crop"``: a random part, see `random_part`; ``"crop_flip"``: and mirrored
-    with probability 1/2; ``"none"``: as evaluated. Draws come from streams named by seed, batch and
-    place in the batch, so neither threads nor what was asked before change an image. Where a file
-    cannot be read, ``ValueError`` names it.
+
+class ImageFiles(BatchOrder):
+    """Batches of image files: the next one is decoded in the background, while one is used.
+
+    Epochs and shares are as `BatchOrder` has them. ``augment``: ``"crop"``: a random part, see
+    `random_part`; ``"crop_flip"``: and mirrored with probability 1/2; ``"none"``: as evaluated.
+    Draws come from streams named by seed, epoch and place in the epoch, so neither threads nor
+    ranks nor what was asked before change an image. Where a file cannot be read, ``ValueError``
+    names it.
+
+    Args:
+        files: of the images; ``y``: labels, on the device the batches shall be on.
+        dataset: gives size, mean and sd; for the others see `BatchOrder`.
     """
 
     def __init__(
         self,
         files: Sequence[str],
-        labels: Sequence[int],
-        index: Int[Tensor, " n"],
-        size: int,
+        y: Int[Tensor, " n"],
+        dataset: Dataset,
+        *,
         batch_size: int,
-        seed: int,
-        augment: Augment,
-        device: torch.device,
-        pool: ThreadPoolExecutor,
+        seed: int = 0,
+        augment: Augment = "none",
         rank: int = 0,
         world: int = 1,
+        min_batch: int = 1,
+        channels_last: bool = True,
+        sampler: str = "shuffle",
+        epochs: int = 1,
     ) -> None:
-        self.files, self.labels, self.index, self.size = files, torch.tensor(labels), index, size
-        self.batch_size, self.seed, self.augment, self.device = batch_size, seed, augment, device
-        self.pool, self.rank, self.world = pool, rank, world
+        super().__init__(
+            y, batch_size, seed, augment, rank, world, min_batch, sampler=sampler, epochs=epochs
+        )
+        self.files, self.size, self.channels_last = files, dataset.layout.shape[0], channels_last
+        device = y.device
+        self.mean, self.std = (
+            torch.tensor(v, device=device).view(3, 1, 1) for v in (dataset.mean, dataset.std)
+        )
         self.decoded: dict[int, UInt8[Tensor, "b h w c"]] = {}
-        self.ahead: tuple[int, list[Future]] | None = None  # the batch after the last one asked for
-
-    def __len__(self) -> int:
-        """Batches of an epoch."""
-        return len(self.index) // self.batch_size
+        self.ahead: tuple[int, list[Future]] | None = None  # the batch after the last of `nth`
+        self.members: tuple[int, Int[Tensor, " n"]] | None = None  # an epoch and its order
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch (from 0)."""
-        for place in range(len(self)):
-            yield self.nth(epoch * len(self) + place)
+        try:
+            for place in range(len(self)):
+                yield self._nth(epoch * len(self) + place, ahead=place + 1 < len(self))
+        finally:
+            self.close()  # what comes next may be another epoch
 
     def nth(self, k: int) -> Batch:
-        """Batch k (from 0) of epoch after epoch."""
+        """Batch k (from 0) of epoch after epoch; call `close` after the last one."""
+        return self._nth(k, ahead=True)
+
+    def _nth(self, k: int, ahead: bool) -> Batch:
         parts = self.ahead[1] if self.ahead and self.ahead[0] == k else self.begin(k)
-        self.ahead = k + 1, self.begin(k + 1)
+        self.ahead = (k + 1, self.begin(k + 1)) if ahead else None
         pixels = torch.from_numpy(np.stack([part.result() for part in parts]))
-        return self.batch(pixels, self.members(k), k // len(self))
+        return self.batch(pixels, self.places(k), k // len(self))
 
     def in_order(self) -> Iterator[Batch]:
-        """This process's share of the images, as they are evaluated; few are kept decoded."""
-        for i, index in enumerate(self.index.split(self.batch_size)):
-            if i % self.world == self.rank and len(index):
-                pixels = self.decoded.get(i)
-                if pixels is None:
-                    files = [self.files[j] for j in index.tolist()]
-                    pixels = torch.from_numpy(np.stack(list(self.pool.map(self.middle, files))))
-                    if 3 * self.size**2 * len(self.index) <= DECODED_BYTES * self.world:
-                        self.decoded[i] = pixels
-                yield self.batch(pixels, index, 0)
+        """This rank's share of the images, as they are evaluated; few are kept decoded."""
+        for i, index in enumerate(self.evaluated()):
+            if not len(index):
+                continue
+            pixels = self.decoded.get(i)
+            if pixels is None:
+                files = [self.files[j] for j in index.tolist()]
+                pixels = torch.from_numpy(np.stack(list(pool().map(self.middle, files))))
+                if 3 * self.size**2 * len(self.y) <= DECODED_BYTES * self.world:
+                    self.decoded[i] = pixels
+            yield self.batch(pixels, index.cpu(), 0)
+
+    def close(self) -> None:
+        """Decode no further ahead."""
+        for part in self.ahead[1] if self.ahead else ():
+            part.cancel()
+        self.ahead = None
 
     def begin(self, k: int) -> list[Future]:
         """Have the images of batch k decoded."""
-        files = [self.files[i] for i in self.members(k).tolist()]
+        epoch, i = divmod(k, len(self))
+        files = [self.files[j] for j in self.places(k).tolist()]
         if self.augment == "none":
-            return [self.pool.submit(self.middle, file) for file in files]
-        gens = [generator(self.seed, "image", k, i) for i in range(len(files))]
-        return [self.pool.submit(self.part, *one) for one in zip(files, gens, strict=True)]
+            return [pool().submit(self.middle, file) for file in files]
+        places = range(self.share(i).start, self.share(i).stop)
+        gens = [generator(self.seed, "image", epoch, place) for place in places]
+        return [pool().submit(self.part, *one) for one in zip(files, gens, strict=True)]
 
-    def members(self, k: int) -> Int[Tensor, " b"]:
-        """Which files batch k has."""
-        epoch, place = divmod(k, len(self))
-        order = torch.randperm(len(self.index), generator=generator(self.seed, "order", epoch))
-        return self.index[order[place * self.batch_size :][: self.batch_size]]
+    def places(self, k: int) -> Int[Tensor, " b"]:
+        """Which files this rank's share of batch k has."""
+        epoch, i = divmod(k, len(self))
+        if self.members is None or self.members[0] != epoch:
+            self.members = epoch, self.order(epoch)
+        return self.members[1][self.share(i)]
 
     def batch(
         self, pixels: UInt8[Tensor, "b h w c"], index: Int[Tensor, " b"], epoch: int
     ) -> Batch:
         """Images and labels on the device."""
-        place, y = index.to(self.device), self.labels[index].to(self.device)
-        return Batch(self.normalised(pixels), y, place, epoch, seed=self.seed)
+        place = index.to(self.y.device)
+        return Batch(self.normalised(pixels), self.y[place], place, epoch, seed=self.seed)
 
     def part(self, file: str, gen: torch.Generator) -> UInt8[np.ndarray, "h w c"]:
         """A random part of an image, perhaps mirrored."""
@@ -117,10 +152,10 @@ class ImageFiles:
         return np.asarray(functional.center_crop(image, [self.size, self.size]))
 
     def normalised(self, pixels: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
-        """On the device, with ImageNet's mean and sd, channels last."""
-        mean, std = (torch.tensor(v, device=self.device).view(3, 1, 1) for v in (MEAN, STD))
-        x = pixels.to(self.device).permute(0, 3, 1, 2).float()
-        return x.div_(255).sub_(mean).div_(std)
+        """On the device, with the data set's mean and sd."""
+        x = pixels.to(self.y.device).permute(0, 3, 1, 2).float()
+        x = x.div_(255).sub_(self.mean).div_(self.std)
+        return x if self.channels_last else x.contiguous()
 
 
 def opened(file: str) -> Any:

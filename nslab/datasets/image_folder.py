@@ -1,155 +1,155 @@
-"""Images to evolve networks of one's own on: a data set by name, or a folder with one per class.
+"""Folders of images as data sets: ``folder:PATH``, a subfolder for each class.
 
-Those of a folder are prepared as is usual for ImageNet, to train and to evaluate.
+``PATH/class/image``, or ``PATH/train/class/image`` beside ``PATH/test/class/image`` (or ``val``).
+Where no test images are set apart, one in five of each class is, the same for all runs.
+
+The name that a run keeps, ``folder:PATH#DIGEST``, has a digest of the list of files (their names
+and sizes). It is the digest that counts: a folder may move, and one that changed is noticed.
 """
 
+import functools
 import hashlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import os
+import time
+import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
+import numpy as np
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
-from nslab.datasets import DATASETS, load
-from nslab.datasets.image_files import ImageFiles
-from nslab.datasets.loader import Augment, Loader, on_device
-from nslab.datasets.variants import held_out
-from nslab.types import Batches, ImageShape
+from nslab.datasets.arrays import Arrays
+from nslab.rng import generator
+from nslab.system.content_names import content_name, parts_of
 
-SIZE = 224
-HELD_OUT_BATCH = 256  # images evaluated together
-
-Augmented = Augment | Literal["auto"]
+PREFIX = "folder:"
+SIZE = 224  # pixels a side, unless a run says another
+# of ImageNet, which networks for photographs are normalised by
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+TESTS = ("test", "val", "valid", "validation")
+KEPT_SECONDS = 30  # that a listing answers for a folder whose subfolders look unchanged
+LAYOUT = "FOLDER/class/image or FOLDER/train/class/image"
 
 
 @dataclass(frozen=True)
-class Data:
-    """Images to evolve on, and those that choose the network.
+class Listing:
+    """The images of a folder: class names, and files with the classes they are of.
 
     Attributes:
-        shape, num_classes: of the images.
-        batch_size: of every batch, cut to what there is.
-        train: batches to evolve on; ``held``: images that none of them has, if any are held out.
-        about: what is written down of them.
-        close: ends what goes on in the background.
+        classes: sorted names of the class folders; an empty one keeps its number.
+        train, test: files, as paths, and labels.
+        digest: of all names and sizes.
     """
 
-    shape: ImageShape
-    num_classes: int
-    batch_size: int
-    train: Batches
-    held: Batches | None
-    about: dict[str, Any]
-    close: Callable[[], None] = lambda: None
+    classes: tuple[str, ...]
+    train: tuple[list[str], list[int]]
+    test: tuple[list[str], list[int]]
+    digest: str
+
+    def arrays(self) -> Arrays:
+        """Files in the place of images, and labels."""
+        parts = [
+            array
+            for files, labels in (self.train, self.test)
+            for array in (np.array(files, dtype=object), np.array(labels, dtype=np.int64))
+        ]
+        return Arrays(*parts)
 
 
-def prepared(
-    name: str,
-    *,
-    device: torch.device,
-    batch_size: int,
-    share: float = 0.1,
-    seed: int = 0,
-    augment: Augmented = "auto",
-    size: int | None = None,
-    workers: int = 4,
-    rank: int = 0,
-    world: int = 1,
-) -> Data:
-    """A data set's training images (a key of ``DATASETS``), or those of a folder.
+def listing(folder: Path) -> Listing:
+    """The images of a folder; ``ValueError`` if it is none that can be used."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: images are expected as {LAYOUT}")
+    outer = subfolders(folder)
+    inner = [path for name, path in outer.items() if name in ("train", *TESTS)]
+    seen = [folder, *outer.values(), *(p for path in inner for p in subfolders(path).values())]
+    times = tuple(path.stat().st_mtime_ns for path in seen)
+    return _listing(folder, times, int(time.monotonic() // KEPT_SECONDS))
 
-    A ``share`` of them is held out, the same for all seeds. ``augment``: of a data set, see
-    `Loader`, by default ``"none"``; of a folder, see `ImageFiles`, by default ``"crop_flip"``.
-    ``size`` and ``workers`` are for folders. Of ``world`` processes, process ``rank`` sees its
-    share of what is held out; batches are whole. Raises ``ValueError`` where there is no such data,
-    or too little of it.
-    """
-    if name in DATASETS:
-        if size is not None:
-            raise ValueError(f"images of {name} have their size: size is for folders of images")
-        way: Augment = "none" if augment == "auto" else augment
-        return named(name, device, batch_size, share, seed, way, rank, world)
-    if not Path(name).is_dir():
-        raise ValueError(f"data {name!r} is neither a folder nor one of {', '.join(DATASETS)}")
-    way = "crop_flip" if augment == "auto" else augment
-    files, labels, classes = listed(Path(name))
-    held, batch = sizes(name, len(files), share, batch_size)
-    side = SIZE if size is None else size
-    pool = ThreadPoolExecutor(max(1, workers))
-    used, kept = held_out(len(files), held)
 
-    def batches(index: Int[Tensor, " n"], augment: Augment, count: int) -> ImageFiles:
-        return ImageFiles(
-            files, labels, index, side, count, seed, augment, device, pool, rank, world
+def resolved(name: str) -> str:
+    """``folder:PATH`` with the folder's absolute path and digest; one that has them stays as it is,
+    whether or not the folder is there."""
+    if parts_of(name):
+        return name
+    folder = Path(os.path.expanduser(name.removeprefix(PREFIX))).absolute()
+    return content_name("folder", folder, listing(folder).digest)
+
+
+def subfolders(folder: Path) -> dict[str, Path]:
+    """Folders in a folder by name, sorted, without hidden ones."""
+    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return {name: folder / name for name in found if not name.startswith((".", "__"))}
+
+
+@functools.lru_cache(maxsize=16)
+def _listing(folder: Path, times: tuple[int, ...], turn: int) -> Listing:
+    split = (folder / "train").is_dir() and bool(subfolders(folder / "train"))
+    root = folder / "train" if split else folder
+    classes = tuple(subfolders(root))
+    digest = hashlib.sha256("\0".join(classes).encode())
+    files, labels = images_of(root, classes, digest)
+    full = set(labels)
+    empty = [name for k, name in enumerate(classes) if k not in full]
+    if not files or len(classes) < 2:
+        raise ValueError(
+            f"{root} has {len(files)} images in {len(classes)} class folders: at least two classes "
+            f"are expected, as {LAYOUT}"
         )
-
-    names = "\n".join(Path(file).relative_to(name).as_posix() for file in files)
-    about = {"data": name, "images": len(files), "classes": len(classes), "held_out": held}
-    about |= {"class_names": classes, "size": side, "augment": way}
-    about["names_sha256"] = hashlib.sha256(names.encode()).hexdigest()
-    return Data(
-        (3, side, side),
-        len(classes),
-        batch,
-        batches(used, way, batch),
-        batches(kept, "none", HELD_OUT_BATCH) if held else None,
-        about,
-        partial(pool.shutdown, wait=False, cancel_futures=True),
-    )
-
-
-def named(
-    name: str,
-    device: torch.device,
-    batch_size: int,
-    share: float,
-    seed: int,
-    augment: Augment,
-    rank: int,
-    world: int,
-) -> Data:
-    """The training images of ``DATASETS[name]``; see `prepared`."""
-    whole = load(name)
-    n, dataset = len(whole.arrays.train_y), whole.dataset
-    held, batch = sizes(name, n, share, batch_size)
-    cut = whole.variant(hold_out=held)
-    pair = on_device(cut.arrays.train_x, cut.arrays.train_y, device)
-    train = Loader(*pair, dataset, batch_size=batch, seed=seed, augment=augment, min_batch=batch)
-    rest = None
-    if cut.held:
-        size = min(HELD_OUT_BATCH, held) * world
-        pair = on_device(*cut.held, device)
-        rest = Loader(*pair, dataset, batch_size=size, rank=rank, world=world)
-    bits = hashlib.sha256(whole.arrays.train_x.tobytes() + whole.arrays.train_y.tobytes())
-    about = {"data": name, "images": n, "classes": dataset.layout.num_classes, "held_out": held}
-    about |= {"sha256": bits.hexdigest(), "augment": augment}
-    return Data(dataset.shape, dataset.layout.num_classes, batch, train, rest, about)
+    if empty:
+        warnings.warn(
+            f"{root}: no images in {len(empty)} of {len(classes)} class folders, such as "
+            f"{empty[0]!r}: they keep their number among the classes",
+            stacklevel=2,
+        )
+    for name in TESTS if split else ():
+        if (folder / name).is_dir() and (other := tuple(subfolders(folder / name))):
+            if more := sorted(set(other) - set(classes)):
+                raise ValueError(f"{folder / name} has classes that {root} lacks: {more[0]}, ...")
+            digest.update(f"\0{name}".encode())
+            test = images_of(folder / name, classes, digest)
+            break
+    else:
+        test, (files, labels) = one_in_five(files, labels)
+    if not test[0]:
+        raise ValueError(f"{folder} has no images to test on: give each class two or more")
+    return Listing(classes, (files, labels), test, digest.hexdigest())
 
 
-def sizes(name: str, n: int, share: float, batch_size: int) -> tuple[int, int]:
-    """Numbers of images held out and of a batch; ``ValueError`` with fewer than two to evolve on,
-    which BatchNorm needs."""
-    held = max(1, round(share * n)) if share else 0
-    if n - held < 2:
-        raise ValueError(f"{name} has {n} images: too few to evolve on and hold out {held}")
-    return held, min(batch_size, n - held)
+def images_of(
+    root: Path, classes: tuple[str, ...], digest: "hashlib._Hash"
+) -> tuple[list[str], list[int]]:
+    """Files and labels below the class folders, in the order of their names; ``digest`` takes in
+    names and sizes."""
+    files: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        for path, folders, names in os.walk(root / name, followlinks=True):
+            folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
+            for file in sorted(names):
+                if file.lower().endswith(IMAGES) and not file.startswith("."):
+                    whole = os.path.join(path, file)
+                    place = Path(whole).relative_to(root).as_posix()
+                    digest.update(f"\0{place}\0{os.path.getsize(whole)}".encode())
+                    files.append(whole)
+                    labels.append(label)
+    return files, labels
 
 
-def listed(folder: Path) -> tuple[list[str], list[int], list[str]]:
-    """Files, labels and class names of ``folder/class/image`` or ``folder/train/class/image``."""
-    from torchvision.datasets import ImageFolder  # slow to import
-
-    inner = folder / "train"
-    root = inner if inner.is_dir() and any(p.is_dir() for p in inner.iterdir()) else folder
-    try:
-        found = ImageFolder(root)
-    except FileNotFoundError as error:
-        layout = "FOLDER/class/image or FOLDER/train/class/image"
-        raise ValueError(f"{root} is no folder of images, {layout}: {error}") from None
-    files, labels = zip(*found.samples, strict=True)
-    return list(files), list(labels), found.classes
+def one_in_five(
+    files: list[str], labels: list[int]
+) -> tuple[tuple[list[str], list[int]], tuple[list[str], list[int]]]:
+    """Test and training images: of each class one in five, at least one of two, drawn at random by
+    the images' order alone."""
+    draws, test = generator(0, "folder test"), set[int]()
+    by_class: dict[int, list[int]] = {}
+    for place, label in enumerate(labels):
+        by_class.setdefault(label, []).append(place)
+    for places in by_class.values():
+        count = max(len(places) // 5, int(len(places) > 1))
+        order = torch.randperm(len(places), generator=draws)[:count]
+        test |= {places[i] for i in order.tolist()}
+    parts = [[i for i in range(len(files)) if (i in test) == wanted] for wanted in (True, False)]
+    tests, train = (([files[i] for i in part], [labels[i] for i in part]) for part in parts)
+    return tests, train

@@ -9,27 +9,25 @@ very batch that one process alone would see.
 
 import itertools
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 
 from nslab.datasets import Dataset
-from nslab.datasets.samplers import SAMPLERS
+from nslab.datasets.batch_order import Augment, BatchOrder
 from nslab.rng import generator
 from nslab.types import Batch
 
-Augment = Literal["none", "crop", "crop_flip"]
 
-
-class Loader:
+class Loader(BatchOrder):
     """Batches of one split; iterate ``epoch(e)`` to train, ``in_order()`` to evaluate.
 
     Args:
-        x, y: images (uint8, NHWC) and labels (int64), on the device the batches shall be on.
+        x, y: images (NHWC; uint8, or floats in the units of mean and sd) and labels (int64), on the
+            device the batches shall be on.
         dataset: gives the mean and sd to normalise with.
         batch_size: samples of a batch over all ranks together.
         seed: names the random streams of order and augmentation.
@@ -43,7 +41,7 @@ class Loader:
 
     def __init__(
         self,
-        x: UInt8[Tensor, "n h w c"],
+        x: Num[Tensor, "n h w c"],
         y: Int[Tensor, " n"],
         dataset: Dataset,
         *,
@@ -58,34 +56,19 @@ class Loader:
         sampler: str = "shuffle",
         epochs: int = 1,
     ) -> None:
-        if batch_size < 1 or batch_size % world:
-            raise ValueError(f"batch_size {batch_size} is no positive multiple of {world} ranks")
-        if min(batch_size, len(y)) // world < min_batch:
-            raise ValueError(
-                f"{min(batch_size, len(y)) // world} samples per batch and rank are fewer than the "
-                f"{min_batch} the method needs: use a larger batch_size"
-            )
-        if augment not in ("none", "crop", "crop_flip"):
-            raise ValueError(f"augment is {augment!r}, not one of none, crop, crop_flip")
-        self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
-        self.rank, self.world, self.min_batch = rank, world, min_batch
-        if sampler not in SAMPLERS:
-            raise ValueError(f"unknown sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
-        self.channels_last, self.sampler, self.epochs = channels_last, SAMPLERS[sampler], epochs
+        super().__init__(
+            y, batch_size, seed, augment, rank, world, min_batch, sampler=sampler, epochs=epochs
+        )
+        self.channels_last = channels_last
         self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
         self.pad = 0 if augment == "none" else pad
         self.shape = x.shape[1:]
         self.images = F.pad(x, (0, 0, self.pad, self.pad, self.pad, self.pad))
-        scale = 1 / (255 * torch.tensor(dataset.std))
+        top = 1 if x.is_floating_point() else 255  # mean and sd are of pixels in [0, 1]
+        scale = 1 / (top * torch.tensor(dataset.std))
         shift = torch.tensor(dataset.mean) / torch.tensor(dataset.std)
         # Repeated along a row of pixels: the inner loop of the normalisation is then long.
         self.scale, self.shift = (v.repeat(x.shape[2]).to(x.device) for v in (scale, shift))
-
-    def __len__(self) -> int:
-        """Batches of a training epoch."""
-        full, rest = divmod(len(self.y), self.batch_size)
-        share = rest // self.world
-        return full + (share > 0 and share >= self.min_batch)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Shuffled, augmented batches of an epoch (from 0).
@@ -95,15 +78,12 @@ class Loader:
         below ``min_batch``.
         """
         n, device = len(self.y), self.y.device
-        stream = generator(self.seed, "order", epoch)
-        order = self.sampler(self.y.cpu(), epoch, self.epochs, stream).to(device)
+        order = self.order(epoch).to(device)
         draws = generator(self.seed, "augment", epoch)
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=draws).to(device)
         flip = (torch.rand(n, generator=draws) < 0.5).to(device)
         for i in range(len(self)):
-            size = min(self.batch_size, n - i * self.batch_size) // self.world
-            start = i * self.batch_size + self.rank * size
-            part = slice(start, start + size)
+            part = self.share(i)
             index = order[part]
             x = self._crop(index, corner[0, part], corner[1, part])
             if self.augment == "crop_flip":
@@ -124,14 +104,13 @@ class Loader:
 
     def in_order(self) -> Iterator[Batch]:
         """Every sample once, not augmented: this rank's are ``rank, rank + world, ...``"""
-        mine = torch.arange(self.rank, len(self.y), self.world, device=self.y.device)
-        for index in mine.split(max(1, self.batch_size // self.world)):
+        for index in self.evaluated():
             centre = torch.full_like(index, self.pad)
             yield Batch(self._normalised(self._crop(index, centre, centre)), self.y[index], index)
 
     def _crop(
         self, index: Int[Tensor, " b"], top: Int[Tensor, " b"], left: Int[Tensor, " b"]
-    ) -> UInt8[Tensor, "b h w c"]:
+    ) -> Num[Tensor, "b h w c"]:
         """Gather windows as rows: a window's row is w*c bytes that lie together in the padded
         image, so an overlapping view of all such rows makes cropping a plain ``index_select``."""
         h, w, c = self.shape
@@ -142,7 +121,7 @@ class Loader:
         starts = lines * width + left[:, None]
         return rows.index_select(0, starts.flatten()).view(-1, h, w, c)
 
-    def _normalised(self, x: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
+    def _normalised(self, x: Num[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
         b, h, w, c = x.shape
         flat = x.reshape(b, h, w * c).float().mul_(self.scale).sub_(self.shift)
         images = flat.view(b, h, w, c).permute(0, 3, 1, 2)
@@ -151,6 +130,6 @@ class Loader:
 
 def on_device(
     x: np.ndarray, y: np.ndarray, device: torch.device
-) -> tuple[UInt8[Tensor, "n h w c"], Int[Tensor, " n"]]:
+) -> tuple[Num[Tensor, "n h w c"], Int[Tensor, " n"]]:
     """Images and labels as tensors on a device; a split lives there whole."""
     return torch.tensor(x).to(device), torch.tensor(y).to(device)

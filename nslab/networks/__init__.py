@@ -1,4 +1,7 @@
-"""Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits."""
+"""Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits.
+
+Beside those, ``torchvision/<name>`` and ``timm/<name>`` are networks too, see `build_network`.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,6 +11,7 @@ from torch import nn
 
 from nslab.networks.alexnet_vgg_cifar import alexnet_cifar, vgg19_bn_cifar
 from nslab.networks.densenet_cifar import DenseNetCifar
+from nslab.networks.external import build_external, check_external
 from nslab.networks.lenet import lenet1, lenet5
 from nslab.networks.perceptron import mlp
 from nslab.networks.pretrained_cifar import FILES, public_resnet
@@ -42,13 +46,27 @@ NETWORKS: dict[str, Network] = {
 }
 
 
+def check_network(name: str) -> None:
+    """``ValueError`` unless there is a network of that name, see `build_network`."""
+    if name in NETWORKS:
+        return
+    if "/" not in name:
+        raise ValueError(
+            f"unknown network {name!r}; there are {', '.join(NETWORKS)}, torchvision/<name> and "
+            "timm/<name>"
+        )
+    check_external(name)
+
+
 def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
     """A network with initial weights that depend on ``seed`` alone.
 
-    Raises ``ValueError`` for an unknown name. torch's global generator is left as it was.
+    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``; ``ValueError`` for
+    any other. torch's global generator is left as it was.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"unknown network {name!r}; there are {', '.join(NETWORKS)}")
+    check_network(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
-        return NETWORKS[name](shape, num_classes)
+        if name in NETWORKS:
+            return NETWORKS[name](shape, num_classes)
+        return build_external(name, shape, num_classes)

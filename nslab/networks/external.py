@@ -1,68 +1,83 @@
-"""Networks by name for other people's checkpoints, and whether the checkpoints are theirs."""
+"""Networks of torchvision and timm by name, and whether a checkpoint is a network's."""
 
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nslab.networks import NETWORKS, build_network
 from nslab.networks.heads import last_linear
 from nslab.types import ImageShape, StateDict
 
+WITH_AUX, AUX = ("googlenet", "inception_v3"), "+aux"
 COUNTER = "num_batches_tracked"  # of BatchNorm; files from before torch 0.4.1 lack it
 
 
-def build_external(
-    name: str, shape: ImageShape, num_classes: int, keys: Sequence[str] = ()
-) -> nn.Module:
-    """``torchvision/<name>``, ``timm/<name>`` or a key of ``NETWORKS``, with some weights.
+def build_external(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
+    """``torchvision/<name>`` or ``timm/<name>``, with weights drawn from torch's global stream.
 
-    ``keys`` of a state dict tell whether GoogLeNet and Inception have their auxiliary heads. Raises
-    ``ValueError`` for an unknown name, and where timm is not installed.
+    ``torchvision/googlenet+aux`` and ``torchvision/inception_v3+aux`` have their auxiliary heads.
+    Raises ``ValueError`` for an unknown name, and where timm is not installed.
     """
     source, _, short = name.rpartition("/")
-    if not source and short in NETWORKS:
-        return build_network(short, shape, num_classes, seed=0)
-    if source not in ("torchvision", "timm"):
-        raise ValueError(
-            f"unknown model {name!r}: give torchvision/<name>, timm/<name> or one of "
-            f"{', '.join(NETWORKS)}; any other nn.Module evolves by nslab.neuroevolution.evolve"
-        )
-    with torch.random.fork_rng(devices=[]):
-        return (_torchvision if source == "torchvision" else _timm)(short, shape, num_classes, keys)
+    check_external(name)
+    return (_torchvision if source == "torchvision" else _timm)(short, shape, num_classes)
 
 
-def _torchvision(name: str, shape: ImageShape, num_classes: int, keys: Sequence[str]) -> nn.Module:
-    from torchvision import models  # slow to import
+def check_external(name: str) -> None:
+    """``ValueError`` unless torchvision or timm has a classifier of that name."""
+    source, _, short = name.rpartition("/")
+    if source == "torchvision":
+        from torchvision import models  # slow to import
 
-    known = models.list_models(module=models)
-    if name not in known:
-        raise unknown(name, "torchvision", known)
+        known = models.list_models(module=models)
+        plain = short.removesuffix(AUX) if short.removesuffix(AUX) in WITH_AUX else short
+        if plain not in known:
+            raise unknown(short, source, known)
+    elif source == "timm":
+        timm = _imported_timm(short)
+        if not timm.is_model(short):
+            raise unknown(short, source, timm.list_models())
+    else:
+        raise ValueError(f"{name!r} is neither torchvision/<name> nor timm/<name>")
+
+
+def _torchvision(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
+    from torchvision import models
+
     options: dict[str, Any] = {}
     if name.startswith("vit_"):
         options["image_size"] = shape[1]
-    if name in ("googlenet", "inception_v3"):
-        has = any(key.startswith(("aux", "AuxLogits")) for key in keys)
-        options |= {"aux_logits": has, "init_weights": False}
-    model: nn.Module = models.get_model(name, weights=None, num_classes=num_classes, **options)
+    plain = name.removesuffix(AUX)
+    if plain in WITH_AUX:
+        options |= {"aux_logits": name != plain, "init_weights": False}
+    model: nn.Module = models.get_model(plain, weights=None, num_classes=num_classes, **options)
     return model
 
 
-def _timm(name: str, shape: ImageShape, num_classes: int, keys: Sequence[str]) -> nn.Module:
+def _imported_timm(name: str) -> Any:
     try:
-        timm = importlib.import_module("timm")
+        return importlib.import_module("timm")
     except ImportError:
         raise ValueError(f"timm/{name} needs timm, which is not here: pip install timm") from None
-    if not timm.is_model(name):
-        raise unknown(name, "timm", timm.list_models())
-    model: nn.Module = timm.create_model(
+
+
+def _timm(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
+    model: nn.Module = _imported_timm(name).create_model(
         name, pretrained=False, num_classes=num_classes, in_chans=shape[0]
     )
     return model
+
+
+def with_heads(name: str, keys: Iterable[str]) -> str:
+    """The name of the network that weights of these names are of: with its auxiliary heads, where
+    the weights have them."""
+    has = any(key.startswith(("aux", "AuxLogits")) for key in keys)
+    short = name.rpartition("/")[2]
+    return f"{name}{AUX}" if has and name.startswith("torchvision/") and short in WITH_AUX else name
 
 
 def unknown(name: str, source: str, known: Sequence[str]) -> ValueError:
@@ -108,7 +123,7 @@ def fitted(
 
 
 @torch.no_grad()
-def tried(model: nn.Module, shape: ImageShape, num_classes: int, device: torch.device) -> None:
+def try_model(model: nn.Module, shape: ImageShape, num_classes: int, device: torch.device) -> None:
     """Let the model see two black images; ``ValueError`` unless it gives logits for each class."""
     try:
         logits = model.eval()(torch.zeros(2, *shape, device=device))
@@ -119,9 +134,10 @@ def tried(model: nn.Module, shape: ImageShape, num_classes: int, device: torch.d
         raise ValueError("the model gives no logits: a classifier of images is needed")
 
 
-def loading(name: str, shape: ImageShape, num_classes: int, file: Path) -> tuple[str, str]:
+def loading_code(name: str, shape: ImageShape, num_classes: int, file: Path) -> tuple[str, str]:
     """Two lines of Python that make the network of a file."""
     source, _, short = name.rpartition("/")
+    short = short.removesuffix(AUX)
     made = f"nslab.networks.build_network({short!r}, {shape}, {num_classes}, seed=0)"
     if source == "timm":
         made = f"timm.create_model({short!r}, num_classes={num_classes}, in_chans={shape[0]})"

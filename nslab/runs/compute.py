@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from nslab.configs import EvolveConfig, LossSearchConfig, Parent, TrainConfig
@@ -49,9 +50,12 @@ def compute_training(config: TrainConfig, context: RunContext) -> Trained:
 def compute_evolution(config: EvolveConfig, context: RunContext) -> Trained:
     """Evolve or combine trained networks."""
     states = read_states(config.parents())
-    return run_evolution(
-        config, states, context.folder, show=context.show, on_generation=context.log
-    )
+    try:
+        return run_evolution(
+            config, states, context.folder, show=context.show, on_generation=context.log
+        )
+    except torch.OutOfMemoryError as error:
+        raise ValueError(f"the device's memory is too small, try microbatch: {error}") from None
 
 
 def compute_loss_search(config: LossSearchConfig, context: RunContext) -> Pretrained:

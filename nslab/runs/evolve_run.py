@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -43,8 +44,23 @@ def run_evolution(
     evolution also has ``chosen_batch`` (0: a parent), ``last_test_accuracy`` of the last batch's
     fittest, and ``start_test_accuracy`` of the best parent.
     """
-    started, setup = time.perf_counter(), EvolveSetup(config)
-    states = population(config, parents)
+    started, states = time.perf_counter(), population(config, parents)
+    with closing(EvolveSetup(config)) as setup:
+        made, history, metrics = combined(config, setup, states, folder, show, on_generation)
+    if folder and config.leaves_weights and process_group().is_main_process:
+        save_weights(made, folder)
+    return Trained(made, history, metrics | {"seconds": time.perf_counter() - started})
+
+
+def combined(
+    config: EvolveConfig,
+    setup: EvolveSetup,
+    states: Sequence[StateDict],
+    folder: Path | None,
+    show: bool,
+    on_generation: Callable[[Row], object] | None,
+) -> tuple[nn.Module, list[Row], Row]:
+    """The network that a method makes of trained ones, a row per generation, the test numbers."""
     if isinstance(config.method, Baseline):
         inputs = BaselineInputs(
             setup.calibration, setup.score, setup.rank, generator(config.seed, "rival")
@@ -55,14 +71,8 @@ def run_evolution(
         metrics["selected_by"] = SELECTION.name if config.method.chooses else "nothing"
         if isinstance(config.method, Parents):
             metrics["test_accuracies"] = [row["test_accuracy"] for row in rows]
-        made, history = networks[0], list[Row]()
-    else:
-        made, history, metrics = evolution(
-            config, config.method, setup, states, folder, show, on_generation
-        )
-    if folder and config.leaves_weights and process_group().is_main_process:
-        save_weights(made, folder)
-    return Trained(made, history, metrics | {"seconds": time.perf_counter() - started})
+        return networks[0], [], metrics
+    return evolution(config, config.method, setup, states, folder, show, on_generation)
 
 
 def evolution(

@@ -2,15 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from accelerate.utils import reduce
 from torch import Tensor, nn
 
+from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.selection import SELECTION
-from nslab.datasets import ImageData
-from nslab.datasets.loader import Loader, on_device
+from nslab.configs.train import TrainConfig
+from nslab.datasets import ImageData, dataset_of
+from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.networks import build_network
+from nslab.networks.external import fitted
 from nslab.neuroevolution.averaging import gaussian
+from nslab.neuroevolution.checkpoints import from_checkpoints
 from nslab.rng import generator
 from nslab.system.distributed import process_group
 from nslab.training.checkpoint import start_weights
@@ -33,32 +39,29 @@ class EvolveSetup:
         if base.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.model = self.model.to(device).eval()
-        train = on_device(data.arrays.train_x, data.arrays.train_y, device)
+        x, y = data.arrays.train_x, data.arrays.train_y
+        group, tests = process_group(), evaluation_batch(device, data.dataset.shape[1])
+        share = {"rank": group.process_index, "world": group.num_processes}
 
-        def training(size: int, seed: int) -> Loader:
-            size = min(size, len(train[1]))  # and no shorter batches at the end of an epoch
-            return Loader(
-                *train,
-                data.dataset,
-                batch_size=size,
-                seed=seed,
-                augment=base.augment,
-                min_batch=size,
-            )
+        def training(size: int, seed: int) -> DatasetBatches:
+            size = min(size, len(y))  # and no shorter batches at the end of an epoch
+            way = {"seed": seed, "augment": base.augment, "min_batch": size}
+            return make_batches(x, y, data.dataset, device, batch_size=size, **way)
+
+        def evaluated(x: np.ndarray, y: np.ndarray) -> DatasetBatches:
+            size = tests * group.num_processes
+            return make_batches(x, y, data.dataset, device, batch_size=size, **share)
 
         self.batches = training(config.batch_size, base.seed)
         self.statistics = training(base.batch_size, base.seed + 1)
-        self.tests = Loader(
-            *on_device(data.arrays.test_x, data.arrays.test_y, device),
-            data.dataset,
-            batch_size=evaluation_batch(device),
-        )
-        self.held = data.held and Loader(
-            *on_device(*data.held, device),
-            data.dataset,
-            batch_size=evaluation_batch(device),
-        )
+        self.tests = evaluated(data.arrays.test_x, data.arrays.test_y)
+        self.held = evaluated(*data.held) if data.held else None
         self.precision = config.precision
+
+    def close(self) -> None:
+        """Decode no images ahead: nobody will ask for them."""
+        for batches in (self.batches, self.statistics):
+            batches.close()
 
     def calibration(self) -> Iterator[Tensor]:
         """Batches for BatchNorm's statistics, augmented as in training."""
@@ -82,15 +85,20 @@ class EvolveSetup:
         tally = self._evaluate(network, self.tests)
         return metrics_row("test", tally) | {"test_top5": tally.top5}
 
-    def _evaluate(self, network: nn.Module, loader: Loader) -> Tally:
-        dtype = AUTOCAST[self.precision]
-        with torch.autocast(loader.y.device.type, dtype, enabled=dtype is not None):
-            return evaluate(network, loader, self.classes)
+    def _evaluate(self, network: nn.Module, batches: DatasetBatches) -> Tally:
+        dtype, group = AUTOCAST[self.precision], process_group()
+        with torch.autocast(batches.y.device.type, dtype, enabled=dtype is not None):
+            tally = evaluate(network, batches, self.classes)
+        if group.num_processes > 1:
+            tally = Tally.unpacked(reduce(tally.packed(), "sum"))
+        return tally
 
 
 def population(config: EvolveConfig, parents: Sequence[StateDict]) -> list[StateDict]:
     """The states that the method begins with."""
     base = config.base
+    if isinstance(config.init, CheckpointFiles):
+        return read_files(config.init, base)
     if config.init not in ("random", "noise", "pretrained"):
         return list(parents)
     data = training_set(base).dataset
@@ -103,3 +111,12 @@ def population(config: EvolveConfig, parents: Sequence[StateDict]) -> list[State
         return [begin]
     centre = begin if base.origin else parents[-1]  # "added to the pre-trained model"
     return list(gaussian(centre, parents, config.size, generator(base.seed, "noise")))
+
+
+def read_files(given: CheckpointFiles, base: TrainConfig) -> list[StateDict]:
+    """The states in files, in the types of the network; ``ValueError`` naming a file that is not
+    what it was, or is another network's."""
+    given.check()
+    data = dataset_of(base.dataset, base.image_size)
+    model = build_network(base.network, data.shape, data.layout.num_classes, base.seed)
+    return fitted(model, from_checkpoints(given.files), given.files, data.layout.num_classes)

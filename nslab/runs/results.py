@@ -44,8 +44,15 @@ class Result:
         """Whether its test accuracy is above chance, see `above_chance`; True for a run without."""
         if "test_accuracy" not in self.metrics:
             return True
-        layout = DATASETS[self.config.get("base", self.config)["dataset"]].layout
-        return above_chance(self.metrics["test_accuracy"], layout.num_classes, layout.test)
+        name = self.config.get("base", self.config)["dataset"]
+        if name in DATASETS:
+            layout = DATASETS[name].layout
+            size = layout.num_classes, layout.test
+        elif own := self.env.get("data"):  # the folder may be gone
+            size = own["classes"], own["test"]
+        else:
+            return True
+        return above_chance(self.metrics["test_accuracy"], *size)
 
 
 def find(config: RunConfig, *, weights: bool = False) -> Result | None:

@@ -17,6 +17,7 @@ from nslab.configs.labels import label
 from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
 from nslab.configs.train import Parent
+from nslab.datasets import provenance_of
 from nslab.execution.local import Engine, run_local
 from nslab.execution.monitor import Monitor
 from nslab.runs import loggers
@@ -74,6 +75,8 @@ def run(
         if cached:
             return cached
         env = environment()
+        if (form := config.training) and (own := provenance_of(form.dataset, form.image_size)):
+            env["data"] = own
         if state.is_main_process:
             quarantine(folder)
             remove_partial_files(folder)

@@ -25,6 +25,31 @@ def process_group() -> PartialState:
     return state
 
 
+def choose_device(name: str) -> None:
+    """Have this process, and those it starts, compute on a device: ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises ``ValueError`` if it cannot be had, or is asked for after another was taken, or by
+    processes of a launcher, each of which has its own.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("device is for one process: of several each has its own already")
+    try:
+        device = torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"device {name!r} cannot be had: {reason}") from None
+    if device.type == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "1"
+    elif device.type == "cuda":
+        given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        visible = given.split(",") if given else list(map(str, range(torch.cuda.device_count())))
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible[device.index or 0]
+        torch.cuda.set_device(device)
+    if process_group().device.type != device.type:
+        raise ValueError(f"device {name!r} cannot be had: {process_group().device} is in use, or "
+                         "is all that runs are computed on here")  # fmt: skip
+
+
 def broadcast(value: Any) -> Any:
     """The first process's value, in every process: their clocks and look-ups may differ."""
     return broadcast_object_list([value])[0] if process_group().num_processes > 1 else value

@@ -38,6 +38,11 @@ def cache_dir() -> Path:
     return _given("NSLAB_DATA") or home() / "data" / "cache"
 
 
+def arrays_dir() -> Path:
+    """People's own arrays, by their digest."""
+    return home() / "data" / "arrays"
+
+
 def runs_dir() -> Path:
     """Run folders, one a config."""
     return home() / "data" / "runs"

@@ -37,6 +37,12 @@ def omitted_means(old: Any, used: Callable[[Any], bool] = lambda config: True) -
     return {"omitted_means": old, "used": used}
 
 
+def hashed_as(content: Callable[[Any], Any]) -> dict[str, Any]:
+    """Metadata of a field of whose value only ``content(value)`` is part of a run's identity: not
+    where something lies, say."""
+    return {"hashed_as": content}
+
+
 def check_parameters(given: Mapping[str, Any], allowed: Mapping[str, Any], what: str) -> dict:
     """``given`` with values brought to the types of ``allowed``.
 
@@ -60,8 +66,10 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
     plain = set(typing.get_args(hint)) if union else {hint}
     if value is None and type(None) in plain:
         return None
-    if any(getattr(k, "_is_protocol", False) or dataclasses.is_dataclass(k) for k in plain):
-        raise ValueError(f"{what} must be an object with a key '@', not {value!r}")
+    if is_config(hint):
+        if (rest := without_configs(hint)) is None:
+            raise ValueError(f"{what} must be an object with a key '@', not {value!r}")
+        return coerce(what, value, rest)
     if isinstance(value, str):
         if type(None) in plain and value.lower() in ("", "none", "null"):
             return None
@@ -104,9 +112,10 @@ def check_fields(
     """
     name, types = type(config).__name__, hints(type(config))
     for field in dataclasses.fields(config):
-        if is_config(types[field.name]):
+        value, hint = getattr(config, field.name), without_configs(types[field.name])
+        if hint is None or (hint != types[field.name] and dataclasses.is_dataclass(value)):
             continue  # it has checked itself
-        value = strict(f"{name}: {field.name}", getattr(config, field.name), types[field.name])
+        value = strict(f"{name}: {field.name}", value, hint)
         object.__setattr__(config, field.name, value)
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{name}: {field.name} must be finite, not {value}")
@@ -128,6 +137,14 @@ def is_config(hint: Any) -> bool:
     """Whether a type, or one of a union, is another config: a dataclass or a protocol of some."""
     kinds = typing.get_args(hint) or (hint,)
     return any(getattr(k, "_is_protocol", False) or dataclasses.is_dataclass(k) for k in kinds)
+
+
+def without_configs(hint: Any) -> Any:
+    """A type without the configs in its union; None if nothing but None is left."""
+    if not is_config(hint):
+        return hint
+    rest = [k for k in typing.get_args(hint) if not is_config(k)]
+    return typing.Union[tuple(rest)] if set(rest) - {type(None)} else None  # noqa: UP007
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
-from nslab.datasets.loader import Loader
+from nslab.datasets.batches import DatasetBatches
 from nslab.types import Objective, Row, Scored
 
 
@@ -21,7 +21,7 @@ def train_epoch(
     config: TrainConfig,
     model: nn.Module,
     objective: Objective,
-    loader: Loader,
+    loader: DatasetBatches,
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
     epoch: int,

@@ -14,7 +14,7 @@ from torch import nn
 from nslab.configs.selection import LAST, SELECTION
 from nslab.configs.train import TrainConfig
 from nslab.datasets import ImageData, load
-from nslab.datasets.loader import Loader
+from nslab.datasets.batches import DatasetBatches
 from nslab.networks import build_network
 from nslab.networks.logits import logits_of
 from nslab.networks.modes import bare, local, scoring
@@ -140,7 +140,7 @@ def keep_epoch(config: TrainConfig, model: nn.Module, folder: Path, epoch: int) 
 
 def training_set(config: TrainConfig, data: ImageData | None = None) -> ImageData:
     """The data of a run, its training set cut, long-tailed or mislabelled as the config says."""
-    data = data or load(config.dataset)
+    data = data or load(config.dataset, image_size=config.image_size)
     return data.variant(
         config.imbalance, config.noise, config.noise_rate, config.hold_out, config.train_size
     )
@@ -155,7 +155,10 @@ def dropout_stream(device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, loader: Loader, num_classes: int, accelerator: Accelerator | None = None
+    model: nn.Module,
+    loader: DatasetBatches,
+    num_classes: int,
+    accelerator: Accelerator | None = None,
 ) -> Tally:
     """Accuracy and cross-entropy on every sample, in evaluation mode."""
     tally = Tally.empty(num_classes, loader.y.device)

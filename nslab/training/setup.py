@@ -9,7 +9,7 @@ from torch import nn
 
 from nslab.configs.train import TrainConfig
 from nslab.datasets import ImageData
-from nslab.datasets.loader import Loader, on_device
+from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.system.distributed import process_group
 from nslab.types import Objective
 
@@ -54,13 +54,15 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 
 def make_loaders(
     config: TrainConfig, data: ImageData, objective: Objective, accelerator: Accelerator
-) -> tuple[Loader, Loader, Loader | None]:
+) -> tuple[DatasetBatches, DatasetBatches, DatasetBatches | None]:
     """Training and test batches, and those of held-out samples if there are any, all on the
     training device."""
     arrays = data.arrays
-    train = Loader(
-        *on_device(arrays.train_x, arrays.train_y, accelerator.device),
+    train = make_batches(
+        arrays.train_x,
+        arrays.train_y,
         data.dataset,
+        accelerator.device,
         batch_size=config.batch_size,
         seed=config.seed,
         augment=config.augment,
@@ -72,10 +74,12 @@ def make_loaders(
         epochs=config.epochs,
     )
     test, held = (
-        Loader(
-            *on_device(*split, accelerator.device),
+        make_batches(
+            *split,
             data.dataset,
-            batch_size=evaluation_batch(accelerator.device) * accelerator.num_processes,
+            accelerator.device,
+            batch_size=evaluation_batch(accelerator.device, data.dataset.shape[1])
+            * accelerator.num_processes,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             channels_last=config.channels_last,
@@ -88,10 +92,11 @@ def make_loaders(
     return train, test, held
 
 
-def evaluation_batch(device: torch.device) -> int:
-    """Samples of a batch of evaluation: few on a CPU, where the activations of many leave its
-    caches."""
-    return 256 if device.type == "cpu" else 1024
+def evaluation_batch(device: torch.device, side: int = 32) -> int:
+    """Samples of a batch of evaluation, of images of so many pixels a side: few on a CPU, where the
+    activations of many leave its caches, and fewer of large ones."""
+    samples, large = (256, 64) if device.type == "cpu" else (1024, 128)
+    return samples if side <= large else max(32, samples * large**2 // side**2)
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:

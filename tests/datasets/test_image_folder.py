@@ -1,90 +1,149 @@
-"""Images of one's own: batches that are the same whenever asked, prepared as is usual."""
+"""Folders of images: what is in them, which images are tested on, and by what they are known."""
 
-from concurrent.futures import ThreadPoolExecutor
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
-import torch
-from own_helpers import CPU, data_of, images
-from torchvision.transforms import functional
+import pytest
+from image_helpers import CLASSES, folder_data, images, make_images
 
-from nslab.datasets.image_files import MEAN, STD, ImageFiles, opened, random_part
-from nslab.datasets.image_folder import listed
-from nslab.neuroevolution.evolution import pair
-from nslab.rng import generator
+from nslab.configs import TrainConfig, decode, encode
+from nslab.datasets import MissingDataset, dataset_of, image_folder, load, resolved
+from nslab.system.content_names import parts_of, short_name
+from nslab.training.loop import fit
 
-__all__ = ["images"]
-
-
-def test_batches_are_the_same_whenever_asked(images: Path) -> None:
-    """Whatever was asked before, with one thread or four; the global stream is left alone."""
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first = [pair(data_of(images, workers=4, seed=7).train.nth(k)) for k in (0, 1, 2, 3, 0)]
-    lazy = data_of(images, workers=1, seed=7)
-    for k in (3, 1):
-        assert all(
-            torch.equal(a, b) for a, b in zip(first[k], pair(lazy.train.nth(k)), strict=True)
-        )
-    assert all(torch.equal(a, b) for a, b in zip(first[0], first[4], strict=True))
-    assert torch.equal(before, torch.get_rng_state())
-    other = data_of(images, seed=8).train.nth(0).x
-    assert not torch.equal(first[0][0], other)
-    assert not torch.equal(first[0][0], first[2][0])
+__all__ = ["images"]  # a fixture
 
 
-def test_every_image_of_every_batch_is_drawn_anew(images: Path) -> None:
-    """Two batches of one and the same image: eight different parts."""
-    files, pool = [listed(images)[0][0]] * 4, ThreadPoolExecutor(2)
-    one = ImageFiles(files, [0] * 4, torch.arange(4), 32, 4, 0, "crop", CPU, pool)
-    x = torch.cat([one.nth(k).x for k in (0, 1)])
-    assert len({t.numpy().tobytes() for t in x}) == 8
+def test_one_in_five_of_each_class_is_tested_on(images: Path) -> None:
+    """Where no test images are set apart; the same ones every time, in neither set twice."""
+    data = folder_data(images)
+    for y, count in ((data.arrays.test_y, 2), (data.arrays.train_y, 10)):
+        assert np.bincount(y).tolist() == [count] * 3
+    files = [*data.arrays.train_x, *data.arrays.test_x]
+    assert sorted(files) == sorted(map(str, images.glob("*/*")))
+    assert list(folder_data(images).arrays.test_x) == list(data.arrays.test_x)
+    assert all(CLASSES[k] == Path(f).parent.name for f, k in zip(files, [*data.arrays.train_y,
+               *data.arrays.test_y], strict=True))  # fmt: skip
+    assert data.dataset.classes == CLASSES
+    assert data.dataset.shape == (3, 32, 32)
 
 
-def test_an_epoch_has_every_image_once_and_none_held_out(images: Path) -> None:
-    """The held-out ones are the same for all seeds; shares of two processes make up the whole."""
-    pixels = {}
-    for seed in (0, 1):
-        data = data_of(images, augment="none", seed=seed, batch_size=14, share=0.2)
-        assert data.batch_size == 14
-        held = torch.cat([batch.x for batch in data.held.in_order()])
-        used = torch.cat([batch.x for batch in data.train.epoch(0)])
-        pixels[seed] = [{t.numpy().tobytes() for t in part} for part in (held, used)]
-        assert [len(part) for part in pixels[seed]] == [7, 28]
-        assert not pixels[seed][0] & pixels[seed][1]
-    assert pixels[0][0] == pixels[1][0]
-    everything = data_of(images, share=0.0, augment="none", batch_size=99)
-    assert everything.batch_size == 36
-    assert everything.held is None
-    assert {t.numpy().tobytes() for t in everything.train.nth(0).x} > pixels[0][0]
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_split_folders(images: Path, tmp_path: Path, name: str) -> None:
+    """Images of ``train`` are trained on, those beside it tested on."""
+    shutil.copytree(images, tmp_path / "train")
+    shutil.copytree(images, tmp_path / name)
+    shutil.rmtree(tmp_path / name / "red")
+    data = folder_data(tmp_path)
+    assert len(data.arrays.train_y) == 36
+    assert np.bincount(data.arrays.test_y, minlength=3).tolist() == [12, 12, 0]
+    (tmp_path / name / "violet").mkdir()
+    with pytest.raises(ValueError, match=r"has classes that .* lacks: violet"):
+        folder_data(tmp_path)
 
 
-def test_images_are_prepared_as_torchvision_does(images: Path) -> None:
-    """The middle as Resize and CenterCrop give it; parts are where and what they should be."""
-    data, (files, labels, _) = data_of(images, share=0.0, augment="none"), listed(images)
-    x, y = pair(data_of(images, share=0.0, augment="none", batch_size=36, size=28).train.nth(0))
-    image = functional.center_crop(functional.resize(opened(files[4]), [32]), [28, 28])
-    wanted = functional.normalize(functional.to_tensor(image), MEAN, STD)
-    (place,) = [i for i, t in enumerate(x) if torch.allclose(t, wanted, atol=1e-5)]
-    assert int(y[place]) == labels[4]
-    assert data.shape == (3, 32, 32)
-    boxes = [random_part(60, 80, generator(0, "box", i)) for i in range(500)]
-    areas, ratios = ([f(h, w) for _, _, h, w in boxes] for f in (lambda h, w: h * w, np.divide))
-    assert all(0 <= t <= 60 - h and 0 <= u <= 80 - w for t, u, h, w in boxes)
-    assert 0.07 < min(areas) / 4800 < 0.12
-    assert 0.8 < max(areas) / 4800 <= 1
-    assert 0.7 < min(ratios) < 0.8 < 1.25 < max(ratios) < 1.4
-    assert random_part(10, 1000, generator(0, "box")) == (0, 493, 10, 13)
-    assert random_part(1000, 10, generator(0, "box")) == (493, 0, 13, 10)
+def test_a_folder_is_known_by_its_content(images: Path, tmp_path: Path) -> None:
+    """A copy elsewhere is the same run; a file more, or one of another size, is another."""
+    copy = tmp_path / "copy"
+    shutil.copytree(images, copy)
+    first, second = (TrainConfig(f"folder:{f}", image_size=32) for f in (images, copy))
+    assert first.id == second.id
+    assert first.dataset != second.dataset
+    assert first.columns()["dataset"] == short_name(first.dataset)
+    assert first.columns()["dataset"].startswith("colours #")
+    assert TrainConfig(f"folder:{images}").image_size == 224
+    assert TrainConfig(f"folder:{images}").id != first.id
+    shutil.copy(copy / "red/0.jpg", copy / "red/more.jpg")
+    more = TrainConfig(f"folder:{copy}", image_size=32)
+    assert more.id != first.id
+    (copy / "red/more.jpg").write_bytes(b"other")
+    image_folder._listing.cache_clear()  # as another process would, or this one a little later
+    assert TrainConfig(f"folder:{copy}", image_size=32).id not in (first.id, more.id)
+    with pytest.raises(ValueError, match="no longer those of copy #"):
+        load(more.dataset)
 
 
-def test_mirrored_half_of_the_time(images: Path) -> None:
-    """``crop_flip`` is ``crop`` with some images mirrored."""
-    plain, mirrored = (
-        data_of(images, share=0.0, batch_size=36, augment=way).train.nth(0).x
-        for way in ("crop", "crop_flip")
+def test_a_stored_config_is_read_without_the_folder(images: Path, tmp_path: Path) -> None:
+    """Its id is what it was; the data are asked for, and missing, only when they are needed."""
+    shutil.copytree(images, tmp_path / "moved")
+    config = TrainConfig(f"folder:{tmp_path / 'moved'}", "resnet8", image_size=16)
+    text = json.dumps(encode(config))
+    shutil.rmtree(tmp_path / "moved")
+    again = decode(json.loads(text))
+    assert (again, again.id) == (config, config.id)
+    with pytest.raises(MissingDataset, match="name the place it is at now"):
+        load(again.dataset)
+
+
+def test_relative_and_home_paths(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name has the absolute path, so that other processes find the folder."""
+    monkeypatch.chdir(images.parent)
+    monkeypatch.setenv("HOME", str(images.parent))
+    names = {resolved(f"folder:{way}") for way in (images.name, f"~/{images.name}", images)}
+    assert len(names) == 1
+    assert parts_of(names.pop())[1] == str(images)
+
+
+def test_what_is_no_image_is_left_out(images: Path, tmp_path: Path) -> None:
+    """Hidden files and folders, texts; a class without images keeps its number and is told."""
+    shutil.copytree(images, tmp_path / "data")
+    (tmp_path / "data/.ipynb_checkpoints").mkdir()
+    (tmp_path / "data/red/notes.txt").write_text("mine")
+    (tmp_path / "data/red/._0.jpg").write_bytes(b"")
+    assert folder_data(tmp_path / "data").dataset.layout.train == 30
+    assert folder_data(tmp_path / "data").dataset.classes == CLASSES
+    (tmp_path / "data/cyan").mkdir()
+    with pytest.warns(UserWarning, match="no images in 1 of 4 class folders, such as 'cyan'"):
+        data = folder_data(tmp_path / "data")
+    assert data.dataset.classes == ("blue", "cyan", "green", "red")
+    assert set(data.arrays.train_y) == {0, 2, 3}
+
+
+def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
+    """Each says what is expected."""
+    with pytest.raises(ValueError, match="is no folder: images are expected as FOLDER/class/image"):
+        resolved(f"folder:{tmp_path / 'nowhere'}")
+    with pytest.raises(ValueError, match="0 images in 0 class folders"):
+        resolved(f"folder:{tmp_path}")
+    with pytest.raises(ValueError, match=f"a folder of images is folder:{tmp_path}"):
+        TrainConfig(str(tmp_path))
+    make_images(tmp_path / "single", each=1)
+    with pytest.raises(ValueError, match="no images to test on: give each class two or more"):
+        resolved(f"folder:{tmp_path / 'single'}")
+    with pytest.raises(ValueError, match="images of digits have their size"):
+        TrainConfig("digits", image_size=64)
+    with pytest.raises(ValueError, match="nothing here reads cloud"):
+        dataset_of("cloud:pets#0123456789ab")
+
+
+def test_a_network_is_trained_on_a_folder(images: Path, tmp_path: Path) -> None:
+    """By the loop that trains on arrays, held-out images and a sampler too, resumed to the bit."""
+    config = TrainConfig(
+        f"folder:{images}",
+        "mlp",
+        image_size=8,
+        epochs=4,
+        batch_size=8,
+        lr=0.01,
+        augment="crop_flip",
+        hold_out=6,
+        sampler="cbs",
     )
-    kept = [bool(torch.equal(a, b)) for a, b in zip(plain, mirrored, strict=True)]
-    turned = [bool(torch.equal(a.flip(2), b)) for a, b in zip(plain, mirrored, strict=True)]
-    assert all(a != b for a, b in zip(kept, turned, strict=True))
-    assert 8 < sum(turned) < 28
+    whole = fit(config, show=False)
+    assert whole.metrics["test_accuracy"] > 60
+    assert len(whole.history) == 4
+
+    def stop(row: dict) -> None:
+        if row["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(config, tmp_path, show=False, on_epoch=stop)
+    again = fit(config, tmp_path, show=False)
+    drop = [[{k: v for k, v in r.items() if k != "seconds"} for r in t.history]
+            for t in (whole, again)]  # fmt: skip
+    assert drop[0] == drop[1]

@@ -15,7 +15,7 @@ import torch
 from nslab.configs import TrainConfig
 from nslab.configs.labels import label
 from nslab.configs.serialization import decode
-from nslab.datasets.loader import Loader, on_device
+from nslab.datasets.batches import make_batches
 from nslab.lossnet.synthetic_predictions import Predictions
 from nslab.networks import build_network
 from nslab.networks.logits import logits_of
@@ -39,9 +39,11 @@ def softmax_outputs(
     chosen, config = epochs_of(result, epochs), decode(result.config)
     data, device = training_set(config), process_group().device
     images, labels = data.arrays.train_x[:n], data.arrays.train_y[:n]
-    loader = Loader(
-        *on_device(images, labels, device),
+    loader = make_batches(
+        images,
+        labels,
         data.dataset,
+        device,
         batch_size=config.batch_size,
         seed=config.seed,
         augment=config.augment if mode == "train" else "none",

@@ -178,7 +178,7 @@ def depth_row(config: EvolveConfig) -> TableRow:
 
 def ingredient_row(config: EvolveConfig) -> TableRow:
     """Row of Table 3; the initial population is blank where it is last epochs."""
-    method, init = str(table_row(config)["method"]), config.init
+    method, init = str(table_row(config)["method"]), config.initialization
     has = {
         "de": method == "de",
         "sade": method.startswith("sa"),
@@ -193,7 +193,7 @@ def ingredient_row(config: EvolveConfig) -> TableRow:
 def initialization_row(config: EvolveConfig) -> TableRow:
     """Row of Table S9."""
     names = {"pretrained": "pytorch", "noise": "random_noise", "last_epochs": "fine_tuned"}
-    return {"initialization": names[config.init]}
+    return {"initialization": names[config.initialization]}
 
 
 # What the paper compares with, by table; Table 3 starts from plain DE, S7 is set against its size.

@@ -227,7 +227,7 @@ def setting_row(config: TrainConfig | EvolveConfig) -> TableRow:
         "dataset": row["dataset"],
         "network": row["network"],
         "method": row["method"],
-        "start": "trained" if isinstance(config, TrainConfig) else config.init,
+        "start": "trained" if isinstance(config, TrainConfig) else config.initialization,
         "weight_decay": base.weight_decay,
         "train_size": base.train_size or "all",
         "augment": base.augment,

@@ -126,6 +126,8 @@ class Results(Panel):
             said += f"; the settings drawn are the first ones, {self.view.left_out} more are not"
         if other := int((shown["course"].map(len) == 0).sum()):
             said += f"; {other} runs without a test accuracy per epoch stand at their final one"
+        if unknown := self.table.attrs.get("unknown"):
+            said += f"; {unknown} more name a class or data set that is unknown here"
         self.status.say(said)
 
     def _draw(self) -> None:
@@ -134,12 +136,17 @@ class Results(Panel):
 
 def finished_runs(results: list[Result]) -> pd.DataFrame:
     """A line per run that has a test accuracy: what it is, ``experiments`` it belongs to,
-    ``accuracy``, its ``course`` over the epochs (empty where it has none), and the ``result``."""
-    lines = []
+    ``accuracy``, its ``course`` over the epochs (empty where it has none), and the ``result``.
+    ``attrs["unknown"]`` counts those of a class or data set that is not known here."""
+    lines, unknown = [], 0
     for result in results:
         if "test_accuracy" not in result.metrics:
             continue
-        config = decode(result.config)
+        try:
+            config = decode(result.config)
+        except (ValueError, TypeError):
+            unknown += 1
+            continue
         size = size_of(config)
         course = [row.get("test_accuracy", math.nan) for row in result.history]
         lines.append(
@@ -160,7 +167,9 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
             }
         )
     shown = [*RUN_COLUMNS, "experiments", "course", "setting", "result"]
-    return pd.DataFrame(lines, columns=shown).sort_values(["dataset", "network", "seed"])
+    table = pd.DataFrame(lines, columns=shown).sort_values(["dataset", "network", "seed"])
+    table.attrs["unknown"] = unknown
+    return table
 
 
 def labels(runs: pd.DataFrame, experiment: str) -> list[str]:

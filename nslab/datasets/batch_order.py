@@ -1,0 +1,80 @@
+"""Which samples make up which batch: the same whatever holds the samples, and on any device."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nslab.datasets.samplers import SAMPLERS
+from nslab.rng import generator
+
+Augment = Literal["none", "crop", "crop_flip"]
+
+
+class BatchOrder:
+    """Epochs cut into batches, and batches shared out to ranks.
+
+    Args:
+        y: labels, on the device the batches shall be on.
+        batch_size: samples of a batch over all ranks together.
+        seed: names the random streams of order and augmentation.
+        augment: see `Loader` and `ImageFiles`.
+        rank, world: which share of each batch is this process's.
+        min_batch: smallest share worth training on: a shorter last batch of an epoch is left out.
+        sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
+    """
+
+    def __init__(
+        self,
+        y: Int[Tensor, " n"],
+        batch_size: int,
+        seed: int = 0,
+        augment: Augment = "none",
+        rank: int = 0,
+        world: int = 1,
+        min_batch: int = 1,
+        *,
+        sampler: str = "shuffle",
+        epochs: int = 1,
+    ) -> None:
+        if batch_size < 1 or batch_size % world:
+            raise ValueError(f"batch_size {batch_size} is no positive multiple of {world} ranks")
+        if min(batch_size, len(y)) // world < min_batch:
+            raise ValueError(
+                f"{min(batch_size, len(y)) // world} samples per batch and rank are fewer than the "
+                f"{min_batch} the method needs: use a larger batch_size"
+            )
+        if augment not in ("none", "crop", "crop_flip"):
+            raise ValueError(f"augment is {augment!r}, not one of none, crop, crop_flip")
+        if sampler not in SAMPLERS:
+            raise ValueError(f"unknown sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+        self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
+        self.rank, self.world, self.min_batch = rank, world, min_batch
+        self.sampler, self.epochs = SAMPLERS[sampler], epochs
+
+    def __len__(self) -> int:
+        """Batches of a training epoch."""
+        full, rest = divmod(len(self.y), self.batch_size)
+        share = rest // self.world
+        return full + (share > 0 and share >= self.min_batch)
+
+    def order(self, epoch: int) -> Int[Tensor, " n"]:
+        """The samples in the order that an epoch shows them, on the CPU."""
+        draws = generator(self.seed, "order", epoch)
+        return self.sampler(self.y.cpu(), epoch, self.epochs, draws)
+
+    def share(self, i: int) -> slice:
+        """Where in an epoch's order this rank's share of batch i is."""
+        size = min(self.batch_size, len(self.y) - i * self.batch_size) // self.world
+        start = i * self.batch_size + self.rank * size
+        return slice(start, start + size)
+
+    def evaluated(self) -> Iterator[Int[Tensor, " b"]]:
+        """Every sample once: this rank's are ``rank, rank + world, ...``"""
+        mine = torch.arange(self.rank, len(self.y), self.world, device=self.y.device)
+        yield from mine.split(max(1, self.batch_size // self.world))
+
+    def close(self) -> None:
+        """Nothing goes on in the background."""

@@ -1,0 +1,151 @@
+"""A person's own arrays, or torch data set, as a data set that any run can use and find again.
+
+They are kept under their digest in ``data/arrays``, so that other processes, and tomorrow's, have
+them too; the same arrays are the same data, whatever they are called.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from nslab.datasets.arrays import Arrays, Layout, write_arrays
+from nslab.system.content_names import DIGITS, content_name
+from nslab.system.files import write_text
+from nslab.system.paths import arrays_dir
+
+CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
+
+
+def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str] = ()) -> str:
+    """Keep data of one's own and return the name by which runs find them.
+
+    Args:
+        train, test: each a pair ``(images, labels)`` of arrays or tensors, or a torch ``Dataset``
+            of such pairs (looked at once: what it draws at random is drawn once). Images are
+            (n, height, width), with a last or, as in torch, second axis of channels; bytes, or
+            floats in any units, which are normalised by the mean and sd of the training images.
+            Labels are whole numbers from 0.
+        name: what tables call them.
+        classes: their names; by default their numbers.
+
+    Raises ``ValueError`` for what are no such images and labels.
+
+    >>> x, y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
+    >>> add_arrays((x, y), (x, y), "black").partition("#")[0]
+    'arrays:black'
+    """
+    arrays = Arrays(*split(train, "train"), *split(test, "test"))
+    shape, kind = arrays.train_x.shape[1:], arrays.train_x.dtype
+    if arrays.test_x.shape[1:] != shape or arrays.test_x.dtype != kind:
+        raise ValueError(
+            f"test images are {arrays.test_x.shape[1:]} of {arrays.test_x.dtype}, training images "
+            f"{shape} of {kind}: both must be alike"
+        )
+    numbers = max(int(arrays.train_y.max()), int(arrays.test_y.max())) + 1
+    if classes and len(classes) < numbers:
+        raise ValueError(f"{len(classes)} names for {numbers} classes")
+    names = tuple(map(str, classes)) or tuple(map(str, range(numbers)))
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data)
+    short = digest.hexdigest()[:DIGITS]
+    if not (arrays_dir() / f"{short}.json").exists():
+        mean, sd = moments(arrays.train_x)
+        about: dict[str, Any] = {
+            "layout": [len(arrays.train_y), len(arrays.test_y), list(shape), len(names)]
+        }
+        about |= {"mean": mean, "std": sd, "classes": names}
+        write_arrays(arrays_dir() / f"{short}.npz", arrays)
+        write_text(arrays_dir() / f"{short}.json", json.dumps(about))
+    return content_name("arrays", name, short)
+
+
+def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, h, w, c) and labels (int64) of a pair of arrays or of a torch data set."""
+    if isinstance(data, tuple | list) and len(data) == 2:
+        x, y = (torch.as_tensor(np.asarray(part)) if not torch.is_tensor(part) else part
+                for part in data)  # fmt: skip
+        torch_like = torch.is_tensor(data[0])
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data):
+        items = [data[i] for i in range(len(data))]
+        if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+            raise ValueError(f"{what}: each item of the data set must be an image and a label")
+        images = [i if torch.is_tensor(i) else torch.as_tensor(np.array(i)) for i, _ in items]
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(f"{what}: images differ in size; resize them alike first")
+        torch_like = torch.is_tensor(items[0][0])
+        x, y = torch.stack(images), torch.tensor([int(label) for _, label in items])
+    else:
+        raise ValueError(
+            f"{what} must be a pair (images, labels) or a torch Dataset that is not empty, not "
+            f"{type(data).__name__}"
+        )
+    return pixels(x, what, torch_like), labels(y, len(x), what)
+
+
+def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
+    """Images as bytes or float32, channels last."""
+    if x.ndim == 3:
+        x = x.unsqueeze(-1)
+    elif x.ndim != 4:
+        raise ValueError(
+            f"{what}: images must be (n, height, width) or have a fourth axis, not {tuple(x.shape)}"
+        )
+    elif x.shape[1] in CHANNELS and (torch_like or x.shape[3] not in CHANNELS):
+        x = x.permute(0, 2, 3, 1)
+    elif x.shape[3] not in CHANNELS:
+        raise ValueError(f"{what}: neither axis 1 nor 3 of {tuple(x.shape)} can be of channels")
+    if x.dtype != torch.uint8:
+        if not (x.is_floating_point() or (int(x.min()) >= 0 and int(x.max()) <= 255)):
+            raise ValueError(f"{what}: whole numbers of images must be 0 to 255")
+        x = x.float() if x.is_floating_point() else x.to(torch.uint8)
+    if x.is_floating_point() and not x.isfinite().all():
+        raise ValueError(f"{what}: some pixels are NaN or infinite")
+    return np.ascontiguousarray(x.cpu().numpy())
+
+
+def labels(y: torch.Tensor, count: int, what: str) -> np.ndarray:
+    """Labels as int64."""
+    if y.shape != (count,) or y.is_floating_point() or y.is_complex() or int(y.min()) < 0:
+        raise ValueError(
+            f"{what}: labels must be {count} whole numbers from 0, not {y.dtype} of "
+            f"shape {tuple(y.shape)}"
+        )
+    return y.cpu().numpy().astype(np.int64)
+
+
+def moments(x: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and sd of each channel, of bytes as shares of 255; a constant channel has sd 1."""
+    scale = 255.0 if x.dtype == np.uint8 else 1.0
+    mean = x.mean((0, 1, 2), dtype=np.float64) / scale
+    sd = x.std((0, 1, 2), dtype=np.float64) / scale
+    return mean.tolist(), np.where(sd > 1e-8, sd, 1.0).tolist()
+
+
+def description(where: str, digest: str) -> dict[str, Any]:
+    """Layout, mean, sd and class names; ``ValueError`` if the arrays are not kept here."""
+    try:
+        about = json.loads((arrays_dir() / f"{digest}.json").read_text(encoding="utf-8"))
+        train, test, shape, classes = about["layout"]
+    except FileNotFoundError:
+        raise ValueError(
+            f"the arrays {where} #{digest} are not in {arrays_dir()}: add them again, by "
+            "nslab.add_arrays(train, test)"
+        ) from None
+    layout = Layout(train, test, tuple(shape), classes)
+    return {
+        "layout": layout,
+        "mean": tuple(about["mean"]),
+        "std": tuple(about["std"]),
+        "classes": tuple(about["classes"]),
+    }
+
+
+def read(digest: str) -> Arrays:
+    """The arrays that are kept under a digest."""
+    with np.load(arrays_dir() / f"{digest}.npz", allow_pickle=False) as found:
+        return Arrays(*(found[name] for name in Arrays._fields))

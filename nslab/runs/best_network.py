@@ -1,0 +1,104 @@
+"""What an evolution of checkpoints leaves beside the store: the best network and its origin."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+
+from nslab.configs.checkpoint_files import CheckpointFiles
+from nslab.configs.evolve import EvolveConfig
+from nslab.configs.serialization import encode
+from nslab.evolve import EVOLVERS
+from nslab.neuroevolution.checkpoints import from_checkpoints
+from nslab.runs.results import Result
+from nslab.system.files import replacing, write_text
+from nslab.training.checkpoint import WEIGHTS
+
+BEST, RECORD, HISTORY = "best.safetensors", "best.json", "history.csv"
+
+
+def check_folder(config: EvolveConfig, folder: Path) -> None:
+    """``ValueError`` if the folder has the network of anything but this very evolution."""
+    record, best = folder / RECORD, folder / BEST
+    advice = f"take another folder, or remove {RECORD} and {BEST} to have them written anew"
+    if not record.exists():
+        if best.exists():
+            raise ValueError(f"{folder} holds another network, without {RECORD}: {advice}")
+        return
+    try:
+        before = json.loads(record.read_text(encoding="utf-8"))
+        found, config_before = before.get("run"), before.get("config", {})
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{record} cannot be read ({error}): {advice}") from None
+    if found != config.id:
+        named = differences(config_before, encode(config))
+        raise ValueError(
+            f"{folder} holds an evolution of other {', '.join(named) or 'options'}: {advice}"
+        )
+
+
+def differences(before: Any, now: dict[str, Any]) -> list[str]:
+    """The fields in which two configs differ, those of the base too; where files lie is none."""
+    names: list[str] = []
+    for name, value in now.items():
+        old = before.get(name) if isinstance(before, dict) else None
+        if isinstance(value, dict) and name in ("base", "init"):
+            names += differences(old, value)
+        elif old != value and name not in ("files", "size", "@"):
+            names.append({"digests": "parents"}.get(name, name))
+    return names
+
+
+def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
+    """Write ``best.safetensors``, under the names that the parents' files have, with a header that
+    says whose weights these are and how good; ``best.json`` with config, parents, numbers and
+    environment; and ``history.csv``, a row per generation.
+
+    Each is written in one step, the network last; what is there already stays as it is.
+    """
+    assert isinstance(config.init, CheckpointFiles)
+    assert result.folder is not None
+    keys = from_checkpoints(config.init.files[:1])[0].keys()
+    weights = load_file(result.folder / WEIGHTS)
+    evolver = next((key for key, value in EVOLVERS.items() if value == config.method), "")
+    header = {"format": "pt", "run": config.id, "model": config.base.network}
+    header |= {"evolver": evolver or repr(config.method), "seed": str(config.seed)}
+    row = result.metrics
+    numbers = ("chosen_batch", "held_out_accuracy", "held_out_loss", "test_accuracy", "selected_by")
+    header |= {name: str(row[name]) for name in numbers if name in row}
+    header |= {"commit": str(result.env.get("commit"))}
+    header |= {"torch": str(result.env.get("versions", {}).get("torch"))}
+    folder.mkdir(parents=True, exist_ok=True)
+    parents = [
+        {"file": file, "sha256": digest}
+        for file, digest in zip(config.init.files, config.init.digests, strict=True)
+    ]
+    record = {
+        "run": config.id,
+        "best": header,
+        "parents": parents,
+        "metrics": row,
+        "config": encode(config),
+        "environment": result.env,
+    }
+    text = json.dumps(record, indent=1) + "\n"
+    if (folder / BEST).exists() and (folder / RECORD).read_text(encoding="utf-8") == text:
+        return
+    write_text(folder / RECORD, text)
+    write_text(folder / HISTORY, history_csv(result.history))
+    with replacing(folder / BEST) as temporary:
+        temporary.write_bytes(save({key: weights[key] for key in keys}, header))
+
+
+def history_csv(rows: list[dict[str, Any]]) -> str:
+    """A row per generation; lists as JSON."""
+    text = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow(row | {k: json.dumps(v) for k, v in row.items() if isinstance(v, list)})
+    return text.getvalue()

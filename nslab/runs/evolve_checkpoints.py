@@ -1,0 +1,215 @@
+"""Evolve anyone's checkpoints: files in, a run of the store, the best network out."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm.auto import tqdm
+
+from nslab.configs.checkpoint_files import CheckpointFiles
+from nslab.configs.evolve import EvolveConfig
+from nslab.configs.train import TrainConfig
+from nslab.datasets import DATASETS, dataset_of, resolved
+from nslab.datasets.batch_order import Augment
+from nslab.datasets.image_folder import PREFIX
+from nslab.evolve import EVOLVERS
+from nslab.networks import build_network, check_network
+from nslab.networks.external import fitted, loading_code, try_model, with_heads
+from nslab.neuroevolution.baselines import WeightAverage
+from nslab.neuroevolution.checkpoints import from_checkpoints
+from nslab.neuroevolution.options import EvolveOptions
+from nslab.runs.best_network import BEST, check_folder, write_best
+from nslab.runs.results import Result
+from nslab.runs.store import run
+from nslab.system.content_names import parts_of
+from nslab.system.distributed import process_group
+from nslab.system.validation import check_parameters, coerce, hints
+
+FEW = 200  # held-out images, below which a choice by them is mostly luck
+
+
+def checkpoint_config(
+    model: str,
+    files: Sequence[str],
+    data: str,
+    *,
+    evolver: str = "sa-shade-tri-ensin",
+    held_out: float = 0.1,
+    augment: Augment | Literal["auto"] = "auto",
+    image_size: int | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> EvolveConfig:
+    """The run that evolves checkpoint files; for what it takes see `evolve_checkpoints`.
+
+    Raises ``ValueError`` for files, data and a model that do not fit each other.
+    """
+    if evolver not in EVOLVERS:
+        raise ValueError(f"unknown evolver {evolver!r}; there are {', '.join(EVOLVERS)}")
+    needed = {key: value.min_population for key, value in EVOLVERS.items()}
+    if len(files) < needed[evolver]:
+        fewer = [f"{key} ({n})" for key, n in needed.items() if n <= len(files)]
+        fewer = fewer or [f"{key} ({n})" for key, n in needed.items() if n < needed[evolver]]
+        raise ValueError(
+            f"{evolver} needs at least {needed[evolver]} parents, not {len(files)}; fewer are "
+            f"enough for {', '.join(fewer) or 'no evolver'}"
+        )
+    options = check_parameters(options, hints(EvolveOptions), "an evolution")
+    augment = coerce("augment", augment, Augment | Literal["auto"])
+    if not 0 <= held_out < 1:
+        raise ValueError(f"held_out is a share, at least 0 and below 1, not {held_out}")
+    check_network(model)
+    known = data in DATASETS or data.startswith(PREFIX) or parts_of(data)
+    if not known and not Path(data).is_dir():
+        raise ValueError(f"data {data!r} is neither a folder nor one of {', '.join(DATASETS)}")
+    name = resolved(data if known else f"{PREFIX}{data}")
+    folder = name.startswith(PREFIX)
+    if image_size and not folder:
+        raise ValueError(f"images of {data} have their size: a size is for folders of images")
+    about = dataset_of(name, image_size or 0)
+    images, classes = about.layout.train, about.layout.num_classes
+    held = max(1, round(held_out * images)) if held_out else 0
+    if images - held < 2:
+        raise ValueError(
+            f"{data} has {images} training images: too few to evolve on and hold out {held}"
+        )
+    states = from_checkpoints(files)
+    model = with_heads(model, states[0])
+    network = build_network(model, about.shape, classes, seed=0)
+    fitted(network, states, list(files), classes)
+    try_model(network.to(process_group().device), about.shape, classes, process_group().device)
+    base = TrainConfig(
+        dataset=name,
+        network=model,
+        augment=("crop_flip" if folder else "none") if augment == "auto" else augment,
+        hold_out=held,
+        image_size=image_size or 0,
+        seed=seed,
+    )
+    population = CheckpointFiles(tuple(files))
+    return EvolveConfig(base, population, len(files), EVOLVERS[evolver], **options)
+
+
+def evolve_checkpoints(
+    model: str,
+    files: Sequence[str],
+    data: str,
+    out: Path | str | None = "evolved",
+    *,
+    evolver: str = "sa-shade-tri-ensin",
+    held_out: float = 0.1,
+    augment: Augment | Literal["auto"] = "auto",
+    image_size: int | None = None,
+    seed: int = 0,
+    show: bool = True,
+    **options: Any,
+) -> Result:
+    """Evolve checkpoint files of any classifier and write the best network into ``out``.
+
+    It is a run of the store like any other: killed at any moment, the same call goes on where it
+    was, to the bit on one device; finished, it is looked up; the explorer shows it. The identity
+    hashes the contents of files and folders, not where they lie. Several processes (torchrun)
+    share the work.
+
+    Args:
+        model: a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``.
+        files: checkpoints of that model, as `from_checkpoints` reads them.
+        data: a key of ``DATASETS`` or a folder of images, see `nslab.datasets.image_folder`.
+        out: folder for the best network, see `write_best`; None: only the store has it.
+        evolver: key of ``EVOLVERS``.
+        held_out: share of the training images that chooses the network, and does nothing else.
+            NOTE: parents that were trained on it look better there than they are.
+        augment: ``"none"``, ``"crop"`` or ``"crop_flip"``; ``"auto"``: the last for folders.
+        image_size: side of a folder's images, 224 by default.
+        seed: of batches and evolution.
+        options: the fields of `EvolveOptions` (``batches``, ``generations``, ``microbatch``, ...).
+
+    Raises ``ValueError``, before any work, for files, data and models that do not fit each other
+    and for an ``out`` with another network; later for an image that cannot be read.
+    """
+    config = checkpoint_config(
+        model,
+        files,
+        data,
+        evolver=evolver,
+        held_out=held_out,
+        augment=augment,
+        image_size=image_size,
+        seed=seed,
+        **options,
+    )
+    if out is not None:
+        check_folder(config, Path(out))
+    say = printed if show and process_group().is_main_process else say_nothing
+    for line in cautions(config):
+        say(line)
+    result = run(config, weights=True, show=show)
+    average = run(plain_average(config), weights=False, show=False)
+    for line in summary(config, result, average):
+        say(line)
+    if out is not None and process_group().is_main_process:
+        write_best(config, result, Path(out))
+        say(how_to_load(config, Path(out)))
+    return result
+
+
+def plain_average(config: EvolveConfig) -> EvolveConfig:
+    """The run that averages the same parents, to compare with."""
+    return EvolveConfig(
+        config.base, config.init, config.size, WeightAverage(), precision=config.precision
+    )
+
+
+def cautions(config: EvolveConfig) -> list[str]:
+    """What a person should know before an evolution begins."""
+    base, lines = config.base, []
+    layout = dataset_of(base.dataset, base.image_size).layout
+    if (left := layout.train - base.hold_out) < config.batch_size:
+        lines.append(f"batches have {left} images: there are no {config.batch_size} to spare")
+    if 0 < base.hold_out < FEW:
+        lines.append(
+            f"only {base.hold_out} held-out images choose the network (below {FEW}, mostly luck "
+            "decides between good ones): hold out more, if there are more"
+        )
+    return lines
+
+
+def summary(config: EvolveConfig, result: Result, average: Result) -> list[str]:
+    """What is said at the end: the best parent, their plain average, and the network chosen."""
+    row, lines = result.metrics, []
+    test = "test accuracy {:.2f} %".format
+    if config.base.hold_out:
+        held = "held-out accuracy {:.2f} % (loss {:.4f}), ".format
+        start = held(row["start_held_out_accuracy"], row["start_held_out_loss"])
+        lines.append(f"best parent:   {start}{test(row['start_test_accuracy'])}")
+        chosen = held(row["held_out_accuracy"], row["held_out_loss"])
+    else:
+        lines.append(f"last parent:   {test(row['start_test_accuracy'])}")
+        chosen = ""
+    batch = row["chosen_batch"]
+    which = f"best member after batch {batch}" if batch else "best parent"
+    lines += [
+        f"plain average: {test(average.metrics['test_accuracy'])}",
+        f"evolved:       {chosen}{test(row['test_accuracy'])}",
+        f"chosen by {row['selected_by']}: the {which}",
+    ]
+    return lines
+
+
+def how_to_load(config: EvolveConfig, out: Path) -> str:
+    """Lines of Python that load what was written."""
+    about = dataset_of(config.base.dataset, config.base.image_size)
+    network = config.base.network
+    code = loading_code(network, about.shape, about.layout.num_classes, out / BEST)
+    return "\n".join([f"wrote {out / BEST}; to load it:", *code])
+
+
+def printed(line: str) -> None:
+    """Print without tearing a progress bar; at once, also into a file."""
+    tqdm.write(line)
+    sys.stdout.flush()
+
+
+def say_nothing(line: str) -> None:
+    """Say nothing."""

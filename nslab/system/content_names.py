@@ -1,0 +1,49 @@
+"""Names of what is identified by its content: ``kind:where#digest``, such as a folder of images.
+
+``where`` says where to look, or what people call it; only the digest is part of a run's identity,
+so what moved or was renamed is the same still, and what changed is another.
+"""
+
+import re
+
+DIGITS = 12  # hexadecimal, of a digest
+_FORM = re.compile(rf"([a-z]+):(.*)#([0-9a-f]{{{DIGITS}}})", re.DOTALL)
+
+
+def content_name(kind: str, where: object, digest: str) -> str:
+    """The name of something by its content."""
+    return f"{kind}:{where}#{digest[:DIGITS]}"
+
+
+def parts_of(name: str) -> tuple[str, str, str] | None:
+    """Kind, where and digest of such a name; None for any other.
+
+    >>> parts_of("folder:/data/pets#0123456789ab")
+    ('folder', '/data/pets', '0123456789ab')
+    >>> parts_of("cifar10")
+    """
+    found = _FORM.fullmatch(name)
+    return (found[1], found[2], found[3]) if found else None
+
+
+def content_of(name: str) -> str:
+    """The name without where to look: what is hashed of it.
+
+    >>> content_of("folder:/data/pets#0123456789ab"), content_of("cifar10")
+    ('folder:#0123456789ab', 'cifar10')
+    """
+    parts = parts_of(name)
+    return content_name(parts[0], "", parts[2]) if parts else name
+
+
+def short_name(name: str) -> str:
+    """The name as tables and labels show it.
+
+    >>> short_name("folder:/data/pets#0123456789ab"), short_name("cifar10")
+    ('pets #0123', 'cifar10')
+    """
+    parts = parts_of(name)
+    if not parts:
+        return name
+    last = parts[1].replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return f"{last} #{parts[2][:4]}"
