@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nslab.types import Batch, DataInfo, Objective, Scored
     from nslab.workbench.compare_methods import compare_methods
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
