@@ -32,7 +32,7 @@ FEW = 200  # held-out images, below which a choice by them is mostly luck
 
 def checkpoint_config(
     model: str,
-    files: Sequence[str],
+    files: Sequence[str | Path],
     data: str,
     *,
     evolver: str = "sa-shade-tri-ensin",
@@ -46,6 +46,7 @@ def checkpoint_config(
 
     Raises ``ValueError`` for files, data and a model that do not fit each other.
     """
+    names = tuple(map(str, files))
     if evolver not in EVOLVERS:
         raise ValueError(f"unknown evolver {evolver!r}; there are {', '.join(EVOLVERS)}")
     needed = {key: value.min_population for key, value in EVOLVERS.items()}
@@ -75,10 +76,10 @@ def checkpoint_config(
         raise ValueError(
             f"{data} has {images} training images: too few to evolve on and hold out {held}"
         )
-    states = from_checkpoints(files)
+    states = from_checkpoints(names)
     model = with_heads(model, states[0])
     network = build_network(model, about.shape, classes, seed=0)
-    fitted(network, states, list(files), classes)
+    fitted(network, states, names, classes)
     try_model(network.to(process_group().device), about.shape, classes, process_group().device)
     base = TrainConfig(
         dataset=name,
@@ -88,13 +89,13 @@ def checkpoint_config(
         image_size=image_size or 0,
         seed=seed,
     )
-    population = CheckpointFiles(tuple(files))
-    return EvolveConfig(base, population, len(files), EVOLVERS[evolver], **options)
+    population = CheckpointFiles(names)
+    return EvolveConfig(base, population, len(names), EVOLVERS[evolver], **options)
 
 
 def evolve_checkpoints(
     model: str,
-    files: Sequence[str],
+    files: Sequence[str | Path],
     data: str,
     out: Path | str | None = "evolved",
     *,

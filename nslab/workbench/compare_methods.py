@@ -73,7 +73,8 @@ class MethodComparison:
     @property
     def verdict(self) -> str:
         """What the runs show, in a sentence: computed from the intervals."""
-        said, lines = [], self.differences.to_dict("records")
+        said, table = [], self.differences.to_dict("records")
+        lines = [{str(name): value for name, value in line.items()} for line in table]
         for line in lines:
             shown = f"{line['mean']:+.2f} points"
             if line["n"] > 1:
