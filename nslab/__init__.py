@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nslab.system.plugins import load_all
 from nslab.system.renamed import Renamed, tell_new_name
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nslab.runs.evolve_checkpoints import evolve_checkpoints
     from nslab.runs.frozen import freeze
     from nslab.runs.store import Result, finished, run, run_all
+    from nslab.system.plugins import use
     from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
     from nslab.workbench.compare_methods import compare_methods
@@ -39,6 +41,7 @@ _HOMES = {
     "nslab.networks": ("NETWORKS", "build_network"),
     "nslab.objectives": ("EDL", "NS", "OBJECTIVES", "CrossEntropy", "Weighted"),
     "nslab.runs.store": ("Result", "finished", "run", "run_all"),
+    "nslab.system.plugins": ("use",),
     "nslab.training.loop": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
     "nslab.workbench.compare_methods": ("compare_methods",),
@@ -77,6 +80,7 @@ __all__ = [
     "readable",
     "run",
     "run_all",
+    "use",
 ]
 
 
@@ -89,3 +93,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+load_all()  # plug-ins, last: they import from here

@@ -21,6 +21,7 @@ from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_label
 from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import explaining, remove_strays
 from nslab.system.paths import cache_dir
+from nslab.system.registry import Registry, instance_of
 from nslab.types import DataInfo, ImageShape
 
 
@@ -52,7 +53,13 @@ _CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck
 # follow (it averages the sd of single images, hence smaller than that of all pixels).
 _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
-DATASETS: dict[str, Dataset] = {
+
+def _dataset_problem(key: str, value: object) -> str:
+    return "its key names a file: no /" if "/" in key else instance_of(Dataset)(key, value)
+
+
+DATASETS: Registry[Dataset] = Registry("data set", check=_dataset_problem)
+DATASETS |= {
     "digits": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.1717, 0.2907, fetch_digits),
     "mnist": _digits(Layout(60000, 10000, (28, 28, 1), 10), 0.1307, 0.3081, fetch_torchvision),
     "fashion_mnist": Dataset(

@@ -22,11 +22,20 @@ from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
 from nslab.system.content_names import parts_of
+from nslab.system.registry import Registry, callable_with
 from nslab.types import ImageShape
 
 Network = Callable[[ImageShape, int], nn.Module]
 
-NETWORKS: dict[str, Network] = {
+
+def _network_problem(key: str, value: object) -> str:
+    if "/" in key:
+        return "names with / are those of torchvision and timm"
+    return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
+
+
+NETWORKS: Registry[Network] = Registry("network", check=_network_problem)
+NETWORKS |= {
     "mlp": mlp,
     "lenet1": lenet1,
     "lenet5": lenet5,

@@ -34,7 +34,9 @@ def check_folder(config: EvolveConfig, folder: Path) -> None:
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{record} cannot be read ({error}): {advice}") from None
     if config_before is None:
-        raise ValueError(f"{folder} holds a network of nslab 0.1, which kept no run of it: {advice}")
+        raise ValueError(
+            f"{folder} holds a network of nslab 0.1, which kept no run of it: {advice}"
+        )
     if found != config.id:
         named = differences(config_before, encode(config))
         raise ValueError(

@@ -92,7 +92,9 @@ def objective_of(method: Any) -> ObjectiveConfig:
             frozen=True,
         )
         key = content_name("loss", name, code_digest(method))
-        return OBJECTIVES.setdefault(key, made)()
+        if key not in OBJECTIVES:
+            OBJECTIVES[key] = made
+        return OBJECTIVES[key]()
     if type(method) not in classes().values():
         cls = type(method)
         key = content_name("loss", cls.__name__, code_digest(cls))

@@ -182,7 +182,7 @@ def test_decode_reads_text_and_fills_in_defaults() -> None:
         (
             {"@": "adam"},
             ValueError,
-            "unknown kind of config 'adam'; there are train, evolve, pretrain",
+            "unknown kind of config 'adam'; there are .*train, evolve, pretrain",
         ),
         ({}, ValueError, "unknown kind of config None"),
         ({"@": "train", "lrr": 0.1}, ValueError, "train has no parameter 'lrr'"),
@@ -322,8 +322,7 @@ def test_later_fields_with_a_factory(register: Callable[..., None]) -> None:
     assert identity(LateFactory(7)) == old
 
 
-def test_a_key_is_of_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_of_one_class() -> None:
     """A loss called like an evolver would be read back as that."""
-    monkeypatch.setitem(OBJECTIVES, "de", OBJECTIVES["ce"])
-    with pytest.raises(ValueError, match="two classes have the key de: rename one"):
-        encode(TrainConfig())
+    with pytest.raises(ValueError, match="'de' is taken: class of evolvers AdaptiveDE"):
+        OBJECTIVES["de"] = CrossEntropy
