@@ -25,6 +25,9 @@ class LossSearchConfig(RunConfig):
     """One evolution of a loss network on synthetic pairs; the fields are `pretrain`'s.
 
     With 0 generations it is the random network that evolution begins at.
+
+    >>> LossSearchConfig(generations=3, seed=7).label()
+    'equivariant loss, ES(), seed 7'
     """
 
     kind: ClassVar = "pretrain"
