@@ -63,10 +63,11 @@ from nslab.objectives import CrossEntropy
 def test_train_config_refuses(fields: dict[str, Any], error: type[Exception]) -> None:
     """With an error that names the field, when the config is made."""
     (name,) = fields
-    with pytest.raises(error, match=name):
+    with pytest.raises(error, match=name.replace("dataset", "data set")):
         TrainConfig(**fields)
 
 
+@pytest.mark.usefixtures("as_users_call")
 @pytest.mark.parametrize(
     ("fields", "advice"),
     [
