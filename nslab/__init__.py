@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from nslab.system.plugins import load_all
 from nslab.system.renamed import Renamed, tell_new_name
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
     from nslab.runs.evolve_checkpoints import evolve_checkpoints
     from nslab.runs.frozen import freeze
     from nslab.runs.store import Result, finished, run, run_all
+    from nslab.system.plugins import use
     from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
+    from nslab.workbench.compare_methods import compare_methods
 
 __version__ = "0.2.0"
 
@@ -38,8 +41,10 @@ _HOMES = {
     "nslab.networks": ("NETWORKS", "build_network"),
     "nslab.objectives": ("EDL", "NS", "OBJECTIVES", "CrossEntropy", "Weighted"),
     "nslab.runs.store": ("Result", "finished", "run", "run_all"),
+    "nslab.system.plugins": ("use",),
     "nslab.training.loop": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
+    "nslab.workbench.compare_methods": ("compare_methods",),
 }
 sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -65,6 +70,7 @@ __all__ = [
     "add_arrays",
     "build_network",
     "compare",
+    "compare_methods",
     "evolve_checkpoints",
     "experiment",
     "finished",
@@ -74,6 +80,7 @@ __all__ = [
     "readable",
     "run",
     "run_all",
+    "use",
 ]
 
 
@@ -86,3 +93,6 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+load_all()  # plug-ins, last: they import from here

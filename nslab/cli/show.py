@@ -75,18 +75,20 @@ def list_() -> None:
 
 @app.command(epilog="Example: nslab data cifar10 cifar100")
 def data(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: digits.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets, or folder:PATH; default: digits.")
+    ] = None,
 ) -> None:
-    """Fetch data sets into NSLAB_DATA (default data/cache) and check them."""
-    from nslab.datasets import load
+    """Fetch data sets into NSLAB_DATA (default data/cache) and check them; list one's own."""
+    from nslab.datasets import DATASETS, load
     from nslab.system.paths import cache_dir
 
     for name in names or ["digits"]:
         with explained():
             loaded = load(name)
-        layout = loaded.dataset.layout
+        layout, own = loaded.dataset.layout, loaded.name not in DATASETS
         typer.echo(
             f"{name}: {layout.train} training and {layout.test} test images of "
             f"{'x'.join(map(str, layout.shape))}, {layout.num_classes} classes, "
-            f"checked, in {cache_dir() / f'{name}.npz'}"
+            + (loaded.name if own else f"checked, in {cache_dir() / f'{name}.npz'}")
         )

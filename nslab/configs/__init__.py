@@ -9,7 +9,8 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import RUN_KINDS, decode, encode, identity
 from nslab.configs.train import Parent, TrainConfig
 
-RUN_KINDS |= {"train": TrainConfig, "evolve": EvolveConfig, "pretrain": LossSearchConfig}
+for kind in (TrainConfig, EvolveConfig, LossSearchConfig):
+    RUN_KINDS.register(kind)
 
 __all__ = [
     "RUN_KINDS",

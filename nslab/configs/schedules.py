@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.system.validation import hints, strict
 
 
@@ -87,7 +88,8 @@ class Polynomial:
         return float((1 - (epoch - start) / (end - start)) ** self.power)
 
 
-SCHEDULES: dict[str, type] = {
+SCHEDULES: Registry[type] = Registry("schedule", check=config_class("factor"), names=CONFIG_CLASSES)
+SCHEDULES |= {
     "constant": Constant,
     "step": Step,
     "cosine": Cosine,

@@ -7,38 +7,31 @@ A dataclass becomes an object whose ``"@"`` names its class by its key in a regi
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from nslab.configs.checkpoint_files import CheckpointFiles
-from nslab.configs.schedules import SCHEDULES
-from nslab.evolve import EVOLVER_CLASSES
 from nslab.lossnet import LossForm, Regimes, Shipped
-from nslab.neuroevolution.baselines import BASELINES
-from nslab.objectives import OBJECTIVES
+from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.system.validation import check_parameters, hints, unknown
 
 # Kinds of run by their key, filled by `nslab.configs`; a kind of one's own adds itself.
-RUN_KINDS: dict[str, type] = {}
-POPULATIONS = {"checkpoint_files": CheckpointFiles}
-LOSSES = {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
+RUN_KINDS: Registry[type] = Registry(
+    "kind of run",
+    check=config_class("kind", "id", "with_seed", "requires", "label", "columns"),
+    key="kind",
+    names=CONFIG_CLASSES,
+)
+PARTS: Registry[type] = Registry("part of a config", names=CONFIG_CLASSES)
+PARTS |= {"checkpoint_files": CheckpointFiles}
+PARTS |= {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
 
 
 def classes() -> dict[str, type]:
-    """All classes a config may name, by key; ``ValueError`` for a key of two registries."""
-    known: dict[str, type] = {}
-    for registry in (
-        RUN_KINDS,
-        OBJECTIVES,
-        SCHEDULES,
-        EVOLVER_CLASSES,
-        BASELINES,
-        LOSSES,
-        POPULATIONS,
-    ):
-        if clash := known.keys() & registry.keys():
-            raise ValueError(f"two classes have the key {', '.join(sorted(clash))}: rename one")
-        known |= registry
-    return known
+    """All classes a config may name, by key: those of every registry that `nslab.configs` needs."""
+    return {
+        k: cls for registry in CONFIG_CLASSES.registries.values() for k, cls in registry.items()
+    }
 
 
 def encode(value: Any) -> Any:
@@ -46,9 +39,7 @@ def encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         keys = {cls: key for key, cls in classes().items()}
         if type(value) not in keys:
-            raise TypeError(
-                f"{type(value).__name__} has no key: add it to a registry (OBJECTIVES, say)"
-            )
+            raise TypeError(_without_key(type(value), keys))
         fields = dataclasses.fields(value)
         return {"@": keys[type(value)]} | {f.name: encode(getattr(value, f.name)) for f in fields}
     if isinstance(value, tuple | list):
@@ -56,6 +47,13 @@ def encode(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"{value!r} cannot be part of a config")
+
+
+def _without_key(cls: type, keys: Mapping[type, str]) -> str:
+    same = [k for k in keys if (k.__module__, k.__qualname__) == (cls.__module__, cls.__qualname__)]
+    if same:
+        return f"{cls.__name__} was defined again since this value was made: make it anew"
+    return f"{cls.__name__} has no key: add it to a registry (OBJECTIVES, say)"
 
 
 def decode(data: Any) -> Any:

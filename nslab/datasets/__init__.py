@@ -8,6 +8,7 @@ A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_label
 from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import explaining, remove_strays
 from nslab.system.paths import cache_dir
+from nslab.system.registry import Registry, instance_of
 from nslab.system.validation import unknown
 from nslab.types import DataInfo, ImageShape
 
@@ -55,7 +57,13 @@ _CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck
 # follow (it averages the sd of single images, hence smaller than that of all pixels).
 _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
-DATASETS: dict[str, Dataset] = {
+
+def _dataset_problem(key: str, value: object) -> str:
+    return "its key names a file: no /" if "/" in key else instance_of(Dataset)(key, value)
+
+
+DATASETS: Registry[Dataset] = Registry("data set", check=_dataset_problem)
+DATASETS |= {
     "digits": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.1717, 0.2907, fetch_digits),
     "mnist": _digits(Layout(60000, 10000, (28, 28, 1), 10), 0.1307, 0.3081, fetch_torchvision),
     "fashion_mnist": Dataset(
@@ -136,7 +144,7 @@ def resolved(name: str) -> str:
         return image_folder.resolved(name)
     if name in DATASETS or parts_of(name):
         return name
-    hint = f"; a folder of images is folder:{name}" if Path(name).is_dir() else ""
+    hint = f"; a folder of images is folder:{name}" if os.path.isdir(name) else ""
     raise unknown("data set", name, DATASETS, f", and folder:PATH{hint}")
 
 
@@ -162,7 +170,7 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
 def _found(where: str, digest: str) -> image_folder.Listing:
     """The images of a folder, if they are those of the digest."""
     folder = Path(where)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise MissingDataset(
             f"the folder {where} is not there: put it back, or name the place it is at now; the "
             "same files are the same data wherever they lie"

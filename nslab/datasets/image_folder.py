@@ -59,7 +59,7 @@ class Listing:
 
 def listing(folder: Path) -> Listing:
     """The images of a folder; ``ValueError`` if it is none that can be used."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ValueError(f"{folder} is no folder: images are expected as {LAYOUT}")
     outer = subfolders(folder)
     inner = [path for name, path in outer.items() if name in ("train", *TESTS)]

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
+from nslab.system.registry import Registry, callable_with
+
 # (labels, epoch from 0, epochs in all, random stream) -> positions of the samples to show
 Sampler = Callable[[Int[Tensor, " n"], int, int, Generator], Int[Tensor, " n"]]
 
@@ -67,7 +69,10 @@ def by_class(
     return order
 
 
-SAMPLERS: dict[str, Sampler] = {
+SAMPLERS: Registry[Sampler] = Registry(
+    "sampler", check=callable_with(None, 0, 1, None, says="(labels, epoch, epochs, generator)")
+)
+SAMPLERS |= {
     "shuffle": shuffle,
     "cbs": class_balanced,
     "srs": square_root,

@@ -15,9 +15,15 @@ from nslab.evolve.es import ES
 from nslab.evolve.operators import MUTATIONS
 from nslab.evolve.protocol import Evolver
 from nslab.evolve.pso import PSO
+from nslab.system.registry import CONFIG_CLASSES, Registry, config_class, instance_of
 from nslab.system.renamed import told
 
-EVOLVER_CLASSES: dict[str, type] = {
+EVOLVER_CLASSES: Registry[type] = Registry(
+    "class of evolvers",
+    check=config_class("min_population", "init", "ask", "tell"),
+    names=CONFIG_CLASSES,
+)
+EVOLVER_CLASSES |= {
     "de": AdaptiveDE,
     "pso": PSO,
     "es": ES,
@@ -32,7 +38,8 @@ _SHADE = AdaptiveDE(
 _BOTH = AdaptiveDE(_SADE, adapt_strategy=True, adapt_f="shade", adapt_cr="shade")
 _TRIGONOMETRIC = replace(_BOTH, strategies=(*_SADE, "trigonometric"))
 
-EVOLVERS: dict[str, Evolver] = {
+EVOLVERS: Registry[Evolver] = Registry("evolver", check=instance_of(Evolver))
+EVOLVERS |= {
     "de": _DE,
     "sade": AdaptiveDE(_SADE, adapt_strategy=True, adapt_f="normal", adapt_cr="mean"),
     "shade": _SHADE,

@@ -7,10 +7,12 @@
 from nslab.experiments import de, edl, edl_factors, ns
 from nslab.experiments.definition import Experiment
 from nslab.experiments.presets import PRESETS
+from nslab.system.registry import Registry, instance_of
 from nslab.system.renamed import told
 from nslab.system.validation import unknown
 
-EXPERIMENTS: dict[str, Experiment] = {
+EXPERIMENTS: Registry[Experiment] = Registry("experiment", check=instance_of(Experiment))
+EXPERIMENTS |= {
     **ns.EXPERIMENTS,
     **de.EXPERIMENTS,
     **edl.EXPERIMENTS,

@@ -24,12 +24,22 @@ from nslab.networks.row_lstm import RowLSTM
 from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
+from nslab.system.content_names import parts_of
+from nslab.system.registry import Registry, callable_with
 from nslab.system.validation import unknown
 from nslab.types import ImageShape
 
 Network = Callable[[ImageShape, int], nn.Module]
 
-NETWORKS: dict[str, Network] = {
+
+def _network_problem(key: str, value: object) -> str:
+    if "/" in key:
+        return "names with / are those of torchvision and timm"
+    return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
+
+
+NETWORKS: Registry[Network] = Registry("network", check=_network_problem)
+NETWORKS |= {
     "mlp": mlp,
     "lenet1": lenet1,
     "lenet5": lenet5,
@@ -54,6 +64,11 @@ def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
     if name in NETWORKS:
         return
+    if parts := parts_of(name):
+        raise ValueError(
+            f"the network {parts[1]} was made in a notebook or script, and is not known here, or "
+            "has been edited since: run what defines it again"
+        )
     if "/" not in name:
         more = ", torchvision/<name> and timm/<name>"
         raise unknown("network", name, NETWORKS, more)

@@ -20,6 +20,7 @@ from nslab.neuroevolution.averaging import (
     update_batchnorm,
 )
 from nslab.neuroevolution.parameter_vector import ParameterLayout
+from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.types import StateDict
 
 
@@ -179,7 +180,10 @@ def network_with(model: nn.Module, state: StateDict) -> nn.Module:
     return made.eval()
 
 
-BASELINES: dict[str, type] = {
+BASELINES: Registry[type] = Registry(
+    "baseline", check=config_class("min_population", "chooses", "combine"), names=CONFIG_CLASSES
+)
+BASELINES |= {
     "parents": Parents,
     "weight_average": WeightAverage,
     "greedy_soup": GreedySoup,

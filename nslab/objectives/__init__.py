@@ -26,9 +26,13 @@ from nslab.objectives.recommended import Setting
 from nslab.objectives.sce import SCE
 from nslab.objectives.smooth_top_k import SmoothTopK
 from nslab.objectives.weighted import CrossEntropy, Reweighted, Weighted
+from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.types import ObjectiveConfig
 
-OBJECTIVES: dict[str, type[ObjectiveConfig]] = {
+OBJECTIVES: Registry[type[ObjectiveConfig]] = Registry(
+    "objective", check=config_class("build"), names=CONFIG_CLASSES
+)
+OBJECTIVES |= {
     "ce": CrossEntropy,
     "label_smoothing": LabelSmoothing,
     "focal": Focal,

@@ -17,6 +17,7 @@ from nslab.runs.evolve_run import run_evolution
 from nslab.runs.folder import folder_of
 from nslab.runs.results import find
 from nslab.system.distributed import process_group
+from nslab.system.registry import Registry, callable_with
 from nslab.training.checkpoint import read_weights, weights_file
 from nslab.training.loop import Trained, fit
 from nslab.types import Row
@@ -64,7 +65,10 @@ def compute_loss_search(config: LossSearchConfig, context: RunContext) -> Pretra
     return config.evolve(folder, show=context.show)
 
 
-COMPUTE: dict[str, Callable[[Any, RunContext], Outcome]] = {
+COMPUTE: Registry[Callable[[Any, RunContext], Outcome]] = Registry(
+    "function that computes runs", check=callable_with(None, None, says="(config, context)")
+)
+COMPUTE |= {
     TrainConfig.kind: compute_training,
     EvolveConfig.kind: compute_evolution,
     LossSearchConfig.kind: compute_loss_search,

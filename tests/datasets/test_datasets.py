@@ -157,6 +157,7 @@ def test_fetch_through_torchvision(
     dataset = DATASETS[name]
     layout = dataclasses.replace(dataset.layout, train=120, test=110)
     arrays = small_arrays(layout)
+    monkeypatch.delitem(DATASETS, name)  # a key is given once
     monkeypatch.setitem(DATASETS, name, dataclasses.replace(dataset, layout=layout))
     calls: list[tuple] = []
 

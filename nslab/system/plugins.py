@@ -1,0 +1,257 @@
+"""Plug-ins: Python files and packages of one's own, loaded and digested; each registers itself.
+
+A file ``mine.py`` is loaded as the module ``mine``, so that classes, tracebacks and ``import mine``
+work as ever. Its folder joins the end of ``sys.path``: it may import files beside it, now or later,
+and hides nothing that is installed. What is loaded stands in ``NSLAB_PLUGINS`` too, by which the
+processes started from here load the same.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from nslab.system.plugin_sources import digest_of, location, sources_of
+from nslab.system.registry import EVERY, forget, restore, snapshot
+
+VARIABLE = "NSLAB_PLUGINS"
+GROUP = "nslab"  # of entry points
+DIGITS = 12
+SITES = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in that is loaded.
+
+    Attributes:
+        name: of its module, or of its package.
+        path: its file, or the folder of its package.
+        digest: SHA-256 of its file; of the files of its package; or of its file and of those beside
+            it that it imports.
+        modules: what these are called.
+        installed: whether an installed package brings it, by an entry point.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    modules: frozenset[str]
+    installed: bool = False
+
+    def owns(self, module: str) -> bool:
+        """Whether a module is part of it."""
+        return module.partition(".")[0] in self.modules
+
+    def registered(self) -> dict[str, list[str]]:
+        """The keys it has registered, by what they are of."""
+        found = {
+            what: [key for key in registry if self.owns(registry.origins[key].module)]
+            for what, registry in EVERY.items()
+        }
+        return {what: keys for what, keys in found.items() if keys}
+
+
+LOADED: dict[str, Plugin] = {}
+_LOADING: set[str] = set()
+
+
+def use(plugin: str | os.PathLike[str]) -> ModuleType:
+    """Load a plug-in, here and in the processes started from here, and return its module.
+
+    ``plugin`` is a Python file, the folder of a package, or the name of a module that can be
+    imported. It is loaded once, and again when its sources have changed: what it had registered is
+    then replaced. Raises ``ValueError`` for one that is not there, has a name that is taken, or
+    fails, naming its line; what was loaded before then stays.
+    """
+    text = os.fspath(plugin)
+    path = Path(text).expanduser().absolute()
+    if path.is_dir() and ((path / "__init__.py").is_file() or path.name != text):
+        return _load(path, path.name)
+    if path.suffix == ".py":
+        return _load(path, path.stem)
+    if path.name == text:  # a module's name
+        return _load(location(text), text)
+    return _load(path.parent / path.name.partition(".")[0], path.name)  # FOLDER/package.module
+
+
+def digests() -> dict[str, str]:
+    """The digest of each plug-in that is loaded."""
+    return {name: plugin.digest[:DIGITS] for name, plugin in sorted(LOADED.items())}
+
+
+def owner(module: str) -> str:
+    """The name of the plug-in that a module is part of; empty if it is part of none."""
+    return next((plugin.name for plugin in LOADED.values() if plugin.owns(module)), "")
+
+
+def load_all() -> None:
+    """Load what ``NSLAB_PLUGINS`` names, and what installed packages bring by entry points.
+
+    Raises ``ValueError`` as `use` does; an installed package that fails is a warning.
+    """
+    for item in _asked():
+        try:
+            use(item)
+        except ValueError as error:
+            raise ValueError(f"{error} ({VARIABLE} asks for it)") from error
+    if not _some_entry_points():
+        return
+    from importlib import metadata  # takes longer than all else here
+
+    for point in metadata.entry_points(group=GROUP):
+        top = point.module.partition(".")[0]
+        try:
+            importlib.import_module(point.module)
+            if top not in LOADED:
+                path = location(top)
+                digest = digest_of(sources_of(path))
+                LOADED[top] = Plugin(top, path, digest, frozenset({top}), installed=True)
+        except Exception as error:
+            package = point.dist.name if point.dist else top
+            warnings.warn(
+                f"the plug-in {point.value} of the installed package {package} cannot be loaded: "
+                f"{_said(error)}. nslab goes on without it: repair or uninstall {package}",
+                stacklevel=2,
+            )
+
+
+def _some_entry_points() -> bool:
+    """Whether an installed package may have entry points for us: a quick look at their files."""
+    for folder in sys.path:
+        try:
+            with os.scandir(folder or ".") as entries:
+                found = [e.path for e in entries if e.name.endswith((".dist-info", ".egg-info"))]
+        except OSError:
+            continue
+        for name in found:
+            try:
+                with open(os.path.join(name, "entry_points.txt"), "rb") as file:
+                    if f"[{GROUP}]".encode() in file.read():
+                        return True
+            except OSError:
+                continue
+    return False
+
+
+def _load(path: Path, name: str) -> ModuleType:
+    """Load the file or package at ``path``, or ``name`` of it, unless it is loaded as it is now."""
+    top = name.partition(".")[0]
+    if top in _LOADING:  # it asks for itself
+        return sys.modules[top]
+    file = path / "__init__.py" if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"the plug-in {path} is not there: give a Python file, or a module's name")
+    _check_name(top, path)
+    sources = sources_of(path)
+    beside = {s.relative_to(path.parent).parts[0].removesuffix(".py") for s in sources}
+    made = Plugin(top, path, digest_of(sources), frozenset(beside))
+    with _loading(made) as fresh:
+        module = _run(file, top, sources[file]) if fresh and path == file else None
+        if not module or name != top:
+            module = importlib.import_module(name)
+        if Path(str(sys.modules[top].__file__)).resolve() != file.resolve():
+            raise ImportError(f"{sys.modules[top].__file__} is found first: rename one of them")
+    item = str(path if name == top else path.parent / name)
+    if item not in _asked():
+        os.environ[VARIABLE] = os.pathsep.join([*_asked(), item])
+    return module
+
+
+@contextmanager
+def _loading(made: Plugin) -> Iterator[bool]:
+    """Make room for a plug-in: whether it must be loaded. If that fails all is as before."""
+    known, folder = LOADED.get(made.name), str(made.path.parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    fresh = not (known and known.digest == made.digest and made.name in sys.modules)
+    entries, wrote = snapshot(), sys.dont_write_bytecode
+    there = modules_of(known or made)
+    # what others in this folder import too is theirs, until a file of this plug-in has changed
+    before = {m: there[m] for m in there if known or m.partition(".")[0] == made.name}
+    if fresh:
+        forget(lambda module: module in before or made.owns(module))
+        for module in before:
+            del sys.modules[module]
+        importlib.invalidate_caches()
+        sys.dont_write_bytecode = True  # what is edited within a second would look as before
+    _LOADING.add(made.name)
+    try:
+        for beside in made.modules - {made.name}:
+            if (found := location(beside)).parent != made.path.parent:
+                raise ImportError(f"it imports {beside}, and {found} is found first: rename one")
+        yield fresh
+        LOADED[made.name] = made
+    except BaseException as error:
+        for module in modules_of(made).keys() - (there if fresh else sys.modules).keys():
+            del sys.modules[module]
+        sys.modules.update(before)
+        restore(entries)
+        if isinstance(error, Exception):
+            said = _said(error, made.path.parent)
+            raise ValueError(f"the plug-in {made.path} fails: {said}") from error
+        raise
+    finally:
+        _LOADING.discard(made.name)
+        sys.dont_write_bytecode = wrote
+
+
+def modules_of(plugin: Plugin) -> dict[str, ModuleType]:
+    """The modules of a plug-in that are imported."""
+    folder = plugin.path.parent
+
+    def of(name: str, module: ModuleType) -> bool:
+        return plugin.owns(name) and folder in Path(str(getattr(module, "__file__", ""))).parents
+
+    return {name: module for name, module in [*sys.modules.items()] if of(name, module)}
+
+
+def _run(file: Path, name: str, source: bytes) -> ModuleType:
+    """The module of a file, made of the very bytes that were digested."""
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+def _check_name(name: str, path: Path) -> None:
+    """``ValueError`` for a name that no module can have, or that another has."""
+    known, there = LOADED.get(name), sys.modules.get(name)
+    place = Path(str(getattr(there, "__file__", None) or name)).resolve()
+    problem = ""
+    if not name.isidentifier():
+        problem = "is no module's name"
+    elif name in sys.stdlib_module_names or name == "nslab":
+        problem = "is the name of a module that comes with Python or nslab"
+    elif known and known.path != path:
+        problem = f"is loaded already, from {known.path}"
+    elif there and place not in (path.resolve(), path.resolve() / "__init__.py"):
+        problem = f"is imported already, from {place}"
+    elif not any(site in path.parts for site in SITES):
+        sites = [folder for folder in sys.path if Path(folder).name in SITES]
+        if importlib.machinery.PathFinder.find_spec(name, sites):
+            problem = "is the name of an installed module"
+    if problem:
+        raise ValueError(f"the plug-in {path}: {name!r} {problem}; call it something else")
+
+
+def _asked() -> list[str]:
+    return [*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))]
+
+
+def _said(error: Exception, folder: Path | None = None) -> str:
+    """An error in a line, with the last line in ``folder`` that it went through."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f for f in frames if folder and folder in Path(f.filename).parents]
+    where = f"{lines[-1].filename}, line {lines[-1].lineno}: " if lines else ""
+    return f"{where}{type(error).__name__}: {error}"
