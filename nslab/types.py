@@ -1,4 +1,4 @@
-"""The words every other module speaks: a batch, its scores, and what an objective is."""
+"""Types that all modules share: a batch, its scores, and what an objective is."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

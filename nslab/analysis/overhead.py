@@ -1,4 +1,4 @@
-"""What Natural Selection adds to a training step: time, memory, and where the time goes.
+"""Overhead of Natural Selection in a training step: time, memory, and where the time goes.
 
 After Tables XII and XIII of the NS paper. Every variant trains a network of its own on one batch of
 random images: forward pass, loss, backward pass, SGD step. All variants take turns

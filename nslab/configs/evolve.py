@@ -1,4 +1,4 @@
-"""What is made of trained networks, as a frozen value whose hash is the run's identity."""
+"""`EvolveConfig`: what is made of trained networks, as a frozen value whose hash names it."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The evolution of a loss network as a frozen value whose hash is the run's identity."""
+"""`LossSearchConfig`: the evolution of a loss network as a frozen value whose hash names it."""
 
 import dataclasses
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What one training run is: a frozen value whose hash is the run's identity."""
+"""`TrainConfig`: a training run as a frozen value whose hash is its identity."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which samples make up which batch: the same whatever holds the samples, and on any device."""
+"""Order of samples in batches: the same whatever holds the samples, and on any device."""
 
 from collections.abc import Iterator
 from typing import Literal

@@ -1,4 +1,4 @@
-"""A table or figure of a paper as a list of runs."""
+"""`Experiment`: a table or figure of a paper as a list of runs."""
 
 import dataclasses
 import functools

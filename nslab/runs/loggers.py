@@ -1,4 +1,4 @@
-"""A run's numbers for other people's viewers, TensorBoard and MLflow, beside nslab's own history.
+"""Loggers: a run's numbers for TensorBoard and MLflow, beside nslab's own history.
 
 Both are optional (``pip install 'nslab[tensorboard]'``, ``'nslab[mlflow]'``) and off by default.
 They lie in ``data/logs``, each run under a name of its own:

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import nslab
 from nslab.evolve import EVOLVER_CLASSES
 from nslab.objectives import OBJECTIVES
+from nslab.system import plugins
+from nslab.system.registry import restore, snapshot
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = re.compile(r"^\s*>>> ", re.M)
@@ -28,9 +31,16 @@ REGISTRIES = {
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every example of a module gives what it says."""
+    """Every example of a module gives what it says, and leaves nothing behind."""
     monkeypatch.chdir(tmp_path)
-    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
+    monkeypatch.setenv("NSLAB_PLUGINS", "")
+    monkeypatch.setattr(plugins, "LOADED", {})
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = snapshot()
+    try:
+        result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
+    finally:
+        restore(before)
     assert result.attempted > 0
     assert result.failed == 0, "see what doctest printed"
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "data"])  # the home of the test
@@ -51,3 +61,11 @@ def test_methods_have_an_example_and_a_source(name: str) -> None:
     assert EXAMPLE.search(cls.__doc__ or ""), f"{name} has no example: >>> ..."
     said = f"{inspect.getmodule(cls).__doc__} {cls.__doc__}"
     assert "Source" in said, f"{cls.__module__} names no source"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "nslab").rglob("*.py")), ids=lambda f: f.stem)
+def test_titles_name_the_thing(file: Path) -> None:
+    """Not by a question that the module answers."""
+    title = file.read_text(encoding="utf-8").splitlines()[0]
+    assert title.startswith('"""')
+    assert not re.match(r'"""(What|Which|Where|How|Are|Is|Why|Who)\b', title), title
