@@ -169,7 +169,8 @@ class NS:
 
     Attributes:
         grid: rows and columns of a composite; a group has m = rows * columns samples.
-        sigma, rho: weights are sigma + rho * score.
+        sigma, rho: weights are sigma + rho * score; their mean is sigma + rho, which must be above
+            0 for the loss to go down: with rho = -1 the paper takes a sigma of 1.5 to 2.5.
         grouping: ``"consecutive"`` samples of the (already shuffled) batch, or ``"shuffled"``.
         mode: how composites are scored, see `ns_scores`.
         antialias: smooth before shrinking, which the paper does not.

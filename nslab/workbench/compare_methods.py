@@ -92,7 +92,14 @@ class MethodComparison:
         return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
 
     def _repr_html_(self) -> str:
-        table = self.table.to_html(index=False, border=0, float_format="{:.2f}".format, na_rep="")
+        small = {"p": "{:.2g}".format}
+        table = self.table.to_html(
+            index=False,
+            border=0,
+            na_rep="",
+            float_format="{:.2f}".format,
+            formatters=small,
+        )
         return f"<p>{html.escape(self.verdict)}</p>{table}"
 
 
