@@ -4,6 +4,7 @@ They are copied when a wheel is built: only what git tracks, and notebooks as th
 whatever somebody has done in the checkout. An editable install finds them in its checkout.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.pop("NSLAB_PLUGINS", None)  # nothing of anybody's own is needed here
 from nslab.system.paths import INSIDE
 from nslab.workbench.unrun import unrun
 

@@ -36,10 +36,11 @@ def ledger(
 ) -> None:
     """Every number that the papers print beside ours, looked up; nothing is computed."""
     from nslab.analysis import ledger
+    from nslab.system.validation import unknown
 
     with explained():
-        if unknown := [name for name in paper or [] if name not in ("ns", "de")]:
-            raise ValueError(f"no numbers of {', '.join(unknown)}; there are those of ns and de")
+        for name in set(paper or ()) - {"ns", "de"}:
+            raise unknown("paper with numbers", name, ("ns", "de"))
         if to and to.suffix not in ledger.FORMATS:
             raise ValueError(f"{to} must end in one of {', '.join(ledger.FORMATS)}")
         table = ledger.build_ledger(paper or ("ns", "de"))

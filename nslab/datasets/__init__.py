@@ -2,6 +2,9 @@
 
 A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
 `nslab.datasets.image_folder`; or what `nslab.datasets.own_arrays.add_arrays` gave.
+
+>>> DATASETS["cifar10"].shape, DATASETS["cifar10"].classes[0]
+((3, 32, 32), 'airplane')
 """
 
 import dataclasses
@@ -22,6 +25,7 @@ from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import explaining, remove_strays
 from nslab.system.paths import cache_dir
 from nslab.system.registry import Registry, instance_of
+from nslab.system.validation import unknown
 from nslab.types import DataInfo, ImageShape
 
 
@@ -141,9 +145,7 @@ def resolved(name: str) -> str:
     if name in DATASETS or parts_of(name):
         return name
     hint = f"; a folder of images is folder:{name}" if os.path.isdir(name) else ""
-    raise ValueError(
-        f"unknown data set {name!r}; there are {', '.join(DATASETS)}, and folder:PATH{hint}"
-    )
+    raise unknown("data set", name, DATASETS, f", and folder:PATH{hint}")
 
 
 def dataset_of(name: str, image_size: int = 0) -> Dataset:
@@ -192,6 +194,10 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
 
     Of a folder of images (``folder:PATH``) the files are listed; ``image_size`` is their side.
     Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
+
+    >>> digits = load("digits")
+    >>> digits.arrays.train_x.shape, digits.info.num_classes
+    ((1294, 32, 32, 1), 10)
     """
     name = resolved(name)
     dataset, folder = dataset_of(name, image_size), folder or cache_dir()

@@ -1,6 +1,5 @@
 """Networks of torchvision and timm by name, and whether a checkpoint is a network's."""
 
-import difflib
 import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nslab.networks.heads import last_linear
+from nslab.system.validation import near
 from nslab.types import ImageShape, StateDict
 
 WITH_AUX, AUX = ("googlenet", "inception_v3"), "+aux"
@@ -82,8 +82,8 @@ def with_heads(name: str, keys: Iterable[str]) -> str:
 
 def unknown(name: str, source: str, known: Sequence[str]) -> ValueError:
     """The error for a name that a source does not know, with names like it."""
-    near = difflib.get_close_matches(name, known, 3, 0.5) or list(known)[:3]
-    return ValueError(f"{source} has no classifier {name!r}; it has {', '.join(near)}, ...")
+    likely = near(name, known) or list(known)[:3]
+    return ValueError(f"{source} has no classifier {name!r}; it has {', '.join(likely)}, ...")
 
 
 def fitted(

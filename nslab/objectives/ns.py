@@ -179,6 +179,12 @@ class NS:
         score_dtype: precision of the scoring pass; ``"model"`` keeps the model's own.
         base: the objective whose losses are weighed. NOTE: any other than cross-entropy is a
             combination of ours, in none of the papers.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> batch = Batch(torch.rand(8, 1, 8, 8), torch.arange(8), torch.arange(8))
+    >>> scored = NS(grid=(2, 2), sigma=0.7, rho=1.0).build(DataInfo.of(batch.y, 10))(model, batch)
+    >>> scored.loss.shape, round(float(scored.weight.mean()), 4)  # sigma + rho
+    (torch.Size([8]), 1.7)
     """
 
     grid: Grid = (2, 2)

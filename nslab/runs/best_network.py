@@ -1,4 +1,4 @@
-"""What an evolution of checkpoints leaves beside the store: the best network and its origin."""
+"""The best network of an evolution of checkpoints, written beside the store with its origin."""
 
 import csv
 import io

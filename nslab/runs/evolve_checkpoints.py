@@ -25,7 +25,7 @@ from nslab.runs.results import Result
 from nslab.runs.store import run
 from nslab.system.content_names import parts_of
 from nslab.system.distributed import process_group
-from nslab.system.validation import check_parameters, coerce, hints
+from nslab.system.validation import check_parameters, coerce, hints, unknown
 
 FEW = 200  # held-out images, below which a choice by them is mostly luck
 
@@ -48,7 +48,7 @@ def checkpoint_config(
     """
     names = tuple(map(str, files))
     if evolver not in EVOLVERS:
-        raise ValueError(f"unknown evolver {evolver!r}; there are {', '.join(EVOLVERS)}")
+        raise unknown("evolver", evolver, EVOLVERS)
     needed = {key: value.min_population for key, value in EVOLVERS.items()}
     if len(files) < needed[evolver]:
         fewer = [f"{key} ({n})" for key, n in needed.items() if n <= len(files)]
@@ -129,6 +129,17 @@ def evolve_checkpoints(
 
     Raises ``ValueError``, before any work, for files, data and models that do not fit each other
     and for an ``out`` with another network; later for an image that cannot be read.
+
+    >>> import tempfile
+    >>> from safetensors.torch import save_file
+    >>> few = {"batches": 1, "generations": 1, "batch_size": 16, "show": False}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = [f"{folder}/{seed}.safetensors" for seed in range(6)]
+    ...     for seed, file in enumerate(files):
+    ...         save_file(build_network("mlp", (1, 32, 32), 10, seed).state_dict(), file)
+    ...     result = evolve_checkpoints("mlp", files, "digits", out=None, **few)
+    >>> result.config["size"]
+    6
     """
     config = checkpoint_config(
         model,

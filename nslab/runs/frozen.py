@@ -14,6 +14,7 @@ from nslab.system.filenames import checked_filename
 from nslab.system.files import write_text
 from nslab.system.paths import frozen_dir, shipped_results_dir
 from nslab.system.provenance import environment
+from nslab.system.validation import unknown
 
 RESTORE = "restore both from version control, such as by git checkout, or remove both"
 
@@ -42,6 +43,14 @@ def freeze(
 
     Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so numbers
     come back to the bit.
+
+    >>> import tempfile
+    >>> from nslab import TrainConfig, run
+    >>> result = run(TrainConfig("digits", "mlp", epochs=1, train_size=200), show=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = freeze("mine", [result], Path(folder))
+    ...     print([file.name for file in files], list(runs(Path(folder))) == [result.id])
+    ['mine.csv', 'mine.history.csv'] True
     """
     folder, name = folder or frozen_dir(), checked_filename(name, "results")
     rows = {row["id"]: row for row in _read(folder / f"{name}.csv")}
@@ -93,8 +102,7 @@ def table(name: str, folder: Path | None = None) -> pd.DataFrame:
         for file in sorted(place.glob("*.table.csv"))
     }
     if name not in every:
-        known = ", ".join(every) or "none"
-        raise FileNotFoundError(f"no frozen table {name!r}; there are {known}")
+        raise FileNotFoundError(str(unknown("frozen table", name, every)))
     return pd.read_csv(every[name])
 
 

@@ -1,4 +1,4 @@
-"""Where things lie: one home for data and figures; notebooks and frozen results with the package.
+"""Paths: one home for data and figures; notebooks and frozen results with the package.
 
 In a checkout they lie beside ``nslab/``; in an installed copy, inside it.
 """

@@ -1,4 +1,4 @@
-"""Where a number comes from: code, versions, device."""
+"""Provenance of a number: code, versions, device."""
 
 import functools
 import hashlib

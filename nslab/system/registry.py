@@ -120,6 +120,12 @@ class Registry(dict[str, V]):
             )
         return own
 
+    def __missing__(self, key: str) -> V:
+        """``KeyError`` that names the nearest key."""
+        from nslab.system.validation import unknown  # takes long to import
+
+        raise KeyError(str(unknown(self.what, key, self)))
+
     def __setitem__(self, key: str, value: V) -> None:
         origin, shown = caller(), name_of(value)
         if not isinstance(key, str) or not (KEY.fullmatch(key) or parts_of(key)):

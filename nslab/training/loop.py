@@ -62,6 +62,10 @@ def fit(
 
     Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
     epoch stays in ``folder``.
+
+    >>> trained = fit(TrainConfig("digits", "mlp", epochs=1, train_size=200), show=False)
+    >>> trained.history[0]["epoch"], 0 <= trained.metrics["test_accuracy"] <= 100
+    (0, True)
     """
     accelerator = make_accelerator(config)
     data = training_set(config, data)

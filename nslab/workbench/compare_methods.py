@@ -134,6 +134,7 @@ def compare_methods(
     Every run is kept and looked up the next time, by the content of data and code: an edited
     network is trained anew. Raises ``ValueError`` before any work for what cannot be.
 
+    >>> import torch
     >>> x, y = torch.rand(64, 1, 8, 8), torch.arange(64) % 2
     >>> found = compare_methods("mlp", (x, y), (x, y), seeds=2, epochs=1, batch_size=16, show=False)
     >>> found.table[["method", "n"]].to_dict("list")

@@ -13,6 +13,7 @@ from nslab.objectives import OBJECTIVES
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.code_digest import code_digest
 from nslab.system.content_names import content_name
+from nslab.system.validation import unknown
 from nslab.types import ImageShape, ObjectiveConfig
 
 
@@ -76,7 +77,7 @@ def objective_of(method: Any) -> ObjectiveConfig:
     """
     if isinstance(method, str):
         if method not in OBJECTIVES:
-            raise ValueError(f"unknown objective {method!r}; there are {', '.join(OBJECTIVES)}")
+            raise unknown("objective", method, OBJECTIVES)
         return OBJECTIVES[method]()
     if isinstance(method, type):
         method = method()

@@ -1,4 +1,4 @@
-"""Notebooks as git stores them: as though never run.
+"""Notebooks without outputs: as git stores them, as though never run.
 
 Whoever runs a notebook and saves it keeps its outputs in the file; git shall see only what was
 *written*. Two things see to that. A clean filter, named in ``.gitattributes`` and set up in this

@@ -21,7 +21,7 @@ def test_names_that_any_run_may_have() -> None:
     assert all(torch.equal(t, again[k]) for k, t in first.items())
     assert any(not torch.equal(t, other[k]) for k, t in first.items())
     for name, message in (
-        ("resnet21", "unknown network 'resnet21'; there are mlp"),
+        ("resnet21", "unknown network 'resnet21': did you mean resnet"),
         ("torchvision/resnet19", "torchvision has no classifier 'resnet19'; it has res"),
         ("torchvision/resnet18+aux", "no classifier"),
         ("torchvision/fcn_resnet50", "no classifier"),
