@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from nslab.system.plugins import use
     from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
+    from nslab.workbench.compare_methods import compare_methods
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
@@ -43,6 +44,7 @@ _HOMES = {
     "nslab.system.plugins": ("use",),
     "nslab.training.loop": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
+    "nslab.workbench.compare_methods": ("compare_methods",),
 }
 sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -68,6 +70,7 @@ __all__ = [
     "add_arrays",
     "build_network",
     "compare",
+    "compare_methods",
     "evolve_checkpoints",
     "experiment",
     "finished",

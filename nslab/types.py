@@ -1,4 +1,4 @@
-"""The words every other module speaks: a batch, its scores, and what an objective is."""
+"""Types that all modules share: a batch, its scores, and what an objective is."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -25,7 +25,12 @@ AUTOCAST: dict[Precision, torch.dtype | None] = {
 class Batch:
     """A mini-batch: inputs, labels, positions in the data set, the epoch (from 0), the learning
     rate of the step it is for, where a loop says so, and the run's seed, which names all that a
-    method draws for the batch."""
+    method draws for the batch.
+
+    >>> batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([3, 5]), index=torch.arange(2))
+    >>> batch.x.shape, batch.epoch
+    (torch.Size([2, 1, 8, 8]), 0)
+    """
 
     x: Float[Tensor, "b ..."]
     y: Labels
@@ -42,6 +47,10 @@ class Scored:
     ``loss`` is per sample and already weighted; ``weight`` is what it was multiplied by, for
     logging (None: all ones); ``penalty`` is for terms that belong to no sample, such as an L1
     norm of the parameters.
+
+    >>> logits = torch.zeros(2, 3)
+    >>> Scored(torch.tensor([1.0, 2.0]), logits, penalty=torch.tensor(0.5)).total()
+    tensor(2.)
     """
 
     loss: PerSample
@@ -57,7 +66,11 @@ class Scored:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a method may know of its training set before training starts."""
+    """What a method may know of its training set before training starts.
+
+    >>> DataInfo.of(torch.tensor([0, 0, 2]), num_classes=3).class_counts
+    tensor([2, 0, 1])
+    """
 
     num_classes: int
     num_samples: int
@@ -109,6 +122,12 @@ class Objective(Protocol):
     of an epoch (its samples come back with the next shuffle). An objective that remembers
     something from batch to batch has ``state_dict()`` and ``load_state_dict(state)`` too: an
     interrupted training then goes on with its memory.
+
+    >>> from nslab.objectives import GCE
+    >>> batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([3, 5]), index=torch.arange(2))
+    >>> objective = GCE(q=0.7).build(DataInfo.of(batch.y, 10))
+    >>> objective(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), batch).loss.shape
+    torch.Size([2])
     """
 
     @property

@@ -1,4 +1,4 @@
-"""What Natural Selection adds to a training step: time, memory, and where the time goes.
+"""Overhead of Natural Selection in a training step: time, memory, and where the time goes.
 
 After Tables XII and XIII of the NS paper. Every variant trains a network of its own on one batch of
 random images: forward pass, loss, backward pass, SGD step. All variants take turns
@@ -35,6 +35,7 @@ from nslab.system.timing import (
     resident_peak,
     threads,
 )
+from nslab.system.validation import unknown
 from nslab.types import Batch, DataInfo, ObjectiveConfig
 
 WARM_UP, MEMORY_STEPS = 2, 5
@@ -62,7 +63,7 @@ class OverheadSetting:
     def __post_init__(self) -> None:
         for what, known in (("dataset", DATASETS), ("network", NETWORKS)):
             if (name := getattr(self, what)) not in known:
-                raise ValueError(f"unknown {what} {name!r}; there are {', '.join(known)}")
+                raise unknown(what, name, known)
         m = math.prod(self.grid)
         if self.batch_size < m or self.batch_size % m:
             raise ValueError(
@@ -100,7 +101,7 @@ def overhead_settings(
 ) -> list[OverheadSetting]:
     """A preset's settings; what is given and not empty replaces the preset's own."""
     if preset not in OVERHEAD_PRESETS:
-        raise ValueError(f"unknown preset {preset!r}; there are {', '.join(OVERHEAD_PRESETS)}")
+        raise unknown("preset", preset, OVERHEAD_PRESETS)
     changes: dict[str, Any] = {"network": network, "batch_size": batch_size, "rounds": rounds}
     given = {name: value for name, value in (changes | {"device": device}).items() if value}
     return [dataclasses.replace(setting, **given) for setting in OVERHEAD_PRESETS[preset]]

@@ -33,6 +33,12 @@ def compare(
 
     ``numbers`` of the runs, in the form of `nslab.analysis.measures`, stand for what the
     experiment's own measure would say.
+
+    >>> from nslab import experiment, finished
+    >>> frozen = finished(experiment("ns/first").plan("cpu", methods="ce,ns_ws"), frozen_only=True)
+    >>> table = compare("ns/first", frozen)
+    >>> table[["dataset", "method", "n"]].head(2).to_dict("records")[0]
+    {'dataset': 'cifar10', 'method': 'ce', 'n': 1}
     """
     exp = experiment(name)
     lines = lines_of(exp, results, numbers)
@@ -177,7 +183,13 @@ def shortened(table: pd.DataFrame) -> pd.DataFrame:
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """`compare`'s table for people: ``ours ± sd (n, preset)`` in one column, the difference to the
-    baseline in another, blanks for gaps; without the columns that are blank throughout."""
+    baseline in another, blanks for gaps; without the columns that are blank throughout.
+
+    >>> from nslab import experiment, finished
+    >>> frozen = finished(experiment("ns/first").plan("cpu", methods="ce,ns_ws"), frozen_only=True)
+    >>> list(readable(compare("ns/first", frozen))["ours"].head(2))
+    ['81.90 (n = 1, cpu)', '78.77 (n = 1, cpu)']
+    """
     keys = list(table.columns[: list(table.columns).index("paper")])
     digits = 4 if table["ours"].abs().max() <= 1 else 2  # shares against percent
 

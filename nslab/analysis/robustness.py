@@ -21,6 +21,7 @@ from nslab.experiments.de.robustness import network_row
 from nslab.runs.store import Result
 from nslab.system.distributed import process_group
 from nslab.system.paths import cache_dir
+from nslab.system.validation import unknown
 from nslab.training.loop import evaluate
 from nslab.training.metrics import corruption_errors, mean_corruption_error
 from nslab.training.setup import evaluation_batch
@@ -89,7 +90,7 @@ def corrupted_sets(
     known = CORRUPTIONS[kind]
     chosen = list(known) if corruptions is None else list(corruptions)
     if odd := [name for name in chosen if name not in known]:
-        raise ValueError(f"{kind} has no corruption {odd[0]!r}; there are {', '.join(known)}")
+        raise unknown(f"corruption of {kind}", odd[0], known)
     clean = data.arrays.test_x[:images], data.arrays.test_y[:images]
     source, folder = RELEASED[kind]
     published = data.name == source and (cache_dir() / folder).is_dir()
@@ -121,7 +122,7 @@ def relative_runs(errors: pd.DataFrame, baseline: str = "lenet1 adam") -> pd.Dat
         reference = wide[[" ".join(key[:2]) == baseline for key in wide.index]].mean()
         if reference.isna().all():
             there = sorted({" ".join(key[:2]) for key in wide.index})
-            raise ValueError(f"{dataset}: no baseline {baseline!r}; there are {', '.join(there)}")
+            raise unknown(f"baseline on {dataset}", baseline, there)
         order = [name for name in part["corruption"].unique() if name != CLEAN]
         base = {name: reference[name].tolist() for name in order}
         about = part.groupby(index, sort=False)[["run", "images"]].first()

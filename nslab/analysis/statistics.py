@@ -1,4 +1,4 @@
-"""What runs with a few seeds can say: paired differences, their uncertainty, correlations."""
+"""Statistics of runs with a few seeds: paired differences, their uncertainty, correlations."""
 
 import math
 from dataclasses import dataclass

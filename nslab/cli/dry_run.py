@@ -1,4 +1,4 @@
-"""What a command would do, said without doing it."""
+"""Dry run: what a command would do, said without doing it."""
 
 from typing import TYPE_CHECKING
 

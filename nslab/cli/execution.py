@@ -1,4 +1,4 @@
-"""Where work runs: the options that say so, the same for every command that computes."""
+"""Execution options, here or on a cluster: the same for every command that computes."""
 
 import inspect
 from collections.abc import Callable

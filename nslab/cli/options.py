@@ -1,4 +1,4 @@
-"""What commands share: options, how errors are said, devices."""
+"""Options that commands share, how they report errors, and devices."""
 
 import os
 from collections.abc import Iterator

@@ -47,10 +47,11 @@ def ledger(
 ) -> None:
     """Every number that the papers print beside ours, looked up; nothing is computed."""
     from nslab.analysis import ledger
+    from nslab.system.validation import unknown
 
     with explained():
-        if unknown := [name for name in paper or [] if name not in ("ns", "de")]:
-            raise ValueError(f"no numbers of {', '.join(unknown)}; there are those of ns and de")
+        for name in set(paper or ()) - {"ns", "de"}:
+            raise unknown("paper with numbers", name, ("ns", "de"))
         if to and to.suffix not in ledger.FORMATS:
             raise ValueError(f"{to} must end in one of {', '.join(ledger.FORMATS)}")
         table = ledger.build_ledger(paper or ("ns", "de"))
@@ -107,19 +108,21 @@ def plugins(plugin: Plugins = None) -> None:
 
 @app.command(epilog="Example: nslab data cifar10 cifar100")
 def data(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets; default: digits.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets, or folder:PATH; default: digits.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Fetch data sets into NSLAB_DATA (default data/cache) and check them."""
-    from nslab.datasets import load
+    """Fetch data sets into NSLAB_DATA (default data/cache) and check them; list one's own."""
+    from nslab.datasets import DATASETS, load
     from nslab.system.paths import cache_dir
 
     for name in names or ["digits"]:
         with explained():
             loaded = load(name)
-        layout = loaded.dataset.layout
+        layout, own = loaded.dataset.layout, loaded.name not in DATASETS
         typer.echo(
             f"{name}: {layout.train} training and {layout.test} test images of "
             f"{'x'.join(map(str, layout.shape))}, {layout.num_classes} classes, "
-            f"checked, in {cache_dir() / f'{name}.npz'}"
+            + (loaded.name if own else f"checked, in {cache_dir() / f'{name}.npz'}")
         )

@@ -1,4 +1,4 @@
-"""What a run is: frozen values that say it all, their JSON, and the hash that names a run.
+"""Configs: frozen values that say all of a run, their JSON, and the hash that names the run.
 
 A run is a value of a class in ``RUN_KINDS``: a training, an evolution, the search for a loss.
 """

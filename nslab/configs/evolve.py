@@ -1,4 +1,4 @@
-"""What is made of trained networks, as a frozen value whose hash is the run's identity."""
+"""`EvolveConfig`: what is made of trained networks, as a frozen value whose hash names it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -41,6 +41,10 @@ class EvolveConfig(EvolveOptions, RunConfig):
 
     Beside them it has the fields of `EvolveOptions`; ``precision`` is of evaluation too. Batches of
     fitness are augmented as ``base`` trains, since BatchNorm learns from them.
+
+    >>> base = TrainConfig("digits", "mlp", epochs=12, hold_out=100)
+    >>> EvolveConfig(base, "last_epochs", size=10, generations=2).label()
+    'digits mlp 10 x last_epochs: sa-shade-tri-ensin, seed 2024'
     """
 
     kind: ClassVar = "evolve"

@@ -1,4 +1,4 @@
-"""Which runs give an initial population: last epochs of one, other seeds, other settings.
+"""Initial populations: the runs that give them, by last epochs, other seeds, other settings.
 
 Source: the DE paper, sections 3, 3.3 and 4.2.
 """

@@ -1,4 +1,4 @@
-"""The evolution of a loss network as a frozen value whose hash is the run's identity."""
+"""`LossSearchConfig`: the evolution of a loss network as a frozen value whose hash names it."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -25,6 +25,9 @@ class LossSearchConfig(RunConfig):
     """One evolution of a loss network on synthetic pairs; the fields are `pretrain`'s.
 
     With 0 generations it is the random network that evolution begins at.
+
+    >>> LossSearchConfig(generations=3, seed=7).label()
+    'equivariant loss, ES(), seed 7'
     """
 
     kind: ClassVar = "pretrain"

@@ -7,6 +7,7 @@ from nslab.configs.labels import short_repr
 from nslab.evolve import EVOLVERS
 from nslab.neuroevolution.baselines import GreedySoup, Parents, SparseMutations, Vote, WeightAverage
 from nslab.objectives import NS, OBJECTIVES, Asymmetric
+from nslab.system.content_names import short_name
 from nslab.types import ObjectiveConfig
 
 # What is made of trained networks, by its name in the DE paper's tables, else by ours.
@@ -36,7 +37,7 @@ def objective_name(objective: ObjectiveConfig) -> str:
     if isinstance(objective, Asymmetric):
         return objective.kind if not objective.alpha else f"nce_{objective.kind}"
     keys = {cls: key for key, cls in OBJECTIVES.items()}
-    return keys.get(type(objective), type(objective).__name__.lower())
+    return short_name(keys.get(type(objective), type(objective).__name__.lower()))
 
 
 def training_method(objective: ObjectiveConfig, sampler: str, lr_scale: float) -> str:

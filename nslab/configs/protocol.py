@@ -1,4 +1,4 @@
-"""What any kind of run can be asked: the store, the tables and the command line ask nothing else.
+"""`RunConfig`, the protocol of a run: store, tables and command line ask nothing else of it.
 
 A kind of one's own is a frozen dataclass that inherits from `RunConfig`, entered in ``RUN_KINDS``
 under its ``kind``, and a function that computes it, entered in ``nslab.runs.compute.COMPUTE``.
@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from nslab.configs.labels import short_repr
 from nslab.configs.serialization import identity
+from nslab.system.validation import unknown
 
 
 @runtime_checkable
@@ -30,6 +31,13 @@ class RunConfig(Protocol):
     training: Any = None
     seedless: Any = False
     seed: Any
+
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """``TypeError`` for a field that there is not, with those that there are."""
+        names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        for name in fields.keys() - set(names):
+            raise TypeError(str(unknown(f"field of {cls.__name__}", name, names)))
+        return super().__new__(cls)
 
     @property
     def id(self) -> str:

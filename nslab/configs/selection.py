@@ -1,4 +1,4 @@
-"""Which network of a run is reported: one rule for trainings, evolutions and checkpoints."""
+"""Model selection: the network that is reported, one rule for all kinds of run."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What one training run is: a frozen value whose hash is the run's identity."""
+"""`TrainConfig`: a training run as a frozen value whose hash is its identity."""
 
 import re
 from dataclasses import dataclass, field
@@ -61,6 +61,11 @@ class TrainConfig(RunConfig):
         image_size: side of a folder's images, 224 if it is 0; other data have theirs.
         eval_every: test and held-out samples are looked at every so many epochs, and after the
             last; numbers of a held-out choice are of those epochs.
+
+    >>> from nslab.objectives import NS
+    >>> config = TrainConfig("digits", "resnet8", NS(), epochs=2)
+    >>> config.id, config.with_seed(1).id == config.id
+    ('c0d69fc0c17f', False)
     """
 
     kind: ClassVar = "train"
@@ -134,7 +139,10 @@ class TrainConfig(RunConfig):
         if self.patience and not self.hold_out:
             raise ValueError("TrainConfig: patience needs held-out samples: set hold_out")
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warm-up of {self.warmup_epochs} epochs is no shorter than training")
+            raise ValueError(
+                f"TrainConfig: epochs is {self.epochs}, warmup_epochs is {self.warmup_epochs:g}: "
+                "train longer than the warm-up, or set warmup_epochs lower"
+            )
         if self.nesterov and not self.momentum:
             raise ValueError("TrainConfig: nesterov needs momentum")
 

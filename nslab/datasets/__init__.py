@@ -2,9 +2,13 @@
 
 A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
 `nslab.datasets.image_folder`; or what `nslab.datasets.own_arrays.add_arrays` gave.
+
+>>> DATASETS["cifar10"].shape, DATASETS["cifar10"].classes[0]
+((3, 32, 32), 'airplane')
 """
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import explaining, remove_strays
 from nslab.system.paths import cache_dir
 from nslab.system.registry import Registry, instance_of
+from nslab.system.validation import unknown
 from nslab.types import DataInfo, ImageShape
 
 
@@ -139,10 +144,8 @@ def resolved(name: str) -> str:
         return image_folder.resolved(name)
     if name in DATASETS or parts_of(name):
         return name
-    hint = f"; a folder of images is folder:{name}" if Path(name).is_dir() else ""
-    raise ValueError(
-        f"unknown data set {name!r}; there are {', '.join(DATASETS)}, and folder:PATH{hint}"
-    )
+    hint = f"; a folder of images is folder:{name}" if os.path.isdir(name) else ""
+    raise unknown("data set", name, DATASETS, f", and folder:PATH{hint}")
 
 
 def dataset_of(name: str, image_size: int = 0) -> Dataset:
@@ -167,7 +170,7 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
 def _found(where: str, digest: str) -> image_folder.Listing:
     """The images of a folder, if they are those of the digest."""
     folder = Path(where)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise MissingDataset(
             f"the folder {where} is not there: put it back, or name the place it is at now; the "
             "same files are the same data wherever they lie"
@@ -191,6 +194,10 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
 
     Of a folder of images (``folder:PATH``) the files are listed; ``image_size`` is their side.
     Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
+
+    >>> digits = load("digits")
+    >>> digits.arrays.train_x.shape, digits.info.num_classes
+    ((1294, 32, 32, 1), 10)
     """
     name = resolved(name)
     dataset, folder = dataset_of(name, image_size), folder or cache_dir()

@@ -1,4 +1,4 @@
-"""Which samples make up which batch: the same whatever holds the samples, and on any device."""
+"""Order of samples in batches: the same whatever holds the samples, and on any device."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nslab.datasets.samplers import SAMPLERS
 from nslab.rng import generator
+from nslab.system.validation import unknown
 
 Augment = Literal["none", "crop", "crop_flip"]
 
@@ -49,7 +50,7 @@ class BatchOrder:
         if augment not in ("none", "crop", "crop_flip"):
             raise ValueError(f"augment is {augment!r}, not one of none, crop, crop_flip")
         if sampler not in SAMPLERS:
-            raise ValueError(f"unknown sampler {sampler!r}; there are {', '.join(SAMPLERS)}")
+            raise unknown("sampler", sampler, SAMPLERS)
         self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
         self.rank, self.world, self.min_batch = rank, world, min_batch
         self.sampler, self.epochs = SAMPLERS[sampler], epochs

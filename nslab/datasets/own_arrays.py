@@ -70,7 +70,7 @@ def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
         x, y = (torch.as_tensor(np.asarray(part)) if not torch.is_tensor(part) else part
                 for part in data)  # fmt: skip
         torch_like = torch.is_tensor(data[0])
-    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and len(data):
+    elif not isinstance(data, str) and hasattr(data, "__getitem__") and len(data) > 0:
         items = [data[i] for i in range(len(data))]
         if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
             raise ValueError(f"{what}: each item of the data set must be an image and a label")

@@ -1,4 +1,4 @@
-"""Which samples an epoch shows, and in what order: every sample once, or classes rebalanced.
+"""Samplers, the order of samples in an epoch: every sample once, or classes rebalanced.
 
 All samplers show n samples an epoch, n being the size of the training set, so that methods compare
 at equal cost. NOTE: class-aware sampling as released with Kang et al. 2020 shows classes times

@@ -1,4 +1,4 @@
-"""Where the images come from: scikit-learn's embedded digits, and torchvision's downloads."""
+"""Sources of images: scikit-learn's embedded digits, and torchvision's downloads."""
 
 from http.client import HTTPException
 from pathlib import Path

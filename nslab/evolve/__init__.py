@@ -1,5 +1,11 @@
 """Evolution of populations of vectors, by name: ``EVOLVERS[key]`` for networks, ``CLASSIC[key]``
-for functions. A class of one's own joins ``EVOLVER_CLASSES``, for configs to name it."""
+for functions. A class of one's own joins ``EVOLVER_CLASSES``, for configs to name it.
+
+>>> EVOLVERS["sa-shade-tri-ensin"].min_population
+6
+>>> EVOLVERS["pso"]
+PSO(w=1.0, c1=2.0, c2=2.0, v_max=None, per_gene=True)
+"""
 
 from dataclasses import replace
 

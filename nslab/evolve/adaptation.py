@@ -1,4 +1,4 @@
-"""What differential evolution learns while it runs: strategies, F, Cr, frequencies.
+"""Self-adaptation of differential evolution: strategies, F, Cr, frequencies.
 
 Each memory is a frozen value with pure updates, small and on the CPU; S strategies each remember
 for themselves. Sources: SaDE (Qin, Huang and Suganthan 2009), SHADE (Tanabe and Fukunaga 2013),

@@ -44,6 +44,16 @@ class ChaoticEvolution(CompleteEvolver[ChaoticState, ChaoticTrials]):
         cr: chance of each gene to stray.
 
     A gene keeps its sign, as 1 + D c is never negative, and a gene of 0 stays 0.
+
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> x, evolver = torch.randn(10, 3, generator=gen), ChaoticEvolution(cr=0.5)
+    >>> state = evolver.init(Population.of(x), x.square().sum(1))  # fitness: |x|^2, minimised
+    >>> for _ in range(20):
+    ...     trials = evolver.ask(state, gen)
+    ...     rows = state.population.rows[state.population.spare[trials.targets]]
+    ...     state = evolver.tell(state, trials, rows.square().sum(1))
+    >>> bool(evolver.best(state).square().sum() < x.square().sum(1).min())
+    True
     """
 
     cr: float = 0.5

@@ -65,6 +65,16 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
         ties: a trial as good as its parent survives. NOTE: the paper's inequality is strict; SaDE
             and SHADE accept ties. A tie never counts as a success.
         floor: what P_S adds to each share.
+
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> x, evolver = torch.randn(10, 3, generator=gen), AdaptiveDE(("rand/1",), f=0.5, cr=0.9)
+    >>> state = evolver.init(Population.of(x), x.square().sum(1))  # fitness: |x|^2, minimised
+    >>> for _ in range(20):
+    ...     trials = evolver.ask(state, gen)
+    ...     rows = state.population.rows[state.population.spare[trials.targets]]
+    ...     state = evolver.tell(state, trials, rows.square().sum(1))
+    >>> bool(evolver.best(state).square().sum() < x.square().sum(1).min())
+    True
     """
 
     strategies: tuple[str, ...] = ("rand/1",)

@@ -52,6 +52,16 @@ class ES(CompleteEvolver[ESState, ESTrials]):
         mu: how many are recombined.
         sigma, sigma_end: the step size at first and after ``generations``; it falls geometrically.
         noise: of `NOISES`.
+
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> x, evolver = torch.randn(9, 3, generator=gen), ES(offspring=8, mu=4, generations=20)
+    >>> state = evolver.init(Population.of(x), x.square().sum(1))  # fitness: |x|^2, minimised
+    >>> for _ in range(20):
+    ...     trials = evolver.ask(state, gen)
+    ...     rows = state.population.rows[state.population.spare[trials.targets]]
+    ...     state = evolver.tell(state, trials, rows.square().sum(1))
+    >>> bool(evolver.best(state).square().sum() < x.square().sum(1).min())
+    True
     """
 
     offspring: int = 32

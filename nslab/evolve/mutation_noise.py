@@ -1,4 +1,4 @@
-"""What perturbs the offspring of an evolution strategy: chaos, and what to compare it with.
+"""Mutation noise of an evolution strategy: chaotic, and the laws to compare it with.
 
 Every noise has mean 0 and variance 1. Source of chaotic mutation: the EDL abstract. NOTE: the
 paper's text was not to be had; that the chaos is the logistic map's, a map for every offspring and

@@ -49,6 +49,16 @@ class PSO(CompleteEvolver[PSOState, Trials]):
         per_gene: r1 and r2 from U[0, 1) for each gene, as in 1995, or one of each per particle.
 
     Particles start at rest. A generation's `ask` moves the swarm: once for each `tell`.
+
+    >>> gen = torch.Generator().manual_seed(0)
+    >>> x, evolver = torch.randn(10, 3, generator=gen), PSO(w=0.729, c1=1.49445, c2=1.49445)
+    >>> state = evolver.init(Population.of(x), x.square().sum(1))  # fitness: |x|^2, minimised
+    >>> for _ in range(20):
+    ...     trials = evolver.ask(state, gen)
+    ...     rows = state.population.rows[state.population.spare[trials.targets]]
+    ...     state = evolver.tell(state, trials, rows.square().sum(1))
+    >>> bool(evolver.best(state).square().sum() < x.square().sum(1).min())
+    True
     """
 
     w: float = 1.0

@@ -1,4 +1,4 @@
-"""What differential evolution carries from one generation to the next."""
+"""State of differential evolution between two generations."""
 
 from dataclasses import dataclass
 

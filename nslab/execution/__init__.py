@@ -1,1 +1,1 @@
-"""Where processes run, here or on a SLURM cluster, and how their progress is shown."""
+"""Execution of processes, here or on a SLURM cluster, and the display of their progress."""

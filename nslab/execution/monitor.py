@@ -1,4 +1,4 @@
-"""How a batch is going: a live table for a person watching, a line now and then for a log."""
+"""Monitor of a batch: a live table for a person watching, a line now and then for a log."""
 
 import sys
 import threading

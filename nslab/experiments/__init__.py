@@ -1,10 +1,15 @@
-"""Experiments by name: every table or figure as a list of runs."""
+"""Experiments by name: every table or figure as a list of runs.
+
+>>> EXPERIMENTS["ns/first"].plan("smoke", methods="ce", seeds="1")[0].label()
+'digits resnet8 CrossEntropy(), seed 1'
+"""
 
 from nslab.experiments import de, edl, edl_factors, ns
 from nslab.experiments.definition import Experiment
 from nslab.experiments.presets import PRESETS
 from nslab.system.registry import Registry, instance_of
 from nslab.system.renamed import told
+from nslab.system.validation import unknown
 
 EXPERIMENTS: Registry[Experiment] = Registry("experiment", check=instance_of(Experiment))
 EXPERIMENTS |= {
@@ -16,9 +21,17 @@ EXPERIMENTS |= {
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment of that name; ``ValueError`` listing all names if there is none."""
+    """The experiment of that name; ``ValueError`` listing all names if there is none.
+
+    >>> len(experiment("ns/first").plan("smoke", methods="ce,ns_ws", seeds="1,2"))
+    4
+    >>> experiment("ns/frist")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    ValueError: unknown experiment 'ns/frist': did you mean ns/first? There are ...
+    """
     if name not in EXPERIMENTS:
-        raise ValueError(f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+        raise unknown("experiment", name, EXPERIMENTS)
     return EXPERIMENTS[name]
 
 

@@ -1,4 +1,4 @@
-"""A table or figure of a paper as a list of runs."""
+"""`Experiment`: a table or figure of a paper as a list of runs."""
 
 import dataclasses
 import functools
@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nslab.configs import RunConfig
+from nslab.configs import EvolveConfig, RunConfig
 from nslab.configs.train import TrainConfig
-from nslab.system.validation import check_parameters, hints
+from nslab.system.validation import MEANT, check_parameters, hints
 from nslab.types import ObjectiveConfig
 
 TableRow = dict[str, str | int | float]
 
 # Fields that say how a run is computed and looked at, not what is computed.
 NUMERICS = ("precision", "compile", "channels_last", "eval_every")
+FIXED = (
+    "the preset fixes it: choose another preset, or change the configs of `plan` yourself and pass "
+    "them to nslab.run_all"
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,10 @@ class Experiment:
         """
         own, fields = hints(self.configs), hints(TrainConfig)
         allowed = {name: fields[name] for name in NUMERICS} | own
-        given = check_parameters({"preset": preset, **parameters}, allowed, repr(self.title))
+        advice = dict.fromkeys({*fields, *hints(EvolveConfig)} - {*allowed}, FIXED) | MEANT
+        given = check_parameters(
+            {"preset": preset, **parameters}, allowed, repr(self.title), advice
+        )
         numerics = {name: given.pop(name) for name in set(given) - set(own)}
         return [computed_with(config, numerics) for config in self.configs(**given)]
 

@@ -1,4 +1,4 @@
-"""What separates the two evolved losses of the package, which differ in two things that matter.
+"""Factors of the evolved losses: the two that separate the losses of the package, varied apart.
 
 ``order`` sees p alone and only orders pairs; ``log`` sees log p too and asks for margins that are
 differences of -log p_y, which are cross-entropy's own. Here the feature and the margin vary

@@ -1,6 +1,9 @@
 """Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits.
 
 Beside those, ``torchvision/<name>`` and ``timm/<name>`` are networks too, see `build_network`.
+
+>>> NETWORKS["lenet1"]((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
+torch.Size([2, 10])
 """
 
 from collections.abc import Callable
@@ -21,7 +24,9 @@ from nslab.networks.row_lstm import RowLSTM
 from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
+from nslab.system.content_names import parts_of
 from nslab.system.registry import Registry, callable_with
+from nslab.system.validation import unknown
 from nslab.types import ImageShape
 
 Network = Callable[[ImageShape, int], nn.Module]
@@ -59,11 +64,14 @@ def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
     if name in NETWORKS:
         return
-    if "/" not in name:
+    if parts := parts_of(name):
         raise ValueError(
-            f"unknown network {name!r}; there are {', '.join(NETWORKS)}, torchvision/<name> and "
-            "timm/<name>"
+            f"the network {parts[1]} was made in a notebook or script, and is not known here, or "
+            "has been edited since: run what defines it again"
         )
+    if "/" not in name:
+        more = ", torchvision/<name> and timm/<name>"
+        raise unknown("network", name, NETWORKS, more)
     check_external(name)
 
 
@@ -72,6 +80,9 @@ def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> 
 
     ``name`` is a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``; ``ValueError`` for
     any other. torch's global generator is left as it was.
+
+    >>> build_network("resnet8", (1, 32, 32), 10, seed=0)(torch.zeros(2, 1, 32, 32)).shape
+    torch.Size([2, 10])
     """
     check_network(name)
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,5 @@
 """Networks of torchvision and timm by name, and whether a checkpoint is a network's."""
 
-import difflib
 import importlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nslab.networks.heads import last_linear
+from nslab.system.validation import near
 from nslab.types import ImageShape, StateDict
 
 WITH_AUX, AUX = ("googlenet", "inception_v3"), "+aux"
@@ -82,8 +82,8 @@ def with_heads(name: str, keys: Iterable[str]) -> str:
 
 def unknown(name: str, source: str, known: Sequence[str]) -> ValueError:
     """The error for a name that a source does not know, with names like it."""
-    near = difflib.get_close_matches(name, known, 3, 0.5) or list(known)[:3]
-    return ValueError(f"{source} has no classifier {name!r}; it has {', '.join(near)}, ...")
+    likely = near(name, known) or list(known)[:3]
+    return ValueError(f"{source} has no classifier {name!r}; it has {', '.join(likely)}, ...")
 
 
 def fitted(
@@ -106,6 +106,7 @@ def fitted(
                 f"{file}: its head {head.removesuffix('.weight')} is for {classes[0]} classes, the "
                 f"data have {num_classes}"
             )
+        state = named_alike(state, own)
         counters = {k: t.new_zeros(()) for k, t in own.items() if k.endswith(COUNTER)}
         whole = counters | state
         wrong = [f"{k} is missing" for k in own if k not in whole]
@@ -120,6 +121,16 @@ def fitted(
             raise ValueError(f"{file} is no checkpoint of this model: {wrong[0]}{more}")
         found.append({k: whole[k].to(t.dtype) for k, t in own.items()})
     return found
+
+
+def named_alike(state: StateDict, own: StateDict) -> StateDict:
+    """The state under the names of a network that itself holds another: a prefix that all of the
+    network's names share, and none of the state's, is put before them."""
+    head = next(iter(own)).partition(".")[0] + "."
+    shared = all(name.startswith(head) for name in own)
+    if shared and not any(name.startswith(head) for name in state):
+        return {head + name: tensor for name, tensor in state.items()}
+    return state
 
 
 @torch.no_grad()

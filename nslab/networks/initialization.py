@@ -1,4 +1,4 @@
-"""What several networks share: initial weights and the smallest image."""
+"""Initial weights, and the smallest image of a network."""
 
 from torch import nn
 

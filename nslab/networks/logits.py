@@ -1,4 +1,4 @@
-"""What a classifier gives, and the labels that belong to it: taken out of its wrapping, checked."""
+"""Logits and labels: taken out of what a classifier returns, and checked."""
 
 import math
 from collections.abc import Mapping

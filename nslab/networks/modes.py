@@ -1,4 +1,4 @@
-"""Borrow a network for a forward pass and leave it as it was."""
+"""Modes of a network: borrowed for a forward pass, and left as it was."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

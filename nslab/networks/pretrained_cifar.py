@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nslab.networks.resnet_cifar import ResNetCifar
 from nslab.system.files import explaining
 from nslab.system.paths import cache_dir
+from nslab.system.validation import unknown
 from nslab.types import Images, ImageShape, Logits
 
 SOURCE = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
@@ -64,8 +65,7 @@ def public_weights(network: str, folder: Path | None = None) -> dict[str, Tensor
     """
     found = re.fullmatch(r"resnet(\d+)_public", network)
     if not found or int(found[1]) not in FILES:
-        names = ", ".join(f"resnet{depth}_public" for depth in FILES)
-        raise ValueError(f"there are no public weights for {network!r}, only for {names}")
+        raise unknown("network with public weights", network, map("resnet{}_public".format, FILES))
     name = FILES[int(found[1])]
     file = (folder or cache_dir()) / "weights" / "resnet_cifar10" / name
     if not file.exists():

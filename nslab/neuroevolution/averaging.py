@@ -1,4 +1,4 @@
-"""What else can be made of several networks: their average, a soup, an ensemble.
+"""Averages, soups and ensembles of several networks.
 
 Sources: Izmailov et al. 2018 (weight averaging), Garipov et al. 2018 (fast geometric ensembling,
 FGE), Wortsman et al. 2022 (model soups), Whitaker and Whitley 2023 (sparse mutation decompositions,

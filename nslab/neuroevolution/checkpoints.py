@@ -1,23 +1,35 @@
-"""Initial populations from a user's checkpoint files."""
+"""Initial populations from a user's checkpoint files, as people's training scripts write them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from nslab.system.files import read_tensors
 from nslab.types import StateDict
+
+# Under which names scripts keep the weights, the ones that are trained before their averages.
+KEYS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"),
+    *("params", "module", "ema_state_dict", "state_dict_ema", "model_ema", "ema"),
+)
+# Of DataParallel, torch.compile, averaged models, and modules that hold the network.
+PREFIXES = ("module.", "_orig_mod.", "model.")
+COUNTER = "n_averaged"  # of torch's AveragedModel
 
 
 def from_checkpoints(files: Sequence[Path | str]) -> list[StateDict]:
     """States from a user's files: safetensors, or what ``torch.save`` wrote, read without running
     any code in it.
 
-    A file may hold the state itself or have it under ``state_dict``, ``model`` or ``model_state``;
-    a prefix ``module.`` (DataParallel) is dropped. Raises ``ValueError`` naming the file.
+    A file may hold the state itself or have it under a name of ``KEYS``; prefixes that all names
+    share (``PREFIXES``, in any order) are dropped, and so is the counter of an averaged model.
+    Raises ``ValueError`` naming the file, what in it is in the way, and the way out; also for
+    weights that are NaN or infinite.
     """
     return [_state(Path(file)) for file in files]
 
@@ -29,13 +41,58 @@ def _state(file: Path) -> StateDict:
     try:
         found = load_file(file) if file.suffix == ".safetensors" else read_tensors(file)
     except (SafetensorError, ValueError) as error:
+        raise ValueError(_unreadable(file, error)) from None
+    while isinstance(found, Mapping) and not _is_state(found):
+        inner = next((key for key in KEYS if isinstance(found.get(key), Mapping)), None)
+        if inner is None:
+            break
+        found = found[inner]
+    if not isinstance(found, Mapping) or not _is_state(found):
+        what = f" (its keys: {', '.join(map(str, [*found][:6]))})" if _keyed(found) else ""
         raise ValueError(
+            f"{file} holds no state dict{what}: names and tensors are expected, alone or under one "
+            f"of {', '.join(KEYS)}"
+        )
+    state = without_prefixes({str(k): t for k, t in found.items() if k != COUNTER})
+    wrong = [k for k, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise ValueError(
+            f"{file}: {wrong[0]}{more} is NaN or infinite: leave the file out, its training failed"
+        )
+    return state
+
+
+def without_prefixes(state: Mapping[str, Tensor]) -> StateDict:
+    """A state without the prefixes that all its names share."""
+    names = list(state)
+    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in names)), ""):
+        names = [name.removeprefix(prefix) for name in names]
+    return dict(zip(names, state.values(), strict=True))
+
+
+def _is_state(found: Mapping[Any, Any]) -> bool:
+    return bool(found) and all(isinstance(value, Tensor) for value in found.values())
+
+
+def _keyed(found: Any) -> bool:
+    return isinstance(found, Mapping) and bool(found)
+
+
+def _unreadable(file: Path, error: Exception) -> str:
+    """Why a file cannot be read; of a pickle with more than weights, what that is."""
+    try:
+        culprits = get_unsafe_globals_in_checkpoint(file) if file.suffix != ".safetensors" else []
+    except Exception:  # it is no such file at all
+        culprits = []
+    if not culprits:
+        return (
             f"{file} cannot be read as weights ({error}): give safetensors, or a state dict that "
             "torch.load reads with weights_only=True"
-        ) from None
-    for key in ("state_dict", "model", "model_state"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(isinstance(t, Tensor) for t in found.values()):
-        raise ValueError(f"{file} holds no state dict: names and tensors are expected")
-    return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+        )
+    return (
+        f"{file} cannot be read as weights: it also holds {', '.join(sorted(culprits)[:3])}, and "
+        "to read such objects may run code in the file. If you trust it, save the weights alone: "
+        f"found = torch.load({str(file)!r}, weights_only=False), then "
+        "torch.save(found['model'], 'weights.pt'), or whatever name the weights have in it"
+    )

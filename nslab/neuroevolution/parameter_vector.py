@@ -1,4 +1,4 @@
-"""Networks as vectors of genes, and what of a network does not evolve.
+"""Parameter vectors: networks as rows of genes, and the parts that do not evolve.
 
 Source: the DE paper, section 4.2. The last linear layer does not evolve, and neither do the running
 statistics of BatchNorm, which "learn the distribution during the forward feeding"; all other

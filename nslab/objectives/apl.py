@@ -19,6 +19,11 @@ class APL(PlainLoss):
     """alpha NCE + beta MAE, or + beta RCE, which the source puts first.
 
     MAE is 1 - p_y here, as in the source; some later code doubles it.
+
+    >>> import torch
+    >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
+    >>> APL().loss(logits, y)  # right, wrong
+    tensor([2.0127, 8.7040])
     """
 
     active: Literal["nce"] = "nce"

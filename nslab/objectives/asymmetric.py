@@ -35,6 +35,10 @@ class Asymmetric(PlainLoss):
     """alpha NCE + beta times an asymmetric loss of p_y; alone by default.
 
     ``a`` must exceed 1 for AUL and be positive for the others; AEL has no ``q``.
+
+    >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
+    >>> Asymmetric("agce", a=0.6, q=0.6).loss(logits, y)  # right, wrong
+    tensor([0.1815, 0.8566])
     """
 
     kind: Kind = "aul"

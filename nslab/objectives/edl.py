@@ -37,6 +37,10 @@ class EDL(PlainLoss):
             ``LossSearchConfig``, which evolves one.
         scale: ``"ce"``: as steep as cross-entropy at uniform predictions, see `LossNet.matched`;
             ``"evolved"``: as the network came.
+
+    >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
+    >>> EDL().loss(logits, y)  # right, wrong
+    tensor([0.9324, 3.0620])
     """
 
     source: LossSource = field(default_factory=Shipped)

@@ -40,6 +40,10 @@ class GCE(PlainLoss):
     """Generalised cross-entropy with exponent ``q``, truncated below ``k``, p held above ``clamp``.
 
     The released code of APL clamps at 1e-7; the paper does not clamp.
+
+    >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
+    >>> GCE(q=0.7).loss(logits, y)  # right, wrong
+    tensor([0.2205, 1.1307])
     """
 
     q: float = 0.7

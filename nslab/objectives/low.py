@@ -48,7 +48,13 @@ def low_weights(
 
 @dataclass(frozen=True)
 class LOW:
-    """Cross-entropy with LOW's weights; ``lam`` pulls them towards 1."""
+    """Cross-entropy with LOW's weights; ``lam`` pulls them towards 1.
+
+    >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
+    >>> batch = Batch(torch.zeros(2, 1, 8, 8), y, torch.arange(2))
+    >>> LOW(lam=1.0, norm="sample").weigh(nn.Identity(), batch, logits)  # right, wrong
+    tensor([0.6598, 1.3402])
+    """
 
     lam: float = 0.1
     norm: Literal["batch", "sample"] = "batch"

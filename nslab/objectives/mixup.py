@@ -50,6 +50,12 @@ class Mixup:
     """Blends each image with another of the batch, lambda ~ Beta(alpha, alpha) once per batch.
 
     ``base`` is any loss per sample; it is taken of both labels, weighed by their shares.
+
+    >>> import torch
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> batch = Batch(torch.zeros(6, 1, 8, 8), torch.arange(6), torch.arange(6))
+    >>> Mixup(alpha=0.2).build(DataInfo.of(batch.y, 10))(model, batch).loss.shape
+    torch.Size([6])
     """
 
     revision: ClassVar[int] = 1  # once the blends were the same for every seed

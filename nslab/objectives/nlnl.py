@@ -57,6 +57,13 @@ class NLNL:
 
     NOTE: the released code adds a cross-entropy over an empty set of positive labels, which makes
     the reported loss NaN; it is left out here, the gradients are the same.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> batch = Batch(torch.zeros(6, 1, 8, 8), torch.arange(6), torch.arange(6))
+    >>> objective = NLNL(negatives=2).build(DataInfo.of(batch.y, 10))
+    >>> scored = objective(model, batch)
+    >>> scored.loss.shape, bool((scored.loss > 0).all())
+    (torch.Size([6]), True)
     """
 
     revision: ClassVar[int] = 1  # once the labels drawn were the same for every seed

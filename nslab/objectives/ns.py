@@ -169,7 +169,8 @@ class NS:
 
     Attributes:
         grid: rows and columns of a composite; a group has m = rows * columns samples.
-        sigma, rho: weights are sigma + rho * score.
+        sigma, rho: weights are sigma + rho * score; their mean is sigma + rho, which must be above
+            0 for the loss to go down: with rho = -1 the paper takes a sigma of 1.5 to 2.5.
         grouping: ``"consecutive"`` samples of the (already shuffled) batch, or ``"shuffled"``.
         mode: how composites are scored, see `ns_scores`.
         antialias: smooth before shrinking, which the paper does not.
@@ -178,6 +179,12 @@ class NS:
         score_dtype: precision of the scoring pass; ``"model"`` keeps the model's own.
         base: the objective whose losses are weighed. NOTE: any other than cross-entropy is a
             combination of ours, in none of the papers.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> batch = Batch(torch.rand(8, 1, 8, 8), torch.arange(8), torch.arange(8))
+    >>> scored = NS(grid=(2, 2), sigma=0.7, rho=1.0).build(DataInfo.of(batch.y, 10))(model, batch)
+    >>> scored.loss.shape, round(float(scored.weight.mean()), 4)  # sigma + rho
+    (torch.Size([8]), 1.7)
     """
 
     grid: Grid = (2, 2)

@@ -128,6 +128,14 @@ class OGC:
         queue: losses that a search looks at; until there are so many, nothing is clipped.
         steps, tolerance: of the bisection. Ten steps leave the threshold known to 1e-3.
         lr: learning rate where a loop does not say its own in ``Batch.lr``.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> batch = Batch(torch.zeros(6, 1, 8, 8), torch.arange(6), torch.arange(6))
+    >>> objective = OGC(queue=4, every=2).build(DataInfo.of(batch.y, 10))
+    >>> for _ in range(2):
+    ...     scored = objective(model, batch)
+    >>> scored.loss.shape, 0 < objective.threshold < 1
+    (torch.Size([6]), True)
     """
 
     epsilon: float = 20.0

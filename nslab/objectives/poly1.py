@@ -14,7 +14,13 @@ from nslab.types import Labels, Logits, PerSample
 
 @dataclass(frozen=True)
 class Poly1(PlainLoss):
-    """-log p_y + epsilon (1 - p_y)."""
+    """-log p_y + epsilon (1 - p_y).
+
+    >>> import torch
+    >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
+    >>> Poly1(epsilon=1.0).loss(logits, y)  # right, wrong
+    tensor([0.4526, 3.1330])
+    """
 
     epsilon: float = 1.0
 

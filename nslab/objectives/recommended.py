@@ -1,4 +1,4 @@
-"""What a source recommends for a data set: data beside each method."""
+"""Recommended settings: what a source recommends for a data set."""
 
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nslab.system.filenames import checked_filename
-from nslab.system.paths import checkout, papers_dir
+from nslab.system.paths import PACKAGE, papers_dir
 
 TAG = re.compile(r"\[(NS|DE|EDL) (Eq|Alg|Fig|Prop)\. (S?[0-9]+[a-z]?)\]")
 
@@ -28,13 +28,13 @@ class Place(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The file as seen from the checkout."""
-        return self.file.relative_to(checkout()).as_posix()
+        """The file as seen from the folder that holds the package."""
+        return self.file.relative_to(PACKAGE.parent).as_posix()
 
 
 def places(root: Path | None = None) -> list[Place]:
     """All tagged lines below ``root`` (default: the package), in order of file and line."""
-    root = root or Path(__file__).parents[1]
+    root = root or PACKAGE
     found = []
     for file in sorted(root.rglob("*.py")):
         if file.name == Path(__file__).name:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from nslab.system.paths import papers_dir
+from nslab.system.validation import unknown
 
 VALUE_COLUMNS = ["value", "sd", "unit", "n", "source", "doubtful", "note"]
 
@@ -15,7 +16,7 @@ def paper_table(name: str) -> pd.DataFrame:
     files = {f"{f.parent.name}/{f.stem}": f for f in sorted(papers_dir().glob("*/*.csv"))}
     if name not in files:
         tables = [known for known in files if known.partition("/")[2].startswith("table")]
-        raise ValueError(f"no table {name!r}; there are {', '.join(tables)}")
+        raise unknown("table", name, tables)
     return pd.read_csv(files[name], dtype={"note": str}, keep_default_na=True)
 
 

@@ -230,3 +230,39 @@ def correlations(
     for spare in figure.axes[len(parts) :]:
         spare.remove()
     return figure
+
+
+def paired_comparison(
+    runs: pd.DataFrame, differences: pd.DataFrame, baseline: str, title: str
+) -> Figure:
+    """Accuracy of every run, and of each method its paired difference to the baseline with the
+    95 % interval.
+
+    ``runs``: columns ``method``, ``seed``, ``value``, ``learnt``; ``differences``: as
+    `nslab.analysis.statistics.differences` gives them. Methods not above chance are grey.
+    """
+    faint, order = at_chance(runs), list(dict.fromkeys(runs["method"]))
+    colours = dict(zip(order, sns.color_palette(PALETTE, len(order)), strict=True))
+    figure = Figure(figsize=(7.5, 2.1 + 0.5 * len(order)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for place, method in enumerate(order):
+        values = runs.loc[runs["method"] == method, "value"]
+        colour = FAINT if method in faint else colours[method]
+        left.plot(values, [place] * len(values), "o", color=colour, alpha=0.6, markersize=5)
+        left.plot([values.mean()], [place], "|", color=colour, markersize=15, markeredgewidth=2.5)
+    for line in differences.to_dict("records"):
+        place, colour = order.index(line["method"]), colours[line["method"]]
+        colour = FAINT if line["method"] in faint else colour
+        right.plot([line["mean"]], [place], "o", color=colour)
+        right.plot([line["low"], line["high"]], [place, place], color=colour, linewidth=2)
+    right.axvline(0, color=GREY, linestyle="--", linewidth=1)
+    left.set_yticks(range(len(order)), [text_of(method) for method in order])
+    left.set_ylim(len(order) - 0.5, -0.5)
+    said = f"; {AT_CHANCE}" if faint else ""
+    n = runs["seed"].nunique()
+    left.set(xlabel=f"test accuracy (%){said}", ylabel="method", title=f"each of n = {n} seeds")
+    right.set(xlabel="points", title=f"minus {text_of(baseline)}, 95 % interval")
+    for axes in (left, right):
+        axes.grid(axis="y", color="0.92")
+    figure.suptitle("\n".join(title.split("; ")), fontsize=11)
+    return figure

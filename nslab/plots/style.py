@@ -1,4 +1,4 @@
-"""How figures look, and how they are kept: legible, colour-blind safe, the same bytes each time."""
+"""Style of figures, and their files: legible, colour-blind safe, the same bytes each time."""
 
 import json
 from collections.abc import Sequence

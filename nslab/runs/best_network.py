@@ -1,4 +1,4 @@
-"""What an evolution of checkpoints leaves beside the store: the best network and its origin."""
+"""The best network of an evolution of checkpoints, written beside the store with its origin."""
 
 import csv
 import io
@@ -30,9 +30,13 @@ def check_folder(config: EvolveConfig, folder: Path) -> None:
         return
     try:
         before = json.loads(record.read_text(encoding="utf-8"))
-        found, config_before = before.get("run"), before.get("config", {})
+        found, config_before = before.get("run"), before.get("config")
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{record} cannot be read ({error}): {advice}") from None
+    if config_before is None:
+        raise ValueError(
+            f"{folder} holds a network of nslab 0.1, which kept no run of it: {advice}"
+        )
     if found != config.id:
         named = differences(config_before, encode(config))
         raise ValueError(

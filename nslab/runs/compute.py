@@ -1,4 +1,4 @@
-"""How each kind of run is computed: ``COMPUTE[kind](config, context)``, the only dispatch.
+"""Computation of each kind of run: ``COMPUTE[kind](config, context)``, the only dispatch.
 
 What a run requires is finished before it is asked for. A kind of one's own adds a line.
 """

@@ -1,4 +1,4 @@
-"""How long runs will take, from the seconds of finished ones like them on this device."""
+"""Estimates of how long runs will take, from finished runs like them on this device."""
 
 from collections.abc import Iterable
 from statistics import median

@@ -1,5 +1,6 @@
 """Evolve anyone's checkpoints: files in, a run of the store, the best network out."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,14 +25,14 @@ from nslab.runs.results import Result
 from nslab.runs.store import run
 from nslab.system.content_names import parts_of
 from nslab.system.distributed import process_group
-from nslab.system.validation import check_parameters, coerce, hints
+from nslab.system.validation import check_parameters, coerce, hints, unknown
 
 FEW = 200  # held-out images, below which a choice by them is mostly luck
 
 
 def checkpoint_config(
     model: str,
-    files: Sequence[str],
+    files: Sequence[str | Path],
     data: str,
     *,
     evolver: str = "sa-shade-tri-ensin",
@@ -45,8 +46,9 @@ def checkpoint_config(
 
     Raises ``ValueError`` for files, data and a model that do not fit each other.
     """
+    names = tuple(map(str, files))
     if evolver not in EVOLVERS:
-        raise ValueError(f"unknown evolver {evolver!r}; there are {', '.join(EVOLVERS)}")
+        raise unknown("evolver", evolver, EVOLVERS)
     needed = {key: value.min_population for key, value in EVOLVERS.items()}
     if len(files) < needed[evolver]:
         fewer = [f"{key} ({n})" for key, n in needed.items() if n <= len(files)]
@@ -61,7 +63,7 @@ def checkpoint_config(
         raise ValueError(f"held_out is a share, at least 0 and below 1, not {held_out}")
     check_network(model)
     known = data in DATASETS or data.startswith(PREFIX) or parts_of(data)
-    if not known and not Path(data).is_dir():
+    if not known and not os.path.isdir(data):
         raise ValueError(f"data {data!r} is neither a folder nor one of {', '.join(DATASETS)}")
     name = resolved(data if known else f"{PREFIX}{data}")
     folder = name.startswith(PREFIX)
@@ -74,10 +76,10 @@ def checkpoint_config(
         raise ValueError(
             f"{data} has {images} training images: too few to evolve on and hold out {held}"
         )
-    states = from_checkpoints(files)
+    states = from_checkpoints(names)
     model = with_heads(model, states[0])
     network = build_network(model, about.shape, classes, seed=0)
-    fitted(network, states, list(files), classes)
+    fitted(network, states, names, classes)
     try_model(network.to(process_group().device), about.shape, classes, process_group().device)
     base = TrainConfig(
         dataset=name,
@@ -87,13 +89,13 @@ def checkpoint_config(
         image_size=image_size or 0,
         seed=seed,
     )
-    population = CheckpointFiles(tuple(files))
-    return EvolveConfig(base, population, len(files), EVOLVERS[evolver], **options)
+    population = CheckpointFiles(names)
+    return EvolveConfig(base, population, len(names), EVOLVERS[evolver], **options)
 
 
 def evolve_checkpoints(
     model: str,
-    files: Sequence[str],
+    files: Sequence[str | Path],
     data: str,
     out: Path | str | None = "evolved",
     *,
@@ -127,6 +129,17 @@ def evolve_checkpoints(
 
     Raises ``ValueError``, before any work, for files, data and models that do not fit each other
     and for an ``out`` with another network; later for an image that cannot be read.
+
+    >>> import tempfile
+    >>> from safetensors.torch import save_file
+    >>> few = {"batches": 1, "generations": 1, "batch_size": 16, "show": False}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = [f"{folder}/{seed}.safetensors" for seed in range(6)]
+    ...     for seed, file in enumerate(files):
+    ...         save_file(build_network("mlp", (1, 32, 32), 10, seed).state_dict(), file)
+    ...     result = evolve_checkpoints("mlp", files, "digits", out=None, **few)
+    >>> result.config["size"]
+    6
     """
     config = checkpoint_config(
         model,

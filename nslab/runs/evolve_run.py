@@ -1,4 +1,4 @@
-"""What a method makes of trained networks: evolve or combine them, choose one, test it once."""
+"""Run of an evolution: evolve or combine trained networks, choose one, test it once."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -12,8 +12,9 @@ import pandas as pd
 
 from nslab.system.filenames import checked_filename
 from nslab.system.files import write_text
-from nslab.system.paths import frozen_dir
+from nslab.system.paths import frozen_dir, shipped_results_dir
 from nslab.system.provenance import environment
+from nslab.system.validation import unknown
 
 RESTORE = "restore both from version control, such as by git checkout, or remove both"
 
@@ -42,6 +43,14 @@ def freeze(
 
     Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so numbers
     come back to the bit.
+
+    >>> import tempfile
+    >>> from nslab import TrainConfig, run
+    >>> result = run(TrainConfig("digits", "mlp", epochs=1, train_size=200), show=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = freeze("mine", [result], Path(folder))
+    ...     print([file.name for file in files], list(runs(Path(folder))) == [result.id])
+    ['mine.csv', 'mine.history.csv'] True
     """
     folder, name = folder or frozen_dir(), checked_filename(name, "results")
     rows = {row["id"]: row for row in _read(folder / f"{name}.csv")}
@@ -86,23 +95,32 @@ def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> 
 
 def table(name: str, folder: Path | None = None) -> pd.DataFrame:
     """What `freeze_table` wrote; ``FileNotFoundError`` listing what there is."""
-    folder = folder or frozen_dir()
-    file = folder / f"{checked_filename(name, 'table')}.table.csv"
-    if not file.exists():
-        there = sorted(f.name.removesuffix(".table.csv") for f in folder.glob("*.table.csv"))
-        raise FileNotFoundError(f"no frozen table {name!r}; there are {', '.join(there) or 'none'}")
-    return pd.read_csv(file)
+    checked_filename(name, "table")
+    every = {
+        file.name.removesuffix(".table.csv"): file
+        for place in _places(folder)
+        for file in sorted(place.glob("*.table.csv"))
+    }
+    if name not in every:
+        raise FileNotFoundError(str(unknown("frozen table", name, every)))
+    return pd.read_csv(every[name])
 
 
 def frozen_row(run: str, folder: Path | None = None) -> dict[str, Any] | None:
     """Metrics, history and env of a frozen run, or None."""
-    found = runs(folder).get(run)
+    sets = [_load(place) for place in reversed(_places(folder))]
+    found = next((rows[run] for rows in sets if run in rows), None)
     return found and {part: found[part] for part in ("metrics", "env", "history")}
 
 
 def runs(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Config (as JSON), metrics, history and env of every frozen run, by its id."""
-    return _load(folder or frozen_dir())
+    return {run: row for place in _places(folder) for run, row in _load(place).items()}
+
+
+def _places(folder: Path | None) -> list[Path]:
+    """Where to look: what comes with nslab, then what was frozen here, which has the last word."""
+    return [folder] if folder else list(dict.fromkeys((shipped_results_dir(), frozen_dir())))
 
 
 @functools.cache

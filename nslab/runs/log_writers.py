@@ -1,4 +1,4 @@
-"""How rows are written for TensorBoard and for MLflow, and what they have of a run already."""
+"""Writers of logs for TensorBoard and MLflow, and what these have of a run already."""
 
 import importlib
 import json

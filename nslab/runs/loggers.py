@@ -1,4 +1,4 @@
-"""A run's numbers for other people's viewers, TensorBoard and MLflow, beside nslab's own history.
+"""Loggers: a run's numbers for TensorBoard and MLflow, beside nslab's own history.
 
 Both are optional (``pip install 'nslab[tensorboard]'``, ``'nslab[mlflow]'``) and off by default.
 They lie in ``data/logs``, each run under a name of its own:
@@ -19,6 +19,7 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
 from nslab.runs.log_writers import WRITERS, LoggedNumbers, Writer, extra, mlflow_client, write
 from nslab.runs.results import Result
+from nslab.system.validation import unknown
 from nslab.types import Row
 
 PLACES = ("epoch", "batch", "generation")  # columns that say where a row belongs
@@ -81,8 +82,9 @@ def row_numbers(row: Row) -> LoggedNumbers:
 def ready(names: Sequence[str]) -> None:
     """``ValueError`` now, before any work, for a viewer that is unknown or cannot be written for;
     several processes then find what they share in place."""
-    if unknown := [name for name in names if name not in WRITERS]:
-        raise ValueError(f"no log {', '.join(map(repr, unknown))}; there are {', '.join(WRITERS)}")
+    for name in names:
+        if name not in WRITERS:
+            raise unknown("log", name, WRITERS)
     if "tensorboard" in names:
         extra("torch.utils.tensorboard", "tensorboard")
     if "mlflow" in names:

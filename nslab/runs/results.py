@@ -24,6 +24,11 @@ class Result:
     """A finished run: config (as JSON), final numbers, one row per epoch, and where it was made.
 
     ``origin`` is ``"frozen"``, ``"stored"`` or ``"computed"``; ``folder`` holds its weights.
+
+    >>> from nslab import TrainConfig, run
+    >>> result = run(TrainConfig("digits", "mlp", epochs=1, train_size=200), show=False)
+    >>> len(result.history), result.config["network"]
+    (1, 'mlp')
     """
 
     id: str
@@ -78,6 +83,10 @@ def finished(configs: Sequence[RunConfig], *, frozen_only: bool = False) -> list
 
     With ``frozen_only`` those in version control, whatever has been computed here since: for text
     that is held to their numbers.
+
+    >>> from nslab import TrainConfig
+    >>> finished([TrainConfig("digits", "mlp", epochs=1, seed=123)])
+    []
     """
     look = find_frozen if frozen_only else find
     return [result for config in configs if (result := look(config))]

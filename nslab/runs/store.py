@@ -65,6 +65,13 @@ def run(
     until the new one takes its place. ``log`` names viewers that its rows are written for as they
     come, see `nslab.runs.loggers`; they get a result that is looked up too. Under ``accelerate
     launch`` all processes call this alike and the first one reads and writes.
+
+    >>> from nslab import TrainConfig
+    >>> config = TrainConfig("digits", "mlp", epochs=1, train_size=200)
+    >>> run(config, show=False).id == run(config, show=False).id == config.id
+    True
+    >>> run(config, show=False).origin
+    'stored'
     """
     state, folder = process_group(), folder_of(config)
     loggers.ready(log)
@@ -132,6 +139,11 @@ def run_all(
     says which failed, why, and that the rest is kept. Raises ``ValueError`` before any work for a
     class that processes of their own would not find, see `nslab.runs.portability`.
     ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
+
+    >>> from nslab import TrainConfig
+    >>> configs = [TrainConfig("digits", "mlp", epochs=1, train_size=200, seed=s) for s in (1, 2)]
+    >>> [result.config["seed"] for result in run_all(configs, show=False)]
+    [1, 2]
     """
     loggers.ready(log)
     todo = {c.id: c for c in configs if force or not find(c, weights=weights)}

@@ -1,1 +1,1 @@
-"""What every package may need of the machine: files, paths, processes, clocks, checked values."""
+"""The machine: files, paths, processes, clocks, checked values, registries and plug-ins."""

@@ -1,29 +1,41 @@
-"""Where things lie: one home for data and figures, and our frozen results beside the code."""
+"""Paths: one home for data and figures; notebooks and frozen results with the package.
+
+In a checkout they lie beside ``nslab/``; in an installed copy, inside it.
+"""
 
 import os
+import sys
 from pathlib import Path
 
+PACKAGE = Path(__file__).resolve().parents[1]
+INSIDE = {"notebooks": "_notebooks", "data/results": "_results"}  # where a wheel has them; setup.py
 
-def checkout() -> Path:
-    """The folder that holds ``nslab/``, ``notebooks/`` and ``data/results/``."""
-    return Path(__file__).resolve().parents[2]
+
+def checkout() -> Path | None:
+    """The folder that holds ``nslab/``, ``notebooks/`` and ``data/results/``; None if installed."""
+    root = PACKAGE.parent
+    return root if all((root / name).exists() for name in ("pyproject.toml", *INSIDE)) else None
 
 
 def home() -> Path:
     """Root of ``data/`` and ``figures/``.
 
-    ``NSLAB_HOME`` if set, else the checkout, else (installed without one) the working directory.
+    ``NSLAB_HOME`` if set, else the checkout, else (installed) ``nslab-runs`` in the working
+    directory. The last is said once, and set for this process and those that it starts: a
+    notebook's kernel works in another directory.
     """
-    if given := os.environ.get("NSLAB_HOME"):
-        return Path(given).expanduser().resolve()
-    root = checkout()
-    return root if (root / "notebooks").is_dir() else Path.cwd()
+    if folder := _given("NSLAB_HOME") or checkout():
+        return folder
+    made = Path.cwd() / "nslab-runs"
+    os.environ["NSLAB_HOME"] = str(made)
+    if os.environ.get("NSLAB_HEADLESS", "0") in ("", "0"):
+        print(f"nslab: runs, data and figures go to {made} (or to NSLAB_HOME)", file=sys.stderr)
+    return made
 
 
 def cache_dir() -> Path:
     """Data sets: ``NSLAB_DATA`` if set, else ``data/cache``."""
-    given = os.environ.get("NSLAB_DATA")
-    return Path(given).expanduser().resolve() if given else home() / "data" / "cache"
+    return _given("NSLAB_DATA") or home() / "data" / "cache"
 
 
 def arrays_dir() -> Path:
@@ -43,20 +55,38 @@ def logs_dir() -> Path:
 
 def figures_dir() -> Path:
     """Figures, one folder a preset: ``NSLAB_FIGURES`` if set, else ``figures``."""
-    given = os.environ.get("NSLAB_FIGURES")
-    return Path(given).expanduser().resolve() if given else home() / "figures"
+    return _given("NSLAB_FIGURES") or home() / "figures"
 
 
 def papers_dir() -> Path:
     """The papers' numbers, one folder a paper."""
-    return Path(__file__).resolve().parents[1] / "papers"
-
-
-def frozen_dir() -> Path:
-    """Our own results kept in version control."""
-    return checkout() / "data" / "results"
+    return PACKAGE / "papers"
 
 
 def notebooks_dir() -> Path:
-    """The notebooks."""
-    return checkout() / "notebooks"
+    """The notebooks that come with nslab."""
+    return _shipped("notebooks")
+
+
+def shipped_results_dir() -> Path:
+    """The frozen results that come with nslab."""
+    return _shipped("data/results")
+
+
+def frozen_dir() -> Path:
+    """Where results are frozen: into the checkout, to be committed, else into the home."""
+    return (checkout() or home()) / "data" / "results"
+
+
+def _given(wanted: str) -> Path | None:
+    """The folder that a variable names. All that are set become absolute, as processes that are
+    started from here may work in another directory."""
+    for name in ("NSLAB_HOME", "NSLAB_DATA", "NSLAB_FIGURES"):
+        if given := os.environ.get(name):
+            os.environ[name] = str(Path(given).expanduser().resolve())
+    return Path(os.environ[wanted]) if os.environ.get(wanted) else None
+
+
+def _shipped(name: str) -> Path:
+    inside = PACKAGE / INSIDE[name]
+    return inside if inside.is_dir() else PACKAGE.parent / name

@@ -1,4 +1,4 @@
-"""What a plug-in is made of: its files, where they lie, their digest."""
+"""Sources of a plug-in: its files, where they lie, their digest."""
 
 import ast
 import hashlib

@@ -70,6 +70,13 @@ def use(plugin: str | os.PathLike[str]) -> ModuleType:
     imported. It is loaded once, and again when its sources have changed: what it had registered is
     then replaced. Raises ``ValueError`` for one that is not there, has a name that is taken, or
     fails, naming its line; what was loaded before then stays.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "my_losses.py")
+    ...     _ = file.write_text("answer = 42")
+    ...     print(use(file).answer, list(digests()))
+    42 ['my_losses']
     """
     text = os.fspath(plugin)
     path = Path(text).expanduser().absolute()

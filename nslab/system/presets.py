@@ -1,4 +1,4 @@
-"""The presets by name, here below torch so that a command line need not wait for it."""
+"""Names of the presets, apart from torch so that a command line need not wait for it."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""Where a number comes from: code, versions, device."""
+"""Provenance of a number: code, versions, device."""
 
 import functools
 import hashlib
@@ -25,11 +25,14 @@ def source_digest() -> str:
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """The checkout's commit and whether tracked files differ from it; (None, None) without git."""
+    """The checkout's commit and whether tracked files differ from it; (None, None) without git, or
+    installed: a repository around that is another project's."""
+    if not (root := checkout()):
+        return None, None
     try:
         head, status = (
             subprocess.run(
-                ["git", "-C", str(checkout()), *args], capture_output=True, text=True, check=True
+                ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
             ).stdout.strip()
             for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
         )

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, TypeVar, overload
 
+from nslab.system.content_names import parts_of
+
 V = TypeVar("V")
 KEY = re.compile(r"[\w+][\w+.-]*(/[\w+.-]+)?")
 RULE = "keys are words of letters, digits, _, +, . and -, with one / at most"
@@ -118,9 +120,15 @@ class Registry(dict[str, V]):
             )
         return own
 
+    def __missing__(self, key: str) -> V:
+        """``KeyError`` that names the nearest key."""
+        from nslab.system.validation import unknown  # takes long to import
+
+        raise KeyError(str(unknown(self.what, key, self)))
+
     def __setitem__(self, key: str, value: V) -> None:
         origin, shown = caller(), name_of(value)
-        if not isinstance(key, str) or not KEY.fullmatch(key):
+        if not isinstance(key, str) or not (KEY.fullmatch(key) or parts_of(key)):
             raise ValueError(f"{key!r} cannot be the key of {shown} ({origin}): {RULE}")
         for registry in self.names.registries.values() if self.names else [self]:
             if key in registry and not (registry is self and self._again(key, value, origin)):

@@ -1,12 +1,13 @@
 """Parameters from a command line, a notebook or a file, brought to the types they must have."""
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -43,17 +44,56 @@ def hashed_as(content: Callable[[Any], Any]) -> dict[str, Any]:
     return {"hashed_as": content}
 
 
-def check_parameters(given: Mapping[str, Any], allowed: Mapping[str, Any], what: str) -> dict:
+def near(name: object, known: Iterable[object]) -> list[str]:
+    """The known names that were perhaps meant, two at most, the nearest first.
+
+    >>> near("CIFAR-10", ["digits", "cifar10", "cifar100"])
+    ['cifar10', 'cifar100']
+    """
+    folded = {str(key).casefold(): str(key) for key in known}
+    return [folded[key] for key in difflib.get_close_matches(str(name).casefold(), folded, 2, 0.7)]
+
+
+def unknown(what: str, name: object, known: Iterable[object], more: str = "") -> ValueError:
+    """The error for a name that means nothing: the nearest that does, and all there are.
+
+    >>> print(unknown("network", "resnet21", ["mlp", "resnet20"]))
+    unknown network 'resnet21': did you mean resnet20? There are mlp, resnet20
+    >>> print(unknown("data set", "x", ["digits"], ", and folder:PATH"))
+    unknown data set 'x'; there are digits, and folder:PATH
+    """
+    names = [str(key) for key in known]
+    return ValueError(
+        f"unknown {what} {name!r}{_perhaps([name], names, 'There')} are "
+        f"{', '.join(names) or 'none'}{more}"
+    )
+
+
+def _perhaps(names: Iterable[object], known: Iterable[object], subject: str) -> str:
+    """What joins a complaint about names with the list of those that there are."""
+    meant = list(dict.fromkeys(key for name in names for key in near(name, known)))
+    return f": did you mean {' or '.join(meant)}? {subject}" if meant else f"; {subject.lower()}"
+
+
+def check_parameters(
+    given: Mapping[str, Any],
+    allowed: Mapping[str, Any],
+    what: str,
+    advice: Mapping[str, str] = MEANT,
+) -> dict:
     """``given`` with values brought to the types of ``allowed``.
 
     Text is read as a command line or YAML would give it ("1e-2" is a float where a float is
-    wanted). Raises ``ValueError`` naming the parameter, for unknown names and wrong types.
+    wanted). Raises ``ValueError`` naming the parameter, for unknown names (with what ``advice`` has
+    on them) and wrong types.
     """
-    if unknown := [name for name in given if name not in allowed]:
-        hint = "".join(f" ({MEANT[name]})" for name in unknown if name in MEANT)
+    if wrong := [name for name in given if name not in allowed]:
+        hint = "".join(
+            f" ({text})" for text in dict.fromkeys(advice.get(n, "") for n in wrong) if text
+        )
         raise ValueError(
-            f"{what} has no parameter {', '.join(map(repr, unknown))}; it has {', '.join(allowed)}"
-            f"{hint}"
+            f"{what} has no parameter {', '.join(map(repr, wrong))}"
+            f"{_perhaps(wrong, allowed, 'It')} has {', '.join(allowed)}{hint}"
         )
     return {name: coerce(f"{what}: {name}", value, allowed[name]) for name, value in given.items()}
 
@@ -84,7 +124,7 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
         return _adapter(hint).validate_python(value)
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(e["msg"] for e in error.errors()))
-        raise ValueError(f"{what} must be {_name(hint)}, not {value!r} ({reasons})") from None
+        raise ValueError(_misfit(what, value, hint, f" ({reasons})")) from None
 
 
 def strict(what: str, value: Any, hint: Any) -> Any:
@@ -92,7 +132,7 @@ def strict(what: str, value: Any, hint: Any) -> Any:
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError:
-        raise TypeError(f"{what} must be {_name(hint)}, not {value!r}") from None
+        raise TypeError(_misfit(what, value, hint)) from None
 
 
 def check_fields(
@@ -130,7 +170,7 @@ def check_fields(
             raise ValueError(f"{name}: {field_name} must be {words} {bound:g}, not {value}")
     for field_name, names in (one_of or {}).items():
         if (value := getattr(config, field_name)) not in names:
-            raise ValueError(f"unknown {field_name} {value!r}; there are {', '.join(names)}")
+            raise unknown(field_name, value, names)
 
 
 def is_config(hint: Any) -> bool:
@@ -145,6 +185,25 @@ def without_configs(hint: Any) -> Any:
         return hint
     rest = [k for k in typing.get_args(hint) if not is_config(k)]
     return typing.Union[tuple(rest)] if set(rest) - {type(None)} else None  # noqa: UP007
+
+
+def _choices(hint: Any) -> list[str]:
+    """The words that a type allows, if it is a ``Literal`` or a tuple, list or union of one."""
+    if typing.get_origin(hint) is typing.Literal:
+        return [word for word in typing.get_args(hint) if isinstance(word, str)]
+    return [word for inner in typing.get_args(hint) for word in _choices(inner)]
+
+
+def _misfit(what: str, value: Any, hint: Any, reasons: str = "") -> str:
+    """What a value should have been: the words it may be, where it is another, or its type."""
+    choices, words = _choices(hint), value if isinstance(value, tuple | list) else [value]
+    wrong = [word for word in words if isinstance(word, str) and word not in choices]
+    if choices and wrong:
+        meant = (
+            f": did you mean {' or '.join(likely)}?" if (likely := near(wrong[0], choices)) else ""
+        )
+        return f"{what} must be one of {', '.join(choices)}, not {wrong[0]!r}{meant}"
+    return f"{what} must be {_name(hint)}, not {value!r}{reasons}"
 
 
 @functools.cache

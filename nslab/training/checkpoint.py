@@ -1,4 +1,4 @@
-"""Where an interrupted training continues, and the weights a finished one leaves."""
+"""Checkpoints: where an interrupted training continues, and the weights of a finished one."""
 
 import io
 import warnings

@@ -19,6 +19,7 @@ from nslab.networks import build_network
 from nslab.networks.logits import logits_of
 from nslab.networks.modes import bare, local, scoring
 from nslab.rng import stream_seed
+from nslab.system.content_names import short_name
 from nslab.system.progress import Progress
 from nslab.training.checkpoint import (
     resume,
@@ -61,6 +62,10 @@ def fit(
 
     Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
     epoch stays in ``folder``.
+
+    >>> trained = fit(TrainConfig("digits", "mlp", epochs=1, train_size=200), show=False)
+    >>> trained.history[0]["epoch"], 0 <= trained.metrics["test_accuracy"] <= 100
+    (0, True)
     """
     accelerator = make_accelerator(config)
     data = training_set(config, data)
@@ -77,7 +82,8 @@ def fit(
         net = torch.compile(net)
     found = resume(config, folder, net, objective, optimizer, accelerator)
     history, best = (found.history, found.best) if found else ([], {})
-    label = f"{config.dataset} {config.network} {type(config.objective).__name__} {config.id}"
+    data_and_network = " ".join(map(short_name, (config.dataset, config.network)))
+    label = f"{data_and_network} {type(config.objective).__name__} {config.id}"
     main = accelerator.is_main_process
     with (
         dropout_stream(accelerator.device),

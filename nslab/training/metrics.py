@@ -1,4 +1,4 @@
-"""What is measured of a classifier."""
+"""Metrics of a classifier."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

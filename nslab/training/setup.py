@@ -1,4 +1,4 @@
-"""What training needs before its first step: device, batches, optimizer."""
+"""Setup of a training: device, batches, optimizer."""
 
 import os
 

@@ -17,7 +17,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from nslab.system.paths import notebooks_dir
+from nslab.workbench.copies import notebooks_to_edit
 from nslab.workbench.unrun import EXTENSION, set_up
 
 FIXED_OPTIONS = {  # on the command line, which has the last word
@@ -39,15 +39,16 @@ def serve(
     """
     address = checked(ip, expose)
     if voila and find_spec("voila") is None:
-        raise ValueError("Voilà is not installed: pip install -e '.[voila]'")
+        raise ValueError("Voilà is not installed: pip install voila")
     port = free_port(address, port)
     token = secrets.token_hex(24)
+    notebooks = notebooks_to_edit()
     if voila:
-        command = [sys.executable, "-m", "voila", str(notebooks_dir() / "explorer.ipynb")]
+        command = [sys.executable, "-m", "voila", str(notebooks / "explorer.ipynb")]
         options = {"Voila.ip": address, "port": port, "Voila.port_retries": 0}
         page, owner = "", "Voila"
     else:
-        command = [sys.executable, "-m", "jupyterlab", str(notebooks_dir())]
+        command = [sys.executable, "-m", "jupyterlab", str(notebooks)]
         options = FIXED_OPTIONS | {"ServerApp.ip": address, "ServerApp.port": port}
         options["ServerApp.allow_remote_access"] = expose
         options["ServerApp.allow_root"] = allow_root

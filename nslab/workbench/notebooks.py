@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from nslab.system.filenames import checked_filename
-from nslab.system.paths import figures_dir, frozen_dir, notebooks_dir, papers_dir, runs_dir
+from nslab.system.paths import (
+    figures_dir,
+    frozen_dir,
+    notebooks_dir,
+    papers_dir,
+    runs_dir,
+    shipped_results_dir,
+)
 from nslab.system.plugins import digests
 from nslab.system.provenance import source_digest
 from nslab.system.validation import check_parameters
@@ -64,7 +71,7 @@ class Planned:
         """What is executed, and a hash of all that its outcome depends on."""
         digest = hashlib.sha256(source_digest().encode())
         digest.update(unrun(self.source.read_text(encoding="utf-8")).encode())
-        for folder in (papers_dir(), frozen_dir()):
+        for folder in dict.fromkeys((papers_dir(), shipped_results_dir(), frozen_dir())):
             for file in sorted(folder.rglob("*.csv")):
                 digest.update(file.read_bytes())
         if plugins := digests():

@@ -29,6 +29,7 @@ from nslab.runs.store import RunsFailed, run_all
 from nslab.system.files import write_text
 from nslab.system.paths import figures_dir
 from nslab.system.presets import Preset
+from nslab.system.validation import unknown
 from nslab.workbench.notebooks import Planned, plan
 from nslab.workbench.render import render
 
@@ -131,7 +132,7 @@ def tables_of(entry: SuiteEntry, preset: Preset, given: dict[str, Any]) -> list[
     for pattern in entry.experiments:
         matching = [name for name in EXPERIMENTS if fnmatch(name, pattern)]
         if not matching:
-            raise ValueError(f"no experiment matches {pattern!r}; there are {list(EXPERIMENTS)}")
+            raise unknown("experiment", pattern, EXPERIMENTS)
         names += [name for name in matching if name not in names]
     digest = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
     suffix = f"-{digest[:8]}" if given else ""

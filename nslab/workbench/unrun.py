@@ -1,4 +1,4 @@
-"""Notebooks as git stores them: as though never run.
+"""Notebooks without outputs: as git stores them, as though never run.
 
 Whoever runs a notebook and saves it keeps its outputs in the file; git shall see only what was
 *written*. Two things see to that. A clean filter, named in ``.gitattributes`` and set up in this
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nslab.system.files import write_text
-from nslab.system.paths import checkout
+from nslab.system.paths import PACKAGE, checkout
 
 FILTER = "nslab-notebooks"  # its name in .gitattributes
 # What programs write that run a notebook; anything else that was added is the author's.
@@ -53,10 +53,12 @@ def set_up() -> bool:
 
     Should this Python be gone one day, git takes the files as they are.
     """
+    if not (root := checkout()):
+        return False
     key, value = f"filter.{FILTER}.clean", _filter()
-    if (_git(checkout(), "config", key) or "").strip() == value:
+    if (_git(root, "config", key) or "").strip() == value:
         return True
-    return _git(checkout(), "config", key, value) is not None
+    return _git(root, "config", key, value) is not None
 
 
 def set_up_jupyter(prefix: Path) -> None:
@@ -85,13 +87,15 @@ def _load_jupyter_server_extension(server: Any) -> None:
 
 def stored() -> dict[str, str]:
     """The notebooks that git knows, by path, as it stores or is about to store them."""
-    listed = (_git(checkout(), "ls-files", "-z", "notebooks/*.ipynb") or "").strip("\0")
+    if not (root := checkout()):
+        return {}
+    listed = (_git(root, "ls-files", "-z", "notebooks/*.ipynb") or "").strip("\0")
     names = filter(None, listed.split("\0"))
-    return {name: _git(checkout(), "show", f":{name}") or "" for name in names}
+    return {name: _git(root, "show", f":{name}") or "" for name in names}
 
 
 def _filter() -> str:
-    python, here = shlex.quote(sys.executable), shlex.quote(str(checkout()))
+    python, here = shlex.quote(sys.executable), shlex.quote(str(PACKAGE.parent))
     run = f"PYTHONPATH={here} {python} -m nslab.workbench.unrun"
     return f"if [ -x {python} ]; then {run}; else cat; fi"
 

@@ -114,7 +114,7 @@ def made_up(lines: list[tuple[str, str, int, float]]) -> pd.DataFrame:
 def test_what_does_not_compare_is_refused() -> None:
     """No baseline, a seed twice, other severities."""
     lines = [("a", "x", 1, 10.0), ("b", "x", 1, 20.0)]
-    with pytest.raises(ValueError, match="no baseline 'lenet1 adam'; there are a adam, b adam"):
+    with pytest.raises(ValueError, match="unknown baseline on cifar10 'lenet1 adam'"):
         robustness.mce_table(made_up(lines))
     with pytest.raises(ValueError, match="two runs of one network, method and seed"):
         robustness.mce_table(made_up([*lines, lines[0]]), "a adam")
@@ -174,7 +174,7 @@ def test_networks_that_are_not_there(results: list[Result], tmp_path: Path) -> N
         run = finished(EvolveConfig(base, "last_epochs", 6, EVOLUTION_METHODS[name]), tmp_path)
         with pytest.raises(ValueError, match="ended with several networks"):
             trained_model(run)
-    with pytest.raises(ValueError, match="mnist_c has no corruption 'rain'; there are shot_noise"):
+    with pytest.raises(ValueError, match="unknown corruption of mnist_c 'rain'"):
         robustness.robustness_table(results, ("rain",))
     with pytest.raises(ValueError, match="images must be at least 1"):
         robustness.robustness_table(results, images=0)

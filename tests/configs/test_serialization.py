@@ -27,12 +27,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslab.configs import serialization
+from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.loss_search import LossSearchConfig
 from nslab.configs.schedules import SCHEDULES, Constant, Cosine, Polynomial, Step
 from nslab.configs.serialization import decode, encode, identity
 from nslab.configs.train import TrainConfig
 from nslab.datasets import DATASETS
+from nslab.evolve import PSO
 from nslab.networks import NETWORKS
 from nslab.neuroevolution.baselines import BASELINES
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
@@ -63,11 +65,31 @@ def test_every_class_of_the_registries_has_its_key() -> None:
     """Keys are unique, and the encoded value names its own."""
     known = serialization.classes()
     runs, searches = {"train", "evolve", "pretrain"}, {"de", "pso", "es", "chaotic_evolution"}
-    losses = {"loss_form", "regimes", "shipped"}
+    losses = {"loss_form", "regimes", "shipped", "checkpoint_files"}
     assert runs | searches | losses | {*OBJECTIVES, *SCHEDULES, *BASELINES} == set(known)
     assert len(set(known.values())) == len(known)
     for key, cls in known.items():
         assert encode(cls(*ARGUMENTS.get(key, ())))["@"] == key
+
+
+CATS = "folder:/data/cats#ba9876543210"
+
+
+def test_where_things_lie_is_no_part_of_the_identity() -> None:
+    """Folders and files may move: their content is what is hashed."""
+    moved = TrainConfig(CATS.replace("/data", "/elsewhere"))
+    assert moved.id == TrainConfig(CATS).id
+    assert moved.id != TrainConfig(CATS.replace("ba98", "aaaa")).id
+    digests = ("1" * 64, "2" * 64)
+    here, there, other = (
+        EvolveConfig(TrainConfig(), CheckpointFiles(files, of), 2, PSO())
+        for files, of in (
+            (("a.pt", "b.pt"), digests),
+            (("/x/c.pt", "/x/d.pt"), digests),
+            (("a.pt", "b.pt"), digests[::-1]),
+        )
+    )
+    assert here.id == there.id != other.id
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -213,7 +235,10 @@ def test_identity_by_hand() -> None:
 @pytest.mark.parametrize(
     ("base", "changes"),
     [
-        (TrainConfig(momentum=0.9, noise="pair_flip", noise_rate=0.1, hold_out=9), TRAIN_CHANGES),
+        (
+            TrainConfig(CATS, momentum=0.9, noise="pair_flip", noise_rate=0.1, hold_out=9),
+            TRAIN_CHANGES,
+        ),
         (NS(), NS_CHANGES),
         (EvolveConfig(TrainConfig(epochs=20)), EVOLVE_CHANGES),
         (LossSearchConfig(), PRETRAIN_CHANGES),

@@ -1,8 +1,10 @@
 """What a training config refuses, and the learning rates it gives."""
 
+import copy
 import dataclasses
 import itertools
 import math
+import re
 from typing import Any
 
 import pytest
@@ -61,13 +63,28 @@ from nslab.objectives import CrossEntropy
 def test_train_config_refuses(fields: dict[str, Any], error: type[Exception]) -> None:
     """With an error that names the field, when the config is made."""
     (name,) = fields
-    with pytest.raises(error, match=name):
+    with pytest.raises(error, match=name.replace("dataset", "data set")):
         TrainConfig(**fields)
+
+
+@pytest.mark.usefixtures("as_users_call")
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"epoch": 3}, "unknown field of TrainConfig 'epoch': did you mean epochs?"),
+        ({"optimizer": "sdg"}, "must be one of sgd, adamw, adam, not 'sdg': did you mean sgd?"),
+    ],
+)
+def test_a_typo_gets_the_nearest_word(fields: dict[str, Any], advice: str) -> None:
+    """As a field of any kind of run, and as the value of one that has few."""
+    with pytest.raises(TypeError, match=re.escape(advice)):
+        TrainConfig(**fields)
+    assert copy.deepcopy(TrainConfig(epochs=3)) == TrainConfig(epochs=3)
 
 
 def test_train_config_refuses_contradictions() -> None:
     """Warm-up that never ends, and Nesterov's momentum without momentum."""
-    with pytest.raises(ValueError, match="warm-up of 5"):
+    with pytest.raises(ValueError, match="epochs is 5, warmup_epochs is 5: train"):
         TrainConfig(epochs=5, warmup_epochs=5)
     with pytest.raises(ValueError, match="nesterov needs momentum"):
         TrainConfig(nesterov=True, momentum=0.0)

@@ -122,9 +122,9 @@ def test_digits_stay_legible(digits: tuple[np.ndarray, np.ndarray]) -> None:
 
 def test_unknown_names(digits: tuple[np.ndarray, np.ndarray]) -> None:
     """The error lists what there is."""
-    with pytest.raises(ValueError, match=r"no set of corruptions 'mnist'; there are mnist_c, c"):
+    with pytest.raises(ValueError, match=r"'mnist': did you mean mnist_c\? There are mnist_c, c"):
         corrupted("mnist", "fog", 1, digits)
-    with pytest.raises(ValueError, match=r"mnist_c has no corruption 'snow'; there are shot_noise"):
+    with pytest.raises(ValueError, match=r"corruption of mnist_c 'snow'; there are shot_noise"):
         corrupted("mnist_c", "snow", 1, digits)
     with pytest.raises(ValueError, match=r"mnist_c has severities 1 to 1, not 2"):
         corrupted("mnist_c", "fog", 2, digits)

@@ -20,7 +20,9 @@ from nslab.datasets.sources import fetch_digits
 
 def test_unknown_name(tmp_path: Path) -> None:
     """``ValueError`` that lists the names; nothing is made."""
-    with pytest.raises(ValueError, match=r"unknown data set 'cifar'; there are digits, mnist"):
+    with pytest.raises(
+        ValueError, match=r"'cifar': did you mean cifar10 or cifar100\? There are d"
+    ):
         load("cifar", tmp_path / "new")
     assert os.listdir(tmp_path) == []
 

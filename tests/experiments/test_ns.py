@@ -162,7 +162,7 @@ def test_frozen_tables(tmp_path: Path) -> None:
     assert back["score"].tolist() == table["score"].tolist()
     assert {"commit", "source", "device", "torch"} <= set(back)
     assert frozen.frozen_row("a", tmp_path) is None  # it holds no runs
-    with pytest.raises(FileNotFoundError, match="no frozen table 'other'; there are some"):
+    with pytest.raises(FileNotFoundError, match="unknown frozen table 'other'; there are some"):
         frozen.table("other", tmp_path)
     with pytest.raises(ValueError, match="column 'run'"):
         frozen.freeze_table("bad", table.drop(columns="run"), tmp_path)

@@ -205,7 +205,7 @@ def test_results_filter_and_compare(tmp_path: Path) -> None:
     assert sorted(panel.view.rows[0][1].get_xdata()) == pytest.approx(sorted(first))
     panel.experiment.value = "all"
     assert panel.filters["method"].value == "ns_lf"
-    with pytest.raises(ValueError, match="no finished run belongs to 'ns/nothing'"):
+    with pytest.raises(ValueError, match="unknown experiment with a finished run 'ns/nothing'"):
         explore.Results("ns/nothing")
 
 

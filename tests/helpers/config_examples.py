@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.loss_search import LossSearchConfig
 from nslab.configs.schedules import SCHEDULES, Cosine, Polynomial, Step
@@ -22,11 +23,13 @@ STEP = Step((81, 122), (0.1, 0.1))
 ARGUMENTS: dict[str, tuple] = {
     "step": (STEP.milestones, STEP.factors),
     "evolve": (TrainConfig(epochs=20),),
+    "checkpoint_files": (("a.pt",), ("1" * 64,)),
 }
 
 # Another valid value for every field; a field added later must be added here.
 TRAIN_CHANGES: dict[str, Any] = {
-    "dataset": "cifar10",
+    "dataset": "folder:/data/pets#0123456789ab",
+    "image_size": 64,
     "network": "resnet20",
     "objective": NS(),
     "epochs": 11,
@@ -158,6 +161,8 @@ def examples() -> list[Any]:
     ns = NS((3, 1), 2.5, -1.0, "shuffled", "eval", True, 0.0, True, "float16")
     made += [EvolveConfig(**EVOLVE_CHANGES), LossSearchConfig(**PRETRAIN_CHANGES)]
     made += EVOLVERS.values()
+    files = CheckpointFiles(("/here/a.pt", "/here/b.pt"), ("1" * 64, "2" * 64))
+    made.append(EvolveConfig(TrainConfig(), files, 2, PSO()))
     return [*made, TrainConfig(), TrainConfig(**changed), ns, Cosine(0.1), Polynomial(2.0)]
 
 

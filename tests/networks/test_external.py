@@ -21,7 +21,7 @@ def test_names_that_any_run_may_have() -> None:
     assert all(torch.equal(t, again[k]) for k, t in first.items())
     assert any(not torch.equal(t, other[k]) for k, t in first.items())
     for name, message in (
-        ("resnet21", "unknown network 'resnet21'; there are mlp"),
+        ("resnet21", "unknown network 'resnet21': did you mean resnet"),
         ("torchvision/resnet19", "torchvision has no classifier 'resnet19'; it has res"),
         ("torchvision/resnet18+aux", "no classifier"),
         ("torchvision/fcn_resnet50", "no classifier"),
@@ -85,3 +85,18 @@ def test_networks_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == [("tiny", False, 5, 1)]
     with pytest.raises(ValueError, match="timm has no classifier 'tinny'; it has tiny"):
         build_external("timm/tinny", (1, 8, 8), 5)
+
+
+def test_names_of_a_network_inside_another() -> None:
+    """A wrapper's names begin with those of what it holds; files have them or not."""
+
+    class Wrapper(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch.nn.Linear(3, 2)
+
+    wrapper = Wrapper()
+    plain = {k.removeprefix("model."): t + 1 for k, t in wrapper.state_dict().items()}
+    for state in (plain, {f"model.{k}": t for k, t in plain.items()}):
+        (found,) = fitted(wrapper, [state], ["a.pt"], 2)
+        assert torch.equal(found["model.bias"], plain["bias"])

@@ -207,5 +207,5 @@ def test_wrong_names() -> None:
     """Unknown shortcut and unknown network."""
     with pytest.raises(ValueError, match="shortcut option 'C' is neither 'A' nor 'B'"):
         ResNetCifar((3, 32, 32), 10, depth=8, option="C")
-    with pytest.raises(ValueError, match="unknown network 'resnet19'; there are mlp, lenet1"):
+    with pytest.raises(ValueError, match="unknown network 'resnet19': did you mean"):
         build_network("resnet19", (3, 32, 32), 10, 0)

@@ -1,12 +1,15 @@
 """Initial populations: from runs, from noise, from files."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from nslab.analysis.run_tables import trained_model
 from nslab.configs import TrainConfig
@@ -93,14 +96,72 @@ def test_users_files(tmp_path: Path) -> None:
         assert all(torch.equal(found[k], v) for k, v in state.items())
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "module._orig_mod.model."])
+@pytest.mark.parametrize(
+    "keys", [(), ("model_state_dict",), ("model",), ("state_dict", "model"), ("ema",)]
+)
+def test_names_that_scripts_give(tmp_path: Path, prefix: str, keys: tuple[str, ...]) -> None:
+    """Of DataParallel, torch.compile and wrappers, one inside another; beside other things."""
+    state = nn.Linear(3, 2).state_dict()
+    whole: object = {prefix + k: t for k, t in state.items()}
+    for key in reversed(keys):
+        whole = {"epoch": 3, "best": 0.5, "optimizer": {"lr": [0.1]}, key: whole}
+    torch.save(whole, tmp_path / "a.pt")
+    (found,) = from_checkpoints([tmp_path / "a.pt"])
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[k], t) for k, t in state.items())
+
+
+def test_averaged_models(tmp_path: Path) -> None:
+    """torch's own, with their counter; trained weights come before their average."""
+    averaged = AveragedModel(nn.Linear(3, 2))
+    plain = nn.Linear(3, 2).state_dict()
+    torch.save(averaged.state_dict(), tmp_path / "swa.pt")
+    torch.save({"ema": averaged.module.state_dict(), "model": plain}, tmp_path / "both.pt")
+    swa, both = from_checkpoints([tmp_path / "swa.pt", tmp_path / "both.pt"])
+    assert swa.keys() == plain.keys()
+    assert torch.equal(swa["weight"], averaged.module.weight)
+    assert torch.equal(both["weight"], plain["weight"])
+
+
+@pytest.mark.parametrize(
+    ("beside", "culprit"),
+    [
+        (argparse.Namespace(lr=0.1), "argparse.Namespace"),
+        (np.float64(93.2), "numpy.*scalar"),
+        (Path("runs"), "pathlib.*Path"),
+    ],
+)
+def test_what_is_not_executed_is_named(tmp_path: Path, beside: object, culprit: str) -> None:
+    """Objects beside the weights: what they are, why they are not read, and the way out."""
+    torch.save({"model": nn.Linear(2, 2).state_dict(), "more": beside}, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=rf"a\.pt .* also holds {culprit}.*, and .* may run code"):
+        from_checkpoints([tmp_path / "a.pt"])
+
+
+def test_weights_that_are_nan_are_named(tmp_path: Path) -> None:
+    """The file and the tensor: it would never win, and might spread."""
+    state = nn.Linear(2, 2).state_dict()
+    for value in (float("nan"), float("inf")):
+        state["bias"][1] = value
+        torch.save(state, tmp_path / "a.pt")
+        with pytest.raises(ValueError, match=r"a\.pt: bias is NaN or infinite: leave the file out"):
+            from_checkpoints([tmp_path / "a.pt"])
+
+
 def test_files_that_are_refused(tmp_path: Path) -> None:
     """None there, rubbish, a whole pickled module, and something else: each named, nothing run."""
     cases = {"missing.pt": "does not exist", "bad.safetensors": "cannot be read"}
-    cases |= {"bad.pt": "cannot be read", "module.pt": "cannot be read", "list.pt": "no state dict"}
+    cases |= {"bad.pt": "cannot be read", "list.pt": "no state dict"}
+    cases |= {
+        "module.pt": r"also holds torch\.nn\.modules\.linear\.Linear",
+        "odd.pt": "its keys: a",
+    }
     (tmp_path / "bad.safetensors").write_bytes(b"rubbish")
     (tmp_path / "bad.pt").write_bytes(b"rubbish")
     torch.save(nn.Linear(2, 2), tmp_path / "module.pt")
     torch.save([1, 2], tmp_path / "list.pt")
+    torch.save({"a": 1}, tmp_path / "odd.pt")
     for name, message in cases.items():
         with pytest.raises(ValueError, match=f"{name}.*{message}"):
             from_checkpoints([tmp_path / name])

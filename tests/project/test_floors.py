@@ -15,7 +15,8 @@ training
 experiments
 runs
 analysis
-plots workbench
+plots
+workbench
 explore cli
 """
 FLOOR = {name: number for number, names in enumerate(FLOORS.split("\n")) for name in names.split()}

@@ -389,6 +389,9 @@ def test_folders_of_other_evolutions_are_left_alone(
     (out / RECORD).unlink()
     with pytest.raises(ValueError, match=r"another network, without best\.json"):
         evolve_checkpoints(**task, out=out)
+    (out / RECORD).write_text(json.dumps({"rule": "", "identity": {"model": "resnet8"}}))
+    with pytest.raises(ValueError, match=r"a network of nslab 0\.1, which kept no run of it: take"):
+        evolve_checkpoints(**task, out=out)
     (out / RECORD).write_text("[1]")
     with pytest.raises(ValueError, match=r"best\.json cannot be read"):
         evolve_checkpoints(**task, out=out)

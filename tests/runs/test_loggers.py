@@ -163,7 +163,7 @@ def test_unknown_viewers_are_refused() -> None:
     """With those that there are; exit status 2."""
     done = CliRunner().invoke(app, ["run", "ns/first", "--log", "wandb"])
     assert done.exit_code == 2
-    assert "no log 'wandb'; there are tensorboard, mlflow" in done.output
+    assert "unknown log 'wandb'; there are tensorboard, mlflow" in done.output
 
 
 class Broken:

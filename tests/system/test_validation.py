@@ -165,7 +165,7 @@ def test_check_parameters() -> None:
     allowed = {"lr": float, "seeds": tuple[int, ...] | None}
     assert check_parameters({"seeds": "1,2"}, allowed, "first") == {"seeds": (1, 2)}
     assert check_parameters({}, allowed, "first") == {}
-    with pytest.raises(ValueError, match=r"first has no parameter 'lrr', 'x'; it has lr, seeds"):
+    with pytest.raises(ValueError, match=r"'lrr', 'x': did you mean lr\? It has lr, seeds"):
         check_parameters({"lrr": 1, "lr": 1, "x": 2}, allowed, "first")
     with pytest.raises(ValueError, match=r"first: lr must be float, not 'fast'"):
         check_parameters({"lr": "fast"}, allowed, "first")

@@ -72,7 +72,7 @@ def test_plan_checks_before_anything_starts(folder: Path) -> None:
     assert [p.parameters for p in some] == [{"preset": "smoke", "rate": 1.0}, {"preset": "smoke"}]
     with pytest.raises(ValueError, match=r"ns_b.ipynb has no parameter 'rate'; it has preset, n"):
         notebooks.plan(["ns_b"], "smoke", {"rate": "1"})
-    with pytest.raises(ValueError, match=r"ns_a.ipynb has no parameter 'rat'; it has preset, n"):
+    with pytest.raises(ValueError, match=r"'rat': did you mean rate\? It has preset, n"):
         notebooks.plan(["*"], "smoke", {"rat": "1"})
     with pytest.raises(ValueError, match="n must be int, not 'many'"):
         notebooks.plan(["*"], "smoke", {"n": "many"})

@@ -64,7 +64,7 @@ def test_the_default_is_everything() -> None:
         ("- experiments: ns/first", "entry 1: experiments: Input should be a valid list"),
         ("- parameters: {}", "entry 1: .*either experiments or notebooks"),
         ("- {experiments: [ns/first], notebooks: ['*']}", "either experiments or notebooks"),
-        ("- experiments: ['xx/*']", r"entry 1: no experiment matches 'xx/\*'; there are"),
+        ("- experiments: ['xx/*']", r"entry 1: unknown experiment 'xx/\*'; there are"),
         ("- experiments: [ns/first]\n  presets: [huge]", r"presets.0: Input should be 'smoke'"),
         ("- experiments: [ns/first]\n  parameters: {speed: 1}", "has no parameter 'speed'"),
         ("- experiments: [ns/first]\n  parameters: {epochs: many}", "epochs must be"),

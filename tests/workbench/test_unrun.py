@@ -172,13 +172,14 @@ def test_what_is_no_notebook_is_left_alone(text: str) -> None:
 def test_outside_a_checkout_nothing_is_set_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An installed package has no notebooks in git."""
+    """An installed package has no notebooks in git, nor has what was unpacked."""
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     (tmp_path / "installed").mkdir()
-    monkeypatch.setattr(unrunning, "checkout", lambda: tmp_path / "installed")
-    assert not set_up()
-    assert stored() == {}
-    assert main(["--check"]) == 0
+    for found in (tmp_path / "installed", None):
+        monkeypatch.setattr(unrunning, "checkout", lambda found=found: found)
+        assert not set_up()
+        assert stored() == {}
+        assert main(["--check"]) == 0
 
 
 def test_rendering_does_not_mind_outputs(tmp_path: Path) -> None:

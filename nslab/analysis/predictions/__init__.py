@@ -1,4 +1,4 @@
-"""Are the synthetic predictions that EDL teaches its losses with like those met in training?"""
+"""EDL's synthetic predictions compared with the predictions of networks in training."""
 
 from nslab.analysis.predictions.outputs import OutputMode, softmax_outputs, spread_epochs
 from nslab.analysis.predictions.table import prediction_table

@@ -1,4 +1,4 @@
-"""How far apart real and synthetic predictions are, and how many of the real ones are covered."""
+"""Distances between real and synthetic predictions, and how many of the real ones are covered."""
 
 from typing import NamedTuple
 

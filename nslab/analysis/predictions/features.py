@@ -1,4 +1,4 @@
-"""What predictions look like: numbers of each that do not depend on what its classes are called."""
+"""Features of predictions: numbers that do not depend on what the classes are called."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""How the losses that come with the package fare on predictions, real or not."""
+"""Evolved losses evaluated on predictions, real and synthetic."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What JPEG does to images: everything of baseline JPEG that loses something, for whole batches."""
+"""JPEG compression of whole batches: everything of baseline JPEG that loses something."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What a corruption is, its building blocks, and those that both sets of corruptions share.
+"""Building blocks of corruptions, and the corruptions that both sets share.
 
 All map a batch of images in [0, 1] to another; each image gets draws of its own from the generator
 that is passed.

@@ -20,6 +20,7 @@ from nslab.datasets.corruption.cifar10_c import CIFAR10_C
 from nslab.datasets.corruption.mnist_c import MNIST_C
 from nslab.datasets.corruption.primitives import Corruption
 from nslab.system.paths import cache_dir
+from nslab.system.validation import unknown
 
 CorruptedSet = Literal["mnist_c", "cifar10_c"]
 Origin = Literal["released", "generated"]
@@ -55,10 +56,10 @@ def corrupted(
     `MissingDataset` and `CorruptDataset` for released files that are incomplete or wrong.
     """
     if name not in CORRUPTIONS:
-        raise ValueError(f"no set of corruptions {name!r}; there are {', '.join(CORRUPTIONS)}")
+        raise unknown("set of corruptions", name, CORRUPTIONS)
     known = CORRUPTIONS[name]
     if corruption not in known:
-        raise ValueError(f"{name} has no corruption {corruption!r}; there are {', '.join(known)}")
+        raise unknown(f"corruption of {name}", corruption, known)
     count = len(known[corruption].severities)
     if not 1 <= severity <= count:
         raise ValueError(f"{name} has severities 1 to {count}, not {severity}")

@@ -1,4 +1,4 @@
-"""What a compute node does: run one command, say how it ended, and be queued again where cut short.
+"""Task of a compute node: run one command, say how it ended, be queued again if cut short.
 
 Signals, and whom they reach. submitit's process calls a `NodeTask`, which starts the command.
 SLURM signals all processes of a job alike.

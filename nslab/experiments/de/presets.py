@@ -1,4 +1,4 @@
-"""What the experiments with differential evolution share: settings, names of methods.
+"""Presets of the experiments with differential evolution, and the names of methods.
 
 Preset ``cpu`` has fewer and smaller batches than the paper, ``paper`` the paper's population and
 number of generations. NOTE: the paper's large networks are ImageNet's, whose images

@@ -1,4 +1,4 @@
-"""What none of the papers has: NS on top of every loss, and NS under label noise."""
+"""Experiments beyond the papers: NS on top of every loss, and NS under label noise."""
 
 import dataclasses
 from typing import Literal, get_args

@@ -1,4 +1,4 @@
-"""What the experiments of Natural Selection share: settings, and the names of methods.
+"""Presets of Natural Selection's experiments, and the names of methods.
 
 Preset ``paper`` is that of section IV-A2, with the recipe of bearpaw/pytorch-classification where
 the paper is silent: weight decay 1e-4 for ResNet-110, random crop and flip, 1x1-convolution

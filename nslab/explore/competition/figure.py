@@ -1,4 +1,4 @@
-"""What the competition panel shows: a composite, q and s, weights, and scores over epochs."""
+"""Figure of the competition panel: a composite, q and s, weights, and scores over epochs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

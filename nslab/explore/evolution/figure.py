@@ -1,4 +1,4 @@
-"""What the evolution panel shows: the population in a slice of losses, and what DE learns."""
+"""Figure of the evolution panel: the population in a slice of losses, and what DE learns."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the panel of losses shows: curves, gradients, a triangle."""
+"""Figure of the panel of losses: curves, gradients, a triangle."""
 
 from collections.abc import Mapping
 

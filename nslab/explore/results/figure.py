@@ -1,4 +1,4 @@
-"""What the panel of results shows: accuracy over the epochs, and of each method at one of them."""
+"""Figure of the results panel: accuracy over the epochs, and of each method at one of them."""
 
 from typing import Any
 

@@ -14,6 +14,7 @@ from nslab.explore.results.figure import ResultsFigure
 from nslab.explore.ui import controls
 from nslab.explore.ui.panel import Panel
 from nslab.runs.results import Result, every_run
+from nslab.system.validation import unknown
 
 EVERY = "all"
 KEYS = ("dataset", "network", "method")
@@ -78,7 +79,7 @@ class Results(Panel):
         wanted = self.wanted or (known[0] if known else EVERY)
         self.experiment.options = [(EVERY, EVERY), *options]
         if wanted not in [EVERY, *known]:
-            raise ValueError(f"no finished run belongs to {wanted!r}; there are {', '.join(known)}")
+            raise unknown("experiment with a finished run", wanted, known)
         self.experiment.value = wanted
         self._choose()
 

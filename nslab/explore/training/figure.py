@@ -1,4 +1,4 @@
-"""What the training panel shows: loss, accuracy, the histogram of weights, scores by class."""
+"""Figure of the training panel: loss, accuracy, the histogram of weights, scores by class."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""What all panels share: canvas, controls, tasks in the background, small runs."""
+"""User interface that all panels share: canvas, controls, background tasks, small runs."""

@@ -1,4 +1,4 @@
-"""What panels have in common."""
+"""The class that all panels inherit from."""
 
 from typing import Any, ClassVar
 

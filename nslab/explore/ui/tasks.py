@@ -1,4 +1,4 @@
-"""Work beside the interface: other threads compute, the one that owns the widgets draws."""
+"""Background tasks of the interface: other threads compute, the widgets' own one draws."""
 
 import asyncio
 import math

@@ -1,0 +1,107 @@
+"""A person's own network or loss, as it is, made known to runs by a digest of its code."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, make_dataclass
+from typing import Any
+
+from torch import nn
+
+from nslab.configs.serialization import classes
+from nslab.networks import NETWORKS, check_network
+from nslab.objectives import OBJECTIVES
+from nslab.objectives.weighted import PlainLoss
+from nslab.system.code_digest import code_digest
+from nslab.system.content_names import content_name
+from nslab.system.validation import unknown
+from nslab.types import ImageShape, ObjectiveConfig
+
+
+def network_name(model: Any) -> str:
+    """The name by which runs build a network: a key of ``NETWORKS`` as it is; for a class of
+    ``nn.Module`` or a function that makes one, a name with the digest of its code.
+
+    It is called with nothing, with the number of classes, or with the images' shape (channels,
+    height, width) and the number of classes, as it has required parameters. Raises ``ValueError``
+    for an unknown key, a network that is made already, and anything else.
+    """
+    if isinstance(model, str):
+        check_network(model)
+        return model
+    if isinstance(model, nn.Module):
+        raise ValueError(
+            f"give the class, or a function that makes the network, not a {type(model).__name__} "
+            "that is made: each seed begins with weights of its own, say model=lambda: Net(10)"
+        )
+    if not callable(model):
+        raise ValueError(f"model is {model!r}: a name, a class of nn.Module or a function is meant")
+    name = content_name("module", getattr(model, "__name__", "network"), code_digest(model))
+    if name not in NETWORKS:
+        NETWORKS[name] = caller(model)
+    return name
+
+
+def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Module]:
+    """A network's maker with the parameters of those in ``NETWORKS``."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [
+        p
+        for p in inspect.signature(model).parameters.values()
+        if p.default is inspect.Parameter.empty and p.kind in kinds
+    ]
+    if len(needed) > 2:
+        raise ValueError(
+            f"{getattr(model, '__name__', model)} needs {len(needed)} arguments: write a function "
+            "of the images' shape (channels, height, width) and the number of classes, or of less"
+        )
+
+    def build(shape: ImageShape, num_classes: int) -> nn.Module:
+        made = model(*(shape, num_classes)[2 - len(needed) :])
+        if not isinstance(made, nn.Module):
+            raise ValueError(f"{model!r} made a {type(made).__name__}, not an nn.Module")
+        return made
+
+    return build
+
+
+@dataclass(frozen=True)
+class _FunctionLoss(PlainLoss):
+    """A loss that is a plain function of logits and labels."""
+
+
+def objective_of(method: Any) -> ObjectiveConfig:
+    """An objective: a key of ``OBJECTIVES``, a value of any class of objectives, or a function of
+    logits (n, k) and labels (n,) that gives the loss of each sample (n,).
+
+    A class of one's own that is in no registry is known by the digest of its code.
+    """
+    if isinstance(method, str):
+        if method not in OBJECTIVES:
+            raise unknown("objective", method, OBJECTIVES)
+        return OBJECTIVES[method]()
+    if isinstance(method, type):
+        method = method()
+    if not hasattr(method, "build"):
+        if not callable(method):
+            raise ValueError(f"{method!r} is no objective: it has no method build, see nslab.NS")
+        name, function = getattr(method, "__name__", "loss"), method
+        made = make_dataclass(
+            name,
+            [],
+            bases=(_FunctionLoss,),
+            namespace={"loss": lambda self, logits, y: function(logits, y)},
+            frozen=True,
+        )
+        key = content_name("loss", name, code_digest(method))
+        if key not in OBJECTIVES:
+            OBJECTIVES[key] = made
+        return OBJECTIVES[key]()
+    if type(method) not in classes().values():
+        cls = type(method)
+        key = content_name("loss", cls.__name__, code_digest(cls))
+        if key in OBJECTIVES:  # the same code, defined again
+            fields = {name: getattr(method, name) for name in cls.__dataclass_fields__}
+            return OBJECTIVES[key](**fields)
+        OBJECTIVES[key] = cls
+    objective: ObjectiveConfig = method
+    return objective

@@ -1,0 +1,160 @@
+"""A digest of code: what changes it, and what does not."""
+
+import functools
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from nslab.system.code_digest import code_digest
+
+SOURCE = '''
+"""Somebody's module."""
+import math
+from torch import nn
+import torch.nn.functional as F
+
+WIDTH = 8
+
+def helper(x):
+    return x * WIDTH
+
+class Base(nn.Module):
+    pass
+
+class Net(Base):
+    """A network."""
+
+    slope = 0.1
+
+    def __init__(self, classes):
+        super().__init__()
+        self.layer = nn.Linear(WIDTH, classes)
+
+    def forward(self, x):
+        return helper(self.layer(x))
+
+    @property
+    def twice(self):
+        return 2
+
+    @staticmethod
+    def once(x):
+        return x
+
+def loss(logits, y, power=2):
+    return (lambda v: v**power)(F.cross_entropy(logits, y, reduction="none"))
+'''
+
+
+def module(folder: Path, source: str, name: str = "theirs") -> ModuleType:
+    """A module of a file."""
+    file = folder / f"{name}.py"
+    file.write_text(source)
+    spec = importlib.util.spec_from_file_location(name, file)
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+@pytest.fixture
+def digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Digests of ``Net`` and ``loss`` of a source."""
+
+    def of(source: str) -> tuple[str, str]:
+        monkeypatch.setitem(sys.modules, "theirs", None)
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        made = module(folder, source)
+        return code_digest(made.Net), code_digest(made.loss)
+
+    return of
+
+
+def test_comments_and_layout_change_nothing(digests) -> None:
+    """Nor do other things in the file, or where it lies."""
+    first = digests(SOURCE)
+    assert digests(SOURCE) == first
+    assert digests(SOURCE.replace("return helper(", "# why\n        return helper( ")) == first
+    assert digests(SOURCE + "\n\ndef other():\n    return 3\n") == first
+    assert all(len(d) == 12 for d in first)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "net", "loss"),
+    [
+        ("WIDTH = 8", "WIDTH = 9", True, False),
+        ("x * WIDTH", "x + WIDTH", True, False),
+        ("slope = 0.1", "slope = 0.2", True, False),
+        ("class Base(nn.Module):\n    pass", "class Base(nn.Module):\n    deep = 1", True, False),
+        ("return 2", "return 3", True, False),
+        ("        return x\n", "        return -x\n", True, False),
+        ("power=2", "power=3", False, True),
+        ("v**power", "v*power", False, True),
+        ("nn.Linear", "nn.LazyLinear", True, False),
+    ],
+)
+def test_what_is_edited_is_another(digests, old: str, new: str, net: bool, loss: bool) -> None:
+    """Also in what it uses: helpers, constants, base classes, defaults, inner functions."""
+    assert old in SOURCE
+    before, after = digests(SOURCE), digests(SOURCE.replace(old, new))
+    assert [a != b for a, b in zip(before, after, strict=True)] == [net, loss]
+
+
+def test_closures_and_partials() -> None:
+    """What a function encloses, and what arguments are fixed."""
+
+    def power(n: int):
+        return lambda x: x**n
+
+    assert code_digest(power(2)) == code_digest(power(2))
+    assert code_digest(power(2)) != code_digest(power(3))
+    one, two = (functools.partial(power(2), x=x) for x in (1, 2))
+    assert code_digest(one) != code_digest(two)
+
+
+def test_functions_that_call_one_another() -> None:
+    """End all the same."""
+
+    def even(n: int) -> bool:
+        return n == 0 or odd(n - 1)
+
+    def odd(n: int) -> bool:
+        return n > 0 and even(n - 1)
+
+    assert code_digest(even) != code_digest(odd)
+
+
+def test_a_module_of_theirs_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``import helpers`` of a file beside it; installed packages by name alone."""
+    found = []
+    for text in ("K = 1", "K = 2"):
+        monkeypatch.setitem(sys.modules, "theirs", None)
+        monkeypatch.setitem(sys.modules, "helpers", None)
+        module(tmp_path, text, "helpers")
+        made = module(
+            tmp_path, "import helpers, math\ndef f(x):\n    return helpers.K * math.pi * x"
+        )
+        found.append(code_digest(made.f))
+    assert found[0] != found[1]
+
+
+def test_the_same_in_every_process() -> None:
+    """Hashes of strings differ from process to process; a digest does not."""
+    code = (
+        "from nslab.system.code_digest import code_digest\n"
+        "def f(x, s=frozenset({'a', 'b', 'c', 'd'})):\n    return x in s\n"
+        "class C:\n    names = {'x', 'y', 'z'}\n    def g(self):\n        return f(1)\n"
+        "print(code_digest(C))"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(said) == 1

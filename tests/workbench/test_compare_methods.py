@@ -1,0 +1,171 @@
+"""Methods compared on a person's own data and network, in one call."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import nslab
+from nslab.analysis.statistics import paired
+from nslab.configs.serialization import decode
+from nslab.explore.results.panel import finished_runs
+from nslab.networks import NETWORKS
+from nslab.objectives import OBJECTIVES
+from nslab.objectives.weighted import PlainLoss
+from nslab.runs.results import every_run
+from nslab.types import Labels, Logits, PerSample
+from nslab.workbench.compare_methods import MethodComparison, compare_methods
+
+GEN = torch.Generator().manual_seed(0)
+X, Y = torch.randn(96, 1, 6, 6, generator=GEN), torch.arange(96) % 2
+X[Y == 1] += 0.7
+DATA = {"train": (X[:64], Y[:64]), "test": (X[64:], Y[64:])}
+SHORT = {"epochs": 2, "batch_size": 16, "lr": 0.05, "show": False}
+
+
+class Net(nn.Sequential):
+    """A network of one's own."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(nn.Flatten(), nn.LazyLinear(classes))
+        self(torch.zeros(1, 1, 6, 6))
+
+
+@dataclass(frozen=True)
+class Power(PlainLoss):
+    """A loss of one's own, in no registry."""
+
+    power: float = 2.0
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Cross-entropy to a power."""
+        return F.cross_entropy(logits, y, reduction="none") ** self.power
+
+
+def brier(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """A loss that is a plain function."""
+    return ((logits.softmax(1) - F.one_hot(y, logits.shape[1])) ** 2).sum(1)
+
+
+def test_own_network_data_and_losses() -> None:
+    """Table and figure say what the runs did; a second call computes nothing."""
+    methods = {"CE": "ce", "NS": nslab.NS(rho=-1.0), "squared": Power(), "Brier": brier}
+    found = compare_methods(Net, **DATA, methods=methods, seeds=3, **SHORT)
+    assert list(found.table["method"]) == list(methods)
+    assert found.table["n"].tolist() == [3] * 4
+    assert [r.origin for r in found.results] == ["computed"] * 12
+    wide = found.runs.pivot(index="seed", columns="method", values="value")
+    assert list(wide.index) == [2024, 2025, 2026]
+    for line in found.table.to_dict("records"):
+        values = wide[line["method"]]
+        assert line["accuracy"] == pytest.approx(values.mean())
+        assert line["sd"] == pytest.approx(values.std())
+        if line["method"] != "CE":
+            expected = paired(values, wide["CE"])
+            assert line["minus CE"] == pytest.approx(expected.mean)
+            assert (line["low"], line["high"]) == pytest.approx((expected.low, expected.high),
+                                                                nan_ok=True)  # fmt: skip
+    again = compare_methods(Net, **DATA, methods=methods, seeds=3, **SHORT)
+    assert [r.origin for r in again.results] == ["stored"] * 12
+    assert again.table.equals(found.table)
+    figure = found.figure()
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(methods)
+    assert "4 of" not in figure.get_suptitle()
+    assert found.verdict.count(";") == 2
+    assert "NS is" in found._repr_html_()
+    losses = [decode(r.config).objective for r in found.results[:4]]
+    x, y = torch.randn(5, 2), torch.tensor([0, 1, 1, 0, 1])
+    assert torch.equal(losses[3].loss(x, y), brier(x, y))
+    assert losses[2] == Power()
+    assert len(finished_runs(every_run()).query("dataset.str.startswith('mine')")) == 12
+
+
+def test_edited_code_is_computed_anew() -> None:
+    """A network or loss of the same name with other code is another run."""
+
+    def make(width: int, power: float) -> tuple[Any, Any]:
+        class Same(nn.Sequential):
+            def __init__(self) -> None:
+                super().__init__(nn.Flatten(), nn.Linear(36, width), nn.Linear(width, 2))
+
+        @dataclass(frozen=True)
+        class Loss(PlainLoss):
+            def loss(self, logits: Logits, y: Labels) -> PerSample:
+                return F.cross_entropy(logits, y, reduction="none") * power
+
+        return Same, Loss()
+
+    def ids(width: int, power: float) -> list[str]:
+        network, loss = make(width, power)
+        done = compare_methods(network, **DATA, methods={"mine": loss}, seeds=1, **SHORT)
+        return [result.id for result in done.results]
+
+    first = ids(3, 1.0)
+    assert ids(3, 1.0) == first
+    assert ids(4, 1.0) != first
+    assert ids(3, 2.0) != first
+
+
+def test_named_data_and_networks(tmp_path: Any) -> None:
+    """What nslab knows by name; one seed has no interval, one method no comparison."""
+    found = compare_methods("mlp", "digits", methods=["ce"], seeds=[7], epochs=1, show=False)
+    assert list(found.runs["seed"]) == [7]
+    assert found.verdict == "ce alone"
+    assert list(found.table.columns) == ["method", "accuracy", "sd", "n"]
+    found.figure()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": Net(2)}, "give the class, or a function that makes the network"),
+        ({"model": "resnet21"}, "unknown network 'resnet21'"),
+        ({"model": 3}, "a name, a class of nn.Module or a function is meant"),
+        ({"model": lambda a, b, c: None}, "needs 3 arguments"),
+        ({"methods": {"x": 3}}, "3 is no objective"),
+        ({"methods": ["cee"]}, "unknown objective 'cee'"),
+        ({"methods": []}, "no methods"),
+        ({"seeds": 0}, "seeds must be a number above 0"),
+        ({"seeds": [1, 1]}, "different seeds"),
+        ({"test": None}, "test is missing"),
+        ({"train": "digits"}, "has its own test images"),
+        ({"epoch": 2}, "has no parameter 'epoch'"),
+        ({"lr": -1}, "lr must be above 0"),
+        ({"jobs": 2}, r"Net was defined in this session, .* nslab.use\('mine.py'\)"),
+        ({"jobs": 2, "model": "mlp", "methods": {"b": brier}}, "brier was defined in this session"),
+    ],
+)
+def test_mistakes_are_explained(given: dict, message: str) -> None:
+    """Before anything is computed."""
+    with pytest.raises(ValueError, match=message):
+        compare_methods(**{"model": Net, **DATA, **SHORT, **given})
+    assert not every_run() or all(run.origin == "frozen" for run in every_run())
+
+
+def test_verdicts_follow_from_intervals() -> None:
+    """Above, below, or neither; of many methods their numbers."""
+    lines = [
+        {"method": m, "seed": s, "value": v + s / 10 * (k + 1), "learnt": True, "run": ""}
+        for k, (m, v) in enumerate({"a": 50, "b": 60, "c": 40, "d": 50}.items())
+        for s in (1, 2, 3)
+    ]
+    some = MethodComparison([], pd.DataFrame(lines), "a")
+    assert "b is above a: +10.20 points" in some.verdict
+    assert "c is below a" in some.verdict
+    more = pd.DataFrame([*lines, *({**x, "method": "e"} for x in lines if x["method"] == "b")])
+    counts = MethodComparison([], more, "a").verdict
+    assert counts.startswith("2 of 4 are above a; 1 of 4 are below a")
+
+
+@pytest.fixture(autouse=True)
+def _tidy() -> Any:
+    """What a test makes known is forgotten."""
+    before = [(registry, set(registry)) for registry in (NETWORKS, OBJECTIVES)]
+    yield
+    for registry, keys in before:
+        for key in set(registry) - keys:
+            del registry[key]
