@@ -88,10 +88,17 @@ def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config, **changes)
 
 
-@functools.cache
 def preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
     """What runs a preset has, whatever their seed and numerics, in order; and the values of each
-    one's row."""
+    one's row. None, if it cannot be planned here: a plug-in's data may be elsewhere."""
+    try:
+        return _preset_sizes(experiment, preset)
+    except (ValueError, OSError):
+        return {}
+
+
+@functools.cache
+def _preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
     found: dict[RunConfig, tuple] = {}
     for config in {config.with_seed(0): config for config in experiment.plan(preset)}.values():
         found.setdefault(size_of(config), tuple(experiment.row(config).values()))

@@ -1,7 +1,6 @@
 """Panel: every finished run, here or frozen, filtered, and the papers' numbers beside ours."""
 
 import math
-from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -172,15 +171,11 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
 
 
 def sizes_by_experiment() -> dict[str, set[RunConfig]]:
-    """The runs of each experiment at any preset, whatever their seed; none of one that cannot be
-    planned here, such as a plug-in's whose folder is elsewhere."""
-    found: dict[str, set[RunConfig]] = {}
-    for name, experiment in EXPERIMENTS.items():
-        found[name] = set()
-        for preset in PRESETS:
-            with suppress(Exception):  # a plug-in's plan is anybody's code
-                found[name] |= set(preset_sizes(experiment, preset))
-    return found
+    """The runs of each experiment at any preset, whatever their seed."""
+    return {
+        name: {size for preset in PRESETS for size in preset_sizes(experiment, preset)}
+        for name, experiment in EXPERIMENTS.items()
+    }
 
 
 def labels(runs: pd.DataFrame, experiment: str) -> list[str]:
