@@ -1,4 +1,4 @@
-"""The command line: ``nslab run | suite | render | compare | evolve | list | data | lab``.
+"""The command line: ``nslab run | suite | render | compare | evolve | list | ...``.
 
 Heavy imports wait until a command needs them, so that help and rendering start at once.
 """

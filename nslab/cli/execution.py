@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.options import Jobs, PerDevice, devices_of, explained
+from nslab.cli.options import Jobs, PerDevice, Plugins, devices_of, explained
 from nslab.execution.local import Engine, run_local
 from nslab.execution.slurm.resources import Slurm
 
@@ -75,8 +75,12 @@ def where(
     account: Account = "",
     qos: Qos = "",
     sbatch: More = None,
+    plugin: Plugins = None,
 ) -> ExecutionOptions:
-    """What the options say. Raises ``ValueError`` for what SLURM could not understand."""
+    """What the options say; plug-ins are loaded as they are read.
+
+    Raises ``ValueError`` for what SLURM could not understand.
+    """
     wished = Slurm(
         partition,
         gpus,

@@ -6,14 +6,15 @@ import typer
 
 from nslab.cli.dry_run import dry_run as foretell
 from nslab.cli.execution import ExecutionOptions, takes_where
-from nslab.cli.options import DryRun, Parameters, PresetOption, app, explained, parsed
+from nslab.cli.options import DryRun, Parameters, Plugins, PresetOption, app, explained, parsed
 
 
 @app.command(epilog="Example: nslab render ns_long_tail --preset smoke -p n_seeds=1 --jobs 2")
 @takes_where(jobs=2)
 def render(
     patterns: Annotated[
-        list[str] | None, typer.Argument(help="Notebooks by name or pattern; default: all.")
+        list[str] | None,
+        typer.Argument(help="By name, pattern or path; default: all of ours."),
     ] = None,
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
@@ -65,6 +66,7 @@ def lab(
     voila: Annotated[
         bool, typer.Option("--voila", help="The explorer alone, as a page, instead.")
     ] = False,
+    plugin: Plugins = None,
 ) -> None:
     """Open JupyterLab on the notebooks, on this machine alone and behind a token."""
     from nslab.workbench.lab import serve

@@ -32,8 +32,31 @@ def tell_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def load_plugins(files: list[str] | None) -> list[str] | None:
+    """Load plug-ins before anything else of the command line is looked at."""
+    from nslab.system.plugins import use
+
+    with explained():
+        for file in files or ():
+            use(file)
+    return files
+
+
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        callback=load_plugins,
+        is_eager=True,
+        help="Python file (or module) that registers your own classes; repeatable.",
+    ),
+]
+
+
 @app.callback()
 def root(
+    plugin: Plugins = None,
     version: Annotated[
         bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Say versions.")
     ] = False,

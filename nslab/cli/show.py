@@ -1,11 +1,20 @@
-"""Commands that look: ``nslab compare | ledger | list | data``."""
+"""Commands that look: ``nslab compare | ledger | list | plugins | data``."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nslab.cli.options import Every, Parameters, PresetOption, app, explained, parsed, show_table
+from nslab.cli.options import (
+    Every,
+    Parameters,
+    Plugins,
+    PresetOption,
+    app,
+    explained,
+    parsed,
+    show_table,
+)
 
 
 @app.command(epilog="Example: nslab compare ns/table7 --preset smoke")
@@ -14,6 +23,7 @@ def compare(
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
     every: Every = False,
+    plugin: Plugins = None,
 ) -> None:
     """Paper beside ours, for the runs that are finished; nothing is computed."""
     from nslab.analysis.paper_tables import compare as compared
@@ -33,6 +43,7 @@ def ledger(
         list[str] | None, typer.Option(help="ns or de; repeatable; default: both.")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Write it all to a .md, .csv or .html.")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Every number that the papers print beside ours, looked up; nothing is computed."""
     from nslab.analysis import ledger
@@ -50,27 +61,49 @@ def ledger(
 
 
 @app.command("list", epilog="Example: nslab list")
-def list_() -> None:
-    """Experiments, data sets, networks, objectives, evolvers and notebooks by name."""
+def list_(plugin: Plugins = None) -> None:
+    """Experiments, data sets, networks, objectives, evolvers and notebooks by name; what a plug-in
+    has registered is marked by its name."""
     from nslab.datasets import DATASETS
-    from nslab.evolve import EVOLVERS
+    from nslab.evolve import EVOLVER_CLASSES, EVOLVERS
     from nslab.experiments import EXPERIMENTS, PRESETS
     from nslab.networks import NETWORKS
     from nslab.objectives import OBJECTIVES
+    from nslab.system.plugins import owner
+    from nslab.system.registry import Registry
     from nslab.workbench.notebooks import sources
+
+    def marked(name: str, registry: Registry) -> str:
+        plugin = owner(registry.origins[name].module)
+        return f"{name} [{plugin}]" if plugin else name
 
     typer.echo("experiments")
     for name, experiment in EXPERIMENTS.items():
-        typer.echo(f"  {name:12} {experiment.title}")
-    for what, names in (
-        ("presets", PRESETS),
+        typer.echo(f"  {marked(name, EXPERIMENTS):12} {experiment.title}")
+    typer.echo(f"presets\n  {', '.join(PRESETS)}")
+    for what, registry in (
         ("data sets", DATASETS),
         ("networks", NETWORKS),
         ("objectives", OBJECTIVES),
         ("evolvers", EVOLVERS),
-        ("notebooks", [file.stem for file in sources()]),
+        ("classes of evolvers", EVOLVER_CLASSES),
     ):
-        typer.echo(f"{what}\n  {', '.join(names)}")
+        typer.echo(f"{what}\n  {', '.join(marked(name, registry) for name in registry)}")
+    typer.echo(f"notebooks\n  {', '.join(file.stem for file in sources())}")
+
+
+@app.command(epilog="Example: nslab plugins")
+def plugins(plugin: Plugins = None) -> None:
+    """The plug-ins that are loaded: from where, digest, and what each has registered."""
+    from nslab.system.plugins import DIGITS, LOADED
+
+    for name, found in LOADED.items():
+        how = "installed" if found.installed else "asked for"
+        typer.echo(f"{name}  {found.digest[:DIGITS]}  {how}, {found.path}")
+        for what, keys in found.registered().items():
+            typer.echo(f"  {what}: {', '.join(keys)}")
+    if not LOADED:
+        typer.echo("none: --plugin FILE, nslab.use(FILE) or an installed package brings one")
 
 
 @app.command(epilog="Example: nslab data cifar10 cifar100")
@@ -78,6 +111,7 @@ def data(
     names: Annotated[
         list[str] | None, typer.Argument(help="Data sets, or folder:PATH; default: digits.")
     ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Fetch data sets into NSLAB_DATA (default data/cache) and check them; list one's own."""
     from nslab.datasets import DATASETS, load

@@ -18,6 +18,7 @@ from nslab.rng import generator
 from nslab.types import Batch
 
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of the random part
+WIDE = 2**16 - 1  # the white of 16 bits
 DECODED_BYTES = 2**30  # bytes of images to evaluate on that are kept decoded
 WORKERS = "NSLAB_WORKERS"  # threads that decode images, in the environment
 
@@ -159,11 +160,21 @@ class ImageFiles(BatchOrder):
 
 
 def opened(file: str) -> Any:
-    """An image in colours, of PIL; ``ValueError`` naming the file if it cannot be read."""
-    from torchvision.datasets.folder import pil_loader
+    """An image in colours, of PIL; one of 16 bits is scaled to 8. ``ValueError`` naming the file if
+    it cannot be read, or has numbers of no known range."""
+    from PIL import Image
 
     try:
-        return pil_loader(file)
+        with Image.open(file) as source:
+            image: Image.Image = source
+            if image.mode.startswith("I"):
+                wide = np.asarray(image, dtype=np.int64)
+                if wide.min() < 0 or wide.max() > WIDE:
+                    raise ValueError(f"its values go from {wide.min()} to {wide.max()}")
+                image = Image.fromarray((wide * 255 // WIDE).astype(np.uint8))
+            elif image.mode == "F":
+                raise ValueError("its values are floats, of no range that is known")
+            return image.convert("RGB")
     except Exception as error:  # decoders raise whatever they like
         raise ValueError(f"{file} cannot be read as an image: {error}") from None
 

@@ -27,6 +27,8 @@ SIZE = 224  # pixels a side, unless a run says another
 # of ImageNet, which networks for photographs are normalised by
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+HIDDEN = (".", "__", "$", "@eaDir")  # how names of folders begin that systems and tools make
+SYSTEM = ("thumbs.db", "desktop.ini", "icon\r")  # what operating systems leave in folders
 TESTS = ("test", "val", "valid", "validation")
 KEPT_SECONDS = 30  # that a listing answers for a folder whose subfolders look unchanged
 LAYOUT = "FOLDER/class/image or FOLDER/train/class/image"
@@ -80,60 +82,113 @@ def resolved(name: str) -> str:
 def subfolders(folder: Path) -> dict[str, Path]:
     """Folders in a folder by name, sorted, without hidden ones."""
     found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    return {name: folder / name for name in found if not name.startswith((".", "__"))}
+    return {name: folder / name for name in found if not name.startswith(HIDDEN)}
+
+
+def split_root(folder: Path) -> Path | None:
+    """``folder/train`` if that holds class folders, and is no class itself."""
+    outer = subfolders(folder)
+    if "train" not in outer or not (inner := subfolders(outer["train"])):
+        return None
+    others = [name for name in outer if name not in ("train", *TESTS)]
+    if not others:
+        return outer["train"]
+    if any(map(is_image, os.listdir(outer["train"]))):
+        return None
+    raise ValueError(
+        f"{folder} has train/{next(iter(inner))}, so train looks like a split, and beside it "
+        f"{others[0]}, so it looks like a class: move one of them elsewhere"
+    )
 
 
 @functools.lru_cache(maxsize=16)
 def _listing(folder: Path, times: tuple[int, ...], turn: int) -> Listing:
-    split = (folder / "train").is_dir() and bool(subfolders(folder / "train"))
-    root = folder / "train" if split else folder
+    root = split_root(folder) or folder
     classes = tuple(subfolders(root))
-    digest = hashlib.sha256("\0".join(classes).encode())
-    files, labels = images_of(root, classes, digest)
-    full = set(labels)
-    empty = [name for k, name in enumerate(classes) if k not in full]
+    digest, passed = hashlib.sha256(b"\0".join(map(os.fsencode, classes))), list[str]()
+    files, labels = images_of(root, classes, digest, passed)
     if not files or len(classes) < 2:
         raise ValueError(
             f"{root} has {len(files)} images in {len(classes)} class folders: at least two classes "
             f"are expected, as {LAYOUT}"
         )
-    if empty:
-        warnings.warn(
-            f"{root}: no images in {len(empty)} of {len(classes)} class folders, such as "
-            f"{empty[0]!r}: they keep their number among the classes",
-            stacklevel=2,
-        )
-    for name in TESTS if split else ():
+    for name in TESTS if root != folder else ():
         if (folder / name).is_dir() and (other := tuple(subfolders(folder / name))):
             if more := sorted(set(other) - set(classes)):
                 raise ValueError(f"{folder / name} has classes that {root} lacks: {more[0]}, ...")
             digest.update(f"\0{name}".encode())
-            test = images_of(folder / name, classes, digest)
+            test = images_of(folder / name, classes, digest, passed)
             break
     else:
         test, (files, labels) = one_in_five(files, labels)
     if not test[0]:
         raise ValueError(f"{folder} has no images to test on: give each class two or more")
+    for remark in remarks(classes, {*labels, *test[1]}, passed):
+        warnings.warn(f"{root}: {remark}", stacklevel=2)
     return Listing(classes, (files, labels), test, digest.hexdigest())
 
 
+def remarks(classes: tuple[str, ...], full: set[int], passed: list[str]) -> list[str]:
+    """What a person should know of a folder that is odd, if anything."""
+    said = []
+    if empty := [name for k, name in enumerate(classes) if k not in full]:
+        said.append(
+            f"no images in {len(empty)} of {len(classes)} class folders, such as {empty[0]!r}: "
+            "they keep their number among the classes"
+        )
+    if all(name.isdecimal() for name in classes) and list(classes) != sorted(classes, key=int):
+        place = next(k for k, name in enumerate(classes) if int(name) != k)
+        said.append(
+            f"class folders are numbers, which sort as text: {classes[place]!r} is class {place}; "
+            "write 00, 01, ... to have them in order"
+        )
+    if passed:
+        said.append(f"{len(passed)} files are no images and passed over, such as {passed[0]}")
+    return said
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is taken for an image, by its name."""
+    return name.lower().endswith(IMAGES) and not name.startswith(".")
+
+
 def images_of(
-    root: Path, classes: tuple[str, ...], digest: "hashlib._Hash"
+    root: Path, classes: tuple[str, ...], digest: "hashlib._Hash", passed: list[str]
 ) -> tuple[list[str], list[int]]:
     """Files and labels below the class folders, in the order of their names; ``digest`` takes in
-    names and sizes."""
+    names and sizes, ``passed`` what is neither an image nor the system's.
+
+    Raises ``ValueError`` naming a folder or file that cannot be looked at.
+    """
     files: list[str] = []
     labels: list[int] = []
+    seen: set[str] = set()  # of links that go in circles
+
+    def unreadable(error: OSError) -> None:
+        raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
+
     for label, name in enumerate(classes):
-        for path, folders, names in os.walk(root / name, followlinks=True):
-            folders[:] = sorted(f for f in folders if not f.startswith((".", "__")))
-            for file in sorted(names):
-                if file.lower().endswith(IMAGES) and not file.startswith("."):
-                    whole = os.path.join(path, file)
-                    place = Path(whole).relative_to(root).as_posix()
-                    digest.update(f"\0{place}\0{os.path.getsize(whole)}".encode())
+        if not (root / name).is_dir():
+            continue  # a class that is not tested on
+        for path, folders, names in os.walk(root / name, onerror=unreadable, followlinks=True):
+            real = os.path.realpath(path)
+            folders[:] = (
+                [] if real in seen else sorted(f for f in folders if not f.startswith(HIDDEN))
+            )
+            for file in sorted(names) if real not in seen else ():
+                whole = os.path.join(path, file)
+                if is_image(file):
+                    try:
+                        size = os.path.getsize(whole)
+                    except OSError as error:
+                        unreadable(error)
+                    place = os.fsencode(os.path.relpath(whole, root).replace(os.sep, "/"))
+                    digest.update(b"\0" + place + f"\0{size}".encode())
                     files.append(whole)
                     labels.append(label)
+                elif file.lower() not in SYSTEM and not file.startswith("."):
+                    passed.append(whole)
+            seen.add(real)
     return files, labels
 
 

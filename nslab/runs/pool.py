@@ -12,6 +12,7 @@ from nslab.execution.monitor import Monitor
 from nslab.runs.folder import PROGRESS, folder_of, remove_interim
 from nslab.runs.results import find
 from nslab.system.files import write_text
+from nslab.system.plugins import digests
 from nslab.system.progress import FILE
 
 
@@ -78,6 +79,8 @@ def job(
     if force:
         remove_interim(folder)
     write_text(folder / "config.json", json.dumps(encode(config), indent=1))
+    if plugins := digests():  # for a worker elsewhere that lacks them
+        write_text(folder / "env.json", json.dumps({"plugins": plugins}))
     (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
     env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
     command = [sys.executable]

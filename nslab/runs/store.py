@@ -24,6 +24,7 @@ from nslab.runs import loggers
 from nslab.runs.compute import COMPUTE, RunContext, read_states
 from nslab.runs.folder import RESULT, folder_of, locked, remove_interim, remove_partial_files
 from nslab.runs.pool import job, run_in_subprocesses
+from nslab.runs.portability import check_portable
 from nslab.runs.results import (
     Result,
     find,
@@ -135,7 +136,8 @@ def run_all(
     before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
     those processes, here or elsewhere, and ``together`` > 1 computes each run by so many.
     ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed`
-    says which failed, why, and that the rest is kept.
+    says which failed, why, and that the rest is kept. Raises ``ValueError`` before any work for a
+    class that processes of their own would not find, see `nslab.runs.portability`.
     ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
 
     >>> from nslab import TrainConfig
@@ -150,6 +152,7 @@ def run_all(
     steps = stages(todo)
     every = {c.id: c for step in steps for c in step}
     if jobs > 1 or together > 1 or engine is not run_local if apart is None else apart:
+        check_portable(list(every.values()))
         names = {c.id for c in configs} | {b.id for c in configs for b in c.requires()}
         at_once = min(jobs, max(1, len(names)))
         forced = set(todo) if force else set[str]()

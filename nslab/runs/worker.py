@@ -5,9 +5,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nslab.configs.serialization import decode
 from nslab.execution.local import UNWRITABLE, follow_parent
+from nslab.runs.portability import lacking
 from nslab.runs.store import run
 from nslab.training.epoch import NonFiniteLoss
 
@@ -23,8 +25,19 @@ def main(folder: Path, options: Sequence[str]) -> int:
     except (OSError, ValueError, NonFiniteLoss) as error:
         with suppress(OSError):  # the log may lie on the disk that is full
             print(f"error: {error}", file=sys.stderr)  # says what to do
+            if isinstance(error, ValueError) and (more := lacking(made_in(folder))):
+                print(more, file=sys.stderr)
         return UNWRITABLE if isinstance(error, OSError) else 1
     return 0
+
+
+def made_in(folder: Path) -> dict[str, Any]:
+    """What is known of where a run was made, or begun."""
+    try:
+        found = json.loads((folder / "env.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 if __name__ == "__main__":

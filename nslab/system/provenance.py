@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nslab.system.paths import checkout
+from nslab.system.plugins import digests
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "accelerate", "matplotlib")
 
@@ -46,7 +47,8 @@ def versions() -> dict[str, str]:
 
 
 def environment() -> dict[str, Any]:
-    """Commit, dirty flag, digest of the source, versions, device, processes and threads."""
+    """Commit, dirty flag, digests of the source and of plug-ins, versions, device, processes and
+    threads."""
     import torch
 
     from nslab.system.distributed import process_group
@@ -54,7 +56,7 @@ def environment() -> dict[str, Any]:
     state = process_group()
     head, dirty = commit()
     cuda = state.device.type == "cuda"
-    return {
+    return ({"plugins": plugins} if (plugins := digests()) else {}) | {
         "commit": head,
         "dirty": dirty,
         "source": source_digest(),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -88,8 +89,9 @@ class MethodComparison:
 
     def figure(self) -> Figure:
         """Accuracy of every run, and each method's difference to the baseline with its interval."""
-        apply()
-        return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
+        with mpl.rc_context():
+            apply()
+            return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
 
     def _repr_html_(self) -> str:
         small = {"p": "{:.2g}".format}

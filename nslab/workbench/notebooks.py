@@ -4,6 +4,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -18,6 +19,7 @@ from nslab.system.paths import (
     runs_dir,
     shipped_results_dir,
 )
+from nslab.system.plugins import digests
 from nslab.system.provenance import source_digest
 from nslab.system.validation import check_parameters
 from nslab.workbench.unrun import unrun
@@ -29,23 +31,30 @@ TYPES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool,
 
 @dataclass(frozen=True)
 class Planned:
-    """A notebook, the parameters it will be executed with, and the folder of its figures."""
+    """A notebook, the parameters it will be executed with, the folder of its figures and, in there,
+    that of its preset."""
 
     source: Path
     parameters: dict[str, Any]
     figures: Path
+    preset: str
 
     @property
     def output(self) -> Path:
         """The executed copy."""
-        return self.figures / str(self.parameters["preset"]) / "notebooks" / self.source.name
+        return self.figures / self.preset / "notebooks" / self.source.name
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is somebody's own, in another folder than ours."""
+        return _elsewhere(self.source)
 
     @property
     def name(self) -> str:
         """What tells it apart in a batch."""
         variant = self.figures.parent.name == VARIANTS
         stem = self.figures.name if variant else self.source.stem
-        return f"{self.parameters['preset']}/{stem}"
+        return f"{self.preset}/{stem}"
 
     @property
     def looks_up_all(self) -> bool:
@@ -65,9 +74,15 @@ class Planned:
         for folder in dict.fromkeys((papers_dir(), shipped_results_dir(), frozen_dir())):
             for file in sorted(folder.rglob("*.csv")):
                 digest.update(file.read_bytes())
+        if plugins := digests():
+            digest.update(json.dumps(plugins).encode())
+        task = {"source": str(self.source), "output": str(self.output)}
+        if self.elsewhere:  # it finds what lies beside it, as in JupyterLab
+            task["cwd"] = str(self.source.parent)
+            for file in sorted(self.source.parent.glob("*.py")):
+                digest.update(file.read_bytes())
         if self.looks_up_all and runs_dir().is_dir():
             digest.update(" ".join(sorted(path.name for path in runs_dir().iterdir())).encode())
-        task = {"source": str(self.source), "output": str(self.output)}
         return task | {"parameters": self.parameters, "made_of": digest.hexdigest()[:12]}
 
     def last(self) -> dict[str, Any]:
@@ -89,14 +104,20 @@ def sources(folder: Path | None = None) -> list[Path]:
     return sorted((folder or notebooks_dir()).glob("*.ipynb"))
 
 
-def parameters_of(source: Path) -> dict[str, tuple[Any, Any]]:
+def parameters_of(source: Path, own: bool = False) -> dict[str, tuple[Any, Any]]:
     """Type and default of each parameter, from the one cell tagged ``parameters``.
 
     Raises ``ValueError`` unless that cell holds annotated literals only: everything derived from
-    a parameter must come in a later cell, or an injected value would not reach it.
+    a parameter must come in a later cell, or an injected value would not reach it. With ``own``, a
+    notebook of somebody's own, it may be missing, and the types too.
     """
-    cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
-    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    try:
+        cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
+        tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise ValueError(f"{source} is no notebook that can be read: {error!r}") from None
+    if own and not tagged:
+        return {}
     if len(tagged) != 1:
         raise ValueError(f"{source.name} has {len(tagged)} cells tagged 'parameters', not one")
     found: dict[str, tuple[Any, Any]] = {}
@@ -110,6 +131,12 @@ def parameters_of(source: Path) -> dict[str, tuple[Any, Any]]:
                 target=ast.Name(id=name), annotation=kind, value=ast.expr() as value
             ):
                 pass
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant() as value) if own:
+                kind = ast.Name(type(value.value).__name__)
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.List() as value) if own:
+                kind = ast.Name("list")
+            case ast.Expr(value=ast.Constant()) if own:  # a docstring
+                continue
             case _:
                 raise ValueError(
                     f"{source.name}, parameters: `{ast.unparse(node)}` is not `name: type = value`"
@@ -137,43 +164,80 @@ def type_of(annotation: ast.expr) -> Any:
     raise ValueError(f"not {ast.unparse(annotation)}")
 
 
-def _types(file: Path) -> dict[str, Any]:
-    return {name: hint for name, (hint, _) in parameters_of(file).items()}
-
-
 def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) -> list[Planned]:
     """The notebooks that match, with parameters checked against each before any starts.
 
-    Parameters other than a notebook's defaults give its figures and executed copy a folder of
-    their own, so that no variant overwrites another, or the plain rendering. Where a pattern such
+    A pattern with another folder than ours, such as ``mine/*.ipynb``, names somebody's own; these
+    need no parameters, and no ``preset`` among them. Parameters other than a notebook's defaults
+    give its figures and executed copy a folder of their own, so that no variant overwrites another,
+    or the plain rendering; so does the name of a notebook of another folder. Where a pattern such
     as ``ns_*`` matches several, those without some parameter go without it. Raises ``ValueError``
-    for a pattern that matches nothing or names another folder, a parameter that none of a
-    pattern's notebooks has, or not one that is named in full, and a value of a wrong type.
+    for a pattern that matches nothing, a parameter that none of a pattern's notebooks has, or not
+    one that is named in full, and a value of a wrong type.
     """
-    every = sources()
-    chosen: dict[Path, dict[str, Any]] = {}
+    chosen: dict[Path, tuple[dict[str, Any], dict[str, Any]]] = {}  # what is given, the defaults
     for pattern in patterns:
-        folder = Path(pattern).parent
-        if folder != Path() and folder.resolve() != notebooks_dir().resolve():
-            raise ValueError(f"{pattern!r} is elsewhere: notebooks are those of {notebooks_dir()}")
-        stem = Path(pattern).name.removesuffix(".ipynb")
-        matching = [file for file in every if fnmatch(file.stem, stem)]
-        if not matching:
-            names = ", ".join(file.stem for file in every)
-            raise ValueError(f"no notebook matches {pattern!r}; there are {names}")
-        types = {file: _types(file) for file in matching}
-        shared = {name for known in types.values() for name in known}
-        for file, known in types.items():
-            own = {k: v for k, v in parameters.items() if k in known or k not in shared}
-            chosen.setdefault(file, check_parameters({"preset": preset, **own}, known, file.name))
-    planned = []
-    for file, given in chosen.items():
-        checked_filename(given["preset"], "preset")
-        figures = figures_dir()
-        defaults = {name: default for name, (_, default) in parameters_of(file).items()}
+        known = {file: parameters_of(file, _elsewhere(file)) for file in _matching(pattern)}
+        shared = {name for found in known.values() for name in found}
+        for file, found in known.items():
+            own = {k: v for k, v in parameters.items() if k in found or k not in shared}
+            if own and not found:
+                raise ValueError(
+                    f"{file.name} has no cell tagged 'parameters', so it has no {', '.join(own)}: "
+                    "tag the cell that sets them, or leave them away"
+                )
+            given = ({"preset": preset} if "preset" in found else {}) | own
+            types = {name: hint for name, (hint, _) in found.items()}
+            defaults = {name: default for name, (_, default) in found.items()}
+            chosen.setdefault(file, (check_parameters(given, types, file.name), defaults))
+    planned: dict[Path, Planned] = {}  # by their outputs
+    for file, (given, defaults) in chosen.items():
+        folder = checked_filename(str(given.get("preset", preset)), "preset")
         own = {k: v for k, v in given.items() if k != "preset" and v != defaults[k]}
-        if own:
-            digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:8]
-            figures = figures / VARIANTS / f"{file.stem}-{digest}"
-        planned.append(Planned(file, given, figures))
-    return planned
+        one = Planned(file, given, _variant(file.stem, own) if own else figures_dir(), folder)
+        if one.output in planned or _taken(one):
+            variant = _variant(file.stem, own | {"in": str(file.parent)})
+            one = Planned(file, given, variant, folder)
+        planned[one.output] = one
+    return list(planned.values())
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The notebooks that a pattern names, ours or somebody's own; ``ValueError`` for none."""
+    path, every = Path(pattern).expanduser(), sources()
+    stem, bare = path.name.removesuffix(".ipynb"), path.name == pattern
+    ours = every if bare or not _elsewhere(path) else []
+    found = [file for file in ours if fnmatch(file.stem, stem)]
+    if not found:
+        exact = path.parent / f"{stem}.ipynb"
+        with suppress(OSError):  # a name that no file can have
+            beside = [] if bare else sorted(path.parent.glob(exact.name))
+            found = [file.resolve() for file in ([exact] if exact.is_file() else beside)]
+    if not found:
+        names = ", ".join(file.stem for file in every)
+        raise ValueError(f"no notebook matches {pattern!r}; there are {names}, and files by path")
+    return found
+
+
+def _elsewhere(file: Path) -> bool:
+    return file.parent.resolve() != notebooks_dir().resolve()
+
+
+def _variant(stem: str, apart: Mapping[str, Any]) -> Path:
+    """The folder of figures of what is ``apart`` from the plain rendering."""
+    digest = hashlib.sha256(json.dumps(apart, sort_keys=True).encode()).hexdigest()[:8]
+    return figures_dir() / VARIANTS / f"{stem}-{digest}"
+
+
+def _taken(one: Planned) -> bool:
+    """Whether the output of somebody's own notebook is one's of ours, or another's."""
+    if not one.elsewhere:
+        return False
+    if (notebooks_dir() / one.source.name).exists():
+        return True
+    try:
+        task = json.loads(one.output.with_suffix(".task.json").read_text(encoding="utf-8"))
+        other = Path(task["source"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return other != one.source and other.exists()

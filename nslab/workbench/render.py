@@ -26,6 +26,7 @@ from nslab.execution.local import (
 )
 from nslab.execution.monitor import Monitor
 from nslab.system.files import write_text
+from nslab.system.paths import cache_dir, home
 from nslab.system.progress import FILE
 from nslab.workbench.notebooks import Planned
 
@@ -101,6 +102,9 @@ def render_job(planned: Planned) -> Job:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         FILE: str(progress),
     }
+    if planned.elsewhere:  # its kernel works in another folder
+        env["NSLAB_HOME"] = str(home())
+        env |= {"NSLAB_DATA": str(cache_dir())} if "NSLAB_DATA" in os.environ else {}
     command = [sys.executable, "-m", "nslab.workbench.render", str(output)]
     return Job(planned.name, command, output.with_suffix(".log"), env)
 
@@ -119,12 +123,13 @@ def execute(output: Path) -> None:
         write_text(profile / "ipython_kernel_config.py", KERNEL)
         os.environ["IPYTHONDIR"] = quiet
         papermill.execute_notebook(
-            task["source"],
-            str(output),
+            *(name.replace("{", "{{").replace("}", "}}") for name in (task["source"], str(output))),
             parameters=task["parameters"],
             kernel_name="python3",
+            language="python",
             progress_bar=False,
             autosave_cell_every=10,
+            cwd=task.get("cwd"),
         )
     cells = nbformat.read(output, as_version=4).cells
     silent = [

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from image_helpers import file_batches, folder_data, images, seen
+from PIL import Image
 from torchvision.transforms import functional
 
 from nslab.datasets.image_files import ImageFiles, opened, pool, random_part
@@ -91,6 +92,29 @@ def test_images_are_prepared_as_torchvision_does(images: Path) -> None:
     assert 0.7 < min(ratios) < 0.8 < 1.25 < max(ratios) < 1.4
     assert random_part(10, 1000, generator(0, "box")) == (0, 493, 10, 13)
     assert random_part(1000, 10, generator(0, "box")) == (493, 0, 13, 10)
+
+
+def test_images_of_many_kinds(tmp_path: Path) -> None:
+    """Grey, palettes, transparency; 16 bits are scaled, not cut to white; floats are refused."""
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "wide.png")
+    Image.fromarray((ramp // 257).astype(np.uint8)).save(tmp_path / "grey.png")
+    wide, grey = (np.asarray(opened(str(tmp_path / f"{n}.png"))) for n in ("wide", "grey"))
+    assert wide.shape == (8, 8, 3)
+    assert np.abs(wide.astype(int) - grey.astype(int)).max() <= 1
+    colours = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+    for mode in ("P", "RGBA", "CMYK", "1"):
+        name = str(tmp_path / f"{mode}.{'tif' if mode == 'CMYK' else 'png'}")
+        colours.convert(mode).save(name)
+        assert np.asarray(opened(name)).shape == (8, 8, 3)
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "f.tif")
+    Image.fromarray(ramp.astype(np.int32) * 9).save(tmp_path / "i.tif")
+    for name, message in (
+        ("f.tif", "floats, of no range"),
+        ("i.tif", "values go from 0 to 589815"),
+    ):
+        with pytest.raises(ValueError, match=f"{name} cannot be read as an image: .*{message}"):
+            opened(str(tmp_path / name))
 
 
 def test_mirrored_half_of_the_time(images: Path) -> None:

@@ -1,6 +1,7 @@
 """Folders of images: what is in them, which images are tested on, and by what they are known."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -92,10 +93,18 @@ def test_what_is_no_image_is_left_out(images: Path, tmp_path: Path) -> None:
     """Hidden files and folders, texts; a class without images keeps its number and is told."""
     shutil.copytree(images, tmp_path / "data")
     (tmp_path / "data/.ipynb_checkpoints").mkdir()
-    (tmp_path / "data/red/notes.txt").write_text("mine")
+    (tmp_path / "data/.ipynb_checkpoints/0.png").write_bytes(b"")
+    (tmp_path / "data/@eaDir").mkdir()
     (tmp_path / "data/red/._0.jpg").write_bytes(b"")
+    (tmp_path / "data/red/Thumbs.db").write_bytes(b"")
     assert folder_data(tmp_path / "data").dataset.layout.train == 30
     assert folder_data(tmp_path / "data").dataset.classes == CLASSES
+    (tmp_path / "data/red/notes.txt").write_text("mine")
+    (tmp_path / "data/blue/film.gif").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"2 files are no images and passed over, such as .*film"):
+        assert folder_data(tmp_path / "data").dataset.layout.train == 30
+    (tmp_path / "data/red/notes.txt").unlink()
+    (tmp_path / "data/blue/film.gif").unlink()
     (tmp_path / "data/cyan").mkdir()
     with pytest.warns(UserWarning, match="no images in 1 of 4 class folders, such as 'cyan'"):
         data = folder_data(tmp_path / "data")
@@ -118,6 +127,46 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         TrainConfig("digits", image_size=64)
     with pytest.raises(ValueError, match="nothing here reads cloud"):
         dataset_of("cloud:pets#0123456789ab")
+
+
+def test_a_class_called_train(images: Path, tmp_path: Path) -> None:
+    """Is one where images lie in it; where it might be a split, a person has to say."""
+    for name in ("bus", "train", "tram"):
+        shutil.copytree(images / "red", tmp_path / name)
+    assert folder_data(tmp_path).dataset.classes == ("bus", "train", "tram")
+    (tmp_path / "train/steam").mkdir()
+    shutil.move(tmp_path / "train/0.jpg", tmp_path / "train/steam/0.jpg")
+    assert folder_data(tmp_path).dataset.layout.train == 30
+    for file in (tmp_path / "train").glob("*.*"):
+        shutil.move(file, tmp_path / "train/steam" / file.name)
+    with pytest.raises(ValueError, match="train looks like a split, and beside it bus"):
+        folder_data(tmp_path)
+
+
+def test_numbers_as_names_of_classes(images: Path, tmp_path: Path) -> None:
+    """Sorted as text, as everywhere, which is said; with leading zeros all is well."""
+    for k in range(12):
+        shutil.copytree(images / "red", tmp_path / "text" / str(k))
+        shutil.copytree(images / "red", tmp_path / "zeros" / f"{k:02}")
+    with pytest.warns(UserWarning, match="numbers, which sort as text: '10' is class 2"):
+        data = folder_data(tmp_path / "text")
+    assert data.dataset.classes[:4] == ("0", "1", "10", "11")
+    assert folder_data(tmp_path / "zeros").dataset.classes[2] == "02"
+
+
+def test_links_and_what_cannot_be_read(images: Path, tmp_path: Path) -> None:
+    """Linked classes count; links in circles end; broken ones and odd names are told or taken."""
+    (tmp_path / "blue").symlink_to(images / "blue")
+    shutil.copytree(images / "red", tmp_path / "red")
+    (tmp_path / "red/again").symlink_to(tmp_path / "red")
+    data = folder_data(tmp_path)
+    assert np.bincount(data.arrays.train_y).tolist() == [10, 10]
+    odd = os.fsencode(tmp_path / "red") + b"/\xff\xfe.jpg"
+    shutil.copy(images / "red/0.jpg", odd)
+    assert folder_data(tmp_path).dataset.layout.train == 21
+    (tmp_path / "red/gone.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ValueError, match=r"red/gone\.png cannot be read: No such file"):
+        folder_data(tmp_path)
 
 
 def test_a_network_is_trained_on_a_folder(images: Path, tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_rendering_does_not_mind_outputs(tmp_path: Path) -> None:
     """A notebook that a person ran is the same task as before."""
     source = tmp_path / "ns_scores.ipynb"
     shutil.copy(ROOT / NAME, source)
-    planned = Planned(source, {"preset": "smoke"}, tmp_path)
+    planned = Planned(source, {"preset": "smoke"}, tmp_path, "smoke")
     before = planned.task
     run_and_save(source)
     assert planned.task == before

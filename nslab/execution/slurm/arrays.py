@@ -20,6 +20,7 @@ from nslab.execution.slurm.node import NodeTask
 from nslab.execution.slurm.resources import Slurm
 from nslab.system.files import explaining, write_text
 from nslab.system.paths import runs_dir
+from nslab.system.plugins import VARIABLE
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -135,7 +136,8 @@ def submit(jobs: Sequence[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
         place.mkdir(mode=0o700, exist_ok=True)
         write_text(place / JOBS, json.dumps(keys, indent=1))
     # some clusters start jobs with an environment of their own
-    places = {name: os.environ[name] for name in ("NSLAB_HOME", "NSLAB_DATA") if name in os.environ}
+    wanted = ("NSLAB_HOME", "NSLAB_DATA", VARIABLE)
+    places = {name: os.environ[name] for name in wanted if name in os.environ}
     tasks = []
     for job in jobs:
         status_file(job).unlink(missing_ok=True)

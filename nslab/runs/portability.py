@@ -1,0 +1,70 @@
+"""Whether other processes can compute a run: all that its config names must be where they look."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from nslab.configs.protocol import RunConfig
+from nslab.configs.train import TrainConfig
+from nslab.datasets import DATASETS
+from nslab.datasets.samplers import SAMPLERS
+from nslab.networks import NETWORKS
+from nslab.runs.compute import COMPUTE
+from nslab.system.plugins import VARIABLE, digests, owner
+from nslab.system.registry import CONFIG_CLASSES, Origin, Registry, name_of
+
+
+def check_portable(configs: Sequence[RunConfig]) -> None:
+    """``ValueError`` for what only this process knows: what a notebook's cell, a script or a module
+    that is no plug-in has registered."""
+    for registry, key in (entry for config in configs for entry in entries(config)):
+        origin = registry.origins[key]
+        if not (origin.module.partition(".")[0] == "nslab" or owner(origin.module)):
+            raise ValueError(_advice(registry, key, origin))
+
+
+def entries(config: Any) -> Iterator[tuple[Registry, str]]:
+    """The registries' entries that a config names."""
+    if isinstance(config, tuple | list):
+        for item in config:
+            yield from entries(item)
+    if not dataclasses.is_dataclass(config):
+        return
+    for registry in CONFIG_CLASSES.registries.values():
+        yield from ((registry, key) for key, cls in registry.items() if cls is type(config))
+    named: list[tuple[Registry, str]] = []
+    if isinstance(config, TrainConfig):
+        named = [(DATASETS, config.dataset), (NETWORKS, config.network), (SAMPLERS, config.sampler)]
+    if isinstance(config, RunConfig):
+        named.append((COMPUTE, config.kind))
+    yield from ((registry, key) for registry, key in named if key in registry)
+    for f in dataclasses.fields(config):
+        yield from entries(getattr(config, f.name))
+
+
+def _advice(registry: Registry, key: str, origin: Origin) -> str:
+    """What to do about an entry that other processes lack."""
+    what = f"the {registry.what} {key!r} ({name_of(registry[key])})"
+    if origin.module != "__main__":
+        return (
+            f"{what} was registered by {origin.file}, which other processes do not load: "
+            f"nslab.use({origin.file!r}) or --plugin makes it a plug-in; jobs=1 computes it here"
+        )
+    return (
+        f"{what} is defined in {origin}, where other processes cannot find it: put it into a file, "
+        'mine.py say, together with the line that registers it, then nslab.use("mine.py"); or '
+        "compute it in this process, with jobs=1"
+    )
+
+
+def lacking(env: Mapping[str, Any]) -> str:
+    """What to say of a run that was made, or begun, with plug-ins that are not loaded here."""
+    here = digests()
+    known = env.get("plugins") or {}
+    gone = [f"{name} (digest {digest})" for name, digest in known.items() if name not in here]
+    if not gone:
+        return ""
+    return (
+        f"this run was made with the plug-in {', '.join(gone)}, which is not loaded here: load its "
+        f"file by --plugin FILE, nslab.use(FILE) or {VARIABLE}=FILE"
+    )
