@@ -1,5 +1,5 @@
 """Runs as tables: beside the papers, with statistics, and probes of how each method works."""
 
-from nslab.system.renamed import told
+from nslab.system.renamed import refuse_old_names
 
-__getattr__ = told(__name__)
+__getattr__ = refuse_old_names(__name__)

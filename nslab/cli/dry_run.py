@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nslab.workbench.notebooks import Planned
 
 
-def dry_run(
+def print_dry_run(
     configs: "Sequence[RunConfig]", notebooks: "Sequence[Planned]", jobs: int, force: bool = False
 ) -> None:
     """Say what would run, what is there already, and how long it will take as far as is known."""

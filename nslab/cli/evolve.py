@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.dry_run import dry_run as foretell
+from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
 from nslab.cli.options import DryRun, app, explained, fail
 
@@ -92,7 +92,7 @@ def evolve(
         check_folder(config, Path(out))
         average = own.plain_average(config)
         if dry_run:
-            foretell([config, average], [], 1)
+            print_dry_run([config, average], [], 1)
             return
         main = process_group().is_main_process
         for line in [f"run {config.id}, kept in {store.folder_of(config)}", *own.cautions(config)]:
@@ -105,7 +105,7 @@ def evolve(
                 jobs=jobs,
                 devices=devices,
                 engine=where.engine,
-                together=where.together,
+                processes_per_run=where.processes_per_run,
                 weights=True,
             )
         except store.RunsFailed as error:

@@ -47,13 +47,13 @@ More = Annotated[
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """Processes at once, here or on a cluster, and how many compute one run ``together``."""
+    """Processes at once, here or on a cluster, and how many compute one run together."""
 
     jobs: int
     per_device: int
     engine: Engine
     local: bool
-    together: int
+    processes_per_run: int
 
     def places(self) -> tuple[int, list[str]]:
         """Processes at once and the CUDA devices they are shared out to, on this machine."""

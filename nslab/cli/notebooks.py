@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.dry_run import dry_run as foretell
+from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
 from nslab.cli.options import DryRun, Parameters, Plugins, PresetOption, app, explained, parsed
 
@@ -37,14 +37,14 @@ def render(
                 typer.echo(
                     f"{one.name} goes without {', '.join(lacking)}: it has no such parameter"
                 )
-        if where.together > 1:
+        if where.processes_per_run > 1:
             raise ValueError("a notebook has one process: --processes is for runs")
         if dry_run:
-            foretell([], planned, where.jobs, force=True)
+            print_dry_run([], planned, where.jobs, force=True)
             return
-        at_once, devices = where.places()
+        max_parallel, devices = where.places()
         ended = execute(
-            planned, at_once, typer.echo, devices=devices, retries=1, engine=where.engine
+            planned, max_parallel, typer.echo, devices=devices, retries=1, engine=where.engine
         )
     failed = [end for end in ended if end.status]
     typer.echo(f"{len(ended) - len(failed)} of {len(ended)} notebooks rendered")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.dry_run import dry_run as foretell
+from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
 from nslab.cli.options import (
     DryRun,
@@ -55,7 +55,7 @@ def run(
             checked_filename(freeze, "results")
         configs = experiment(name).plan(preset, **parsed(parameter))
         if dry_run:
-            foretell(configs, [], where.jobs, force)
+            print_dry_run(configs, [], where.jobs, force)
             return
         for dataset in {config.dataset for config in configs} - {""}:
             load(dataset)
@@ -66,7 +66,7 @@ def run(
                 jobs=jobs,
                 devices=devices,
                 engine=where.engine,
-                together=where.together,
+                processes_per_run=where.processes_per_run,
                 force=force,
                 retries=1,
                 log=log or (),
@@ -102,7 +102,7 @@ def suite(
     with explained():
         found = read_suite(file or DEFAULT, preset)  # type: ignore[arg-type]  # checked
         if dry_run:
-            foretell(list(found.configs.values()), found.notebooks, where.jobs)
+            print_dry_run(list(found.configs.values()), found.notebooks, where.jobs)
             return
         jobs, devices = where.places()
         failed = run_suite(
@@ -110,7 +110,7 @@ def suite(
             jobs=jobs,
             devices=devices,
             engine=where.engine,
-            together=where.together,
+            processes_per_run=where.processes_per_run,
             log=log or (),
             echo=typer.echo,
         )

@@ -16,7 +16,7 @@ from nslab.evolve.operators import MUTATIONS
 from nslab.evolve.protocol import Evolver
 from nslab.evolve.pso import PSO
 from nslab.system.registry import CONFIG_CLASSES, Registry, config_class, instance_of
-from nslab.system.renamed import told
+from nslab.system.renamed import refuse_old_names
 
 EVOLVER_CLASSES: Registry[type] = Registry(
     "class of evolvers",
@@ -131,4 +131,4 @@ __all__ = [
     "Evolver",
 ]
 
-__getattr__ = told(__name__)
+__getattr__ = refuse_old_names(__name__)

@@ -80,12 +80,12 @@ OnEnd = Callable[[Ended], object]
 
 @runtime_checkable
 class Engine(Protocol):
-    """Runs jobs, ``at_once`` of them at a time, and returns how they ended, in their order."""
+    """Runs jobs, ``max_parallel`` of them at a time, and returns how they ended, in their order."""
 
     def __call__(
         self,
         jobs: Sequence[Job],
-        at_once: int = 1,
+        max_parallel: int = 1,
         *,
         devices: Sequence[str] = (),
         on_start: OnStart | None = None,
@@ -95,27 +95,28 @@ class Engine(Protocol):
 
 def run_local(
     jobs: Sequence[Job],
-    at_once: int = 1,
+    max_parallel: int = 1,
     *,
     devices: Sequence[str] = (),
     on_start: OnStart | None = None,
     on_end: OnEnd | None = None,
 ) -> list[Ended]:
-    """Run all jobs, ``at_once`` of them at a time; a failing job does not stop the others.
+    """Run all jobs, ``max_parallel`` of them at a time; a failing job does not stop the others.
 
     With ``devices`` (numbers of CUDA devices) each job sees one of them, in turn; otherwise the
     CPU's cores are shared out as threads, the same number whatever is left to do, since results
     depend on it in the last bits. Ctrl-C and SIGTERM stop every job before they go on from here;
     SIGTERM does so as `Stopped`. Returns how the jobs ended, in their order.
     """
-    if at_once < 1:
-        raise ValueError(f"jobs at once must be at least 1, not {at_once}")
+    if max_parallel < 1:
+        raise ValueError(f"jobs at once must be at least 1, not {max_parallel}")
     waiting = list(enumerate(jobs))
     running: dict[int, tuple[Job, subprocess.Popen, float, int]] = {}
-    free = [devices[i % len(devices)] for i in range(at_once)] if devices else [""] * at_once
+    among = devices or [""]
+    free = [among[i % len(among)] for i in range(max_parallel)]
     slots: dict[int, str] = {}
     ended: dict[int, Ended] = {}
-    shared = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // at_once))}
+    shared = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // max_parallel))}
     with stoppable():
         try:
             while waiting or running:
@@ -143,29 +144,29 @@ def run_local(
 
 def run_with_retries(
     jobs: Sequence[Job],
-    at_once: int = 1,
+    max_parallel: int = 1,
     *,
     devices: Sequence[str] = (),
     retries: int = 0,
-    judge: Callable[[Ended], Ended] = lambda end: end,
+    verify: Callable[[Ended], Ended] = lambda end: end,
     on_start: OnStart | None = None,
     on_end: OnEnd | None = None,
     engine: Engine = run_local,
 ) -> list[Ended]:
     """Run all jobs, those that fail up to ``retries`` times more once the others are through.
 
-    ``judge`` has the last word on how a job ended; names of jobs must differ.
+    ``verify`` has the last word on how a job ended; names of jobs must differ.
     """
     ended: dict[str, Ended] = {}
     left = list(jobs)
 
-    def told(end: Ended) -> None:
-        ended[end.job.name] = judge(end)
+    def finish(end: Ended) -> None:
+        ended[end.job.name] = verify(end)
         if on_end:
             on_end(ended[end.job.name])
 
     for _ in range(retries + 1):
-        engine(left, at_once, devices=devices, on_start=on_start, on_end=told)
+        engine(left, max_parallel, devices=devices, on_start=on_start, on_end=finish)
         left = [job for job in left if ended[job.name].status]
         if not left:
             break

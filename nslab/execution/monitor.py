@@ -44,8 +44,8 @@ class Monitor:
     seconds, and one at the end.
     """
 
-    def __init__(self, at_once: int = 1, *, show: bool = True) -> None:
-        self.at_once, self.show = at_once, show
+    def __init__(self, max_parallel: int = 1, *, show: bool = True) -> None:
+        self.max_parallel, self.show = max_parallel, show
         self.entries: dict[str, Entry] = {}
         self.began = time.monotonic()
         self.over = threading.Event()
@@ -87,7 +87,7 @@ class Monitor:
         for entry in self.of("running").values():
             said = entry.progress().get("left")
             rest += said if said is not None else max(0.0, mean - (now - entry.since))
-        return rest / self.at_once
+        return rest / self.max_parallel
 
     def line(self) -> str:
         """The counts, and how far the running ones are."""

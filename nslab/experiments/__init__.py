@@ -8,7 +8,7 @@ from nslab.experiments import de, edl, edl_factors, ns
 from nslab.experiments.definition import Experiment
 from nslab.experiments.presets import PRESETS
 from nslab.system.registry import Registry, instance_of
-from nslab.system.renamed import told
+from nslab.system.renamed import refuse_old_names
 from nslab.system.validation import unknown
 
 EXPERIMENTS: Registry[Experiment] = Registry("experiment", check=instance_of(Experiment))
@@ -35,7 +35,7 @@ def experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-__getattr__ = told(__name__)
+__getattr__ = refuse_old_names(__name__)
 
 
 __all__ = ["EXPERIMENTS", "PRESETS", "Experiment", "experiment"]

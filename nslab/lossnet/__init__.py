@@ -5,7 +5,7 @@ from nslab.lossnet.net import LossForm, LossNet
 from nslab.lossnet.search import Pretrained, pretrain
 from nslab.lossnet.shipped import Shipped
 from nslab.lossnet.synthetic_predictions import MORE_CLASSES, Regimes
-from nslab.system.renamed import told
+from nslab.system.renamed import refuse_old_names
 
 __all__ = [
     "MORE_CLASSES",
@@ -19,4 +19,4 @@ __all__ = [
     "save_loss",
 ]
 
-__getattr__ = told(__name__)
+__getattr__ = refuse_old_names(__name__)

@@ -1,5 +1,5 @@
 """The papers: every table they print, as CSV files, and where each equation is computed."""
 
-from nslab.system.renamed import told
+from nslab.system.renamed import refuse_old_names
 
-__getattr__ = told(__name__)
+__getattr__ = refuse_old_names(__name__)

@@ -147,8 +147,8 @@ def _load(folder: Path) -> dict[str, dict[str, Any]]:
         except (LookupError, json.JSONDecodeError) as error:
             raise ValueError(f"{file} or {history.name} is broken ({error}): {RESTORE}") from None
         for run, whole in here.items():
-            told = whole.pop("rows")
-            expected = whole["metrics"].get("epochs") if told is None else told
+            stated = whole.pop("rows")
+            expected = whole["metrics"].get("epochs") if stated is None else stated
             if expected not in (None, len(whole["history"])):
                 raise ValueError(
                     f"{history} has {len(whole['history'])} of {expected} rows of run {run}: "

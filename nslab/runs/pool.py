@@ -18,15 +18,15 @@ from nslab.system.progress import FILE
 
 def run_in_subprocesses(
     steps: Sequence[Sequence[RunConfig]],
-    at_once: int,
+    max_parallel: int,
     forced: Set[str],
     weights: bool,
     devices: Sequence[str],
     retries: int,
-    board: Monitor,
+    monitor: Monitor,
     log: Sequence[str],
     engine: Engine,
-    together: int = 1,
+    processes_per_run: int = 1,
 ) -> dict[str, str]:
     """Compute runs step by step; what failed in the end, by id, and why.
 
@@ -35,9 +35,9 @@ def run_in_subprocesses(
     every = {config.id: config for step in steps for config in step}
     parents = {before.id for config in every.values() for before in config.requires()}
     failed: dict[str, str] = {}
-    board.expect({name: label(config) for name, config in every.items()})
+    monitor.expect({name: label(config) for name, config in every.items()})
 
-    def judged(end: Ended) -> Ended:
+    def verified(end: Ended) -> Ended:
         return end if find(every[end.job.name], weights=weights) else no_result(end)
 
     for step in steps:
@@ -46,18 +46,18 @@ def run_in_subprocesses(
             name = config.id
             if lost := [before.id for before in config.requires() if before.id in failed]:
                 failed[name] = f"its parent {lost[0]} failed"
-                board.give_up(name)
+                monitor.give_up(name)
             else:
                 keep = weights or name in parents
-                ready.append(job(config, name in forced, keep, log, together))
+                ready.append(job(config, name in forced, keep, log, processes_per_run))
         ends = run_with_retries(
             ready,
-            at_once,
+            max_parallel,
             devices=devices,
             retries=retries,
-            judge=judged,
-            on_start=board.start,
-            on_end=board.end,
+            verify=verified,
+            on_start=monitor.start,
+            on_end=monitor.end,
             engine=engine,
         )
         failed |= {end.job.name: end.why() for end in ends if end.status}
@@ -69,9 +69,9 @@ def job(
     force: bool = False,
     weights: bool = False,
     log: Sequence[str] = (),
-    together: int = 1,
+    processes_per_run: int = 1,
 ) -> Job:
-    """The process that computes a run, or ``together`` of them that do.
+    """The process that computes a run, or ``processes_per_run`` of them that do.
 
     A forced one begins afresh here and now, so that it can go on wherever it is cut short.
     """
@@ -84,9 +84,14 @@ def job(
     (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
     env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
     command = [sys.executable]
-    if together > 1:
+    if processes_per_run > 1:
         # accelerate's own launcher starts several CPU processes through MPI only
-        command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={together}"]
+        command += [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={processes_per_run}",
+        ]
         env[PARENT] = "0"  # they are grandchildren, and torch ends them
     command += ["-m", "nslab.runs.worker", str(folder), *(["--force"] if force else [])]
     command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]

@@ -38,6 +38,7 @@ from nslab.system.distributed import broadcast, process_group
 from nslab.system.files import write_text
 from nslab.system.progress import Progress
 from nslab.system.provenance import environment
+from nslab.system.renamed import renamed_keywords
 from nslab.training.epoch import NonFiniteLoss
 
 
@@ -115,6 +116,7 @@ def run(
     return Result(**whole, origin="computed", folder=folder)
 
 
+@renamed_keywords(apart="subprocess", together="processes_per_run", board="monitor")
 def run_all(
     configs: Sequence[RunConfig],
     *,
@@ -123,22 +125,22 @@ def run_all(
     weights: bool = False,
     force: bool = False,
     show: bool = True,
-    apart: bool | None = None,
+    subprocess: bool | None = None,
     retries: int = 0,
     engine: Engine = run_local,
-    together: int = 1,
-    board: Monitor | None = None,
+    processes_per_run: int = 1,
+    monitor: Monitor | None = None,
     log: Sequence[str] = (),
 ) -> list[Result]:
     """Results of many runs, in their order; those that are finished are looked up.
 
-    ``jobs`` > 1, or ``apart``, computes the others in processes of their own, what a run needs
+    ``jobs`` > 1, or ``subprocess``, computes the others in processes of their own, what a run needs
     before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
-    those processes, here or elsewhere, and ``together`` > 1 computes each run by so many.
+    those processes, here or elsewhere, and ``processes_per_run`` > 1 computes each run by so many.
     ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed`
     says which failed, why, and that the rest is kept. Raises ``ValueError`` before any work for a
     class that processes of their own would not find, see `nslab.runs.portability`.
-    ``board`` shows how it goes, by default one of its own; for ``log`` see `run`.
+    ``monitor`` shows how it goes, by default one of its own; for ``log`` see `run`.
 
     >>> from nslab import TrainConfig
     >>> configs = [TrainConfig("digits", "mlp", epochs=1, train_size=200, seed=s) for s in (1, 2)]
@@ -151,14 +153,26 @@ def run_all(
     failed: dict[str, str] = {}
     steps = stages(todo)
     every = {c.id: c for step in steps for c in step}
-    if jobs > 1 or together > 1 or engine is not run_local if apart is None else apart:
+    if subprocess is None:
+        subprocess = jobs > 1 or processes_per_run > 1 or engine is not run_local
+    if subprocess:
         check_portable(list(every.values()))
         names = {c.id for c in configs} | {b.id for c in configs for b in c.requires()}
-        at_once = min(jobs, max(1, len(names)))
+        max_parallel = min(jobs, max(1, len(names)))
         forced = set(todo) if force else set[str]()
-        with nullcontext(board) if board else Monitor(at_once, show=show and bool(todo)) as shown:
+        own = Monitor(max_parallel, show=show and bool(todo))
+        with nullcontext(monitor) if monitor else own as shown:
             failed = run_in_subprocesses(
-                steps, at_once, forced, weights, devices, retries, shown, log, engine, together
+                steps,
+                max_parallel,
+                forced,
+                weights,
+                devices,
+                retries,
+                shown,
+                log,
+                engine,
+                processes_per_run,
             )
     else:
         with Progress(len(todo), "runs", unit="run", show=show and len(todo) > 1) as bar:

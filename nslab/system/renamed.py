@@ -1,8 +1,13 @@
-"""Names of version 0.1.0 that have moved: whoever imports one is told where it is now."""
+"""Old names of version 0.1.0: whoever uses one is told the new one, and where it is now."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib.abc import MetaPathFinder
 from types import ModuleType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MODULES = {
     "nslab.batch": "nslab.runs.pool",
@@ -190,7 +195,7 @@ def tell_new_name(name: str) -> None:
         raise ImportError(f"{name} is now {MODULES[name]}{more}")
 
 
-def told(package: str) -> Callable[[str], object]:
+def refuse_old_names(package: str) -> Callable[[str], object]:
     """The ``__getattr__`` of a package that had other names."""
 
     def missing(name: str) -> object:
@@ -198,3 +203,18 @@ def told(package: str) -> Callable[[str], object]:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     return missing
+
+
+def renamed_keywords(**new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Have a function answer keywords of version 0.1.0 with their new names: ``TypeError``."""
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        @wraps(function)
+        def called(*args: P.args, **keywords: P.kwargs) -> T:
+            if old := [f"{name} is now {new[name]}" for name in keywords if name in new]:
+                raise TypeError(f"{function.__name__}: {', '.join(old)}")
+            return function(*args, **keywords)
+
+        return called
+
+    return decorate

@@ -51,7 +51,7 @@ def near(name: object, known: Iterable[object]) -> list[str]:
     ['cifar10', 'cifar100']
     """
     folded = {str(key).casefold(): str(key) for key in known}
-    return [folded[key] for key in difflib.get_close_matches(str(name).casefold(), folded, 2, 0.7)]
+    return [folded[key] for key in difflib.get_close_matches(str(name).casefold(), folded, 2, 0.65)]
 
 
 def unknown(what: str, name: object, known: Iterable[object], more: str = "") -> ValueError:

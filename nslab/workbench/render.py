@@ -28,6 +28,7 @@ from nslab.execution.monitor import Monitor
 from nslab.system.files import write_text
 from nslab.system.paths import cache_dir, home
 from nslab.system.progress import FILE
+from nslab.system.renamed import renamed_keywords
 from nslab.workbench.notebooks import Planned
 
 # A kernel otherwise warns that it speaks TCP without encryption, on loopback; and it looks for the
@@ -40,26 +41,28 @@ follow_parent()
 """
 
 
+@renamed_keywords(board="monitor")
 def render(
     planned: Sequence[Planned],
-    at_once: int = 2,
+    max_parallel: int = 2,
     echo: Callable[[str], object] = print,
     *,
     devices: Sequence[str] = (),
     retries: int = 0,
-    board: Monitor | None = None,
+    monitor: Monitor | None = None,
     engine: Engine = run_local,
 ) -> list[Ended]:
-    """Execute notebooks, ``at_once`` at a time, and last those that look up what the others run;
-    one that fails does not stop the others, and is tried ``retries`` times more.
+    """Execute notebooks, ``max_parallel`` at a time, and last those that look up what the others
+    run; one that fails does not stop the others, and is tried ``retries`` times more.
 
     Executed copies are kept whatever happens. A notebook that did not end well has an exit status
-    other than 0, even if its process had 0. ``board`` shows how it goes, by default one of its own.
+    other than 0, even if its process had 0. ``monitor`` shows how it goes, by default one of its
+    own.
     """
-    at_once = min(at_once, max(1, len(planned)))
+    max_parallel = min(max_parallel, max(1, len(planned)))
     by_name = {p.name: p for p in planned}
 
-    def judged(end: Ended) -> Ended:
+    def verified(end: Ended) -> Ended:
         return end if by_name[end.job.name].status.exists() else no_result(end)
 
     def tell(end: Ended) -> None:
@@ -71,17 +74,17 @@ def render(
             echo(f"  partly executed copy: {output}\n  log: {end.job.log}")
         shown.end(end)
 
-    with nullcontext(board) if board else Monitor(at_once, show=False) as shown:
+    with nullcontext(monitor) if monitor else Monitor(max_parallel, show=False) as shown:
         shown.expect(dict.fromkeys(by_name, "notebook"))
-        echo(f"rendering {len(by_name)} notebooks, {at_once} at a time")
+        echo(f"rendering {len(by_name)} notebooks, {max_parallel} at a time")
         ended: list[Ended] = []
         for last in (False, True):
             ended += run_with_retries(
                 [render_job(p) for p in by_name.values() if p.looks_up_all == last],
-                at_once,
+                max_parallel,
                 devices=devices,
                 retries=retries,
-                judge=judged,
+                verify=verified,
                 on_start=shown.start,
                 on_end=tell,
                 engine=engine,

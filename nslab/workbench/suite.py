@@ -29,6 +29,7 @@ from nslab.runs.store import RunsFailed, run_all
 from nslab.system.files import write_text
 from nslab.system.paths import figures_dir
 from nslab.system.presets import Preset
+from nslab.system.renamed import renamed_keywords
 from nslab.system.validation import unknown
 from nslab.workbench.notebooks import Planned, plan
 from nslab.workbench.render import render
@@ -160,13 +161,14 @@ def tables_of(entry: SuiteEntry, preset: Preset, given: dict[str, Any]) -> list[
     ]
 
 
+@renamed_keywords(together="processes_per_run")
 def run_suite(
     suite: Suite,
     *,
     jobs: int = 1,
     devices: Sequence[str] = (),
     engine: Engine = run_local,
-    together: int = 1,
+    processes_per_run: int = 1,
     retries: int = 1,
     show: bool = True,
     log: Sequence[str] = (),
@@ -174,7 +176,8 @@ def run_suite(
 ) -> dict[str, str]:
     """Run a suite, each run and notebook in a process of its own, and write its tables to
     ``figures/<preset>/tables``; what is finished is not done again. ``engine`` runs the
-    processes, here or on a cluster, ``together`` > 1 of them for each run; for ``log`` see `run`.
+    processes, here or on a cluster, ``processes_per_run`` > 1 of them for each run; for ``log`` see
+    `run`.
 
     A failure is tried ``retries`` times more and stops nothing else. Returns what failed in the
     end, by name, and why. Raises `MissingDataset` before anything starts.
@@ -183,26 +186,26 @@ def run_suite(
     for dataset in sorted({config.dataset for config in todo} - {""}):
         load(dataset)
     failed: dict[str, str] = {}
-    with stoppable(), Monitor(jobs, show=show) as board:
-        board.expect({config.id: label(config) for config in todo})
+    with stoppable(), Monitor(jobs, show=show) as monitor:
+        monitor.expect({config.id: label(config) for config in todo})
         new = bool(todo) or any(not p.rendered() for p in suite.notebooks)
         notebooks = [p for p in suite.notebooks if not p.rendered() or (new and p.looks_up_all)]
-        board.expect({p.name: "notebook" for p in notebooks})
+        monitor.expect({p.name: "notebook" for p in notebooks})
         try:
             run_all(
                 list(suite.configs.values()),
                 jobs=jobs,
                 devices=devices,
                 engine=engine,
-                together=together,
-                apart=True,
+                processes_per_run=processes_per_run,
+                subprocess=True,
                 retries=retries,
-                board=board,
+                monitor=monitor,
                 log=log,
             )
         except RunsFailed as error:
             failed |= {
-                f"{name} ({board.entries[name].label})": w for name, w in error.failed.items()
+                f"{name} ({monitor.entries[name].label})": w for name, w in error.failed.items()
             }
         for table in suite.tables:
             file = figures_dir() / f"{table.name}.csv"
@@ -217,7 +220,7 @@ def run_suite(
             devices=devices,
             engine=engine,
             retries=retries,
-            board=board,
+            monitor=monitor,
         )
         failed |= {end.job.name: end.why() for end in ended if end.status}
     for name, why in failed.items():
@@ -226,4 +229,4 @@ def run_suite(
 
 
 def no_echo(line: str) -> None:
-    """Say nothing: the board says it."""
+    """Say nothing: the monitor says it."""

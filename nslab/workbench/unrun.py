@@ -70,8 +70,8 @@ def set_up_jupyter(prefix: Path) -> None:
 def after_save(model: dict[str, Any], os_path: str, **_: Any) -> None:
     """Where a saved notebook is what git has, but for the outputs, tell git so."""
     file = Path(os_path)
-    told = _git(file.parent, "check-attr", "filter", "--", file.name) or ""
-    if model["type"] != "notebook" or told.split()[-1:] != [FILTER]:
+    answer = _git(file.parent, "check-attr", "filter", "--", file.name) or ""
+    if model["type"] != "notebook" or answer.split()[-1:] != [FILTER]:
         return
     if _git(file.parent, "show", f":./{file.name}") == unrun(file.read_text(encoding="utf-8")):
         _git(file.parent, "-c", f"filter.{FILTER}.clean={_filter()}", "add", "--", file.name)

@@ -132,7 +132,7 @@ def test_examples_that_only_tell_do(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("jobs", "per_device", "visible", "at_once", "devices"),
+    ("jobs", "per_device", "visible", "max_parallel", "devices"),
     [
         (2, 1, None, 2, ["0", "1", "2", "3"]),
         (8, 1, None, 4, ["0", "1", "2", "3"]),
@@ -145,7 +145,7 @@ def test_devices_are_shared_out(
     jobs: int,
     per_device: int,
     visible: str | None,
-    at_once: int,
+    max_parallel: int,
     devices: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -158,7 +158,7 @@ def test_devices_are_shared_out(
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert devices_of(jobs, per_device) == (at_once, devices)
+    assert devices_of(jobs, per_device) == (max_parallel, devices)
 
 
 def test_a_cpu_has_no_devices() -> None:

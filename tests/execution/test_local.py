@@ -58,7 +58,7 @@ def test_failures_are_tried_again_once_the_others_are_through(tmp_path: Path) ->
         return Ended(end.job, 9, end.seconds, end.start) if end.job.name == "empty" else end
 
     ended = run_with_retries(
-        jobs, 1, retries=1, judge=judge, on_end=lambda e: seen.append((e.job.name, e.status))
+        jobs, 1, retries=1, verify=judge, on_end=lambda e: seen.append((e.job.name, e.status))
     )
     assert [end.status for end in ended] == [0, 3, 9, 0]
     first_round = [("flaky", 1), ("bad", 3), ("empty", 9), ("good", 0)]

@@ -169,7 +169,7 @@ class Pretended:
         monkeypatch.setattr(arrays, "submit", self.submit)
         monkeypatch.setattr(arrays, "queue", self.queue)
 
-    def submit(self, jobs: list[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
+    def submit(self, jobs: list[Job], max_parallel: int, slurm: Slurm) -> dict[str, str]:
         """As `arrays.submit`: an array a call."""
         name = f"nslab-{self.made}"
         (arrays.folder() / name).mkdir()

@@ -87,7 +87,7 @@ def test_whatever_the_package_reads_is_installed_with_it(tracked: list[str]) -> 
             assert any(inner.match(p) for p in patterns), f"{name} is in no wheel"
 
 
-READMES = ["README.md"]
+READMES = ["README.md", "CONTRIBUTING.md"]
 READMES += [f"{d}/README.md" for d in ("nslab", "notebooks", "benchmarks", "data/results")]
 
 
@@ -100,7 +100,7 @@ def test_readme_commands_exist() -> None:
     named = set(re.findall(r"`make ([a-z-]+)`", every))
     assert set(re.findall(r"^make ([a-z-]+)", readme, re.MULTILINE)) == {"figures", "test"}
     assert {"figures", "test", "lab"} <= named <= targets
-    assert readme[: readme.index("## Map of the house")].count("\n") < 70
+    assert readme[: readme.index("## Code map")].count("\n") < 70
     assert len(readme.splitlines()) < 100
     commands = set(re.findall(r"(?:`|^)nslab ([a-z]+)", every, re.MULTILINE))
     assert {"run", "render", "suite", "ledger", "evolve"} <= commands
@@ -216,6 +216,7 @@ def test_top_level_is_as_promised(tracked: list[str]) -> None:
     top = {name.split("/")[0] for name in tracked if not name.startswith(".")}
     promised = "notebooks nslab data figures tests benchmarks environment.yml README.md"
     promised += " pyproject.toml setup.py Makefile LICENSE CITATION.cff CHANGELOG.md"
+    promised += " CONTRIBUTING.md"
     assert top == set(promised.split())
 
 

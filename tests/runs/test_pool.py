@@ -42,11 +42,11 @@ def test_another_engine_computes_the_runs() -> None:
     """It gets the jobs, parents first; a run that it leaves without a result has failed."""
     asked: list[list[str]] = []
 
-    def recorded(jobs: list[Job], at_once: int, **more: Any) -> list[Ended]:
+    def recorded(jobs: list[Job], max_parallel: int, **more: Any) -> list[Ended]:
         asked.append([one.name for one in jobs])
-        return run_local(jobs, at_once, **more)
+        return run_local(jobs, max_parallel, **more)
 
-    def idle(jobs: list[Job], at_once: int, on_end: Any, **more: Any) -> list[Ended]:
+    def idle(jobs: list[Job], max_parallel: int, on_end: Any, **more: Any) -> list[Ended]:
         for one in jobs:
             one.log.touch()
             on_end(Ended(one, 0, 0.0))
@@ -59,4 +59,4 @@ def test_another_engine_computes_the_runs() -> None:
     assert f"its parent {parent.id} failed" in caught.value.failed[descendant.id]
     assert len(store.run_all([descendant], engine=recorded, show=False)) == 1
     assert asked == [[parent.id], [descendant.id]]
-    assert "--nproc-per-node=2" in store.job(TINY, together=2).command
+    assert "--nproc-per-node=2" in store.job(TINY, processes_per_run=2).command

@@ -45,7 +45,7 @@ def drive(what: str, where: str) -> None:
     configs, slurm = ASKED[what]
     quick = partial(run_slurm, slurm=slurm, poll=1.0, patience=5.0)
     engine = quick if where == "slurm" else run_local
-    store.run_all(configs, jobs=2, engine=engine, together=slurm.processes, show=False)
+    store.run_all(configs, jobs=2, engine=engine, processes_per_run=slurm.processes, show=False)
 
 
 def note(what: str) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import pytest
 
 import nslab
+from nslab.runs.store import run_all
 from nslab.system.renamed import CHANGED, MODULES, NAMES
 
 
@@ -42,3 +43,16 @@ def test_other_names_fail_as_ever() -> None:
     for module in (nslab, nslab.experiments, nslab.evolve):
         with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
             module.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("apart", "subprocess"), ("together", "processes_per_run"), ("board", "monitor")],
+)
+def test_keywords_of_run_all(old: str, new: str) -> None:
+    """Old ones are answered with the new; the others are as ever."""
+    with pytest.raises(TypeError, match=f"run_all: {old} is now {new}"):
+        run_all([], **{old: None})
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        run_all([], bored=None)  # type: ignore[call-arg]
+    assert run_all([], show=False) == []

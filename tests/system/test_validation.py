@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from nslab.configs.schedules import Step
 from nslab.configs.train import TrainConfig
+from nslab.evolve import EVOLVERS
 from nslab.experiments import EXPERIMENTS
+from nslab.networks import NETWORKS
+from nslab.objectives import OBJECTIVES
 from nslab.system.validation import check_parameters, coerce, hints, strict
 from nslab.types import ObjectiveConfig
 from nslab.workbench.notebooks import parameters_of, plan, sources
@@ -198,3 +201,15 @@ def test_hints() -> None:
     assert hints(function) == {"a": Any, "b": int | None}
     assert list(hints(TrainConfig)) == [f.name for f in dataclasses.fields(TrainConfig)]
     assert hints(Step) == {"milestones": tuple[int, ...], "factors": tuple[float, ...]}
+
+
+@pytest.mark.parametrize(
+    ("registry", "key", "meant"),
+    [(OBJECTIVES, "nss", "ns"), (NETWORKS, "ResNet20", "resnet20"), (EVOLVERS, "shad", "shade")],
+)
+def test_a_key_that_is_missing(registry: dict[str, Any], key: str, meant: str) -> None:
+    """``KeyError`` as ever, with the nearest key; to look for one is no error."""
+    with pytest.raises(KeyError, match=rf"'{key}': did you mean {meant}"):
+        registry[key]
+    assert key not in registry
+    assert registry.get(key) is None

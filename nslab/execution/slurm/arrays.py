@@ -120,8 +120,8 @@ def executor(place: Path, requeues: int) -> "SlurmExecutor":
         raise OSError("srun is not here: start this on a login node of a SLURM cluster") from None
 
 
-def submit(jobs: Sequence[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
-    """Submit jobs as one array, ``at_once`` of them at a time; their numbers by their keys.
+def submit(jobs: Sequence[Job], max_parallel: int, slurm: Slurm) -> dict[str, str]:
+    """Submit jobs as one array, ``max_parallel`` of them at a time; their numbers by their keys.
 
     The list of jobs is written before the array is there, which is what finds them again. Raises
     ``ValueError`` with SLURM's own words if it refuses.
@@ -131,7 +131,7 @@ def submit(jobs: Sequence[Job], at_once: int, slurm: Slurm) -> dict[str, str]:
     name = f"{PREFIX}{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     place, keys = folder() / name, [key(job) for job in jobs]
     runner = executor(place, slurm.requeues)
-    runner.update_parameters(job_name=name, array_parallelism=at_once, **slurm.parameters())
+    runner.update_parameters(job_name=name, array_parallelism=max_parallel, **slurm.parameters())
     with explaining(place):
         place.mkdir(mode=0o700, exist_ok=True)
         write_text(place / JOBS, json.dumps(keys, indent=1))

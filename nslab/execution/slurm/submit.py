@@ -22,7 +22,7 @@ KILLED_BY_SIGNAL = ("FAILED", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "PREEMP
 
 def run_slurm(
     jobs: Sequence[Job],
-    at_once: int = 1,
+    max_parallel: int = 1,
     *,
     slurm: Slurm | None = None,
     devices: Sequence[str] = (),
@@ -32,7 +32,7 @@ def run_slurm(
     poll: float = POLL,
     patience: float = PATIENCE,
 ) -> list[Ended]:
-    """Run all jobs on the cluster, ``at_once`` of them at a time; return how they ended, in order.
+    """Run all jobs on the cluster, ``max_parallel`` of them at a time; how they ended, in order.
 
     Jobs that are queued or running already are not submitted again but waited for. A failing job
     does not stop the others. Interrupting leaves the jobs on the cluster: the same call waits for
@@ -40,11 +40,11 @@ def run_slurm(
     ``tell`` gets what a user should know. Raises ``ValueError`` for what SLURM refuses, ``OSError``
     if it does not answer at the start.
     """
-    if at_once < 1:
-        raise ValueError(f"jobs at once must be at least 1, not {at_once}")
+    if max_parallel < 1:
+        raise ValueError(f"jobs at once must be at least 1, not {max_parallel}")
     if not jobs:
         return []
-    batch = JobArray(jobs, at_once, slurm or Slurm(), on_start, on_end, tell, patience)
+    batch = JobArray(jobs, max_parallel, slurm or Slurm(), on_start, on_end, tell, patience)
     batch.enter()
     try:
         while batch.waiting:
@@ -67,7 +67,7 @@ class JobArray:
     """Jobs that are waited for, by their keys."""
 
     jobs: Sequence[Job]
-    at_once: int
+    max_parallel: int
     slurm: Slurm
     on_start: Callable[[Job], object] | None
     on_end: Callable[[Ended], object] | None
@@ -99,11 +99,11 @@ class JobArray:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Submit jobs and wait for them."""
-        made = arrays.submit(jobs, self.at_once, self.slurm)
+        made = arrays.submit(jobs, self.max_parallel, self.slurm)
         self.waiting |= made
         number = next(iter(made.values())).partition("_")[0]
-        at_once = min(self.at_once, len(jobs))
-        self.tell(f"SLURM job {number}: array of {len(jobs)}, {at_once} at a time")
+        max_parallel = min(self.max_parallel, len(jobs))
+        self.tell(f"SLURM job {number}: array of {len(jobs)}, {max_parallel} at a time")
 
     def look(self) -> None:
         """Look once at the queue and at what the jobs wrote."""

@@ -98,8 +98,8 @@ class Losses(Panel):
                 self.runs = [result]
                 self._draw()
 
-        apart = self.desk.live
-        self.desk.later(lambda: (trained(config, apart), config.net()), evolved, slow=True)
+        subprocess = self.desk.live
+        self.desk.later(lambda: (trained(config, subprocess), config.net()), evolved, slow=True)
 
     def _draw(self) -> None:
         many, three = self.losses(self.classes.value), self.losses(3)

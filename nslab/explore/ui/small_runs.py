@@ -39,13 +39,14 @@ def fewer_tests(data: ImageData) -> ImageData:
     return replace(data, arrays=cut)
 
 
-def trained(config: RunConfig, apart: bool) -> store.Result:
-    """A finished run with its weights, looked up or computed, ``apart`` in a process of its own.
+def trained(config: RunConfig, subprocess: bool) -> store.Result:
+    """A finished run with its weights, looked up, or computed in a process of its own if
+    ``subprocess``.
 
     Raises ``RuntimeError`` with the end of its output where that process fails.
     """
     found = store.find(config, weights=True)
-    if found is None and apart:
+    if found is None and subprocess:
         (ended,) = run_local([store.job(config, weights=True)])
         if ended.status:
             raise RuntimeError(
