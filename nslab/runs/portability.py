@@ -10,6 +10,7 @@ from nslab.datasets import DATASETS
 from nslab.datasets.samplers import SAMPLERS
 from nslab.networks import NETWORKS
 from nslab.runs.compute import COMPUTE
+from nslab.system.content_names import parts_of
 from nslab.system.plugins import VARIABLE, digests, owner
 from nslab.system.registry import CONFIG_CLASSES, Origin, Registry, name_of
 
@@ -19,7 +20,8 @@ def check_portable(configs: Sequence[RunConfig]) -> None:
     that is no plug-in has registered."""
     for registry, key in (entry for config in configs for entry in entries(config)):
         origin = registry.origins[key]
-        if not (origin.module.partition(".")[0] == "nslab" or owner(origin.module)):
+        ours = origin.module.partition(".")[0] == "nslab" and not parts_of(key)
+        if not (ours or owner(origin.module)):
             raise ValueError(_advice(registry, key, origin))
 
 
@@ -45,13 +47,14 @@ def entries(config: Any) -> Iterator[tuple[Registry, str]]:
 def _advice(registry: Registry, key: str, origin: Origin) -> str:
     """What to do about an entry that other processes lack."""
     what = f"the {registry.what} {key!r} ({name_of(registry[key])})"
-    if origin.module != "__main__":
+    place = "this process" if parts_of(key) else str(origin)
+    if origin.module != "__main__" and not parts_of(key):
         return (
             f"{what} was registered by {origin.file}, which other processes do not load: "
             f"nslab.use({origin.file!r}) or --plugin makes it a plug-in; jobs=1 computes it here"
         )
     return (
-        f"{what} is defined in {origin}, where other processes cannot find it: put it into a file, "
+        f"{what} is defined in {place}, where other processes cannot find it: put it into a file, "
         'mine.py say, together with the line that registers it, then nslab.use("mine.py"); or '
         "compute it in this process, with jobs=1"
     )
