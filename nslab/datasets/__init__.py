@@ -23,7 +23,7 @@ from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvisi
 from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
 from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import explaining, remove_strays
-from nslab.system.paths import cache_dir
+from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.registry import Registry, instance_of
 from nslab.system.validation import unknown
 from nslab.types import DataInfo, ImageShape
@@ -190,7 +190,8 @@ def _unfetched(folder: Path, name: str) -> Arrays:
 
 
 def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageData:
-    """Load a data set from ``folder`` (default: ``NSLAB_DATA``, else ``data/cache``).
+    """Load a data set from ``folder`` (default: ``NSLAB_DATA``, else ``data/cache``); where that is
+    read-only, what is made of its files goes to ``data/cache``.
 
     Of a folder of images (``folder:PATH``) the files are listed; ``image_size`` is their side.
     Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
@@ -206,7 +207,10 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
         own = own_arrays.read(digest) if kind == "arrays" else _found(where, digest).arrays()
         return ImageData(name, dataset, own)
     file = folder / f"{name}.npz"
+    if not file.exists() and folder.is_dir() and not os.access(folder, os.W_OK):
+        file = home_cache_dir() / f"{name}.npz"
     if not file.exists():
+        folder, source = file.parent, folder
         with explaining(folder):
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / f".{name}.lock")
@@ -214,10 +218,15 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
         with lock:
             remove_strays(folder, file.name)
             if not file.exists():
-                arrays = dataset.fetch(folder, name)
+                try:
+                    arrays = dataset.fetch(source, name)
+                except MissingDataset:
+                    if source == folder:
+                        raise
+                    arrays = dataset.fetch(folder, name)
                 if problem := dataset.layout.problem(arrays):
                     raise CorruptDataset(
-                        f"the files of data set {name!r} in {folder} are wrong: {problem}. "
+                        f"the files of data set {name!r} in {source} are wrong: {problem}. "
                         "Remove them, then fetch them again."
                     )
                 write_arrays(file, arrays)

@@ -30,7 +30,11 @@ class DrawnRun(Protocol):
 
 def apply() -> None:
     """Set the house style: of figures, whose font ships with matplotlib and so is the same
-    everywhere, and that tables show their notes whole."""
+    everywhere, and that tables show their notes whole.
+
+    It begins at matplotlib's own defaults: a person's matplotlibrc changes nothing.
+    """
+    mpl.rcdefaults()
     pd.set_option("display.max_colwidth", 200)
     sns.set_theme(style="ticks", palette=PALETTE, font="DejaVu Sans")
     mpl.rcParams.update(

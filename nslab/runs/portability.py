@@ -47,12 +47,14 @@ def entries(config: Any) -> Iterator[tuple[Registry, str]]:
 def _advice(registry: Registry, key: str, origin: Origin) -> str:
     """What to do about an entry that other processes lack."""
     what = f"the {registry.what} {key!r} ({name_of(registry[key])})"
-    place = "this process" if parts_of(key) else str(origin)
-    if origin.module != "__main__" and not parts_of(key):
+    if parts := parts_of(key):  # known by the digest of its code
+        what, origin = f"the {registry.what} {parts[1]}", Origin("__main__", "this session", 0)
+    if origin.module != "__main__":
         return (
             f"{what} was registered by {origin.file}, which other processes do not load: "
             f"nslab.use({origin.file!r}) or --plugin makes it a plug-in; jobs=1 computes it here"
         )
+    place = origin.file if parts else origin
     return (
         f"{what} is defined in {place}, where other processes cannot find it: put it into a file, "
         'mine.py say, together with the line that registers it, then nslab.use("mine.py"); or '

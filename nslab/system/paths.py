@@ -35,7 +35,12 @@ def home() -> Path:
 
 def cache_dir() -> Path:
     """Data sets: ``NSLAB_DATA`` if set, else ``data/cache``."""
-    return _given("NSLAB_DATA") or home() / "data" / "cache"
+    return _given("NSLAB_DATA") or home_cache_dir()
+
+
+def home_cache_dir() -> Path:
+    """Data sets that this installation has made files of."""
+    return home() / "data" / "cache"
 
 
 def arrays_dir() -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -12,12 +13,10 @@ from nslab.analysis.statistics import differences
 from nslab.configs import TrainConfig
 from nslab.datasets import resolved
 from nslab.datasets.own_arrays import add_arrays
-from nslab.networks import NETWORKS
 from nslab.plots.comparison import paired_comparison
 from nslab.plots.style import apply
 from nslab.runs.results import Result
 from nslab.runs.store import run_all
-from nslab.system.content_names import parts_of
 from nslab.system.validation import check_parameters, hints
 from nslab.workbench.own_objects import network_name, objective_of
 
@@ -88,8 +87,9 @@ class MethodComparison:
 
     def figure(self) -> Figure:
         """Accuracy of every run, and each method's difference to the baseline with its interval."""
-        apply()
-        return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
+        with mpl.rc_context():
+            apply()
+            return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
 
     def _repr_html_(self) -> str:
         small = {"p": "{:.2g}".format}
@@ -158,8 +158,6 @@ def compare_methods(
     else:
         data = add_arrays(train, test, name, classes)
     network = network_name(model)
-    if jobs > 1:
-        check_importable(network, objectives)
     configs = {
         (method, seed): TrainConfig(
             dataset=data, network=network, objective=objective, seed=seed, **settings
@@ -179,17 +177,3 @@ def compare_methods(
         for (method, seed), result in zip(configs, results, strict=True)
     ]
     return MethodComparison(results, pd.DataFrame(lines), next(iter(objectives)))
-
-
-def check_importable(network: str, objectives: Mapping[str, Any]) -> None:
-    """``ValueError`` for a network or loss of this session, which no other process has."""
-    from nslab.configs.serialization import encode
-
-    keys = [encode(objective)["@"] for objective in objectives.values()]
-    for key, registry in [(network, "NETWORKS"), *((key, "OBJECTIVES") for key in keys)]:
-        if (parts := parts_of(key)) and (registry != "NETWORKS" or key in NETWORKS):
-            raise ValueError(
-                f"{parts[1]} was defined in this session, which processes of their own do not "
-                f"have: put it into a file, say mine.py, that adds it to {registry}, load it by "
-                "nslab.use('mine.py') and name it by its key; or leave jobs at 1"
-            )

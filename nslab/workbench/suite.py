@@ -36,6 +36,20 @@ from nslab.workbench.render import render
 DEFAULT = Path(__file__).with_name("suite.yaml")
 
 
+class UniqueKeys(yaml.SafeLoader):
+    """Plain values only, and no key twice in a mapping: YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """A mapping; ``YAMLError`` naming a key that it has twice."""
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                where = key.start_mark
+                raise yaml.YAMLError(f"line {where.line + 1} gives {key.value} a second time")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 class SuiteEntry(BaseModel):
     """One entry of a suite file."""
 
@@ -99,7 +113,7 @@ def read_suite(file: Path, preset: Preset) -> Suite:
     Raises ``ValueError`` naming the file, and the entry (from 1) with what is wrong in it.
     """
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{file} cannot be read as a suite: {error}") from None
     if not isinstance(found, list) or not found:

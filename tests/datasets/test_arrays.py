@@ -18,7 +18,7 @@ from array_helpers import LAYOUT, NAMES, never, refused, same, small_arrays, toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nslab.datasets import DATASETS, CorruptDataset, ImageData, load
+from nslab.datasets import DATASETS, CorruptDataset, ImageData, MissingDataset, load
 from nslab.datasets.arrays import Arrays, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import fetch_digits
 
@@ -45,6 +45,34 @@ def test_written_once_then_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert isinstance(data.arrays.test_x, np.memmap)
         with pytest.raises(ValueError, match="read-only"):
             data.arrays.train_x[0] = 0
+
+
+def test_a_folder_that_is_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made of its files goes to the home; what is not in it is fetched there too."""
+    raw, home = tmp_path / "shared", tmp_path / "home"
+    raw.mkdir()
+    asked: list[Path] = []
+
+    def fetch(folder: Path, name: str) -> Arrays:
+        asked.append(folder)
+        if folder == raw and name == "other":
+            raise MissingDataset("no")
+        return small_arrays()
+
+    for name in ("toy", "other"):
+        monkeypatch.setitem(DATASETS, name, toy(fetch))
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != raw and access(path, mode))
+    monkeypatch.setenv("NSLAB_DATA", str(raw))
+    monkeypatch.setenv("NSLAB_HOME", str(home))
+    for _ in range(2):
+        assert same(load("toy").arrays, small_arrays())
+    assert same(load("other").arrays, small_arrays())
+    assert asked == [raw, raw, home / "data" / "cache"]
+    assert not list(raw.iterdir())
+    (raw / "toy.npz").write_bytes((home / "data/cache/toy.npz").read_bytes())
+    (home / "data/cache/toy.npz").write_bytes(b"not looked at")
+    assert same(load("toy").arrays, small_arrays())
 
 
 def test_default_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
 import torch
@@ -108,6 +109,23 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Result]:
         patch.setenv("NSLAB_HOME", str(tmp_path_factory.mktemp("runs")))
         plan = experiment("ns/first").plan("smoke", network="lenet5", epochs=2, seeds=(1, 2))
         return store.run_all(plan, show=False)
+
+
+def test_a_matplotlibrc_of_ones_own_changes_nothing(tmp_path: Path) -> None:
+    """Sizes, fonts, colours and TeX of the user's configuration: the bytes are the same."""
+    odd = {"savefig.bbox": "tight", "savefig.transparent": True, "font.size": 31}
+    odd |= {"text.usetex": True, "axes.grid": True, "lines.linewidth": 9, "savefig.pad_inches": 3}
+    written = []
+    for number, rc in enumerate(({}, odd)):
+        with mpl.rc_context(rc):
+            style.apply()
+            figure = Figure(figsize=(3, 2))
+            figure.subplots().plot([1, 2], [3, 1], label="a_b")
+            figure.axes[0].set_title("x_1 & 50 %")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("NSLAB_FIGURES", str(tmp_path / str(number)))
+                written.append(style.save(figure, "f", "smoke").read_bytes())
+    assert written[0] == written[1]
 
 
 def figures(runs: list[Result]) -> dict[str, Figure]:

@@ -135,8 +135,11 @@ def test_named_data_and_networks(tmp_path: Any) -> None:
         ({"train": "digits"}, "has its own test images"),
         ({"epoch": 2}, "has no parameter 'epoch'"),
         ({"lr": -1}, "lr must be above 0"),
-        ({"jobs": 2}, r"Net was defined in this session, .* nslab.use\('mine.py'\)"),
-        ({"jobs": 2, "model": "mlp", "methods": {"b": brier}}, "brier was defined in this session"),
+        ({"jobs": 2}, r"the network Net is defined in this session, .* nslab\.use"),
+        (
+            {"jobs": 2, "model": "mlp", "methods": {"b": brier}},
+            "objective brier is defined in this session",
+        ),
     ],
 )
 def test_mistakes_are_explained(given: dict, message: str) -> None:

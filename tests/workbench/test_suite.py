@@ -59,6 +59,10 @@ def test_the_default_is_everything() -> None:
         ("", "is no suite: a list of entries is expected"),
         ("a: 1", "is no suite"),
         ("- [", "cannot be read as a suite"),
+        (
+            "- experiments: [ns/first]\n  parameters: {lr: 1, lr: 2}",
+            "cannot be read as a suite: line 2 gives lr a second time",
+        ),
         ("- !!python/object/apply:os.system [ls]", "cannot be read as a suite"),
         ("- experiments: [ns/first]\n- notebook: [a]", "entry 2: notebook: Extra inputs"),
         ("- experiments: ns/first", "entry 1: experiments: Input should be a valid list"),

@@ -1,11 +1,13 @@
 """Panel: every finished run, here or frozen, filtered, and the papers' numbers beside ours."""
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 from nslab.analysis.paper_tables import compare, readable, shortened
+from nslab.configs import RunConfig
 from nslab.configs.labels import columns, text_of
 from nslab.configs.serialization import decode
 from nslab.experiments import EXPERIMENTS, PRESETS
@@ -139,7 +141,7 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
     """A line per run that has a test accuracy: what it is, ``experiments`` it belongs to,
     ``accuracy``, its ``course`` over the epochs (empty where it has none), and the ``result``.
     ``attrs["unknown"]`` counts those of a class or data set that is not known here."""
-    lines, unknown = [], 0
+    lines, unknown, sizes = [], 0, sizes_by_experiment()
     for result in results:
         if "test_accuracy" not in result.metrics:
             continue
@@ -157,11 +159,7 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
                 "accuracy": result.metrics["test_accuracy"],
                 "origin": result.origin,
                 "run": result.id,
-                "experiments": [
-                    name
-                    for name, experiment in EXPERIMENTS.items()
-                    if any(size in preset_sizes(experiment, preset) for preset in PRESETS)
-                ],
+                "experiments": [name for name, known in sizes.items() if size in known],
                 "course": [] if any(map(math.isnan, course)) else course,
                 "setting": config.with_seed(0).id,  # precisions apart
                 "result": result,
@@ -171,6 +169,18 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
     table = pd.DataFrame(lines, columns=shown).sort_values(["dataset", "network", "seed"])
     table.attrs["unknown"] = unknown
     return table
+
+
+def sizes_by_experiment() -> dict[str, set[RunConfig]]:
+    """The runs of each experiment at any preset, whatever their seed; none of one that cannot be
+    planned here, such as a plug-in's whose folder is elsewhere."""
+    found: dict[str, set[RunConfig]] = {}
+    for name, experiment in EXPERIMENTS.items():
+        found[name] = set()
+        for preset in PRESETS:
+            with suppress(Exception):  # a plug-in's plan is anybody's code
+                found[name] |= set(preset_sizes(experiment, preset))
+    return found
 
 
 def labels(runs: pd.DataFrame, experiment: str) -> list[str]:
