@@ -13,9 +13,11 @@ from typing import Any
 import nbformat
 import pytest
 from plugin_helpers import as_before, write_plugin
+from typer.testing import CliRunner
 
 import nslab
 from nslab import OBJECTIVES, TrainConfig
+from nslab.cli import app
 from nslab.configs import decode, encode
 from nslab.execution.local import Job
 from nslab.execution.slurm import arrays
@@ -36,13 +38,13 @@ def mine(tmp_path: Path) -> Iterator[Path]:
         yield write_plugin(tmp_path / "code")
 
 
-def command(*words: str, folder: Path, **env: str) -> str:
+def command(*words: str, folder: Path) -> str:
     """What nslab says in a process of its own; it must end well."""
     given = {k: v for k, v in os.environ.items() if k != VARIABLE}
     done = subprocess.run(
         [sys.executable, "-m", "nslab.cli", *words],
         cwd=folder,
-        env=given | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | env,
+        env=given | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"},
         capture_output=True,
         text=True,
         check=False,
@@ -68,19 +70,20 @@ def test_in_this_process(mine: Path) -> None:
 def test_on_the_command_line_and_in_a_notebook(mine: Path, tmp_path: Path) -> None:
     """Runs in two processes, then a notebook beside the file, each in a process of its own, look
     the same runs up; before and after a command alike."""
-    done = command("run", "mine/table", "--plugin", "mine.py", "--jobs", "2", folder=mine.parent)
+    run = "run mine/table -p seeds=1 --plugin mine.py --jobs 2"
+    done = command(*run.split(), folder=mine.parent)
     assert "doubt" in done
     runs = [json.loads(f.read_text()) for f in (tmp_path / "data/runs").glob("*/result.json")]
-    assert len(runs) == 6
+    assert len(runs) == 3
     assert {tuple(run["env"]["plugins"]) for run in runs} == {("mine",)}
     found = command("--plugin", "code/mine.py", "compare", "mine/table", folder=tmp_path)
-    assert "6 of 6 runs of preset smoke are finished" in found
-    listed = command("plugins", folder=tmp_path, **{VARIABLE: str(mine)})
+    assert "3 of 6 runs of preset smoke are finished" in found
+    listed = CliRunner().invoke(app, ["plugins", "--plugin", str(mine)]).output
     assert f"asked for, {mine}" in listed
     assert "  objective: doubt\n" in listed
     assert "  experiment: mine/table\n" in listed
     cells = ["import nslab\nassert open('data.txt').read() == 'beside'"]
-    cells += ["found = nslab.experiment('mine/table').plan('smoke')"]
+    cells += ["found = nslab.experiment('mine/table').plan('smoke', seeds='1')"]
     cells += ["assert {r.origin for r in nslab.run_all(found, show=False)} == {'stored'}"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     nbformat.write(book, mine.parent / "mine.ipynb")
