@@ -177,12 +177,12 @@ CELLS = (
 MUTATION = """    "toy/1": Mutation(3, rand_1),
 """
 LINES = {  # file, the opening of its table, the import, the entry
-    "loss": ("objectives/__init__.py", "OBJECTIVES: dict[str, type[ObjectiveConfig]] = {\n"),
-    "network": ("networks/__init__.py", "NETWORKS: dict[str, Network] = {\n"),
-    "data": ("datasets/__init__.py", "DATASETS: dict[str, Dataset] = {\n"),
+    "loss": ("objectives/__init__.py", "OBJECTIVES |= {\n"),
+    "network": ("networks/__init__.py", "NETWORKS |= {\n"),
+    "data": ("datasets/__init__.py", "DATASETS |= {\n"),
     "mutation": ("evolve/operators.py", "MUTATIONS: dict[str, Mutation] = {\n"),
-    "evolver": ("evolve/__init__.py", "EVOLVER_CLASSES: dict[str, type] = {\n"),
-    "experiment": ("experiments/__init__.py", "EXPERIMENTS: dict[str, Experiment] = {\n"),
+    "evolver": ("evolve/__init__.py", "EVOLVER_CLASSES |= {\n"),
+    "experiment": ("experiments/__init__.py", "EXPERIMENTS |= {\n"),
 }
 
 

@@ -96,6 +96,37 @@ def test_other_parameters_have_a_folder_of_their_own(folder: Path, tmp_path: Pat
     assert notebooks.plan(["a"], "cpu", {"n": 4})[0].figures == others[0].figures
 
 
+def test_notebooks_of_other_folders(folder: Path, tmp_path: Path) -> None:
+    """By path or pattern; no parameters are needed, untyped ones will do, and none takes the
+    output of another, ours or not."""
+    write(folder, "a")
+    mine = write(tmp_path / "one", "mine", parameters="n = 3\nrate = 0.1\n")
+    (plain,) = notebooks.plan([str(mine)], "cpu", {})
+    assert plain.output == tmp_path / "figures/cpu/notebooks/mine.ipynb"
+    assert (plain.parameters, plain.task["cwd"]) == ({}, str(mine.parent))
+    (other,) = notebooks.plan([str(mine.with_suffix(""))], "cpu", {"n": "4"})
+    assert other.parameters == {"n": 4}
+    assert other.figures.parent.name == "variants"
+    bare = write(tmp_path / "two", "mine")
+    book = json.loads(bare.read_text())
+    book["cells"][0]["metadata"] = {}
+    bare.write_text(json.dumps(book))
+    both = notebooks.plan([str(mine), str(bare)], "smoke", {})
+    assert len({one.output for one in both}) == len({one.name for one in both}) == 2
+    plain.output.parent.mkdir(parents=True)
+    plain.output.with_suffix(".task.json").write_text(json.dumps(plain.task))
+    assert notebooks.plan([str(bare)], "cpu", {})[0].output != plain.output
+    assert notebooks.plan([str(tmp_path / "one/m*")], "cpu", {}) == [plain]
+    write(tmp_path / "two", "a")
+    ours, theirs = notebooks.plan(["a", str(tmp_path / "two/a.ipynb")], "smoke", {})
+    assert ours.output == tmp_path / "figures/smoke/notebooks/a.ipynb" != theirs.output
+    with pytest.raises(ValueError, match=r"mine\.ipynb has no cell tagged 'parameters', so it has"):
+        notebooks.plan([str(bare)], "smoke", {"n": 4})
+    made = plain.task["made_of"]
+    (mine.parent / "helpers.py").write_text("VALUE = 1")
+    assert plain.task["made_of"] != made
+
+
 @pytest.mark.slow
 def test_what_looks_up_all_runs_comes_last(folder: Path, tmp_path: Path) -> None:
     """The ledger counts what the other notebooks run; with another run it is out of date."""
