@@ -75,7 +75,7 @@ def resolved(name: str) -> str:
     whether or not the folder is there."""
     if parts_of(name):
         return name
-    folder = Path(os.path.expanduser(name.removeprefix(PREFIX))).absolute()
+    folder = Path(os.path.abspath(os.path.expanduser(name.removeprefix(PREFIX))))
     return content_name("folder", folder, listing(folder).digest)
 
 
