@@ -21,7 +21,7 @@ from nslab.system.paths import (
 )
 from nslab.system.plugins import digests
 from nslab.system.provenance import source_digest
-from nslab.system.validation import check_parameters
+from nslab.system.validation import check_parameters, unknown
 from nslab.workbench.unrun import unrun
 
 VARIANTS = "variants"  # figures of notebooks with other parameters than their defaults
@@ -214,8 +214,8 @@ def _matching(pattern: str) -> list[Path]:
             beside = [] if bare else sorted(path.parent.glob(exact.name))
             found = [file.resolve() for file in ([exact] if exact.is_file() else beside)]
     if not found:
-        names = ", ".join(file.stem for file in every)
-        raise ValueError(f"no notebook matches {pattern!r}; there are {names}, and files by path")
+        names = [file.stem for file in every]
+        raise unknown("notebook", pattern, names, ", and files by path")
     return found
 
 
