@@ -74,7 +74,7 @@ def test_on_the_command_line_and_in_a_notebook(mine: Path, tmp_path: Path) -> No
     done = command(*run.split(), folder=mine.parent)
     assert "doubt" in done
     runs = [json.loads(f.read_text()) for f in (tmp_path / "data/runs").glob("*/result.json")]
-    assert len(runs) == 3
+    assert len(runs) == 4  # three, and the training that keeps the evolution's parents
     assert {tuple(run["env"]["plugins"]) for run in runs} == {("mine",)}
     found = command("--plugin", "code/mine.py", "compare", "mine/table", folder=tmp_path)
     assert "3 of 6 runs of preset smoke are finished" in found
