@@ -114,7 +114,7 @@ def read_suite(file: Path, preset: Preset) -> Suite:
     Raises ``ValueError`` naming the file, and the entry (from 1) with what is wrong in it.
     """
     try:
-        found = yaml.load(file.read_text(encoding="utf-8"), UniqueKeys)  # a SafeLoader
+        found = UniqueKeys(file.read_text(encoding="utf-8")).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{file} cannot be read as a suite: {error}") from None
     if not isinstance(found, list) or not found:

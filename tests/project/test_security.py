@@ -92,8 +92,9 @@ SOURCES = [f for part in ("nslab", "benchmarks") for f in sorted((ROOT / part).r
 
 @pytest.mark.parametrize("file", SOURCES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_sources_run_no_code_of_files(file: Path) -> None:
-    """No pickle, no shell, no evaluated text."""
-    assert forbidden(file.read_text(encoding="utf-8")) == []
+    """No pickle, no shell, no evaluated text; but for the plug-in that a person asks to be run."""
+    found = [line.partition(": ")[2] for line in forbidden(file.read_text(encoding="utf-8"))]
+    assert set(found) == ({"compile", "exec"} if file.name == "plugins.py" else set())
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda f: f.stem)
