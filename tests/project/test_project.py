@@ -59,7 +59,7 @@ def test_imports_are_declared() -> None:
     extras = PROJECT["optional-dependencies"]
     optional = set().union(*(names(extras[name]) for name in set(extras) - {"dev"}))
     alias = {"sklearn": "scikit-learn", "IPython": "ipython", "yaml": "pyyaml"}
-    alias |= {"mlflow": "mlflow-skinny"}
+    alias |= {"mlflow": "mlflow-skinny", "PIL": "pillow"}
     for file in FILES:
         tree = ast.parse(file.read_text(encoding="utf-8"))
         first = {id(node) for node in tree.body}
