@@ -17,8 +17,8 @@ KEYS = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"),
     *("params", "module", "ema_state_dict", "state_dict_ema", "model_ema", "ema"),
 )
-# Of DataParallel, torch.compile, averaged models, and modules that hold the network.
-PREFIXES = ("module.", "_orig_mod.", "model.")
+WRAPPERS = ("module.", "_orig_mod.")  # prefixes of DataParallel, averaged models, torch.compile
+HOLDER = "model."  # of a module that holds the network
 COUNTER = "n_averaged"  # of torch's AveragedModel
 
 
@@ -26,8 +26,8 @@ def from_checkpoints(files: Sequence[Path | str]) -> list[StateDict]:
     """States from a user's files: safetensors, or what ``torch.save`` wrote, read without running
     any code in it.
 
-    A file may hold the state itself or have it under a name of ``KEYS``; prefixes that all names
-    share (``PREFIXES``, in any order) are dropped, and so is the counter of an averaged model.
+    A file may hold the state itself or have it under a name of ``KEYS``; prefixes of
+    wrappers and holders are dropped, in any order, and so is the counter of an averaged model.
     Raises ``ValueError`` naming the file, what in it is in the way, and the way out; also for
     weights that are NaN or infinite.
     """
@@ -64,11 +64,18 @@ def _state(file: Path) -> StateDict:
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> StateDict:
-    """A state without the prefixes that all its names share."""
+    """A state without the prefixes of wrappers, and without one of a module if all names share it,
+    unless two names would become one."""
     names = list(state)
-    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in names)), ""):
-        names = [name.removeprefix(prefix) for name in names]
-    return dict(zip(names, state.values(), strict=True))
+    while True:
+        shorter = names
+        for prefix in WRAPPERS:
+            shorter = [name.removeprefix(prefix) for name in shorter]
+        if all(name.startswith(HOLDER) for name in shorter):
+            shorter = [name.removeprefix(HOLDER) for name in shorter]
+        if shorter == names or len(set(shorter)) < len(names):
+            return dict(zip(names, state.values(), strict=True))
+        names = shorter
 
 
 def _is_state(found: Mapping[Any, Any]) -> bool:
