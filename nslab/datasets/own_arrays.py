@@ -66,10 +66,11 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
 
 def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, h, w, c) and labels (int64) of a pair of arrays or of a torch data set."""
-    if isinstance(data, tuple | list) and len(data) == 2:
-        x, y = (torch.as_tensor(np.asarray(part)) if not torch.is_tensor(part) else part
-                for part in data)  # fmt: skip
+    if isinstance(data, tuple | list) and len(data) == 2 and not _items(data):
+        x, y = (p if torch.is_tensor(p) else torch.as_tensor(np.asarray(p)) for p in data)
         torch_like = torch.is_tensor(data[0])
+        if not len(x):
+            raise ValueError(f"{what} has no images")
     elif not isinstance(data, str) and hasattr(data, "__getitem__") and len(data) > 0:
         items = [data[i] for i in range(len(data))]
         if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
@@ -85,6 +86,12 @@ def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
             f"{type(data).__name__}"
         )
     return pixels(x, what, torch_like), labels(y, len(x), what)
+
+
+def _items(data: Any) -> bool:
+    """Whether a sequence of two is of two samples, not of images and labels."""
+    first = data[0]
+    return isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[1]) == 0
 
 
 def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
@@ -110,6 +117,7 @@ def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
 
 def labels(y: torch.Tensor, count: int, what: str) -> np.ndarray:
     """Labels as int64."""
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     if y.shape != (count,) or y.is_floating_point() or y.is_complex() or int(y.min()) < 0:
         raise ValueError(
             f"{what}: labels must be {count} whole numbers from 0, not {y.dtype} of "

@@ -4,13 +4,11 @@ What is edited is another thing then, whatever its name: results of the old code
 the new. Code of installed packages counts by its name alone.
 """
 
-import ast
+import dataclasses
 import functools
 import hashlib
-import inspect
 import sys
 import sysconfig
-import textwrap
 import types
 from pathlib import Path
 from typing import Any
@@ -22,14 +20,26 @@ _INSTALLED = tuple(
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _PACKAGE = str(Path(__file__).resolve().parents[1])
-_PLAIN = (int, float, complex, str, bytes, bool, type(None))
+_PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...))
+_BUILT_IN = (
+    *(types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
+    *(types.GetSetDescriptorType, types.MemberDescriptorType, types.ClassMethodDescriptorType),
+)
+# What Python itself writes into a class, and annotations, which compute nothing.
+_OF_CLASSES = (
+    *("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__annotate__"),
+    *("__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__"),
+    *("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__"),
+    *("__parameters__", "__abstractmethods__", "_abc_impl"),
+)
 
 
 def code_digest(target: Any) -> str:
     """Twelve hexadecimal digits that hash a function or class, those of the same author that it
     uses (functions, classes, base classes, constants), and files of theirs that it imports.
 
-    Comments and layout change nothing.
+    Comments and layout change nothing; another minor version of Python does. Values that code
+    encloses or refers to count by what they hold; ``ValueError`` for one that does not show it.
 
     >>> def double(x):
     ...     return 2 * x
@@ -80,28 +90,67 @@ class _Walk:
             for part in (value.func, value.args, value.keywords):
                 self.see(part)
         elif isinstance(value, tuple | list | set | frozenset):
-            self.add(type(value).__name__)
+            self.add(type(value).__name__, len(value))
             for item in sorted(value, key=repr) if isinstance(value, set | frozenset) else value:
                 self.see(item)
         elif isinstance(value, dict):
-            self.add("dict")
+            self.add("dict", len(value))
             for key, item in value.items():
                 self.see(key)
                 self.see(item)
-        elif isinstance(value, staticmethod | classmethod | types.MethodType):
+        elif isinstance(value, staticmethod | classmethod):
             self.see(value.__func__)
+        elif isinstance(value, types.MethodType):
+            self.see(value.__func__)
+            self.see(value.__self__)
         elif isinstance(value, property):
             for function in (value.fget, value.fset, value.fdel):
                 self.see(function)
         elif isinstance(value, types.ModuleType):
             self.module(value)
-        elif isinstance(value, type) and is_own(value):
-            self.class_(value)
-        elif isinstance(value, types.FunctionType) and is_own(value):
-            self.function(value)
+        elif isinstance(value, type):
+            self.class_(value) if is_own(value) else self.named(value)
+        elif isinstance(value, types.FunctionType):
+            self.function(value) if is_own(value) else self.named(value)
+        elif isinstance(value, _BUILT_IN):
+            self.named(value)
         else:
-            kind = value if isinstance(value, types.FunctionType | type) else type(value)
-            self.add("named", kind.__module__, getattr(value, "__qualname__", kind.__qualname__))
+            self.object(value)
+
+    def named(self, value: Any) -> None:
+        """Something of an installed package, which its name says."""
+        self.add("named", getattr(value, "__module__", ""), value.__qualname__)
+
+    def object(self, value: Any) -> None:
+        """A value that code encloses or refers to: by what it holds."""
+        self.add("object", type(value).__module__, type(value).__qualname__)
+        if hasattr(value, "detach") and hasattr(value, "numpy"):  # a tensor
+            value = value.detach().cpu()
+            self.add(value.dtype, tuple(value.shape))
+            self.digest.update(bytes(value.contiguous().flatten().view(self.byte(value)).numpy()))
+        elif hasattr(value, "tobytes") and hasattr(value, "dtype"):  # an array
+            self.add(value.dtype, getattr(value, "shape", ()))
+            self.digest.update(value.tobytes())
+        elif callable(getattr(value, "state_dict", None)):  # a module
+            self.add(repr(value))
+            self.see(dict(value.state_dict()))
+            self.see(type(value))
+        elif is_own(type(value)) and hasattr(value, "__dict__"):
+            self.see(type(value))
+            self.see(vars(value))
+        elif " at 0x" not in (shown := repr(value)):
+            self.add(shown)
+        else:
+            raise ValueError(
+                f"whether {shown} changes what is computed cannot be told, so results of the old "
+                "would stand for the new: make it inside the function, or put the code into a "
+                "plug-in file, see nslab.use"
+            )
+
+    @staticmethod
+    def byte(tensor: Any) -> Any:
+        """torch's bytes, without importing torch."""
+        return sys.modules[type(tensor).__module__.partition(".")[0]].uint8
 
     def module(self, module: types.ModuleType) -> None:
         self.add("module", module.__name__)
@@ -113,39 +162,44 @@ class _Walk:
         for base in cls.__bases__:
             self.see(base)
         for name, value in sorted(vars(cls).items()):
-            made = isinstance(value, types.FunctionType) and "<" in value.__code__.co_filename
-            skipped = ("__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__")
-            if name in skipped or (made and "ipython" not in value.__code__.co_filename):
-                continue  # of dataclasses: the fields say it
+            made = (
+                isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
+            )
+            if name in _OF_CLASSES or made:  # what dataclasses write: the fields say it
+                continue
             self.add("member", name)
             self.see(value)
+        for field in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
+            self.add("field", field.name)
+            for default in (field.default, field.default_factory):
+                if default is not dataclasses.MISSING:
+                    self.see(default)
 
     def function(self, function: types.FunctionType) -> None:
+        # its code is what runs; the text may have been edited since
         self.add("function", function.__name__)
-        try:
-            source = textwrap.dedent(inspect.getsource(function))
-            self.add(ast.unparse(ast.parse(source)))
-        except (OSError, TypeError, SyntaxError):  # no source, or a part of a line
-            self.code(function.__code__)
+        self.code(function.__code__, function.__doc__)
         self.see(function.__defaults__)
         self.see(function.__kwdefaults__)
         for cell in function.__closure__ or ():
             try:
-                self.see(cell.cell_contents)
+                enclosed = cell.cell_contents
             except ValueError:  # not filled yet
-                self.add("empty cell")
+                enclosed = "empty cell"
+            self.see(enclosed)
         for name in sorted(names_of(function.__code__)):
             if name in function.__globals__:
                 self.add("uses", name)
                 self.see(function.__globals__[name])
 
-    def code(self, code: types.CodeType) -> None:
-        self.add(code.co_code.hex(), code.co_names, code.co_varnames)
+    def code(self, code: types.CodeType, doc: str | None = None) -> None:
+        self.add(code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars)
+        self.add(code.co_argcount, code.co_kwonlyargcount, code.co_flags)
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self.code(constant)
-            else:
-                self.add(repr(constant))
+            elif constant is not doc or doc is None:
+                self.see(constant)
 
 
 def names_of(code: types.CodeType) -> set[str]:

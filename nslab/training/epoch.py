@@ -45,6 +45,12 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr
         scored = objective(model, dataclasses.replace(batch, lr=lr))
+        if scored.loss.shape != batch.y.shape:
+            raise ValueError(
+                f"{type(config.objective).__name__} gives losses of shape "
+                f"{tuple(scored.loss.shape)} for {len(batch.y)} samples: one for each is needed, "
+                'as torch\'s losses give with reduction="none"'
+            )
         total = scored.total()
         losses.append(total.detach())
         if len(losses) == look_every:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from nslab.analysis.statistics import differences
 from nslab.configs import TrainConfig
+from nslab.configs.labels import short_repr
 from nslab.datasets import resolved
 from nslab.datasets.own_arrays import add_arrays
 from nslab.plots.comparison import paired_comparison
@@ -24,6 +25,14 @@ FIRST_SEED = 2024
 MOST_SAID = 3  # methods that a verdict speaks of one by one
 VERDICTS = ("above", "below", "not told apart from")
 TAKEN = ("dataset", "network", "objective", "seed")  # fields that have parameters of their own
+
+
+def name_of(method: Any) -> str:
+    """What a method is called that was given without a name: its key, its class with what is not
+    the default, or the name of a function."""
+    if isinstance(method, str):
+        return method
+    return str(getattr(method, "__name__", "") or short_repr(method))
 
 
 def verdict_on(line: Mapping[str, Any]) -> str:
@@ -107,7 +116,7 @@ def compare_methods(
     model: Any,
     train: Any,
     test: Any = None,
-    methods: Mapping[str, Any] | Sequence[str] = ("ce", "ns"),
+    methods: Mapping[str, Any] | Sequence[Any] = ("ce", "ns"),
     *,
     seeds: int | Sequence[int] = 3,
     name: str = "mine",
@@ -142,11 +151,15 @@ def compare_methods(
     """
     allowed = {key: hint for key, hint in hints(TrainConfig).items() if key not in TAKEN}
     settings = check_parameters(settings, allowed, "compare_methods")
-    named = methods if isinstance(methods, Mapping) else {str(m): m for m in methods}
+    named = methods if isinstance(methods, Mapping) else {name_of(m): m for m in methods}
+    if len(named) < len(methods):
+        raise ValueError("two methods go by one name: give them as {name: method, ...}")
     if not named:
         raise ValueError("no methods: give their names, or values by name")
     objectives = {key: objective_of(value) for key, value in named.items()}
-    chosen = list(range(FIRST_SEED, FIRST_SEED + seeds)) if isinstance(seeds, int) else list(seeds)
+    if isinstance(seeds, int):
+        seeds = range(FIRST_SEED, FIRST_SEED + seeds)
+    chosen = [int(seed) for seed in seeds]
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds must be a number above 0, or different seeds, not {seeds!r}")
     if isinstance(train, str):

@@ -74,6 +74,14 @@ def test_grey_images_and_transforms() -> None:
     assert data.dataset.classes == ("0", "1", "2")
 
 
+def test_samples_and_columns() -> None:
+    """Two samples are no pair of images and labels; labels may be a column."""
+    items = [(FLOATS[i], i) for i in range(2)]
+    assert load(add_arrays(items, items)).dataset.layout.train == 2
+    pair = (FLOATS, Y)
+    assert add_arrays((FLOATS, Y[:, None]), pair) == add_arrays(pair, pair)
+
+
 def test_a_network_learns_from_them() -> None:
     """A run like any other; the arrays are found by another process, so by a second look."""
     x = torch.randn(80, 1, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -98,6 +106,7 @@ def test_a_network_learns_from_them() -> None:
         ((BYTES.int() * 2, Y), "must be 0 to 255"),
         ("cifar", "must be a pair .* or a torch Dataset"),
         ([], "must be a pair"),
+        ((BYTES[:0], Y[:0]), "train has no images"),
         (TensorDataset(BYTES), "each item of the data set must be an image and a label"),
         ((BYTES[:, :, :4], Y), r"test images are .* both must be alike"),
     ],

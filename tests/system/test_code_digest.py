@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from nslab.system.code_digest import code_digest
 
@@ -115,6 +118,67 @@ def test_closures_and_partials() -> None:
     assert code_digest(power(2)) != code_digest(power(3))
     one, two = (functools.partial(power(2), x=x) for x in (1, 2))
     assert code_digest(one) != code_digest(two)
+
+
+def test_what_code_encloses_counts_by_what_it_holds() -> None:
+    """Tensors, arrays, modules, objects of one's own, decorators, bound methods; what does not show
+    what it holds is refused."""
+
+    class Scale:
+        def __init__(self, by: object) -> None:
+            self.by = by
+
+        def __call__(self, x: object) -> object:
+            return x * self.by
+
+        def method(self, x: object) -> object:
+            return x * self.by
+
+    def enclosing(value: object) -> object:
+        def f(x: object) -> object:
+            return x, value
+
+        return f
+
+    def linear(weight: float) -> nn.Module:
+        layer = nn.Linear(2, 2)
+        nn.init.constant_(layer.weight, weight)
+        nn.init.zeros_(layer.bias)
+        return layer
+
+    for make in (
+        lambda k: torch.tensor([1.0, k]),
+        lambda k: torch.tensor([1.0, k], dtype=torch.bfloat16),
+        lambda k: np.array([k, 2]),
+        lambda k: np.float64(k),
+        linear,
+        Scale,
+        lambda k: [Scale({"a": k})],
+        lambda k: torch.float32 if k == 1 else torch.float64,
+    ):
+        one, again, two = (code_digest(enclosing(make(k))) for k in (1.0, 1.0, 2.0))
+        assert one == again != two
+    assert code_digest(Scale(1)) != code_digest(Scale(2))
+    assert code_digest(Scale(1).method) != code_digest(Scale(2).method)
+    with pytest.raises(ValueError, match=r"whether <object object .* cannot be told"):
+        code_digest(enclosing(object()))
+
+
+def test_lambdas_of_one_line() -> None:
+    """Are told apart, though their text is the same."""
+    one, two = lambda x: x + 1, lambda x: x + 2
+    assert code_digest(one) != code_digest(two)
+
+
+def test_what_runs_counts_not_what_the_file_says_by_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file edited and not loaded again: its functions are still the old ones."""
+    monkeypatch.setitem(sys.modules, "theirs", None)
+    made = module(tmp_path, "def f(x):\n    return x + 1\n")
+    before = code_digest(made.f)
+    (tmp_path / "theirs.py").write_text("def f(x):\n    return x + 2\n")
+    assert code_digest(made.f) == before
 
 
 def test_functions_that_call_one_another() -> None:

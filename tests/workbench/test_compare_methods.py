@@ -17,6 +17,7 @@ from nslab.networks import NETWORKS
 from nslab.objectives import OBJECTIVES
 from nslab.objectives.weighted import PlainLoss
 from nslab.runs.results import every_run
+from nslab.runs.store import RunsFailed
 from nslab.types import Labels, Logits, PerSample
 from nslab.workbench.compare_methods import MethodComparison, compare_methods
 
@@ -129,6 +130,7 @@ def test_named_data_and_networks(tmp_path: Any) -> None:
         ({"methods": {"x": 3}}, "3 is no objective"),
         ({"methods": ["cee"]}, "unknown objective 'cee'"),
         ({"methods": []}, "no methods"),
+        ({"methods": [nslab.NS(), nslab.NS()]}, "two methods go by one name"),
         ({"seeds": 0}, "seeds must be a number above 0"),
         ({"seeds": [1, 1]}, "different seeds"),
         ({"test": None}, "test is missing"),
@@ -147,6 +149,20 @@ def test_mistakes_are_explained(given: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare_methods(**{"model": Net, **DATA, **SHORT, **given})
     assert not every_run() or all(run.origin == "frozen" for run in every_run())
+
+
+@pytest.mark.usefixtures("as_users_call")
+def test_losses_that_are_no_loss_per_sample() -> None:
+    """What is wrong and what to do, not a traceback."""
+    for loss in (F.cross_entropy, lambda logits, y: logits):
+        with pytest.raises(RunsFailed, match=r"gives losses of shape .* one for each is needed"):
+            compare_methods("mlp", **DATA, methods={"odd": loss}, seeds=1, **SHORT)
+
+
+def test_methods_without_names() -> None:
+    """Go by their key, their class, or the function's name."""
+    found = compare_methods("mlp", **DATA, methods=["ce", Power(3.0), brier], seeds=1, **SHORT)
+    assert list(found.runs["method"]) == ["ce", "Power(power=3.0)", "brier"]
 
 
 def test_verdicts_follow_from_intervals() -> None:
