@@ -3,8 +3,9 @@
 ``PATH/class/image``, or ``PATH/train/class/image`` beside ``PATH/test/class/image`` (or ``val``).
 Where no test images are set apart, one in five of each class is, the same for all runs.
 
-The name that a run keeps, ``folder:PATH#DIGEST``, has a digest of the list of files (their names
-and sizes). It is the digest that counts: a folder may move, and one that changed is noticed.
+The name that a run keeps, ``folder:PATH#DIGEST``, has a digest of the names and sizes of all files,
+and of the contents of all (of a folder of up to 256 MB) or of 256 of them. It is the digest that
+counts: a folder may move, and one that changed is noticed.
 """
 
 import functools
@@ -30,6 +31,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".we
 HIDDEN = (".", "__", "$", "@eaDir")  # how names of folders begin that systems and tools make
 SYSTEM = ("thumbs.db", "desktop.ini", "icon\r")  # what operating systems leave in folders
 TESTS = ("test", "val", "valid", "validation")
+SMALL, SAMPLE = 2**28, 256  # bytes of a folder that is read whole, files of a larger one
 KEPT_SECONDS = 30  # that a listing answers for a folder whose subfolders look unchanged
 LAYOUT = "FOLDER/class/image or FOLDER/train/class/image"
 
@@ -41,7 +43,7 @@ class Listing:
     Attributes:
         classes: sorted names of the class folders; an empty one keeps its number.
         train, test: files, as paths, and labels.
-        digest: of all names and sizes.
+        digest: of names, sizes and contents.
     """
 
     classes: tuple[str, ...]
@@ -75,6 +77,8 @@ def resolved(name: str) -> str:
     whether or not the folder is there."""
     if parts_of(name):
         return name
+    if name == PREFIX:
+        raise ValueError("folder: needs the path of a folder of images, as folder:PATH")
     folder = Path(os.path.abspath(os.path.expanduser(name.removeprefix(PREFIX))))
     return content_name("folder", folder, listing(folder).digest)
 
@@ -107,6 +111,7 @@ def _listing(folder: Path, times: tuple[int, ...], turn: int) -> Listing:
     classes = tuple(subfolders(root))
     digest, passed = hashlib.sha256(b"\0".join(map(os.fsencode, classes))), list[str]()
     files, labels = images_of(root, classes, digest, passed)
+    every = list(files)
     if not files or len(classes) < 2:
         raise ValueError(
             f"{root} has {len(files)} images in {len(classes)} class folders: at least two classes "
@@ -118,14 +123,25 @@ def _listing(folder: Path, times: tuple[int, ...], turn: int) -> Listing:
                 raise ValueError(f"{folder / name} has classes that {root} lacks: {more[0]}, ...")
             digest.update(f"\0{name}".encode())
             test = images_of(folder / name, classes, digest, passed)
+            every += test[0]
             break
     else:
         test, (files, labels) = one_in_five(files, labels)
     if not test[0]:
         raise ValueError(f"{folder} has no images to test on: give each class two or more")
+    add_contents(every, digest)
     for remark in remarks(classes, {*labels, *test[1]}, passed):
         warnings.warn(f"{root}: {remark}", stacklevel=2)
     return Listing(classes, (files, labels), test, digest.hexdigest())
+
+
+def add_contents(files: list[str], digest: "hashlib._Hash") -> None:
+    """Have a digest take in what files hold: all of them, or some of many, far apart."""
+    if sum(map(os.path.getsize, files)) > SMALL:
+        files = files[:: -(-len(files) // SAMPLE)]
+    for file in files:
+        with open(file, "rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
 
 
 def remarks(classes: tuple[str, ...], full: set[int], passed: list[str]) -> list[str]:

@@ -46,15 +46,15 @@ def checkpoint_config(
 
     Raises ``ValueError`` for files, data and a model that do not fit each other.
     """
-    names = tuple(map(str, files))
+    names = tuple(map(str, [files] if isinstance(files, str | Path) else files))
     if evolver not in EVOLVERS:
         raise unknown("evolver", evolver, EVOLVERS)
     needed = {key: value.min_population for key, value in EVOLVERS.items()}
-    if len(files) < needed[evolver]:
-        fewer = [f"{key} ({n})" for key, n in needed.items() if n <= len(files)]
+    if len(names) < needed[evolver]:
+        fewer = [f"{key} ({n})" for key, n in needed.items() if n <= len(names)]
         fewer = fewer or [f"{key} ({n})" for key, n in needed.items() if n < needed[evolver]]
         raise ValueError(
-            f"{evolver} needs at least {needed[evolver]} parents, not {len(files)}; fewer are "
+            f"{evolver} needs at least {needed[evolver]} parents, not {len(names)}; fewer are "
             f"enough for {', '.join(fewer) or 'no evolver'}"
         )
     options = check_parameters(options, hints(EvolveOptions), "an evolution")
@@ -177,6 +177,9 @@ def plain_average(config: EvolveConfig) -> EvolveConfig:
 def cautions(config: EvolveConfig) -> list[str]:
     """What a person should know before an evolution begins."""
     base, lines = config.base, []
+    assert isinstance(config.init, CheckpointFiles)
+    if twice := config.size - len(set(config.init.digests)):
+        lines.append(f"{twice} of the {config.size} checkpoints are there twice: they add nothing")
     layout = dataset_of(base.dataset, base.image_size).layout
     if (left := layout.train - base.hold_out) < config.batch_size:
         lines.append(f"batches have {left} images: there are no {config.batch_size} to spare")

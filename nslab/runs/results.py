@@ -1,5 +1,6 @@
 """Finished runs: how they are found, what is not taken for one, and what is to be done yet."""
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -68,7 +69,8 @@ def find(config: RunConfig, *, weights: bool = False) -> Result | None:
     """
     folder, weights = folder_of(config), weights and config.leaves_weights
     if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
-        return stored
+        # where data and files lie may have changed since
+        return dataclasses.replace(stored, config=encode(config))
     return None if weights else find_frozen(config)
 
 

@@ -153,7 +153,7 @@ def test_a_cell_s_class_is_for_one_process(mine: Path, monkeypatch: pytest.Monke
     configs = [one, one.with_seed(2)]
     assert nslab.run(configs[0], show=False).metrics["epochs"] == 1
     monkeypatch.setattr(store, "run_in_subprocesses", lambda *_, **__: pytest.fail("work began"))
-    for how in ({"jobs": 2}, {"together": 2}, {"apart": True}, {"engine": print}):
+    for how in ({"jobs": 2}, {"processes_per_run": 2}, {"subprocess": True}, {"engine": print}):
         with pytest.raises(ValueError, match=r"'celled' \(Celled\) is .* a cell of this") as error:
             nslab.run_all(configs, show=False, **how)  # type: ignore[arg-type]
         for part in ("put it into a file, mine.py say", 'nslab.use("mine.py")', "jobs=1"):

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from image_helpers import CLASSES, folder_data, images, make_images
+from PIL import Image
 
+from nslab.analysis import run_tables
 from nslab.configs import TrainConfig, decode, encode
 from nslab.datasets import MissingDataset, dataset_of, image_folder, load, resolved
+from nslab.runs import store
 from nslab.system.content_names import parts_of, short_name
 from nslab.training.loop import fit
 
@@ -66,6 +69,39 @@ def test_a_folder_is_known_by_its_content(images: Path, tmp_path: Path) -> None:
         load(more.dataset)
 
 
+def test_other_images_of_the_same_names_and_sizes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Are other data: contents count, of a large folder those of some files."""
+    for name, grey in (("a", 10), ("b", 11)):
+        for k in range(30):
+            file = tmp_path / name / "xy"[k % 2] / f"{k}.bmp"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), grey).save(file)
+    first, second = (resolved(f"folder:{tmp_path / name}") for name in "ab")
+    assert first.rpartition("#")[2] != second.rpartition("#")[2]
+    monkeypatch.setattr(image_folder, "SMALL", 1000)
+    monkeypatch.setattr(image_folder, "SAMPLE", 5)
+    image_folder._listing.cache_clear()
+    large = [resolved(f"folder:{tmp_path / name}").rpartition("#")[2] for name in "aab"]
+    assert large[0] == large[1] != large[2]
+
+
+def test_a_result_is_found_where_its_data_are_now(images: Path, tmp_path: Path) -> None:
+    """Asked for by the place they moved to, it has that place: its network and classes can be
+    had."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(images, first)
+    given = {"network": "mlp", "image_size": 8, "epochs": 1, "batch_size": 8}
+    store.run(TrainConfig(f"folder:{first}", **given), show=False)
+    shutil.move(first, second)
+    found = store.run(TrainConfig(f"folder:{second}", **given), show=False)
+    assert found.origin == "stored"
+    assert parts_of(found.config["dataset"])[1] == str(second)
+    assert set(run_tables.class_table([found])["class"]) == set(CLASSES)
+    run_tables.trained_model(found)
+
+
 def test_a_stored_config_is_read_without_the_folder(images: Path, tmp_path: Path) -> None:
     """Its id is what it was; the data are asked for, and missing, only when they are needed."""
     shutil.copytree(images, tmp_path / "moved")
@@ -114,6 +150,8 @@ def test_what_is_no_image_is_left_out(images: Path, tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     """Each says what is expected."""
+    with pytest.raises(ValueError, match="needs the path of a folder of images"):
+        resolved("folder:")
     with pytest.raises(ValueError, match="is no folder: images are expected as FOLDER/class/image"):
         resolved(f"folder:{tmp_path / 'nowhere'}")
     with pytest.raises(ValueError, match="0 images in 0 class folders"):

@@ -28,7 +28,7 @@ def test_renormalised_sees_what_it_was_trained_on() -> None:
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another network, a file that is not what it should be, and no file without a network."""
-    with pytest.raises(ValueError, match="only for resnet20_public"):
+    with pytest.raises(ValueError, match="did you mean resnet20_public"):
         public_weights("resnet20", tmp_path)
     with pytest.raises(ValueError, match="needs images with 3 channels"):
         build_network("resnet20_public", (1, 32, 32), 10, 0)
