@@ -32,7 +32,7 @@ HIDDEN = (".", "__", "$", "@eaDir")  # how names of folders begin that systems a
 SYSTEM = ("thumbs.db", "desktop.ini", "icon\r")  # what operating systems leave in folders
 TESTS = ("test", "val", "valid", "validation")
 SMALL, SAMPLE = 2**28, 256  # bytes of a folder that is read whole, files of a larger one
-KEPT_SECONDS = 30  # that a listing answers for a folder whose subfolders look unchanged
+KEPT_SECONDS = 3  # that a listing answers for a folder whose subfolders look unchanged
 LAYOUT = "FOLDER/class/image or FOLDER/train/class/image"
 
 

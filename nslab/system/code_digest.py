@@ -7,9 +7,11 @@ the new. Code of installed packages counts by its name alone.
 import dataclasses
 import functools
 import hashlib
+import os
 import sys
 import sysconfig
 import types
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,13 @@ _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...))
 _BUILT_IN = (
     *(types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
     *(types.GetSetDescriptorType, types.MemberDescriptorType, types.ClassMethodDescriptorType),
+)
+# Modules whose values show all they hold when printed, but for those that print an address.
+_SHOWN = ("builtins", "torch", "re", "pathlib", "decimal", "fractions", "datetime", "numpy")
+# What dataclasses write: the fields say it.
+_GENERATED = (
+    *("__init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__"),
+    *("__setattr__", "__delattr__", "__replace__", "__getstate__", "__setstate__"),
 )
 # What Python itself writes into a class, and annotations, which compute nothing.
 _OF_CLASSES = (
@@ -62,7 +71,7 @@ def is_own(value: Any) -> bool:
     if file is None:  # a session, or builtins
         return getattr(value, "__module__", "") not in sys.builtin_module_names
     place = str(Path(file).resolve())
-    return not place.startswith((*_INSTALLED, _PACKAGE))
+    return not place.startswith(tuple(root + os.sep for root in (*_INSTALLED, _PACKAGE)))
 
 
 class _Walk:
@@ -107,7 +116,9 @@ class _Walk:
             for function in (value.fget, value.fset, value.fdel):
                 self.see(function)
         elif isinstance(value, types.ModuleType):
-            self.module(value)
+            self.module(value, frozenset())
+        elif not isinstance(value, types.FunctionType | type) and hasattr(value, "__wrapped__"):
+            self.see(value.__wrapped__)  # of functools.cache
         elif isinstance(value, type):
             self.class_(value) if is_own(value) else self.named(value)
         elif isinstance(value, types.FunctionType):
@@ -131,18 +142,20 @@ class _Walk:
         elif hasattr(value, "tobytes") and hasattr(value, "dtype"):  # an array
             self.add(value.dtype, getattr(value, "shape", ()))
             self.digest.update(value.tobytes())
-        elif callable(getattr(value, "state_dict", None)):  # a module
-            self.add(repr(value))
+        elif callable(getattr(value, "named_modules", None)):
             self.see(dict(value.state_dict()))
-            self.see(type(value))
-        elif is_own(type(value)) and hasattr(value, "__dict__"):
+            for name, part in value.named_modules():
+                self.add(name)
+                self.see(type(part))
+                self.see({k: v for k, v in vars(part).items() if not k.startswith("_")})
+        elif type(value).__module__.partition(".")[0] in _SHOWN and " at 0x" not in repr(value):
+            self.add(repr(value))
+        elif hasattr(value, "__dict__"):
             self.see(type(value))
             self.see(vars(value))
-        elif " at 0x" not in (shown := repr(value)):
-            self.add(shown)
         else:
             raise ValueError(
-                f"whether {shown} changes what is computed cannot be told, so results of the old "
+                f"whether {value!r} changes what is computed cannot be told, so results of the old "
                 "would stand for the new: make it inside the function, or put the code into a "
                 "plug-in file, see nslab.use"
             )
@@ -152,10 +165,18 @@ class _Walk:
         """torch's bytes, without importing torch."""
         return sys.modules[type(tensor).__module__.partition(".")[0]].uint8
 
-    def module(self, module: types.ModuleType) -> None:
+    def module(self, module: types.ModuleType, names: Set[str]) -> None:
+        """What code that looks up ``names`` uses of a module: as it is now, not as in its file."""
         self.add("module", module.__name__)
-        if is_own(module) and module.__file__:
-            self.digest.update(Path(module.__file__).read_bytes())
+        for name in sorted(names & vars(module).keys()) if is_own(module) else ():
+            self.add("of module", name)
+            value = vars(module)[name]
+            if isinstance(value, types.ModuleType):
+                if id(value) not in self.seen:
+                    self.seen.add(id(value))
+                    self.module(value, names)
+            else:
+                self.see(value)
 
     def class_(self, cls: type) -> None:
         self.add("class", cls.__name__)
@@ -187,10 +208,14 @@ class _Walk:
             except ValueError:  # not filled yet
                 enclosed = "empty cell"
             self.see(enclosed)
-        for name in sorted(names_of(function.__code__)):
-            if name in function.__globals__:
-                self.add("uses", name)
-                self.see(function.__globals__[name])
+        names = names_of(function.__code__)
+        for name in sorted(names & function.__globals__.keys()):
+            self.add("uses", name)
+            value = function.__globals__[name]
+            if isinstance(value, types.ModuleType):
+                self.module(value, names)
+            else:
+                self.see(value)
 
     def code(self, code: types.CodeType, doc: str | None = None) -> None:
         self.add(code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars)

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 import matplotlib as mpl
@@ -159,7 +160,7 @@ def compare_methods(
     objectives = {key: objective_of(value) for key, value in named.items()}
     if isinstance(seeds, int):
         seeds = range(FIRST_SEED, FIRST_SEED + seeds)
-    chosen = [int(seed) for seed in seeds]
+    chosen = [index(seed) for seed in seeds]
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds must be a number above 0, or different seeds, not {seeds!r}")
     if isinstance(train, str):

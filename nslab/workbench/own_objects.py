@@ -12,7 +12,7 @@ from nslab.networks import NETWORKS, check_network
 from nslab.objectives import OBJECTIVES
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.code_digest import code_digest
-from nslab.system.content_names import content_name
+from nslab.system.content_names import content_name, parts_of
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, ObjectiveConfig
 
@@ -96,12 +96,16 @@ def objective_of(method: Any) -> ObjectiveConfig:
         if key not in OBJECTIVES:
             OBJECTIVES[key] = made
         return OBJECTIVES[key]()
-    if type(method) not in classes().values():
-        cls = type(method)
+    cls = type(method)
+    known = [key for key, value in classes().items() if value is cls]
+    if all(map(parts_of, known)):  # in no registry, or by the digest of its code, which may change
         key = content_name("loss", cls.__name__, code_digest(cls))
-        if key in OBJECTIVES:  # the same code, defined again
+        if key not in OBJECTIVES:
+            for old in known:
+                del OBJECTIVES[old]
+            OBJECTIVES[key] = cls
+        if OBJECTIVES[key] is not cls:  # the same code, defined again
             fields = {name: getattr(method, name) for name in cls.__dataclass_fields__}
             return OBJECTIVES[key](**fields)
-        OBJECTIVES[key] = cls
     objective: ObjectiveConfig = method
     return objective

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -154,12 +155,16 @@ def test_what_code_encloses_counts_by_what_it_holds() -> None:
         linear,
         Scale,
         lambda k: [Scale({"a": k})],
+        lambda k: nn.CrossEntropyLoss(label_smoothing=k / 4),
         lambda k: torch.float32 if k == 1 else torch.float64,
     ):
         one, again, two = (code_digest(enclosing(make(k))) for k in (1.0, 1.0, 2.0))
         assert one == again != two
     assert code_digest(Scale(1)) != code_digest(Scale(2))
     assert code_digest(Scale(1).method) != code_digest(Scale(2).method)
+    table = pd.DataFrame({"a": range(200)})
+    with pytest.raises(ValueError, match="cannot be told"):
+        code_digest(enclosing(table))
     with pytest.raises(ValueError, match=r"whether <object object .* cannot be told"):
         code_digest(enclosing(object()))
 

@@ -111,6 +111,37 @@ def test_edited_code_is_computed_anew() -> None:
     assert ids(3, 2.0) != first
 
 
+FACTOR = 1.0
+
+
+def scaled(losses: torch.Tensor) -> torch.Tensor:
+    """What a loss of one's own uses."""
+    return FACTOR * losses
+
+
+@dataclass(frozen=True)
+class Using(PlainLoss):
+    """A loss that uses other code."""
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """Scaled cross-entropy."""
+        return scaled(F.cross_entropy(logits, y, reduction="none"))
+
+
+def test_what_a_loss_uses_is_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A constant or helper changed since the class was first used is another run."""
+
+    def losses() -> list[float]:
+        found = compare_methods("mlp", **DATA, methods={"mine": Using()}, seeds=1, **SHORT)
+        return [found.results[0].metrics["train_loss"]]
+
+    first = losses()
+    with monkeypatch.context() as patch:
+        patch.setitem(globals(), "FACTOR", 0.0)
+        assert losses() == [0.0]
+    assert losses() == first != [0.0]
+
+
 def test_named_data_and_networks(tmp_path: Any) -> None:
     """What nslab knows by name; one seed has no interval, one method no comparison."""
     found = compare_methods("mlp", "digits", methods=["ce"], seeds=[7], epochs=1, show=False)
