@@ -1,6 +1,7 @@
 """The command for networks of one's own: ``nslab evolve``."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -63,8 +64,8 @@ def evolve(
     """
     from nslab.runs import evolve_checkpoints as own
     from nslab.runs import store
-    from nslab.runs.best_network import check_folder, write_best
-    from nslab.system.distributed import choose_device, process_group
+    from nslab.runs.best_network import check_folder
+    from nslab.system.distributed import choose_device
 
     with explained():
         if device is not None:
@@ -89,28 +90,20 @@ def evolve(
             precision=precision,
             exempt_head=exempt_head,
         )
-        check_folder(config, Path(out))
-        average = own.plain_average(config)
         if dry_run:
-            print_dry_run([config, average], [], 1)
+            check_folder(config, Path(out))
+            print_dry_run([config, own.plain_average(config)], [], 1)
             return
-        main = process_group().is_main_process
-        for line in [f"run {config.id}, kept in {store.folder_of(config)}", *own.cautions(config)]:
-            if main:
-                typer.echo(line)
         jobs, devices = where.places()
+        runner = partial(
+            store.run_all,
+            jobs=jobs,
+            devices=devices,
+            engine=where.engine,
+            processes_per_run=where.processes_per_run,
+            weights=True,
+        )
         try:
-            result, plain = store.run_all(
-                [config, average],
-                jobs=jobs,
-                devices=devices,
-                engine=where.engine,
-                processes_per_run=where.processes_per_run,
-                weights=True,
-            )
+            own.evolve_and_write(config, out, runner)
         except store.RunsFailed as error:
             raise fail(error) from None
-        if main:
-            write_best(config, result, Path(out))
-            lines = [*own.summary(config, result, plain), own.how_to_load(config, Path(out))]
-            typer.echo("\n".join(lines))

@@ -48,7 +48,8 @@ def _state(file: Path) -> StateDict:
             break
         found = found[inner]
     if not isinstance(found, Mapping) or not _is_state(found):
-        what = f" (its keys: {', '.join(map(str, [*found][:6]))})" if _keyed(found) else ""
+        keys = [*map(str, found)][:6] if isinstance(found, Mapping) else []
+        what = f" (its keys: {', '.join(keys)})" if keys else ""
         raise ValueError(
             f"{file} holds no state dict{what}: names and tensors are expected, alone or under one "
             f"of {', '.join(KEYS)}"
@@ -80,10 +81,6 @@ def without_prefixes(state: Mapping[str, Tensor]) -> StateDict:
 
 def _is_state(found: Mapping[Any, Any]) -> bool:
     return bool(found) and all(isinstance(value, Tensor) for value in found.values())
-
-
-def _keyed(found: Any) -> bool:
-    return isinstance(found, Mapping) and bool(found)
 
 
 def _unreadable(file: Path, error: Exception) -> str:

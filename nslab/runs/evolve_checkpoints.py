@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from nslab.neuroevolution.baselines import WeightAverage
 from nslab.neuroevolution.checkpoints import from_checkpoints
 from nslab.neuroevolution.options import EvolveOptions
 from nslab.runs.best_network import BEST, check_folder, write_best
+from nslab.runs.folder import folder_of
 from nslab.runs.results import Result
 from nslab.runs.store import run
 from nslab.system.content_names import parts_of
@@ -152,16 +153,36 @@ def evolve_checkpoints(
         seed=seed,
         **options,
     )
+    return evolve_and_write(
+        config,
+        out,
+        lambda configs: [run(one, weights=True, show=show) for one in configs],
+        show=show,
+    )
+
+
+def evolve_and_write(
+    config: EvolveConfig,
+    out: Path | str | None,
+    runner: Callable[[Sequence[EvolveConfig]], Sequence[Result]],
+    *,
+    show: bool = True,
+) -> Result:
+    """Have ``runner`` compute an evolution of files and the average it is compared with, say how
+    good they are, and write the best network into ``out``."""
+    main = process_group().is_main_process
+
+    def say(*lines: str) -> None:
+        if show and main:
+            tqdm.write("\n".join(lines))  # without tearing a progress bar
+            sys.stdout.flush()
+
     if out is not None:
         check_folder(config, Path(out))
-    say = printed if show and process_group().is_main_process else say_nothing
-    for line in cautions(config):
-        say(line)
-    result = run(config, weights=True, show=show)
-    average = run(plain_average(config), weights=False, show=False)
-    for line in summary(config, result, average):
-        say(line)
-    if out is not None and process_group().is_main_process:
+    say(f"run {config.id}, kept in {folder_of(config)}", *cautions(config))
+    result, average = runner([config, plain_average(config)])
+    say(*summary(config, result, average))
+    if out is not None and main:
         write_best(config, result, Path(out))
         say(how_to_load(config, Path(out)))
     return result
@@ -219,13 +240,3 @@ def how_to_load(config: EvolveConfig, out: Path) -> str:
     network = config.base.network
     code = loading_code(network, about.shape, about.layout.num_classes, out / BEST)
     return "\n".join([f"wrote {out / BEST}; to load it:", *code])
-
-
-def printed(line: str) -> None:
-    """Print without tearing a progress bar; at once, also into a file."""
-    tqdm.write(line)
-    sys.stdout.flush()
-
-
-def say_nothing(line: str) -> None:
-    """Say nothing."""
