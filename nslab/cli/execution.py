@@ -1,6 +1,7 @@
 """Execution options, here or on a cluster: the same for every command that computes."""
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -11,6 +12,7 @@ import typer
 from nslab.cli.options import Jobs, PerDevice, Plugins, devices_of, explained
 from nslab.execution.local import Engine, run_local
 from nslab.execution.slurm.resources import Slurm
+from nslab.system.provenance import ACCEPT
 
 PANEL = "With --engine slurm"
 EngineOption = Annotated[
@@ -33,6 +35,10 @@ Requeues = Annotated[
 ]
 AtOnce = Annotated[
     int, typer.Option("--array-parallelism", min=1, help="Jobs at once.", rich_help_panel=PANEL)
+]
+AcceptStale = Annotated[
+    bool,
+    typer.Option("--accept-stale", help="Use results made of other code of yours, or other data."),
 ]
 More = Annotated[
     list[str] | None,
@@ -75,6 +81,7 @@ def where(
     account: Account = "",
     qos: Qos = "",
     sbatch: More = None,
+    accept_stale: AcceptStale = False,
     plugin: Plugins = None,
 ) -> ExecutionOptions:
     """What the options say; plug-ins are loaded as they are read.
@@ -93,6 +100,8 @@ def where(
         requeues,
         tuple(sbatch or ()),
     )
+    if accept_stale:
+        os.environ[ACCEPT] = "1"
     local = engine == "local"
     chosen = chosen_engine(engine, wished)
     return ExecutionOptions(

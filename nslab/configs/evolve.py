@@ -48,6 +48,7 @@ class EvolveConfig(EvolveOptions, RunConfig):
     """
 
     kind: ClassVar = "evolve"
+    measured: ClassVar = ("test_accuracy", "seconds")
 
     base: TrainConfig
     init: Init | CheckpointFiles = "last_epochs"
@@ -134,7 +135,9 @@ class EvolveConfig(EvolveOptions, RunConfig):
 
     def with_seed(self, seed: int) -> "EvolveConfig":
         """The same run with another seed."""
-        return dataclasses.replace(self, base=self.base.with_seed(seed))
+        return (
+            self if seed == self.seed else dataclasses.replace(self, base=self.base.with_seed(seed))
+        )
 
     @property
     def training(self) -> TrainConfig:

@@ -31,6 +31,7 @@ class LossSearchConfig(RunConfig):
     """
 
     kind: ClassVar = "pretrain"
+    measured: ClassVar = ("objective", "ranking_accuracy")
 
     form: LossForm = field(default_factory=LossForm)
     search: Evolver = field(default_factory=ES)

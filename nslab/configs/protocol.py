@@ -6,6 +6,7 @@ under its ``kind``, and a function that computes it, entered in ``nslab.runs.com
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 from nslab.configs.labels import short_repr
@@ -23,9 +24,11 @@ class RunConfig(Protocol):
         leaves_weights: whether the finished run keeps the weights of one network.
         training: the training whose data and form of network it has, if any.
         seedless: whether the seed changes nothing.
+        measured: the metrics that each finished run has, finite numbers.
     """
 
     kind: ClassVar[str]
+    measured: ClassVar[tuple[str, ...]] = ()
     dataset: Any = ""
     leaves_weights: Any = False
     training: Any = None
@@ -39,7 +42,7 @@ class RunConfig(Protocol):
             raise TypeError(str(unknown(f"field of {cls.__name__}", name, names)))
         return super().__new__(cls)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Identity of the run: twelve hexadecimal digits that hash all fields."""
         return identity(self)
@@ -58,7 +61,7 @@ class RunConfig(Protocol):
 
     def with_seed(self, seed: int) -> Self:
         """The same run with another seed."""
-        return dataclasses.replace(self, seed=seed)  # type: ignore[type-var]
+        return self if seed == self.seed else dataclasses.replace(self, seed=seed)  # type: ignore[type-var]
 
     def cost(self, epochs: float = 0) -> float:
         """What its seconds are proportional to, in a unit that runs like it share; ``epochs`` is

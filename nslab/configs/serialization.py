@@ -83,7 +83,33 @@ def identity(config: Any) -> str:
     such fixes that bite on it. It is hashed above 0, so that a run made before the fix does not
     answer for one made after it.
     """
-    text = json.dumps(_hashed(config), sort_keys=True, separators=(",", ":"))
+    return _digest(_hashed(config))
+
+
+def without_seed(data: Mapping[str, Any]) -> str:
+    """The JSON of a config without its own seed: what runs that differ in no more share."""
+    return json.dumps({k: v for k, v in data.items() if k != "seed"}, sort_keys=True)
+
+
+class Identities:
+    """Identities of many stored configs; those that differ in the seed alone are decoded once."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def of(self, data: Mapping[str, Any]) -> str:
+        """`identity` of the config that ``data`` encodes; raises what `decode` raises."""
+        text = without_seed(data)
+        if text not in self.known:
+            self.known[text] = _hashed(decode(dict(data)))
+        whole = self.known[text]
+        if "seed" in whole:
+            whole = whole | {"seed": data.get("seed", whole["seed"])}
+        return _digest(whole)
+
+
+def _digest(hashed: Any) -> str:
+    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -69,6 +69,7 @@ class TrainConfig(RunConfig):
     """
 
     kind: ClassVar = "train"
+    measured: ClassVar = ("test_accuracy", "test_loss", "epochs", "seconds")
 
     dataset: str = field(default="digits", metadata=hashed_as(content_of))
     network: str = field(default="resnet8", metadata=hashed_as(content_of))

@@ -8,6 +8,8 @@ A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
 """
 
 import dataclasses
+import functools
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,13 +20,23 @@ import torch
 from filelock import FileLock
 
 from nslab.datasets import image_folder, own_arrays
-from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
+from nslab.datasets.arrays import (
+    Arrays,
+    CorruptDataset,
+    Layout,
+    arrays_digest,
+    maker_of,
+    read_arrays,
+    write_arrays,
+)
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
 from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
+from nslab.system.code_digest import code_digest, is_own
 from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import explaining, remove_strays
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.registry import Registry, instance_of
+from nslab.system.seals import set_aside
 from nslab.system.validation import unknown
 from nslab.types import DataInfo, ImageShape
 
@@ -206,10 +218,8 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
         kind, where, digest = parts_of(name) or ("", "", "")
         own = own_arrays.read(digest) if kind == "arrays" else _found(where, digest).arrays()
         return ImageData(name, dataset, own)
-    file = folder / f"{name}.npz"
-    if not file.exists() and folder.is_dir() and not os.access(folder, os.W_OK):
-        file = home_cache_dir() / f"{name}.npz"
-    if not file.exists():
+    file, maker = array_file(name, folder), maker_digest(dataset)
+    if not file.exists() or (maker and maker_of(file) not in ("", maker)):
         folder, source = file.parent, folder
         with explaining(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -217,6 +227,8 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
             lock.acquire()
         with lock:
             remove_strays(folder, file.name)
+            if maker and file.exists() and maker_of(file) not in ("", maker):
+                set_aside(file, f"was made by other code of data set {name!r} and is made anew")
             if not file.exists():
                 try:
                     arrays = dataset.fetch(source, name)
@@ -229,8 +241,50 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
                         f"the files of data set {name!r} in {source} are wrong: {problem}. "
                         "Remove them, then fetch them again."
                     )
-                write_arrays(file, arrays)
+                write_arrays(file, arrays, maker)
     return ImageData(name, dataset, read_arrays(file, dataset.layout))
+
+
+def array_file(name: str, folder: Path | None = None) -> Path:
+    """Where the arrays of a data set of ``DATASETS`` lie, or are put when they are first needed."""
+    folder = folder or cache_dir()
+    file = folder / f"{name}.npz"
+    if not file.exists() and folder.is_dir() and not os.access(folder, os.W_OK):
+        file = home_cache_dir() / file.name
+    return file
+
+
+def maker_digest(dataset: Dataset) -> str:
+    """The digest of the code that makes a data set that is not nslab's own; else empty."""
+    try:
+        return code_digest(dataset.fetch) if is_own(dataset.fetch) else ""
+    except ValueError:  # it encloses what does not show what it holds
+        return ""
+
+
+def data_digest(name: str) -> str | None:
+    """SHA-256 of the arrays of a data set of ``DATASETS`` and of how they are normalised; None if
+    they are not here, or the name says their digest already."""
+    if name not in DATASETS or not array_file(name).exists():
+        return None
+    dataset, file = DATASETS[name], array_file(name)
+    maker = maker_digest(dataset)
+    if maker and maker_of(file) not in ("", maker):
+        load(name)
+    about = file.stat()
+    digest = _file_digest(file, about.st_mtime_ns, about.st_size, about.st_ino, dataset.layout)
+    if not digest:
+        return None
+    normalised = f"{digest} {dataset.mean} {dataset.std}"
+    return hashlib.sha256(normalised.encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=64)
+def _file_digest(file: Path, mtime: int, size: int, inode: int, layout: Layout) -> str:
+    try:
+        return arrays_digest(read_arrays(file, layout))
+    except CorruptDataset:  # said when it is loaded
+        return ""
 
 
 def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
@@ -248,6 +302,7 @@ __all__ = [
     "Dataset",
     "ImageData",
     "MissingDataset",
+    "data_digest",
     "dataset_of",
     "load",
     "provenance_of",

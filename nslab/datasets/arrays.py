@@ -1,6 +1,7 @@
 """One checked array file a data set: ``<name>.npz`` with train and test images and labels."""
 
 import errno
+import hashlib
 import lzma
 import zipfile
 import zlib
@@ -53,10 +54,30 @@ class Layout:
         return None
 
 
-def write_arrays(file: Path, arrays: Arrays) -> None:
-    """Write an array file, uncompressed so that it can be memory-mapped."""
+def write_arrays(file: Path, arrays: Arrays, maker: str = "") -> None:
+    """Write an array file, uncompressed so that it can be memory-mapped; ``maker`` is the digest of
+    the code that made the arrays, if it is somebody's own."""
+    members = arrays._asdict() | ({"made_by": np.array(maker)} if maker else {})
     with replacing(file) as temporary, temporary.open("wb") as out:
-        np.savez(out, **arrays._asdict())
+        np.savez(out, **members)
+
+
+def maker_of(file: Path) -> str:
+    """The digest of the code that made an array file; empty where that is not known."""
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            return str(found["made_by"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError):
+        return ""
+
+
+def arrays_digest(arrays: Arrays) -> str:
+    """SHA-256 of arrays: of their types, shapes and values, in whatever file they lie."""
+    digest = hashlib.sha256()
+    for name, array in arrays._asdict().items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B"))
+    return digest.hexdigest()
 
 
 def read_arrays(file: Path, layout: Layout) -> Arrays:

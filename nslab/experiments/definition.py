@@ -85,7 +85,13 @@ def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
             changes[f.name] = computed_with(value, numerics)
         elif f.name in numerics:
             changes[f.name] = numerics[f.name]
-    return dataclasses.replace(config, **changes)
+    return replaced(config, changes)
+
+
+def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
+    """A config with other values; itself where they are its own, as to make one takes time."""
+    new = {name: value for name, value in changes.items() if value != getattr(config, name)}
+    return dataclasses.replace(config, **new) if new else config
 
 
 def preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
@@ -120,7 +126,7 @@ def _exact(config: Any) -> Any:
         # looking at held-out samples more seldom may choose another epoch
         elif f.name in NUMERICS and not (f.name == "eval_every" and config.hold_out):
             changes[f.name] = f.default
-    return dataclasses.replace(config, **changes)
+    return replaced(config, changes)
 
 
 def precision_of(config: RunConfig) -> str:

@@ -24,11 +24,15 @@ from nslab.neuroevolution.options import DEFAULTS, GENES, EvolveOptions
 from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout, Tensors
 from nslab.rng import generator
 from nslab.system.distributed import process_group
-from nslab.system.files import read_tensors, replacing
 from nslab.system.progress import Progress
+from nslab.system.seals import load_torch, save_torch, set_aside
 from nslab.types import AUTOCAST, Batch, BatchOf, Pair
 
 CHECKPOINT = "evolution.pt"
+
+
+class OtherEvolution(ValueError):
+    """A folder holds the population of another evolution."""
 
 
 @dataclass
@@ -222,32 +226,30 @@ def save_evolution(evolved: Evolved, fitness: Fitness, folder: Path, name: str, 
         "score": fitness.state_dict(),
         "history": evolved.history,
     }
-    with replacing(folder / CHECKPOINT) as temporary:
-        try:
-            torch.save(saved, temporary)
-        except RuntimeError as error:  # torch's writer does not say what the system said
-            raise OSError(f"{folder} could not be written; is the disk full? ({error})") from error
+    save_torch(saved, folder / CHECKPOINT)
 
 
 def read_evolution(folder: Path | None, name: str) -> dict[str, Any] | None:
     """What `save_evolution` left in ``folder``, or None if there is nothing.
 
-    Raises ``ValueError`` if the folder holds another evolution, or a file that cannot be read: a
-    population may have cost days, so nothing is thrown away unasked.
+    A file that is damaged is set aside with a warning. Raises `OtherEvolution` for that of another:
+    a population may have cost days, so nothing is thrown away unasked.
     """
     file = folder / CHECKPOINT if folder else None
     if file is None or not file.exists():
         return None
     try:
-        saved = read_tensors(file)
-    except ValueError as error:
-        raise ValueError(f"{error}. Remove it to start afresh.") from None
-    if saved["name"] != name:
-        raise ValueError(
+        saved = dict(load_torch(file))
+        found = saved["name"]
+    except (ValueError, TypeError, LookupError) as error:
+        set_aside(file, f"{error}; the evolution starts afresh")
+        return None
+    if found != name:
+        raise OtherEvolution(
             f"{file} belongs to an evolution of other parents or options: take another folder, or "
             "remove it to start afresh"
         )
-    return dict(saved)
+    return saved
 
 
 def restore(

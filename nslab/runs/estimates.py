@@ -1,14 +1,17 @@
 """Estimates of how long runs will take, from finished runs like them on this device."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from statistics import median
 from typing import Any
 
+from pydantic_core import from_json
+
 from nslab.configs.protocol import RunConfig
-from nslab.configs.serialization import decode
+from nslab.configs.serialization import decode, without_seed
 from nslab.runs import frozen
 from nslab.runs.folder import RESULT
-from nslab.runs.results import read_result
+from nslab.runs.results import many_objects
 from nslab.system.paths import runs_dir
 from nslab.system.provenance import environment
 
@@ -18,11 +21,14 @@ Run = dict[str, Any]  # with keys config (as JSON), metrics, env
 
 
 def finished_here() -> list[Run]:
-    """All finished runs, stored and frozen, that were computed on a device like this one's."""
+    """All finished runs, stored and frozen, that were computed on a device like this one's. Stored
+    ones are not checked: that would take longer than an estimate is worth."""
     found: list[Run] = list(frozen.runs().values())
-    for file in sorted(runs_dir().glob(f"*/{RESULT}")):
-        if result := read_result(file.parent):
-            found.append({"config": result.config, "metrics": result.metrics, "env": result.env})
+    with many_objects():
+        for file in runs_dir().glob(f"*/{RESULT}"):
+            with suppress(OSError, ValueError, TypeError, LookupError):
+                whole = from_json(file.read_bytes())
+                found.append({part: dict(whole[part]) for part in ("config", "metrics", "env")})
     device = environment()["device"]
     return [run for run in found if run["env"].get("device") == device]
 
@@ -33,14 +39,17 @@ class Estimates:
     def __init__(self, runs: Iterable[Run]) -> None:
         self.rates: dict[tuple, list[float]] = {}
         self.epochs: dict[tuple, list[float]] = {}
+        decoded: dict[str, RunConfig | None] = {}  # seeds apart, many are the same
         for run in runs:
             metrics = run["metrics"]
-            seconds = metrics.get("seconds")
-            try:
-                config = decode(run["config"])
-            except (ValueError, TypeError):
-                continue
-            if seconds is None:
+            seconds, name = metrics.get("seconds"), without_seed(run["config"])
+            if name not in decoded:
+                try:
+                    decoded[name] = decode(run["config"])
+                except (ValueError, TypeError):
+                    decoded[name] = None
+            config = decoded[name]
+            if seconds is None or config is None:
                 continue
             length = metrics.get("epochs") or 0
             self.epochs.setdefault(stopping(config), []).append(length)

@@ -3,21 +3,23 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import nn
 
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.selection import LAST, SELECTION
 from nslab.evolve.protocol import Evolver
 from nslab.neuroevolution.baselines import Baseline, BaselineInputs, Parents, network_with
-from nslab.neuroevolution.evolution import Evolved, evolve
+from nslab.neuroevolution.evolution import CHECKPOINT as EVOLUTION
+from nslab.neuroevolution.evolution import Evolved, OtherEvolution, evolve
 from nslab.neuroevolution.history import diversity
 from nslab.rng import generator
 from nslab.runs.evolve_setup import EvolveSetup, population
 from nslab.system.distributed import process_group
-from nslab.training.checkpoint import save_weights
+from nslab.system.seals import set_aside
+from nslab.training.checkpoint import read_weights, save_weights
 from nslab.training.loop import Trained
 from nslab.types import Row, StateDict
 
@@ -115,7 +117,8 @@ def evolution(
             on_generation(evolved.history[-1] | row)
         return row
 
-    evolved = evolve(
+    evolving = partial(
+        evolve,
         setup.model,
         states,
         setup.batches.nth,
@@ -128,6 +131,13 @@ def evolution(
         show=show,
         on_batch=log,
     )
+    try:
+        evolved = evolving()
+    except OtherEvolution:  # the parents were trained anew since, say
+        if folder and process_group().is_main_process:
+            set_aside(folder / EVOLUTION, "is of other parents or options; it starts afresh")
+        process_group().wait_for_everyone()
+        evolved = evolving()
     last, history = evolved.network(), evolved.history
     looks += [row for row in history if "held_out_loss" in row]
     ranks = list(map(SELECTION.key, looks))
@@ -137,8 +147,12 @@ def evolution(
     elif batch == config.batches:
         made = last
     else:  # an evolution that was taken up here has the chosen network in its folder
-        file = BEST.format(batch)
-        state = chosen["state"] if "state" in chosen else load_file(folder / file)  # type: ignore[operator]
+        try:
+            state = chosen.get("state") or kept(folder, batch)
+        except (FileNotFoundError, ValueError) as error:
+            assert folder is not None
+            set_aside(folder / EVOLUTION, f"has lost its best network ({error}); it starts afresh")
+            return evolution(config, evolver, setup, states, folder, show, on_generation)
         made = network_with(setup.model, state)
     tested = setup.test(made)
     metrics = tested | {"chosen_batch": batch, "selected_by": SELECTION.name if looks else LAST}
@@ -148,6 +162,13 @@ def evolution(
     for name in ("held_out_accuracy", "held_out_loss") if looks else ():
         metrics |= {name: looks[batch][name], f"start_{name}": looks[0][name]}
     return made, history, metrics
+
+
+def kept(folder: Path | None, batch: int) -> StateDict:
+    """The best network of an evolution that was taken up, as its folder has it."""
+    if folder is None:
+        raise FileNotFoundError("it is kept in memory alone")
+    return read_weights(folder / BEST.format(batch), folder.name)
 
 
 def best_parent(

@@ -9,12 +9,13 @@ from nslab.neuroevolution.evolution import CHECKPOINT as EVOLUTION
 from nslab.runs.evolve_run import BEST
 from nslab.system.files import explaining, remove_strays
 from nslab.system.paths import runs_dir
+from nslab.system.seals import set_aside
 from nslab.training.checkpoint import CHECKPOINT
 
-RESULT, PROGRESS = "result.json", "progress.json"
+RESULT, PROGRESS, STRETCHES = "result.json", "progress.json", "stretches.json"
 # What only the process that holds a run's lock writes, and progress, which nobody misses; a killed
 # one may leave halves beside them.
-OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", PROGRESS, RESULT)
+OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", PROGRESS, RESULT, STRETCHES)
 
 
 def folder_of(config: RunConfig) -> Path:
@@ -35,10 +36,27 @@ def locked(folder: Path) -> FileLock:
     return lock
 
 
+def interim(folder: Path) -> list[Path]:
+    """What an unfinished run goes on from."""
+    named = [folder / name for name in (CHECKPOINT, EVOLUTION)]
+    return [file for file in (*named, *folder.glob(BEST.format("*"))) if file.exists()]
+
+
+def has_interim(folder: Path) -> bool:
+    """Whether a run goes on from where it was."""
+    return bool(interim(folder))
+
+
+def set_interim_aside(folder: Path, why: str) -> None:
+    """Begin a run afresh, and keep what it would have gone on from under other names."""
+    for file in interim(folder):
+        set_aside(file, why)
+    (folder / STRETCHES).unlink(missing_ok=True)
+
+
 def remove_interim(folder: Path) -> None:
     """Remove what an unfinished run goes on from."""
-    files = (folder / name for name in (CHECKPOINT, EVOLUTION, PROGRESS))
-    for file in (*files, *folder.glob(BEST.format("*"))):
+    for file in (*interim(folder), folder / PROGRESS, folder / STRETCHES):
         file.unlink(missing_ok=True)
 
 

@@ -1,18 +1,13 @@
 """Whether other processes can compute a run: all that its config names must be where they look."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nslab.configs.protocol import RunConfig
-from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS
-from nslab.datasets.samplers import SAMPLERS
-from nslab.networks import NETWORKS
-from nslab.runs.compute import COMPUTE
+from nslab.runs.made_of import entries
 from nslab.system.content_names import parts_of
 from nslab.system.plugins import VARIABLE, digests, owner
-from nslab.system.registry import CONFIG_CLASSES, Origin, Registry, name_of
+from nslab.system.registry import Origin, Registry, name_of
 
 
 def check_portable(configs: Sequence[RunConfig]) -> None:
@@ -23,25 +18,6 @@ def check_portable(configs: Sequence[RunConfig]) -> None:
         ours = origin.module.partition(".")[0] == "nslab" and not parts_of(key)
         if not (ours or owner(origin.module)):
             raise ValueError(_advice(registry, key, origin))
-
-
-def entries(config: Any) -> Iterator[tuple[Registry, str]]:
-    """The registries' entries that a config names."""
-    if isinstance(config, tuple | list):
-        for item in config:
-            yield from entries(item)
-    if not dataclasses.is_dataclass(config):
-        return
-    for registry in CONFIG_CLASSES.registries.values():
-        yield from ((registry, key) for key, cls in registry.items() if cls is type(config))
-    named: list[tuple[Registry, str]] = []
-    if isinstance(config, TrainConfig):
-        named = [(DATASETS, config.dataset), (NETWORKS, config.network), (SAMPLERS, config.sampler)]
-    if isinstance(config, RunConfig):
-        named.append((COMPUTE, config.kind))
-    yield from ((registry, key) for registry, key in named if key in registry)
-    for f in dataclasses.fields(config):
-        yield from entries(getattr(config, f.name))
 
 
 def _advice(registry: Registry, key: str, origin: Origin) -> str:

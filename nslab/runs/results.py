@@ -1,77 +1,56 @@
 """Finished runs: how they are found, what is not taken for one, and what is to be done yet."""
 
 import dataclasses
-import json
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import gc
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from nslab.configs.protocol import RunConfig
-from nslab.configs.serialization import encode
-from nslab.datasets import DATASETS
+from nslab.configs.serialization import Identities, encode
 from nslab.runs import frozen
-from nslab.runs.folder import RESULT, folder_of
+from nslab.runs.folder import folder_of
+from nslab.runs.made_of import accepted, changed
+from nslab.runs.result_file import (
+    SUPERSEDED,
+    Result,
+    damaged,
+    quarantine,
+    read_result,
+    write_result,
+)
 from nslab.system.paths import runs_dir
-from nslab.system.provenance import source_digest
-from nslab.training.checkpoint import WEIGHTS
-from nslab.training.metrics import above_chance
-from nslab.types import Row
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: config (as JSON), final numbers, one row per epoch, and where it was made.
-
-    ``origin`` is ``"frozen"``, ``"stored"`` or ``"computed"``; ``folder`` holds its weights.
-
-    >>> from nslab import TrainConfig, run
-    >>> result = run(TrainConfig("digits", "mlp", epochs=1, train_size=200), show=False)
-    >>> len(result.history), result.config["network"]
-    (1, 'mlp')
-    """
-
-    id: str
-    config: dict[str, Any] = field(hash=False)
-    metrics: Row = field(hash=False)
-    history: list[Row] = field(hash=False)
-    env: dict[str, Any] = field(hash=False)
-    origin: str = "stored"
-    folder: Path | None = None
-
-    @property
-    def other_source(self) -> bool:
-        """Whether it was computed by other source code than the one running now."""
-        return self.env.get("source") != source_digest()
-
-    @property
-    def learnt(self) -> bool:
-        """Whether its test accuracy is above chance, see `above_chance`; True for a run without."""
-        if "test_accuracy" not in self.metrics:
-            return True
-        name = self.config.get("base", self.config)["dataset"]
-        if name in DATASETS:
-            layout = DATASETS[name].layout
-            size = layout.num_classes, layout.test
-        elif own := self.env.get("data"):  # the folder may be gone
-            size = own["classes"], own["test"]
-        else:
-            return True
-        return above_chance(self.metrics["test_accuracy"], *size)
 
 
 def find(config: RunConfig, *, weights: bool = False) -> Result | None:
     """The finished run: from its folder, else from the frozen results in git, else None.
 
-    With ``weights``, only a run whose weights are here; frozen results keep numbers only, and an
-    ensemble has none.
+    With ``weights``, only a run whose weights are here as they were written; frozen results keep
+    numbers only, and an ensemble has none. One that was made of other code of the user's, or of
+    other data, is passed over and said, see `nslab.runs.made_of`.
     """
     folder, weights = folder_of(config), weights and config.leaves_weights
-    if (stored := read_result(folder)) and not (weights and not (folder / WEIGHTS).exists()):
+    stored = read_result(folder, config)
+    if stored and (what := changed(config, stored.env)):
+        same = None if weights else superseded(config, folder)
+        stored = same or (stored if accepted(config.id, what, frozen=False) else None)
+    if stored and not (weights and damaged(stored)):
         # where data and files lie may have changed since
         return dataclasses.replace(stored, config=encode(config))
-    return None if weights else find_frozen(config)
+    if weights or not (found := find_frozen(config)):
+        return None
+    what = changed(config, found.env)
+    return None if what and not accepted(config.id, what, frozen=True) else found
+
+
+def superseded(config: RunConfig, folder: Path) -> Result | None:
+    """A result from before code or data changed, if they are now what they were."""
+    for file in folder.glob(SUPERSEDED.format("*")):
+        old = read_result(folder, config, name=file.name)
+        if old and not changed(config, old.env):
+            return old
+    return None
 
 
 def find_frozen(config: RunConfig) -> Result | None:
@@ -96,53 +75,32 @@ def finished(configs: Sequence[RunConfig], *, frozen_only: bool = False) -> list
 
 def every_run() -> list[Result]:
     """The finished runs in the run folders, and the frozen ones that are not there."""
-    folder = runs_dir()
-    stored = [read_result(run) for run in sorted(folder.iterdir())] if folder.is_dir() else []
-    found = {result.id: result for result in stored if result}
+    found = {result.id: result for result in stored_runs()}
     for name, row in frozen.runs().items():
         found.setdefault(name, Result(name, **row, origin="frozen"))
     return list(found.values())
 
 
-def read_result(folder: Path) -> Result | None:
-    """The result in a run's folder, or None.
+def stored_runs() -> list[Result]:
+    """The finished runs in the run folders; what is broken is a warning."""
+    folder, identities = runs_dir(), Identities()
+    names = sorted(entry.name for entry in os.scandir(folder)) if folder.is_dir() else []
+    with many_objects():
+        found = [read_result(folder / name, identities=identities) for name in names]
+    return [result for result in found if result]
 
-    A file that is broken, or another run's, is left where it is with a warning: the run is
-    computed again, and `quarantine` then keeps it.
-    """
-    file = folder / RESULT
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Keep the garbage collector from looking for cycles, again and again, among thousands of
+    results that have none."""
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        problem = str(error)
-    else:
-        try:
-            return _result(json.loads(text), folder)
-        except (ValueError, TypeError) as error:
-            problem = str(error)
-    warnings.warn(f"{file} is broken ({problem}): the run counts as unfinished", stacklevel=2)
-    return None
-
-
-def _result(found: Any, folder: Path) -> Result:
-    result = Result(**found, folder=folder)
-    parts = ((result.config, dict), (result.metrics, dict), (result.history, list))
-    if not all(isinstance(part, kind) for part, kind in (*parts, (result.env, dict))):
-        raise TypeError("its parts are not what they should be")
-    if result.id != folder.name:
-        raise ValueError(f"it is run {result.id}'s")
-    return result
-
-
-def quarantine(folder: Path) -> None:
-    """Keep a broken result, if there is one, under another name; for those who hold the run's lock,
-    lest a result that was just written be taken for the broken one."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if (folder / RESULT).exists() and read_result(folder) is None:
-            (folder / RESULT).replace(folder / "result.broken")
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def stages(todo: Mapping[str, RunConfig]) -> list[list[RunConfig]]:
@@ -163,3 +121,17 @@ def stages(todo: Mapping[str, RunConfig]) -> list[list[RunConfig]]:
     for config in todo.values():
         visit(config)
     return steps
+
+
+__all__ = [
+    "Result",
+    "every_run",
+    "find",
+    "find_frozen",
+    "finished",
+    "quarantine",
+    "read_result",
+    "stages",
+    "stored_runs",
+    "write_result",
+]

@@ -8,6 +8,7 @@ run keeps two processes from computing the same one; it goes with its process, h
 import json
 import time
 import traceback
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -20,11 +21,14 @@ from nslab.configs.train import Parent
 from nslab.datasets import provenance_of
 from nslab.execution.local import Engine, run_local
 from nslab.execution.monitor import Monitor
-from nslab.runs import loggers
-from nslab.runs.compute import COMPUTE, RunContext, read_states
+from nslab.runs import loggers, stretches
+from nslab.runs.compute import RunContext, read_states
 from nslab.runs.folder import RESULT, folder_of, locked, remove_interim, remove_partial_files
+from nslab.runs.kinds import COMPUTE
+from nslab.runs.made_of import MADE_OF, changed, made_of
 from nslab.runs.pool import job, run_in_subprocesses
 from nslab.runs.portability import check_portable
+from nslab.runs.result_file import kept_files, lacking_metrics
 from nslab.runs.results import (
     Result,
     find,
@@ -33,6 +37,7 @@ from nslab.runs.results import (
     quarantine,
     read_result,
     stages,
+    write_result,
 )
 from nslab.system.distributed import broadcast, process_group
 from nslab.system.files import write_text
@@ -83,9 +88,11 @@ def run(
         cached = broadcast(find(config, weights=weights) if look else None)
         if cached:
             return cached
-        env = environment()
+        env, before = environment() | {"begun": now()}, []
         if (form := config.training) and (own := provenance_of(form.dataset, form.image_size)):
             env["data"] = own
+        if parts := made_of(config):
+            env[MADE_OF] = parts
         if state.is_main_process:
             quarantine(folder)
             remove_partial_files(folder)
@@ -93,25 +100,31 @@ def run(
                 remove_interim(folder)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
+            before = stretches.begin(config, folder, env)
         state.wait_for_everyone()
         names = log if state.is_main_process else ()
         with loggers.logging(config, names, fresh=force and not resume) as write_row:
-            for before in {c.id: c for c in config.requires()}.values():
-                run(before, weights=True, show=show, log=log)
+            for needed in {c.id: c for c in config.requires()}.values():
+                run(needed, weights=True, show=show, log=log)
             outcome = COMPUTE[config.kind](config, RunContext(folder, show, write_row))
             write_row.finish(outcome.history)
-        env["finished"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if lacking := lacking_metrics(config.kind, outcome.metrics):
+            raise NonFiniteLoss(f"the run ended without a finite number for {lacking}: it failed")
+        if what := changed(config, env):
+            raise ValueError(f"{', '.join(what)} changed while the run was computed: run it again")
+        env = stretches.told(before, env | {MADE_OF: made_of(config), "finished": now()})
         whole = broadcast(
             {
                 "id": config.id,
                 "config": encode(config),
                 "metrics": outcome.metrics,
-                "history": outcome.history,
                 "env": env,
+                "files": kept_files(folder),
+                "history": outcome.history,
             }
         )
         if state.is_main_process:
-            write_text(folder / RESULT, json.dumps(whole, indent=1))
+            write_result(folder, whole)
             remove_interim(folder)
     return Result(**whole, origin="computed", folder=folder)
 
@@ -148,7 +161,10 @@ def run_all(
     [1, 2]
     """
     loggers.ready(log)
-    todo = {c.id: c for c in configs if force or not find(c, weights=weights)}
+    here = {} if force else {c.id: find(c, weights=weights) for c in configs}
+    todo = {c.id: c for c in configs if not here.get(c.id)}
+    if show and len(configs) > 1:
+        print(looked_up([here.get(c.id) for c in configs]), flush=True)
     computed: dict[str, Result] = {}
     failed: dict[str, str] = {}
     steps = stages(todo)
@@ -194,6 +210,19 @@ def run_all(
         for config, result in zip(configs, results, strict=True)
         if result is not None
     ]
+
+
+def looked_up(found: Sequence[Result | None]) -> str:
+    """How many of some runs were there already, and whence."""
+    counts = Counter(result.origin for result in found if result)
+    whence = ", ".join(f"{count} {origin}" for origin, count in counts.items())
+    there = f"{counts.total()} of {len(found)} runs looked up" + (f" ({whence})" if whence else "")
+    return f"{there}, {len(found) - counts.total()} to compute"
+
+
+def now() -> str:
+    """The time, of the whole world."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def weights_of(

@@ -11,6 +11,8 @@ from typing import Any
 from nslab.system.paths import checkout
 from nslab.system.plugins import digests
 
+# Set to use results of other code and data than today's; processes started from here agree.
+ACCEPT = "NSLAB_ACCEPT_STALE"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "accelerate", "matplotlib")
 
 

@@ -21,6 +21,11 @@ MEANT = {
 
 def hints(target: Callable | type) -> dict[str, Any]:
     """Parameter names and types of a dataclass or a function."""
+    return dict(_hints(target))
+
+
+@functools.lru_cache(maxsize=1024)  # many runs are read at once
+def _hints(target: Callable | type) -> dict[str, Any]:
     found = typing.get_type_hints(target, include_extras=True)
     if dataclasses.is_dataclass(target):
         return {f.name: found[f.name] for f in dataclasses.fields(target)}
@@ -150,15 +155,18 @@ def check_fields(
     field's value as a key. Raises ``TypeError`` for a wrong type, ``ValueError`` for a value that
     cannot be, both naming class and field.
     """
-    name, types = type(config).__name__, hints(type(config))
-    for field in dataclasses.fields(config):
-        value, hint = getattr(config, field.name), without_configs(types[field.name])
-        if hint is None or (hint != types[field.name] and dataclasses.is_dataclass(value)):
+    name = type(config).__name__
+    for field, declared in hints(type(config)).items():
+        value = getattr(config, field)
+        if type(value) is declared and declared in (str, int, bool):
+            continue
+        hint = without_configs(declared)
+        if hint is None or (hint != declared and dataclasses.is_dataclass(value)):
             continue  # it has checked itself
-        value = strict(f"{name}: {field.name}", value, hint)
-        object.__setattr__(config, field.name, value)
+        value = strict(f"{name}: {field}", value, hint)
+        object.__setattr__(config, field, value)
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name}: {field.name} must be finite, not {value}")
+            raise ValueError(f"{name}: {field} must be finite, not {value}")
     for field_name, bound, holds, words in (
         *((n, 0.0, float.__gt__, "above") for n in positive),
         *((n, b, float.__ge__, "at least") for n, b in (at_least or {}).items()),
@@ -173,12 +181,14 @@ def check_fields(
             raise unknown(field_name, value, names)
 
 
+@functools.cache
 def is_config(hint: Any) -> bool:
     """Whether a type, or one of a union, is another config: a dataclass or a protocol of some."""
     kinds = typing.get_args(hint) or (hint,)
     return any(getattr(k, "_is_protocol", False) or dataclasses.is_dataclass(k) for k in kinds)
 
 
+@functools.cache
 def without_configs(hint: Any) -> Any:
     """A type without the configs in its union; None if nothing but None is left."""
     if not is_config(hint):

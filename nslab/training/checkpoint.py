@@ -1,23 +1,20 @@
 """Checkpoints: where an interrupted training continues, and the weights of a finished one."""
 
-import io
-import warnings
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
 from nslab.networks.modes import bare
 from nslab.networks.pretrained_cifar import public_weights
 from nslab.objectives.weighted import memory_of, recall
-from nslab.system.files import read_tensors, replacing
 from nslab.system.paths import runs_dir
+from nslab.system.seals import load_tensors, load_torch, save_tensors, save_torch, set_aside
 from nslab.types import Objective
 
 CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
@@ -38,31 +35,27 @@ class Checkpoint:
 
     def save(self, folder: Path) -> Path:
         """Write to ``folder``, replacing the one before in one step."""
-        with replacing(folder / CHECKPOINT) as temporary:
-            # torch's own writer hides a full disk behind an obscure error
-            buffer = io.BytesIO()
-            torch.save(vars(self), buffer)
-            temporary.write_bytes(buffer.getbuffer())
+        save_torch(vars(self), folder / CHECKPOINT)
         return folder / CHECKPOINT
 
 
 def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Checkpoint | None:
     """The checkpoint of run ``run`` in ``folder``, or None.
 
-    An unreadable one, or another run's, is set aside with a warning: training starts afresh.
+    One that is damaged, or another run's, is set aside with a warning: training starts afresh.
     """
     file = folder / CHECKPOINT if folder else None
     if file is None or not file.exists():
         return None
     try:
-        found = Checkpoint(**read_tensors(file, device))
+        found = Checkpoint(**load_torch(file, device))
     except (TypeError, ValueError) as error:
-        reason = f"it cannot be read ({error})"
+        reason = str(error)
     else:
         if found.run == run:
             return found
-        reason = f"it belongs to run {found.run}"
-    warnings.warn(f"{file} is ignored, training starts afresh: {reason}", stacklevel=2)
+        reason = f"belongs to run {found.run}"
+    set_aside(file, f"{reason}; training starts afresh")
     return None
 
 
@@ -74,13 +67,26 @@ def resume(
     optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
 ) -> Checkpoint | None:
-    """Load the state that `save_checkpoint` left in ``folder``, if any, and return it."""
+    """Load the state that `save_checkpoint` left in ``folder``, if any, and return it.
+
+    One of another network, optimizer or objective than today's is set aside with a warning.
+    """
     found = read_checkpoint(folder, config.id, accelerator.device)
     if found is None:
         return None
-    bare(model).load_state_dict(found.model)
-    optimizer.load_state_dict(found.optimizer)
-    recall(objective, found.objective)
+    untouched = [copy.deepcopy(part.state_dict()) for part in (bare(model), optimizer)]
+    try:
+        bare(model).load_state_dict(found.model)
+        optimizer.load_state_dict(found.optimizer)
+        recall(objective, found.objective)
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        assert folder is not None
+        if accelerator.is_main_process:
+            reason = str(error).partition("\n")[0]
+            set_aside(folder / CHECKPOINT, f"does not fit ({reason}); training starts afresh")
+        bare(model).load_state_dict(untouched[0])
+        optimizer.load_state_dict(untouched[1])
+        return None
     if accelerator.scaler is not None and found.scaler is not None:
         accelerator.scaler.load_state_dict(found.scaler)
     return found
@@ -115,10 +121,9 @@ def save_weights(
     model: nn.Module, folder: Path, epoch: int | None = None, name: str | None = None
 ) -> None:
     """Write the parameters and buffers of a network, final or after an epoch (from 1), or under a
-    name of its own."""
+    name of its own; as those of the run whose folder it is."""
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    with replacing(folder / name if name else weights_file(folder, epoch)) as temporary:
-        temporary.write_bytes(save(tensors))
+    save_tensors(tensors, folder / name if name else weights_file(folder, epoch), folder.name)
 
 
 def weights_file(folder: Path, epoch: int | None = None) -> Path:
@@ -126,14 +131,14 @@ def weights_file(folder: Path, epoch: int | None = None) -> Path:
     return folder / (WEIGHTS if epoch is None else f"epoch-{epoch}.safetensors")
 
 
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """What `save_weights` wrote, on the CPU; ``ValueError`` for a file that is broken."""
+def read_weights(file: Path, run: str = "") -> dict[str, Tensor]:
+    """What `save_weights` wrote, on the CPU; ``ValueError`` for a file that is broken, or another
+    run's than ``run``."""
     try:
-        return load_file(file)
-    except SafetensorError as error:
+        return load_tensors(file, run)
+    except ValueError as error:
         raise ValueError(
-            f"{file} is broken ({error}): remove it, then nslab.run(config, force=True, "
-            "weights=True) makes it again"
+            f"{error}: remove it, then nslab.run(config, weights=True) makes it again"
         ) from None
 
 
@@ -161,7 +166,7 @@ def load_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> nn
             "only, and of epochs only the last keep_last); nslab.run(config, weights=True) "
             "computes it again to have them"
         )
-    state = read_weights(file)
+    state = read_weights(file, folder.name)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -1,5 +1,6 @@
 """The training loop: any objective, any network, one process or many, stopped and resumed."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,6 +100,7 @@ def fit(
                 row |= metrics_row("test", evaluate(net, test, classes, accelerator))
                 if held:
                     row |= metrics_row("held_out", evaluate(net, held, classes, accelerator))
+                check_outputs(row, config)
             row["seconds"] = time.perf_counter() - started
             history.append(row)
             if "held_out_loss" in row and chosen(history) == epoch:
@@ -186,6 +188,17 @@ def metrics_row(split: str, tally: Tally) -> Row:
     if split == "test":
         row |= {"balanced_accuracy": tally.balanced, "per_class_accuracy": tally.per_class}
     return row
+
+
+def check_outputs(row: Row, config: TrainConfig) -> None:
+    """`NonFiniteLoss` for a network that the last step of an epoch has ruined."""
+    if not all(math.isfinite(row[name]) for name in row if name.endswith("_loss")):
+        kept = f"The state after epoch {row['epoch'] - 1} is kept; " if row["epoch"] else ""
+        raise NonFiniteLoss(
+            f"the network gives outputs that are not finite after epoch {row['epoch']}, with "
+            f"{config.objective} on {config.dataset} (run {config.id}). {kept}try a smaller "
+            "learning rate, warm-up or clip_norm."
+        )
 
 
 def summary(history: list[Row]) -> Row:

@@ -17,7 +17,7 @@ from nslab.execution.local import Job, run_local
 from nslab.experiments import experiment
 from nslab.experiments.de.pretrained_networks import TABLE_2_METHODS
 from nslab.objectives import NS
-from nslab.runs import compute, frozen, results, store
+from nslab.runs import compute, frozen, result_file, store
 from nslab.system.provenance import environment
 
 TINY = TrainConfig(network="mlp", epochs=1, lr=0.05)
@@ -47,7 +47,7 @@ def test_environment_says_where_a_number_comes_from() -> None:
 def test_result_of_other_source_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is used, and can be told apart."""
     assert not store.run(TINY, show=False).other_source
-    monkeypatch.setattr(results, "source_digest", lambda: "another")
+    monkeypatch.setattr(result_file, "source_digest", lambda: "another")
     assert store.run(TINY, show=False).other_source
 
 

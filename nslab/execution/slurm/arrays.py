@@ -21,6 +21,7 @@ from nslab.execution.slurm.resources import Slurm
 from nslab.system.files import explaining, write_text
 from nslab.system.paths import runs_dir
 from nslab.system.plugins import VARIABLE
+from nslab.system.provenance import ACCEPT
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -136,7 +137,7 @@ def submit(jobs: Sequence[Job], max_parallel: int, slurm: Slurm) -> dict[str, st
         place.mkdir(mode=0o700, exist_ok=True)
         write_text(place / JOBS, json.dumps(keys, indent=1))
     # some clusters start jobs with an environment of their own
-    wanted = ("NSLAB_HOME", "NSLAB_DATA", VARIABLE)
+    wanted = ("NSLAB_HOME", "NSLAB_DATA", VARIABLE, ACCEPT)
     places = {name: os.environ[name] for name in wanted if name in os.environ}
     tasks = []
     for job in jobs:

@@ -8,7 +8,7 @@ import pandas as pd
 from nslab.analysis.paper_tables import compare, readable, shortened
 from nslab.configs import RunConfig
 from nslab.configs.labels import columns, text_of
-from nslab.configs.serialization import decode
+from nslab.configs.serialization import decode, without_seed
 from nslab.experiments import EXPERIMENTS, PRESETS
 from nslab.experiments.definition import precision_of, preset_sizes, size_of
 from nslab.explore.results.figure import ResultsFigure
@@ -141,26 +141,27 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
     ``accuracy``, its ``course`` over the epochs (empty where it has none), and the ``result``.
     ``attrs["unknown"]`` counts those of a class or data set that is not known here."""
     lines, unknown, sizes = [], 0, sizes_by_experiment()
+    known: dict[str, dict[str, Any]] = {}  # seeds apart, many are the same
     for result in results:
         if "test_accuracy" not in result.metrics:
             continue
+        name = without_seed(result.config)
         try:
-            config = decode(result.config)
+            about = known.get(name) or described(result, sizes)
         except (ValueError, TypeError):
             unknown += 1
             continue
-        size = size_of(config)
+        known[name] = about
         course = [row.get("test_accuracy", math.nan) for row in result.history]
         lines.append(
-            columns(config)
+            about
+            | ({"seed": result.config["seed"]} if "seed" in result.config else {})
             | {
                 "epochs": result.metrics.get("epochs", ""),
                 "accuracy": result.metrics["test_accuracy"],
                 "origin": result.origin,
                 "run": result.id,
-                "experiments": [name for name, known in sizes.items() if size in known],
                 "course": [] if any(map(math.isnan, course)) else course,
-                "setting": config.with_seed(0).id,  # precisions apart
                 "result": result,
             }
         )
@@ -168,6 +169,16 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
     table = pd.DataFrame(lines, columns=shown).sort_values(["dataset", "network", "seed"])
     table.attrs["unknown"] = unknown
     return table
+
+
+def described(result: Result, sizes: dict[str, set[RunConfig]]) -> dict[str, Any]:
+    """What runs that differ in their seeds share; ``ValueError`` for what is unknown here."""
+    config = decode(result.config)
+    size = size_of(config)
+    return columns(config) | {
+        "experiments": [name for name, known in sizes.items() if size in known],
+        "setting": config.with_seed(0).id,  # precisions apart
+    }
 
 
 def sizes_by_experiment() -> dict[str, set[RunConfig]]:

@@ -1,0 +1,49 @@
+"""The stretches of a run that is computed in several goes: where and of what each was."""
+
+from pathlib import Path
+from typing import Any
+
+from nslab.configs.protocol import RunConfig
+from nslab.runs.folder import STRETCHES, has_interim, set_interim_aside
+from nslab.runs.made_of import MADE_OF, accepted, changed
+from nslab.system.files import write_text
+from nslab.system.seals import sealed_json, unsealed_json
+
+# what is told of each
+KEPT = (
+    *("begun", "commit", "dirty", "source", "device", "processes", "threads", "versions"),
+    *("plugins", "data", MADE_OF),
+)
+
+
+def begin(config: RunConfig, folder: Path, env: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stretches before, if the run goes on from where they ended; the one that begins now in
+    ``env`` is written down.
+
+    What was begun with other code of the user's, or on other data, is set aside, and the run begins
+    afresh.
+    """
+    before = read(folder) if has_interim(folder) else []
+    if before and (what := changed(config, before[-1])) and not accepted(config.id, what, False):
+        set_interim_aside(folder, f"was begun before {', '.join(what)} changed")
+        before = []
+    write_text(folder / STRETCHES, sealed_json({"stretches": [*before, env]}))
+    return before
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """What is known of the stretches so far; nothing of an older version's."""
+    try:
+        found, _ = unsealed_json((folder / STRETCHES).read_bytes())
+    except (OSError, ValueError):
+        return []
+    stretches = found.get("stretches")
+    return [s for s in stretches if isinstance(s, dict)] if isinstance(stretches, list) else []
+
+
+def told(before: list[dict[str, Any]], env: dict[str, Any]) -> dict[str, Any]:
+    """A result's environment: today's and, of a run in several goes, that of each."""
+    if not before:
+        return env
+    each = [{key: stretch[key] for key in KEPT if key in stretch} for stretch in (*before, env)]
+    return env | {"stretches": each}

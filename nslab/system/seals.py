@@ -1,0 +1,180 @@
+"""Seals: files that carry a digest of themselves, so that a flipped bit or a swap shows.
+
+Each stays a file of its kind: JSON has the digest as its first entry, a zip file of torch as its
+comment, safetensors in its metadata. Files without one, of older stores, are read as before.
+"""
+
+import hashlib
+import io
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic_core import from_json
+from safetensors import SafetensorError
+
+from nslab.system.files import read_tensors, replacing
+
+BROKEN = ".broken"  # ends the names of files that were set aside
+_CHUNK = 1 << 22
+_DAMAGED = "its contents do not match the digest in it: it was damaged, or changed by hand"
+
+_JSON = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",')
+_END = (
+    b"PK\x05\x06"  # the record that ends a zip file, 22 bytes long with its comment's length last
+)
+_MARK = b"sha256:"
+_COMMENT = len(_MARK) + 64
+_ZEROS = b"0" * 64
+_HEADER = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed_json(data: Mapping[str, Any]) -> str:
+    """A JSON object with the digest of its text first; ``ValueError`` for NaN, which JSON lacks."""
+    body = json.dumps(data, indent=1, allow_nan=False)[1:]
+    return f'{{\n "sha256": "{hashlib.sha256(body.encode()).hexdigest()}",{body}'
+
+
+def unsealed_json(text: bytes) -> tuple[dict[str, Any], bool]:
+    """The object that `sealed_json` wrote, or any other, and whether it had a seal.
+
+    Raises ``ValueError`` for a broken seal, and for what is no JSON object.
+    """
+    found = from_json(text)
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")
+    if seal := _JSON.match(text):
+        if hashlib.sha256(text[seal.end() :]).hexdigest() != seal[1].decode():
+            raise ValueError(_DAMAGED)
+        del found["sha256"]
+    elif "sha256" in found:
+        raise ValueError(_DAMAGED)
+    return found, bool(seal)
+
+
+class _Writer:
+    """A file that is hashed as it is written, and tells why it could not be: torch does not."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            self.digest.update(data)
+            return self.file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def save_torch(data: Any, path: Path) -> None:
+    """``torch.save`` in one step, with a digest as the comment of the zip file that it writes."""
+    import torch
+
+    with replacing(path) as temporary, temporary.open("wb+") as file:
+        writer: Any = _Writer(file)
+        try:
+            torch.save(data, writer)
+        except RuntimeError:
+            if writer.error:
+                raise writer.error from None
+            raise
+        file.seek(-2, io.SEEK_END)
+        file.write(_COMMENT.to_bytes(2, "little") + _MARK + writer.digest.hexdigest().encode())
+
+
+def load_torch(path: Path, device: Any = "cpu") -> Any:
+    """What `save_torch` wrote, or ``torch.save`` alone, without running any code in it.
+
+    Raises ``ValueError`` in a line for whatever cannot be read, or is not what was written.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 22 - _COMMENT))
+        tail = file.read()
+        if tail[-22:-18] != _END:  # there is more than a plain zip file ends with
+            mark = tail[22:]
+            if tail[:4] != _END or not mark.startswith(_MARK):
+                raise ValueError(f"{path} cannot be read: it is cut short, or no file of torch's")
+            digest, left = hashlib.sha256(), size - _COMMENT - 2
+            file.seek(0)
+            while left:
+                chunk = file.read(min(left, _CHUNK))
+                digest.update(chunk)
+                left -= len(chunk)
+            digest.update(b"\0\0")
+            if mark.removeprefix(_MARK) != digest.hexdigest().encode():
+                raise ValueError(f"{path} cannot be read: {_DAMAGED}")
+    return read_tensors(path, device)
+
+
+def save_tensors(tensors: Mapping[str, Any], path: Path, run: str = "") -> None:
+    """Write safetensors in one step, with a digest and the ``run`` they are of in the metadata."""
+    from safetensors.torch import save
+
+    plain = save(dict(tensors))
+    head = 8 + int.from_bytes(plain[:8], "little")
+    about = {"format": "pt", "sha256": _ZEROS.decode()} | ({"run": run} if run else {})
+    # by hand: in the order of the library, equal weights make different files
+    header = {"__metadata__": about} | json.loads(plain[8:head])
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    data = bytearray(len(text).to_bytes(8, "little") + text + plain[head:])
+    seal = _HEADER.search(data, 8, 8 + len(text))
+    assert seal is not None
+    data[slice(*seal.span(1))] = hashlib.sha256(data).hexdigest().encode()
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def load_tensors(path: Path, run: str = "") -> dict[str, Any]:
+    """The tensors of a safetensors file, on the CPU.
+
+    Raises ``ValueError`` for a file that is broken, not what was written, or another run's.
+    """
+    from safetensors.torch import load
+
+    data = bytearray(path.read_bytes())
+    head = 8 + int.from_bytes(data[:8], "little")
+    problem = ""
+    if seal := _HEADER.search(data[:head]):
+        data[slice(*seal.span(1))] = _ZEROS
+        if hashlib.sha256(data).hexdigest() != seal[1].decode():
+            problem = _DAMAGED
+    if not problem:
+        try:
+            about = json.loads(data[8:head]).get("__metadata__", {})
+            if run and about.get("run", run) != run:
+                problem = f"it is of run {about['run']}"
+            elif "run" in about and not seal:
+                problem = _DAMAGED
+            else:
+                return dict(load(bytes(data)))
+        except (SafetensorError, ValueError, AttributeError) as error:
+            problem = str(error)
+    raise ValueError(f"{path} is broken: {problem}")
+
+
+def set_aside(path: Path, why: object) -> Path:
+    """Give a file that cannot be trusted another name, with a warning that says why."""
+    kept, number = path.with_name(path.name + BROKEN), 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{path.name}{BROKEN}-{number}")
+    path.replace(kept)
+    reason = str(why).removeprefix(f"{path} ")
+    warnings.warn(f"{path} {reason}: it is kept as {kept.name}", stacklevel=3)
+    return kept
