@@ -6,6 +6,8 @@ them too; the same arrays are the same data, whatever they are called.
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from nslab.datasets.arrays import Arrays, Layout, write_arrays
 from nslab.system.content_names import DIGITS, content_name
 from nslab.system.files import write_text
 from nslab.system.paths import arrays_dir
+from nslab.system.seals import sealed_json, unsealed_json
 
 CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
 
@@ -49,10 +52,7 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
     if classes and len(classes) < numbers:
         raise ValueError(f"{len(classes)} names for {numbers} classes")
     names = tuple(map(str, classes)) or tuple(map(str, range(numbers)))
-    digest = hashlib.sha256(json.dumps(names).encode())
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data)
-    short = digest.hexdigest()[:DIGITS]
+    short = _digest(names, arrays)
     if not (arrays_dir() / f"{short}.json").exists():
         mean, sd = moments(arrays.train_x)
         about: dict[str, Any] = {
@@ -60,8 +60,15 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
         }
         about |= {"mean": mean, "std": sd, "classes": names}
         write_arrays(arrays_dir() / f"{short}.npz", arrays)
-        write_text(arrays_dir() / f"{short}.json", json.dumps(about))
+        write_text(arrays_dir() / f"{short}.json", sealed_json(about))
     return content_name("arrays", name, short)
+
+
+def _digest(names: Sequence[str], arrays: Arrays) -> str:
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:DIGITS]
 
 
 def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -135,15 +142,21 @@ def moments(x: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def description(where: str, digest: str) -> dict[str, Any]:
-    """Layout, mean, sd and class names; ``ValueError`` if the arrays are not kept here."""
+    """Layout, mean, sd and class names; ``ValueError`` if the arrays are not kept here as they
+    were added."""
+    file, again = (
+        arrays_dir() / f"{digest}.json",
+        "add them again, by nslab.add_arrays(train, test)",
+    )
     try:
-        about = json.loads((arrays_dir() / f"{digest}.json").read_text(encoding="utf-8"))
+        about, _ = unsealed_json(file.read_bytes())
         train, test, shape, classes = about["layout"]
     except FileNotFoundError:
         raise ValueError(
-            f"the arrays {where} #{digest} are not in {arrays_dir()}: add them again, by "
-            "nslab.add_arrays(train, test)"
+            f"the arrays {where} #{digest} are not in {arrays_dir()}: {again}"
         ) from None
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{file} is broken ({error}): remove it, and {again}") from None
     layout = Layout(train, test, tuple(shape), classes)
     return {
         "layout": layout,
@@ -154,6 +167,18 @@ def description(where: str, digest: str) -> dict[str, Any]:
 
 
 def read(digest: str) -> Arrays:
-    """The arrays that are kept under a digest."""
-    with np.load(arrays_dir() / f"{digest}.npz", allow_pickle=False) as found:
-        return Arrays(*(found[name] for name in Arrays._fields))
+    """The arrays that are kept under a digest; ``ValueError`` if they are not those any more."""
+    file, names = arrays_dir() / f"{digest}.npz", description("arrays", digest)["classes"]
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            arrays = Arrays(*(found[name] for name in Arrays._fields))
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        problem = str(error)
+    else:
+        problem = "" if _digest(names, arrays) == digest else "its arrays are others"
+    if problem:
+        raise ValueError(
+            f"{file} is broken ({problem}): remove it and {digest}.json, and add the arrays again, "
+            "by nslab.add_arrays(train, test)"
+        )
+    return arrays

@@ -12,7 +12,7 @@ from nslab.system.paths import runs_dir
 from nslab.system.seals import set_aside
 from nslab.training.checkpoint import CHECKPOINT
 
-RESULT, PROGRESS, STRETCHES = "result.json", "progress.json", "stretches.json"
+RESULT, PROGRESS, STRETCHES, LOCK = "result.json", "progress.json", "stretches.json", "lock"
 # What only the process that holds a run's lock writes, and progress, which nobody misses; a killed
 # one may leave halves beside them.
 OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", PROGRESS, RESULT, STRETCHES)

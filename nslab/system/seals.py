@@ -96,28 +96,34 @@ def save_torch(data: Any, path: Path) -> None:
         file.write(_COMMENT.to_bytes(2, "little") + _MARK + writer.digest.hexdigest().encode())
 
 
+def torch_problem(path: Path) -> str:
+    """Why a file is not what `save_torch` wrote; empty if it is, or has no seal."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 22 - _COMMENT))
+        tail = file.read()
+        if tail[-22:-18] == _END:  # a zip file without a comment
+            return ""
+        mark = tail[22:]
+        if tail[:4] != _END or not mark.startswith(_MARK):
+            return "it is cut short, or no file of torch's"
+        digest, left = hashlib.sha256(), size - _COMMENT - 2
+        file.seek(0)
+        while left:
+            chunk = file.read(min(left, _CHUNK))
+            digest.update(chunk)
+            left -= len(chunk)
+        digest.update(b"\0\0")
+    return "" if mark.removeprefix(_MARK) == digest.hexdigest().encode() else _DAMAGED
+
+
 def load_torch(path: Path, device: Any = "cpu") -> Any:
     """What `save_torch` wrote, or ``torch.save`` alone, without running any code in it.
 
     Raises ``ValueError`` in a line for whatever cannot be read, or is not what was written.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - 22 - _COMMENT))
-        tail = file.read()
-        if tail[-22:-18] != _END:  # there is more than a plain zip file ends with
-            mark = tail[22:]
-            if tail[:4] != _END or not mark.startswith(_MARK):
-                raise ValueError(f"{path} cannot be read: it is cut short, or no file of torch's")
-            digest, left = hashlib.sha256(), size - _COMMENT - 2
-            file.seek(0)
-            while left:
-                chunk = file.read(min(left, _CHUNK))
-                digest.update(chunk)
-                left -= len(chunk)
-            digest.update(b"\0\0")
-            if mark.removeprefix(_MARK) != digest.hexdigest().encode():
-                raise ValueError(f"{path} cannot be read: {_DAMAGED}")
+    if problem := torch_problem(path):
+        raise ValueError(f"{path} cannot be read: {problem}")
     return read_tensors(path, device)
 
 
