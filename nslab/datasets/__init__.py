@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from nslab.datasets import image_folder, own_arrays
 from nslab.datasets.arrays import Arrays, CorruptDataset, Layout, read_arrays, write_arrays
 from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
 from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
 from nslab.system.content_names import parts_of, short_name
-from nslab.system.files import explaining, remove_strays
+from nslab.system.files import remove_strays
+from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.registry import Registry, instance_of
 from nslab.system.validation import unknown
@@ -211,11 +211,8 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
         file = home_cache_dir() / f"{name}.npz"
     if not file.exists():
         folder, source = file.parent, folder
-        with explaining(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f".{name}.lock")
-            lock.acquire()
-        with lock:
+        busy = f"data set {name} is being made by another process"
+        with locked(folder / f".{name}.lock", busy):
             remove_strays(folder, file.name)
             if not file.exists():
                 try:

@@ -15,6 +15,7 @@ import torch
 from nslab.datasets.arrays import Arrays, Layout, write_arrays
 from nslab.system.content_names import DIGITS, content_name
 from nslab.system.files import write_text
+from nslab.system.locks import locked
 from nslab.system.paths import arrays_dir
 
 CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
@@ -53,14 +54,18 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).data)
     short = digest.hexdigest()[:DIGITS]
-    if not (arrays_dir() / f"{short}.json").exists():
+    file = arrays_dir() / f"{short}.json"
+    if not file.exists():
         mean, sd = moments(arrays.train_x)
         about: dict[str, Any] = {
             "layout": [len(arrays.train_y), len(arrays.test_y), list(shape), len(names)]
         }
         about |= {"mean": mean, "std": sd, "classes": names}
-        write_arrays(arrays_dir() / f"{short}.npz", arrays)
-        write_text(arrays_dir() / f"{short}.json", json.dumps(about))
+        busy = f"the arrays {name} are being written by another process"
+        with locked(file.with_name(f".{short}.lock"), busy):
+            if not file.exists():
+                write_arrays(file.with_suffix(".npz"), arrays)
+                write_text(file, json.dumps(about))
     return content_name("arrays", name, short)
 
 
