@@ -48,11 +48,10 @@ def run(
     from nslab.datasets import load
     from nslab.experiments import experiment
     from nslab.runs import frozen, store
-    from nslab.system.filenames import checked_filename
 
     with explained():
         if freeze is not None:
-            checked_filename(freeze, "results")
+            frozen.check_name(freeze)
         configs = experiment(name).plan(preset, **parsed(parameter))
         if dry_run:
             print_dry_run(configs, [], where.jobs, force)

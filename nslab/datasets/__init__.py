@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from nslab.datasets import image_folder, own_arrays
 from nslab.datasets.arrays import (
@@ -33,7 +32,8 @@ from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvisi
 from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
 from nslab.system.code_digest import code_digest, is_own
 from nslab.system.content_names import parts_of, short_name
-from nslab.system.files import explaining, remove_strays
+from nslab.system.files import remove_strays
+from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.registry import Registry, instance_of
 from nslab.system.seals import set_aside
@@ -221,11 +221,8 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
     file, maker = array_file(name, folder), maker_digest(dataset)
     if not file.exists() or (maker and maker_of(file) not in ("", maker)):
         folder, source = file.parent, folder
-        with explaining(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(folder / f".{name}.lock")
-            lock.acquire()
-        with lock:
+        busy = f"data set {name} is being made by another process"
+        with locked(folder / f".{name}.lock", busy):
             remove_strays(folder, file.name)
             if maker and file.exists() and maker_of(file) not in ("", maker):
                 set_aside(file, f"was made by other code of data set {name!r} and is made anew")

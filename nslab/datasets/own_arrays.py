@@ -17,6 +17,7 @@ import torch
 from nslab.datasets.arrays import Arrays, Layout, write_arrays
 from nslab.system.content_names import DIGITS, content_name
 from nslab.system.files import write_text
+from nslab.system.locks import locked
 from nslab.system.paths import arrays_dir
 from nslab.system.seals import sealed_json, unsealed_json
 
@@ -53,14 +54,18 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
         raise ValueError(f"{len(classes)} names for {numbers} classes")
     names = tuple(map(str, classes)) or tuple(map(str, range(numbers)))
     short = _digest(names, arrays)
-    if not (arrays_dir() / f"{short}.json").exists():
+    file = arrays_dir() / f"{short}.json"
+    if not kept(short):
         mean, sd = moments(arrays.train_x)
         about: dict[str, Any] = {
             "layout": [len(arrays.train_y), len(arrays.test_y), list(shape), len(names)]
         }
         about |= {"mean": mean, "std": sd, "classes": names}
-        write_arrays(arrays_dir() / f"{short}.npz", arrays)
-        write_text(arrays_dir() / f"{short}.json", sealed_json(about))
+        busy = f"the arrays {name} are being written by another process"
+        with locked(file.with_name(f".{short}.lock"), busy):
+            if not kept(short):
+                write_arrays(file.with_suffix(".npz"), arrays)
+                write_text(file, sealed_json(about))
     return content_name("arrays", name, short)
 
 
@@ -164,6 +169,14 @@ def description(where: str, digest: str) -> dict[str, Any]:
         "std": tuple(about["std"]),
         "classes": tuple(about["classes"]),
     }
+
+
+def kept(digest: str) -> bool:
+    """Whether arrays are kept here, as they were added."""
+    try:
+        return bool(len(read(digest).train_y))
+    except ValueError:
+        return False
 
 
 def read(digest: str) -> Arrays:

@@ -12,7 +12,7 @@ from safetensors.torch import load as read
 from safetensors.torch import save as written
 
 from nslab.lossnet.net import LossForm, LossNet
-from nslab.system.files import explaining, replacing, write_text
+from nslab.system.files import explaining, replacing_all
 from nslab.system.validation import check_parameters, hints
 
 SUFFIX = ".safetensors"
@@ -33,9 +33,9 @@ def save_loss(net: LossNet, file: Path, provenance: Mapping[str, Any]) -> None:
         "provenance": dict(provenance),
     }
     text = json.dumps(about, indent=1) + "\n"  # before anything is written: it may be refused
-    with replacing(file) as temporary:
-        temporary.write_bytes(data)
-    write_text(file.with_suffix(".json"), text)
+    with replacing_all(file, file.with_suffix(".json")) as (weights, description):
+        weights.write_bytes(data)
+        description.write_text(text, encoding="utf-8")
 
 
 def load_loss(file: Path) -> tuple[LossNet, dict[str, Any]]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from nslab.configs.serialization import encode
 from nslab.evolve import EVOLVERS
 from nslab.neuroevolution.checkpoints import from_checkpoints
 from nslab.runs.results import Result
-from nslab.system.files import replacing, write_text
+from nslab.system.files import misfits, remove_strays, replacing_all, sha256
+from nslab.system.locks import locked
 from nslab.training.checkpoint import WEIGHTS
 
 BEST, RECORD, HISTORY = "best.safetensors", "best.json", "history.csv"
@@ -61,7 +63,9 @@ def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
     says whose weights these are and how good; ``best.json`` with config, parents, numbers and
     environment; and ``history.csv``, a row per generation.
 
-    Each is written in one step, the network last; what is there already stays as it is.
+    One process at a time: of two evolutions with one folder the second raises ``ValueError``.
+    ``best.json`` has the SHA-256 of the other two, so that a mixture can be told, which is then
+    written anew; what is there already, and whole, stays as it is.
     """
     assert isinstance(config.init, CheckpointFiles)
     assert result.folder is not None
@@ -75,7 +79,6 @@ def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
     header |= {name: str(row[name]) for name in numbers if name in row}
     header |= {"commit": str(result.env.get("commit"))}
     header |= {"torch": str(result.env.get("versions", {}).get("torch"))}
-    folder.mkdir(parents=True, exist_ok=True)
     parents = [
         {"file": file, "sha256": digest}
         for file, digest in zip(config.init.files, config.init.digests, strict=True)
@@ -88,13 +91,36 @@ def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
         "config": encode(config),
         "environment": result.env,
     }
-    text = json.dumps(record, indent=1) + "\n"
-    if (folder / BEST).exists() and (folder / RECORD).read_text(encoding="utf-8") == text:
-        return
-    write_text(folder / RECORD, text)
-    write_text(folder / HISTORY, history_csv(result.history))
-    with replacing(folder / BEST) as temporary:
-        temporary.write_bytes(save({key: weights[key] for key in keys}, header))
+    with locked(folder / ".lock", f"another process is writing into {folder}"):
+        try:
+            check_folder(config, folder)
+        except ValueError as error:
+            kept = f"run {config.id} is kept, the same command with another folder looks it up"
+            raise ValueError(f"{error}; {kept}") from None
+        if whole(folder, record):
+            return
+        # the record comes first: it says whose the folder is
+        files = [folder / RECORD, folder / HISTORY, folder / BEST]
+        for file in files:
+            remove_strays(folder, file.name)
+        with replacing_all(*files) as (about, history, best):
+            history.write_text(history_csv(result.history), encoding="utf-8")
+            best.write_bytes(save({key: weights[key] for key in keys}, header))
+            record |= {"sha256": {HISTORY: sha256(history), BEST: sha256(best)}}
+            about.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def whole(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether a folder holds all three files of the evolution of ``record``, and of one writing."""
+    if not all((folder / name).exists() for name in (RECORD, HISTORY, BEST)):
+        return False
+    found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    digests = found.pop("sha256", {})
+    if others := misfits(folder, digests):
+        names = " and ".join(others)
+        problem = f"{folder}: {names} did not belong to {RECORD}, all three are written anew"
+        warnings.warn(problem, stacklevel=3)
+    return bool(digests) and not others and found == json.loads(json.dumps(record))
 
 
 def history_csv(rows: list[dict[str, Any]]) -> str:

@@ -1,13 +1,13 @@
 """A run's folder: its lock, and what an unfinished run leaves there."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from nslab.configs.protocol import RunConfig
 from nslab.neuroevolution.evolution import CHECKPOINT as EVOLUTION
 from nslab.runs.evolve_run import BEST
-from nslab.system.files import explaining, remove_strays
+from nslab.system import locks
+from nslab.system.files import remove_strays
 from nslab.system.paths import runs_dir
 from nslab.system.seals import set_aside
 from nslab.training.checkpoint import CHECKPOINT
@@ -23,17 +23,12 @@ def folder_of(config: RunConfig) -> Path:
     return runs_dir() / config.id
 
 
-def locked(folder: Path) -> FileLock:
-    """The lock of a run, taken; says so when another process has it."""
-    with explaining(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"run {folder.name} is being computed by another process: waiting", flush=True)
-            lock.acquire()
-    return lock
+def locked(folder: Path, *, afresh: bool = False) -> AbstractContextManager[None]:
+    """Hold the lock of a run. When another process computes it, say so and wait; to begin it
+    ``afresh``, which would throw that work away, raise `Busy` instead."""
+    busy = f"run {folder.name} is being computed by another process"
+    refusal = "wait for its end, or end it, before computing the run afresh" if afresh else ""
+    return locks.locked(folder / LOCK, busy, refusal=refusal)
 
 
 def interim(folder: Path) -> list[Path]:
@@ -55,7 +50,7 @@ def set_interim_aside(folder: Path, why: str) -> None:
 
 
 def remove_interim(folder: Path) -> None:
-    """Remove what an unfinished run goes on from."""
+    """Remove what an unfinished run goes on from; for those who hold the run's lock."""
     for file in (*interim(folder), folder / PROGRESS, folder / STRETCHES):
         file.unlink(missing_ok=True)
 

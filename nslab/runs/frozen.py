@@ -5,18 +5,31 @@ import functools
 import io
 import json
 from collections.abc import Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 
+from nslab.runs.frozen_files import (
+    DIGEST,
+    Cells,
+    assembled,
+    csv_text,
+    digest_of,
+    history_file,
+    parsed,
+    read_set,
+    runs_of,
+)
 from nslab.system.filenames import checked_filename
-from nslab.system.files import write_text
+from nslab.system.files import remove_strays, write_text
+from nslab.system.locks import locked
 from nslab.system.paths import frozen_dir, shipped_results_dir
 from nslab.system.provenance import environment
 from nslab.system.validation import unknown
 
-RESTORE = "restore both from version control, such as by git checkout, or remove both"
+FREEZING = "another process is freezing results"
 
 
 @runtime_checkable
@@ -42,7 +55,9 @@ def freeze(
     without ``history``, for many runs of which the final numbers are what counts).
 
     Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so numbers
-    come back to the bit.
+    come back to the bit, which is seen to before anything is written: ``ValueError`` for a value,
+    or a name, that would not be found again. One process at a time; one that is killed leaves each
+    run as it was before or as it is now.
 
     >>> import tempfile
     >>> from nslab import TrainConfig, run
@@ -52,32 +67,101 @@ def freeze(
     ...     print([file.name for file in files], list(runs(Path(folder))) == [result.id])
     ['mine.csv', 'mine.history.csv'] True
     """
-    folder, name = folder or frozen_dir(), checked_filename(name, "results")
-    rows = {row["id"]: row for row in _read(folder / f"{name}.csv")}
-    epochs: dict[str, list[dict[str, str]]] = {run: [] for run in rows}
-    for row in _read(folder / f"{name}.history.csv"):
-        if row["id"] in rows:
-            epochs[row["id"]].append(row)
-    for result in results:
-        rows[result.id] = {"id": result.id}
-        for part in ("metrics", "env", "config"):
-            for key, value in getattr(result, part).items():
-                rows[result.id][f"{part}.{key}"] = json.dumps(value)
-        epochs[result.id] = [
-            {"id": result.id} | {key: json.dumps(v) for key, v in epoch.items()}
-            for epoch in (result.history if history else ())
+    folder = folder or frozen_dir()
+    file = folder / check_name(name, folder)
+    beside = history_file(file)
+    with locked(folder / ".lock", FREEZING):
+        whole = read_set(file)
+        for result in results:
+            row, epochs = cells(result, history=history)
+            whole.rows[result.id] = row
+            whole.epochs.setdefault(result.id, {})[row[DIGEST]] = epochs
+        # until the first file is replaced, its runs need the histories that they had
+        both = [epoch for run in whole.rows for epoch in whole.histories(run)]
+        own = [
+            epoch
+            for run in whole.rows
+            for epoch in (whole.histories if whole.problem(run) else whole.history)(run)
         ]
-    files = [folder / f"{name}.csv", folder / f"{name}.history.csv"]
-    for run, row in rows.items():
-        row["rows"] = str(len(epochs[run]))
-    # a run counts as soon as the first file has it, so that comes last
-    if every := [epoch for run in epochs.values() for epoch in run]:
-        _write(files[1], every)
-    else:
-        files.pop().unlink(missing_ok=True)
-    _write(files[0], list(rows.values()))
+        table, text = csv_text(whole.rows.values()), csv_text(both)
+        check_readable(results, table, text, history=history)
+        for stray in (file, beside):
+            remove_strays(folder, escape(stray.name))
+        if both:
+            write_text(beside, text)
+        write_text(file, table)
+        if not own:
+            beside.unlink(missing_ok=True)
+        elif own != both:
+            write_text(beside, csv_text(own))
     _load.cache_clear()
-    return files
+    return [file, beside] if own else [file]
+
+
+def check_name(name: str, folder: Path | None = None, suffix: str = ".csv") -> str:
+    """The name of a set's file in a folder.
+
+    Raises ``ValueError`` for one under which it would not be found again: not a plain name, one of
+    the files beside another set, or an existing one but for upper and lower case, which are the
+    same file on some disks.
+    """
+    checked_filename(name, "results" if suffix == ".csv" else "table")
+    if name.casefold().endswith((".history", ".table")):
+        end = name.rpartition(".")[2]
+        raise ValueError(f"{name!r} would be taken for a set's {end}: give a name without that end")
+    file = name + suffix
+    for other in (folder or frozen_dir()).glob("*.csv"):
+        if other.name != file and other.name.casefold() == file.casefold():
+            raise ValueError(f"{other} is there: take its name as it is written, or another one")
+    return file
+
+
+def cells(result: Finished, *, history: bool) -> tuple[Cells, list[Cells]]:
+    """A run's row and those of its history, as they are written; ``ValueError`` for a value that
+    would not come back."""
+
+    def text(column: str, value: Any) -> str:
+        try:
+            found = json.dumps(value, allow_nan=column.startswith("history."))
+        except (TypeError, ValueError) as error:
+            problem = f"is not finite, or no JSON ({error})"
+        else:
+            if len(found) <= csv.field_size_limit():
+                return found
+            problem = f"has {len(found)} characters, a field of a CSV {csv.field_size_limit()}"
+        raise ValueError(
+            f"run {result.id} cannot be frozen, its {column} {problem}: freeze the others, or this "
+            "one without it, by dataclasses.replace(result, ...)"
+        )
+
+    row: Cells = {"id": result.id}
+    for part in ("metrics", "env", "config"):
+        for key, value in getattr(result, part).items():
+            row[f"{part}.{key}"] = text(f"{part}.{key}", value)
+    epochs: list[Cells] = [
+        {"id": result.id} | {key: text(f"history.{key}", value) for key, value in epoch.items()}
+        for epoch in (result.history if history else ())
+    ]
+    row["rows"] = str(len(epochs))
+    row[DIGEST] = digest_of(row, epochs)
+    return row, [epoch | {DIGEST: row[DIGEST]} for epoch in epochs]
+
+
+def check_readable(results: Sequence[Finished], table: str, text: str, *, history: bool) -> None:
+    """``ValueError`` unless the results come back from the texts of a set's files as they are."""
+    try:
+        back = assembled(parsed(table), parsed(text))
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"nothing is frozen, it would not be read again: {error}") from None
+    for result in results:
+        found = back.run(result.id) if result.id in back.rows else {}
+        for part in ("metrics", "env", "config", "history"):
+            given = getattr(result, part) if history or part != "history" else []
+            if json.dumps(given, sort_keys=True) != json.dumps(found.get(part), sort_keys=True):
+                raise ValueError(
+                    f"run {result.id} cannot be frozen: its {part} would not come back as it is; "
+                    "are names in there empty, taken (id, digest), no text, or of several lines?"
+                )
 
 
 def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> Path:
@@ -88,8 +172,15 @@ def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> 
     env = environment()
     kept = {key: env[key] for key in ("commit", "dirty", "source", "device")}
     kept["torch"] = env["versions"]["torch"]
-    file = (folder or frozen_dir()) / f"{checked_filename(name, 'table')}.table.csv"
-    write_text(file, table.assign(**kept).to_csv(index=False, lineterminator="\n"))
+    folder = folder or frozen_dir()
+    file = folder / check_name(name, folder, ".table.csv")
+    text = table.assign(**kept).to_csv(index=False, lineterminator="\n")
+    back = pd.read_csv(io.StringIO(text))
+    if list(back.columns) != [*table.columns, *kept] or len(back) != len(table):
+        raise ValueError("a frozen table needs columns of different names, and no empty lines")
+    with locked(folder / ".lock", FREEZING):
+        remove_strays(folder, escape(file.name))
+        write_text(file, text)
     return file
 
 
@@ -125,56 +216,6 @@ def _places(folder: Path | None) -> list[Path]:
 
 @functools.cache
 def _load(folder: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for file in sorted(folder.glob("*.csv")):
-        if file.name.endswith((".history.csv", ".table.csv")):
-            continue
-        here: dict[str, dict[str, Any]] = {}
-        history = file.with_suffix(".history.csv")
-        try:
-            for row in _read(file):
-                parts: dict[str, dict[str, Any]] = {"metrics": {}, "env": {}, "config": {}}
-                for column, text in row.items():
-                    part, _, key = column.partition(".")
-                    if key and text:
-                        parts[part][key] = json.loads(text)
-                count = json.loads(row.get("rows") or "null")
-                here[row["id"]] = {**parts, "history": [], "rows": count}
-            for row in _read(history):
-                run = row.pop("id")
-                if run in here:  # a freeze that was killed had got no further
-                    here[run]["history"].append({k: json.loads(v) for k, v in row.items() if v})
-        except (LookupError, json.JSONDecodeError) as error:
-            raise ValueError(f"{file} or {history.name} is broken ({error}): {RESTORE}") from None
-        for run, whole in here.items():
-            stated = whole.pop("rows")
-            expected = whole["metrics"].get("epochs") if stated is None else stated
-            if expected not in (None, len(whole["history"])):
-                raise ValueError(
-                    f"{history} has {len(whole['history'])} of {expected} rows of run {run}: "
-                    f"{RESTORE}"
-                )
-        found |= here
-    return found
-
-
-def _read(file: Path) -> list[dict[str, str]]:
-    if not file.exists():
-        return []
-    try:
-        text = file.read_text(encoding="utf-8")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is broken ({error}): {RESTORE}") from None
-    if not text.endswith("\n") or any(None in row or None in row.values() for row in rows):
-        raise ValueError(f"{file} is broken (a row is cut short): {RESTORE}")
-    return rows
-
-
-def _write(file: Path, rows: list[dict[str, str]]) -> None:
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(file, text.getvalue())
+    files = sorted(folder.glob("*.csv"))
+    sets = [file for file in files if not file.name.endswith((".history.csv", ".table.csv"))]
+    return {run: whole for file in sets for run, whole in runs_of(file).items()}

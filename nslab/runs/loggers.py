@@ -13,12 +13,14 @@ its name: no step is written twice, and what a kill swallowed is filled in at th
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 
 from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
 from nslab.runs.log_writers import WRITERS, LoggedNumbers, Writer, extra, mlflow_client, write
 from nslab.runs.results import Result
+from nslab.system.locks import Busy, locked
+from nslab.system.paths import logs_dir
 from nslab.system.validation import unknown
 from nslab.types import Row
 
@@ -92,24 +94,30 @@ def ready(names: Sequence[str]) -> None:
 
 
 @contextmanager
-def logging(config: RunConfig, names: Sequence[str], *, fresh: bool = False) -> Iterator[RunLog]:
+def logging(
+    config: RunConfig, names: Sequence[str], *, fresh: bool = False, refusal: str = ""
+) -> Iterator[RunLog]:
     """A `RunLog` for some viewers, closed with how it ended; ``fresh`` forgets what they have of an
-    earlier one."""
-    log = RunLog(config, [WRITERS[name](config, fresh) for name in names])
-    status = "FAILED"
-    try:
-        yield log
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        log.close(status)
+    earlier one. One process at a time writes for a run; for ``refusal`` see `locked`."""
+    busy = f"another process is writing the log of run {config.id}"
+    lock = locked(logs_dir() / f".{config.id}.lock", busy, refusal=refusal)
+    with lock if names else nullcontext():
+        log = RunLog(config, [WRITERS[name](config, fresh) for name in names])
+        status = "FAILED"
+        try:
+            yield log
+            status = "FINISHED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
+        finally:
+            log.close(status)
 
 
 def fill(config: RunConfig, result: Result, names: Sequence[str]) -> Result:
-    """A finished run, its rows written for those viewers that lack them."""
+    """A finished run, its rows written for those viewers that lack them, unless another process is
+    doing that."""
     if names:
-        with logging(config, names) as log:
+        with suppress(Busy), logging(config, names, refusal="it has these rows") as log:
             log.finish(result.history)
     return result

@@ -9,9 +9,10 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
 from nslab.execution.local import PARENT, Ended, Engine, Job, no_result, run_with_retries
 from nslab.execution.monitor import Monitor
-from nslab.runs.folder import PROGRESS, folder_of, remove_interim
+from nslab.runs.folder import PROGRESS, folder_of, locked, remove_interim
 from nslab.runs.results import find
 from nslab.system.files import write_text
+from nslab.system.locks import Busy
 from nslab.system.plugins import digests
 from nslab.system.progress import FILE
 
@@ -49,7 +50,11 @@ def run_in_subprocesses(
                 monitor.give_up(name)
             else:
                 keep = weights or name in parents
-                ready.append(job(config, name in forced, keep, log, processes_per_run))
+                try:
+                    ready.append(job(config, name in forced, keep, log, processes_per_run))
+                except Busy as error:
+                    failed[name] = str(error)
+                    monitor.give_up(name)
         ends = run_with_retries(
             ready,
             max_parallel,
@@ -73,15 +78,23 @@ def job(
 ) -> Job:
     """The process that computes a run, or ``processes_per_run`` of them that do.
 
-    A forced one begins afresh here and now, so that it can go on wherever it is cut short.
+    A forced one begins afresh here and now, so that it can go on wherever it is cut short; `Busy`
+    if another process is computing the run, whose work that would throw away.
     """
-    folder = folder_of(config)
-    if force:
-        remove_interim(folder)
-    write_text(folder / "config.json", json.dumps(encode(config), indent=1))
-    if plugins := digests():  # for a worker elsewhere that lacks them
-        write_text(folder / "env.json", json.dumps({"plugins": plugins}))
-    (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
+    folder, description = folder_of(config), json.dumps(encode(config), indent=1)
+    try:
+        with locked(folder, afresh=True):
+            if force:
+                remove_interim(folder)
+            write_text(folder / "config.json", description)
+            if plugins := digests():  # for a worker elsewhere that lacks them
+                write_text(folder / "env.json", json.dumps({"plugins": plugins}))
+            (folder / PROGRESS).unlink(missing_ok=True)  # of an attempt that was killed
+    except Busy:
+        if force:
+            raise
+        if not (folder / "config.json").exists():  # the worker reads it before it waits
+            write_text(folder / "config.json", description)
     env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
     command = [sys.executable]
     if processes_per_run > 1:

@@ -68,9 +68,10 @@ def run(
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
     ``force`` computes it afresh (with ``resume``, from a checkpoint if any); the old result stays
-    until the new one takes its place. ``log`` names viewers that its rows are written for as they
-    come, see `nslab.runs.loggers`; they get a result that is looked up too. Under ``accelerate
-    launch`` all processes call this alike and the first one reads and writes.
+    until the new one takes its place, and another process that computes it now is left alone:
+    `Busy`, a ``ValueError``. ``log`` names viewers that its rows are written for as they come, see
+    `nslab.runs.loggers`; they get a result that is looked up too. Under ``accelerate launch`` all
+    processes call this alike and the first one reads and writes.
 
     >>> from nslab import TrainConfig
     >>> config = TrainConfig("digits", "mlp", epochs=1, train_size=200)
@@ -83,7 +84,8 @@ def run(
     loggers.ready(log)
     if state.num_processes == 1 and not force and (cached := find(config, weights=weights)):
         return loggers.fill(config, cached, log)
-    with locked(folder) if state.is_main_process else nullcontext():
+    afresh = force and not resume
+    with locked(folder, afresh=afresh) if state.is_main_process else nullcontext():
         look = state.is_main_process and not force
         cached = broadcast(find(config, weights=weights) if look else None)
         if cached:
@@ -96,14 +98,14 @@ def run(
         if state.is_main_process:
             quarantine(folder)
             remove_partial_files(folder)
-            if force and not resume:
+            if afresh:
                 remove_interim(folder)
             write_text(folder / "config.json", json.dumps(encode(config), indent=1))
             write_text(folder / "env.json", json.dumps(env, indent=1))
             before = stretches.begin(config, folder, env)
         state.wait_for_everyone()
         names = log if state.is_main_process else ()
-        with loggers.logging(config, names, fresh=force and not resume) as write_row:
+        with loggers.logging(config, names, fresh=afresh) as write_row:
             for needed in {c.id: c for c in config.requires()}.values():
                 run(needed, weights=True, show=show, log=log)
             outcome = COMPUTE[config.kind](config, RunContext(folder, show, write_row))

@@ -1,13 +1,16 @@
 """Names that become part of a path: checked in one place, so that none leaves its folder."""
 
 LONGEST = 150  # bytes: file systems take 255, and suffixes and temporary names need room
+# Windows has no such files, whatever comes after a dot
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{p}{n}" for p in ("COM", "LPT") for n in range(1, 10))}
 
 
 def checked_filename(name: str, what: str) -> str:
     """``name``, if it can stand for one file or folder inside of another.
 
     Raises ``ValueError`` naming ``what`` for an empty or very long name, ``.`` and ``..``, a hidden
-    file's name or an option's, and for separators, control characters and what is no text.
+    file's name or an option's, for separators, control characters and what is no text, and for what
+    Windows takes for no file: results and figures are passed on.
     """
     problem = _problem(name)
     if problem:
@@ -31,4 +34,10 @@ def _problem(name: str) -> str:
         return f"begins with {name[0]!r}"
     if any(separator in name for separator in "/\\:"):
         return "would be a path"
+    if any(mark in name for mark in '<>"|?*'):
+        return 'has one of the characters <>"|?*'
+    if name.partition(".")[0].rstrip().upper() in RESERVED:
+        return "is no file on Windows"
+    if name.endswith("."):
+        return "ends with '.'"
     return "" if name.isprintable() else "has characters that cannot be printed"

@@ -1,10 +1,11 @@
 """Write files so that a reader sees the old one or the new one, never half of it."""
 
 import errno
+import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -46,14 +47,45 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
         try:
             yield temporary
             if flush:
-                with temporary.open("rb+") as written:
-                    os.fsync(written.fileno())
+                _flush(temporary)
             temporary.chmod(0o666 & ~_umask())
             os.replace(temporary, path)
             if flush:
                 _flush_names(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_all(*paths: Path) -> Iterator[list[Path]]:
+    """Temporary paths beside several files that belong together; they take their places in this
+    order, and none does before all of them have reached the disk."""
+    with ExitStack() as stack:
+        entered = [stack.enter_context(replacing(path)) for path in reversed(paths)]
+        yield entered[::-1]
+        for temporary in entered:
+            _flush(temporary)
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file's bytes."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def misfits(folder: Path, digests: Mapping[str, str]) -> list[str]:
+    """The names of files in a folder that are there and have another SHA-256 than is given."""
+    found = ((name, folder / name) for name in digests)
+    return [name for name, file in found if file.exists() and sha256(file) != digests[name]]
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What changes whenever a file is replaced; None if it is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def remove_strays(folder: Path, name: str) -> None:
@@ -84,6 +116,11 @@ def write_text(path: Path, text: str, *, flush: bool = True) -> None:
     """Replace a text file."""
     with replacing(path, flush=flush) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as written:
+        os.fsync(written.fileno())
 
 
 def _flush_names(folder: Path) -> None:

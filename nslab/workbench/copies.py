@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nslab
 from nslab.system.files import write_text
+from nslab.system.locks import locked
 from nslab.system.paths import checkout, home, notebooks_dir
 from nslab.workbench.unrun import unrun
 
@@ -18,7 +19,11 @@ RECORD = ".nslab-notebooks.json"  # digest of the version last put into the fold
 
 def notebooks_to_edit() -> Path:
     """The folder that JupyterLab opens: the checkout's own, or copies in ``<home>/notebooks``."""
-    return notebooks_dir() if checkout() else copy_notebooks(notebooks_dir(), home() / "notebooks")
+    if checkout():
+        return notebooks_dir()
+    target = home() / "notebooks"
+    with locked(target / ".lock", f"another process is copying notebooks into {target}"):
+        return copy_notebooks(notebooks_dir(), target)
 
 
 def copy_notebooks(source: Path, target: Path) -> Path:

@@ -67,6 +67,11 @@ class Planned:
         return self.output.with_suffix(".status.json")
 
     @property
+    def lock(self) -> Path:
+        """What the process that executes it holds."""
+        return self.output.with_suffix(".lock")
+
+    @property
     def task(self) -> dict[str, Any]:
         """What is executed, and a hash of all that its outcome depends on."""
         digest = hashlib.sha256(source_digest().encode())
@@ -86,17 +91,21 @@ class Planned:
         return task | {"parameters": self.parameters, "made_of": digest.hexdigest()[:12]}
 
     def last(self) -> dict[str, Any]:
-        """What the last execution that ended well said: its task and seconds; empty if none did."""
-        try:
-            found = json.loads(self.status.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        """What the last execution that ended well said, see `completed`."""
+        return completed(self.status)
 
     def rendered(self) -> bool:
         """Whether that was this very task, and its executed copy is there."""
-        last = self.last()
-        return self.output.exists() and all(last.get(k) == v for k, v in self.task.items())
+        return self.output.exists() and self.task.items() <= self.last().items()
+
+
+def completed(status: Path) -> dict[str, Any]:
+    """The task and seconds of an execution that ended well; empty if none did."""
+    try:
+        found = json.loads(status.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and found.get("status") == "done" else {}
 
 
 def sources(folder: Path | None = None) -> list[Path]:
@@ -235,9 +244,14 @@ def _taken(one: Planned) -> bool:
         return False
     if (notebooks_dir() / one.source.name).exists():
         return True
+    return another(one.output, one.source) is not None
+
+
+def another(output: Path, source: Path) -> Path | None:
+    """The other notebook that an output is of, if it is of one that is still there."""
     try:
-        task = json.loads(one.output.with_suffix(".task.json").read_text(encoding="utf-8"))
+        task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
         other = Path(task["source"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return other != one.source and other.exists()
+        return None
+    return other if other != source and other.exists() else None

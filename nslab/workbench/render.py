@@ -1,7 +1,8 @@
 """Execute notebooks headless, each in a process of its own, and say how they ended.
 
 papermill calls a notebook completed when its kernel died, so success is judged here: the child
-process writes ``<name>.status.json`` last, and only that together with exit status 0 counts.
+process writes ``<name>.status.json`` last, and only that together with exit status 0 counts. It
+holds a lock for the output: one process at a time writes what is of one notebook.
 """
 
 import json
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from nslab.execution.local import (
     PARENT,
@@ -25,11 +27,12 @@ from nslab.execution.local import (
     stoppable,
 )
 from nslab.execution.monitor import Monitor
-from nslab.system.files import write_text
+from nslab.system.files import stamp, write_text
+from nslab.system.locks import held, locked
 from nslab.system.paths import cache_dir, home
 from nslab.system.progress import FILE
 from nslab.system.renamed import renamed_keywords
-from nslab.workbench.notebooks import Planned
+from nslab.workbench.notebooks import Planned, another, completed
 
 # A kernel otherwise warns that it speaks TCP without encryption, on loopback; and it looks for the
 # end of its parent in a way that fails while it starts, and where orphans do not go to process 1.
@@ -77,6 +80,9 @@ def render(
     with nullcontext(monitor) if monitor else Monitor(max_parallel, show=False) as shown:
         shown.expect(dict.fromkeys(by_name, "notebook"))
         echo(f"rendering {len(by_name)} notebooks, {max_parallel} at a time")
+        for one in by_name.values():
+            if held(one.lock):
+                echo(f"{one.name}: another process is executing it, this one will wait")
         ended: list[Ended] = []
         for last in (False, True):
             ended += run_with_retries(
@@ -95,31 +101,51 @@ def render(
 def render_job(planned: Planned) -> Job:
     """The process that executes a notebook."""
     output = planned.output
-    planned.status.unlink(missing_ok=True)
-    progress = output.with_suffix(".progress.json")
-    progress.unlink(missing_ok=True)
-    write_text(output.with_suffix(".task.json"), json.dumps(planned.task))
     env = {
         "NSLAB_HEADLESS": "1",
         "NSLAB_FIGURES": str(planned.figures),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        FILE: str(progress),
+        FILE: str(output.with_suffix(".progress.json")),
     }
     if planned.elsewhere:  # its kernel works in another folder
         env["NSLAB_HOME"] = str(home())
         env |= {"NSLAB_DATA": str(cache_dir())} if "NSLAB_DATA" in os.environ else {}
     command = [sys.executable, "-m", "nslab.workbench.render", str(output)]
+    command.append(json.dumps(planned.task))
     return Job(planned.name, command, output.with_suffix(".log"), env)
 
 
-def execute(output: Path) -> None:
-    """Child process: execute one task with papermill, then write its status."""
+def execute(output: Path, task: dict[str, Any]) -> None:
+    """Child process: execute one task, then write its status; nothing if another process did the
+    very same while this one waited for it."""
+    status, source = output.with_suffix(".status.json"), Path(task["source"])
+    before = stamp(status)
+    with locked(output.with_suffix(".lock"), f"another process is executing {output}"):
+        if stamp(status) != before and task.items() <= completed(status).items():
+            print(f"{output} has been made meanwhile, of the same", flush=True)
+            return
+        if "cwd" in task and (other := another(output, source)):
+            raise ValueError(f"{output} is of {other} by now: the same command gives another place")
+        write_text(status, json.dumps({"status": "running"} | task))
+        output.with_suffix(".progress.json").unlink(missing_ok=True)
+        write_text(output.with_suffix(".task.json"), json.dumps(task))
+        started = time.monotonic()
+        try:
+            execute_cells(output, task)
+        except BaseException:
+            status.unlink(missing_ok=True)
+            raise
+        output.with_suffix(".progress.json").unlink(missing_ok=True)
+        done = {"status": "done", "seconds": time.monotonic() - started} | task
+        write_text(status, json.dumps(done, indent=1))
+
+
+def execute_cells(output: Path, task: dict[str, Any]) -> None:
+    """Execute a notebook with papermill; ``RuntimeError`` if its kernel died."""
     import nbformat
     import papermill
 
-    started = time.monotonic()
     os.environ[PARENT] = str(os.getpid())  # for the kernel
-    task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as quiet:
         profile = Path(quiet) / "profile_default"
         profile.mkdir()
@@ -142,13 +168,10 @@ def execute(output: Path) -> None:
     ]
     if silent:
         raise RuntimeError(f"the kernel died: cells {silent} were never executed")
-    output.with_suffix(".progress.json").unlink(missing_ok=True)
-    done = {"status": "done", "seconds": time.monotonic() - started} | task
-    write_text(output.with_suffix(".status.json"), json.dumps(done, indent=1))
 
 
 if __name__ == "__main__":
     follow_parent()
     os.environ.setdefault("NSLAB_HEADLESS", "1")
     with stoppable():  # papermill then ends the kernel too
-        execute(Path(sys.argv[1]))
+        execute(Path(sys.argv[1]), json.loads(sys.argv[2]))

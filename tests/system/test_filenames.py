@@ -42,6 +42,11 @@ BAD = {
     "a" * 151: "too long",
     "ü" * 76: "too long",
     "\ud800": "no text",
+    "a*": "one of the characters",
+    "NS?": "one of the characters",
+    "con": "no file on Windows",
+    "LPT1.table": "no file on Windows",
+    "a.": "ends with '.'",
 }
 
 

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from filelock import FileLock
-
 from nslab.execution.local import Ended, Job
 from nslab.execution.slurm import arrays
 from nslab.execution.slurm.arrays import Queued
 from nslab.execution.slurm.resources import Slurm
+from nslab.system.locks import locked
 
 POLL = 10.0  # seconds between two looks at the queue
 PATIENCE = 30.0  # seconds for a file written elsewhere to be seen here: NFS keeps old listings
@@ -87,7 +86,7 @@ class JobArray:
     def enter(self) -> None:
         """Attach to the jobs that are there, submit the others; one batch at a time does so."""
         arrays.executor(arrays.folder(), 0)  # says what is missing
-        with FileLock(arrays.folder() / "lock"):
+        with locked(arrays.folder() / "lock", "another batch is submitting its jobs"):
             there = arrays.queue()
             arrays.tidy(there)
             known = arrays.attached(there)
