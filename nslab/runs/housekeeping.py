@@ -115,9 +115,10 @@ def _of_run(run: Path, result: Result | None) -> Iterator[Finding]:
         return
     for file in interim(run):
         yield Finding(file, "is of a run that has finished", need="nothing")
-    for name in damaged(result):
-        says = "is missing or damaged: runs that need it have it computed again"
-        yield Finding(run / name, says, wrong=bool(result.files))
+    for name in damaged(result) if result.files else ():
+        there = (run / name).exists()
+        says = "is damaged" if there else "is not here"
+        yield Finding(run / name, f"{says}: runs that need it have it computed again", wrong=there)
     for name in result.files:
         if (run / name).exists():
             yield Finding(run / name, "numbers stay without it", need="weights")
