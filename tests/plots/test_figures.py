@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from functools import partial
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +13,7 @@ import torch
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from PIL import Image
+from process_helpers import at_once
 
 from nslab.analysis import run_tables
 from nslab.analysis.paper_tables import compare, readable
@@ -21,6 +24,8 @@ from nslab.plots import ns as plots
 from nslab.plots import style
 from nslab.runs import store
 from nslab.runs.store import Result
+from nslab.system import files
+from nslab.system.files import misfits
 from nslab.system.provenance import source_digest
 from nslab.training.epoch_scores import epoch_scores
 from nslab.training.loop import training_set
@@ -169,6 +174,55 @@ def test_same_inputs_same_bytes(
     sidecar = json.loads((tmp_path / "a/figures/smoke/curves.json").read_text())
     assert set(sidecar) >= {"commit", "dirty", "source", "versions", "made"}
     assert sidecar["made"][runs[0].id]["device"]
+
+
+def drawing(who: int) -> None:
+    """A figure of one of several who draw under the same name."""
+    figure = Figure()
+    figure.subplots().plot(range(3 + 100 * who))
+    style.save(figure, "same", "smoke", parameters={"who": who})
+
+
+def belongs(folder: Path) -> bool:
+    """Whether a figure's three files are of one drawing."""
+    about = json.loads((folder / "same.json").read_text())
+    with Image.open(folder / "same.png") as picture:
+        inside = json.loads(picture.info["nslab"])
+    return not misfits(folder, about["sha256"]) and inside["parameters"] == about["parameters"]
+
+
+@pytest.mark.process
+def test_drawn_by_two_at_once(tmp_path: Path) -> None:
+    """PNG, SVG and JSON are of one of the two."""
+    style.apply()
+    for _ in range(5):
+        assert at_once([partial(drawing, who) for who in range(2)]) == [None, None]
+        assert belongs(tmp_path / "figures/smoke")
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_killed_while_files_are_replaced(
+    stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The JSON tells which are not of its figure; drawn again, they are."""
+    drawing(0)
+    replaced, count = os.replace, [stop]
+
+    def stopping(source: Path, target: Path) -> None:
+        count[0] -= 1
+        if count[0] == 0:
+            raise KeyboardInterrupt
+        replaced(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, "replace", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            drawing(1)
+    folder = tmp_path / "figures/smoke"
+    odd = misfits(folder, json.loads((folder / "same.json").read_text())["sha256"])
+    assert odd == ["same.png", "same.svg"][: stop - 1]
+    drawing(1)
+    assert belongs(folder)
 
 
 def test_figures_are_labelled(runs: list[Result]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from process_helpers import at_once
 from typer.testing import CliRunner
 
 from nslab.cli import app
@@ -190,3 +191,38 @@ def test_a_failing_viewer_does_not_stop_a_training(monkeypatch: pytest.MonkeyPat
     assert len(said) == 2
     assert len(result.history) == 4
     assert store.find(replace(TINY, seed=3))
+
+
+@pytest.mark.process
+def test_a_log_is_written_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only looks a run up leaves its log to the one that is writing it."""
+
+    class Lines:
+        """A writer of a line a step."""
+
+        def __init__(self, config: TrainConfig, fresh: bool) -> None:
+            self.held: set[tuple[str, int]] = set()
+
+        def write(self, step: int, numbers: dict[str, float]) -> None:
+            with (tmp_path / "lines").open("a") as lines:
+                lines.write(f"{step}\n")
+
+        def fill(self, rows: list[tuple[int, dict[str, float]]]) -> None:
+            for step, row in rows:
+                self.write(step, row)
+
+        def close(self, status: str) -> None:
+            """Nothing to end."""
+
+    monkeypatch.setitem(log_writers.WRITERS, "lines", Lines)
+    result = store.run(TINY, show=False)
+
+    def look_up() -> None:
+        assert store.run(TINY, show=False, log=["lines"]).origin == "stored"
+
+    with loggers.logging(TINY, ["lines"]):
+        assert at_once([look_up]) == [None]
+        assert not (tmp_path / "lines").exists()
+    assert at_once([look_up]) == [None]
+    assert (tmp_path / "lines").read_text() == "1\n2\n3\n4\n"
+    assert len(result.history) == 4

@@ -1,17 +1,22 @@
 """Notebooks: parameters are typed and checked, execution is judged by its outcome."""
 
 import json
+import os
+import subprocess
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from notebook_helpers import write
+from process_helpers import at_once
 from typer.testing import CliRunner
 
 from nslab.cli import app
 from nslab.execution.local import Ended
+from nslab.system.locks import held
 from nslab.workbench import notebooks
-from nslab.workbench.render import render
+from nslab.workbench.render import render, render_job
 
 Rendered = tuple[dict[str, Ended], list[str], dict[str, Path]]
 
@@ -182,6 +187,38 @@ def test_render_tells_success_from_failure(
     assert f"{ended['raises'].job.name}: FAILED" in text
     assert str(made["raises"].with_suffix(".ipynb")) in text
     assert "without encryption" not in made["good"].with_suffix(".log").read_text()
+
+
+@pytest.mark.slow
+def test_rendered_twice_at_once(folder: Path, tmp_path: Path) -> None:
+    """It is executed once, by one of the two; the other says that it waits, and has it too. One
+    whose first process was killed is executed by the second."""
+    mark = tmp_path / "mark"
+    cells = f"import time\nopen({str(mark)!r}, 'a').write('x')\ntime.sleep(2)"
+    write(folder, "twice", cells)
+    (planned,) = notebooks.plan(["twice"], "smoke", {})
+
+    def once() -> None:
+        (end,) = render([planned], echo=str)
+        assert end.status == 0, end.why()
+        assert planned.rendered()
+
+    assert at_once([once] * 2) == [None] * 2
+    assert mark.read_text() == "x"
+    log = planned.output.with_suffix(".log").read_text()
+    assert f"another process is executing {planned.output}: waiting" in log
+    once()
+    assert mark.read_text() == "xx"
+    job = render_job(planned)
+    first = subprocess.Popen(job.command, env={**os.environ, **job.env})
+    while mark.read_text() == "xx":
+        time.sleep(0.05)
+    assert held(planned.lock)
+    assert not planned.rendered()
+    first.kill()
+    first.wait()
+    once()
+    assert mark.read_text() == "xxxx"
 
 
 @pytest.mark.slow
