@@ -59,8 +59,9 @@ class Ended:
             if self.status == -KILLED:
                 what += "; by the system, for want of memory?"
         elif self.status == UNWRITABLE:
-            what += ": it could not read or write; if the disk is full, make room, if the folder "
-            what += "is read-only, set NSLAB_HOME, then run the same command again"
+            what += ": it could not read or write; if the disk is full or a quota used up, make "
+            what += "room, if the folder is read-only, set NSLAB_HOME, then run the same command "
+            what += "again"
         nothing = "(it printed nothing; a full disk does that: make room, then run it again)"
         return f"{what}\n{self.tail() or nothing}"
 
