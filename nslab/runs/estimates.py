@@ -5,10 +5,10 @@ from statistics import median
 from typing import Any
 
 from nslab.configs.protocol import RunConfig
-from nslab.configs.serialization import decode
 from nslab.runs import frozen
 from nslab.runs.folder import RESULT
-from nslab.runs.results import read_result
+from nslab.runs.portability import known_config
+from nslab.runs.results import Result, read_result
 from nslab.system.paths import runs_dir
 from nslab.system.provenance import environment
 
@@ -36,11 +36,8 @@ class Estimates:
         for run in runs:
             metrics = run["metrics"]
             seconds = metrics.get("seconds")
-            try:
-                config = decode(run["config"])
-            except (ValueError, TypeError):
-                continue
-            if seconds is None:
+            config = known_config(Result("", run["config"], metrics, [], run["env"]))
+            if seconds is None or config is None:
                 continue
             length = metrics.get("epochs") or 0
             self.epochs.setdefault(stopping(config), []).append(length)
