@@ -22,15 +22,15 @@ pictures: $(READY) ## renew the pictures of READMEs, in figures/readme
 	cp $(PICTURES:%=figures/smoke/%.png) figures/readme
 
 test: check ## check, then run the tests and the notebooks with small parameters
-	$(BIN)/python -m pytest tests --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/python -P -m pytest tests --cov --cov-report=term:skip-covered --cov-fail-under=90
 	@# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
-	$(BIN)/python -m pytest tests/conftest.py notebooks
+	$(BIN)/python -P -m pytest tests/conftest.py notebooks
 
 quick: $(READY) ## check an edit in some minutes: lint, types, unit tests without processes
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
-	NSLAB_QUICK=1 $(BIN)/python -m pytest tests -m "not slow and not process and not browser" -q
+	NSLAB_QUICK=1 $(BIN)/python -P -m pytest tests -m "not slow and not process and not browser" -q
 
 test-browser: $(READY) ## move the explorer's panels in JupyterLab and Voilà (needs Chromium; minutes)
 	@$(BIN)/python -c 'import playwright, voila' 2>/dev/null || \
@@ -39,16 +39,16 @@ test-browser: $(READY) ## move the explorer's panels in JupyterLab and Voilà (n
 		else \
 			$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'; \
 		fi
-	NSLAB_BROWSER=1 $(BIN)/python -m pytest tests/browser -n 0
+	NSLAB_BROWSER=1 $(BIN)/python -P -m pytest tests/browser -n 0
 
 test-slurm: $(READY) ## runs on a SLURM of their own, killed in every way (needs slurm-wlm, munge)
-	NSLAB_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm -n 0 -s
+	NSLAB_TEST_SLURM=1 $(BIN)/python -P -m pytest tests/slurm -n 0 -s
 
 check: $(READY) ## lint, format, types, and that notebooks are stored without outputs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m nslab.workbench.unrun --check
+	$(BIN)/python -P -m nslab.workbench.unrun --check
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	$(BIN)/nslab lab
@@ -77,5 +77,5 @@ $(READY): pyproject.toml
 		echo "installing into .venv, several GB because of torch: some minutes" && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'; \
 	fi
-	@$(BIN)/python -m nslab.workbench.unrun --set-up # git sees notebooks as though never run
+	@$(BIN)/python -P -m nslab.workbench.unrun --set-up # git sees notebooks as though never run
 	@touch $@

@@ -131,7 +131,7 @@ def peak_of_child(name: str, args: argparse.Namespace) -> float:
     sizes = [f"--{key}={getattr(args, key)}" for key in ("members", "genes", "threads")]
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
-        [sys.executable, __file__, f"--peak={name}", *sizes],
+        [sys.executable, "-P", __file__, f"--peak={name}", *sizes],
         env=os.environ | {"PYTHONPATH": paths},
         capture_output=True,
         text=True,

@@ -14,6 +14,7 @@ from nslab.configs.serialization import decode
 from nslab.experiments import PRESETS, Experiment
 from nslab.experiments.definition import precision_of, preset_sizes, size_of
 from nslab.papers.tables import as_text
+from nslab.runs.portability import known_config
 from nslab.runs.results import Result
 
 # What a row may average over, and what the paper calls it; other fields go by their own names.
@@ -74,7 +75,9 @@ class TableLine:
 def measured_runs(
     exp: Experiment, results: Sequence[Result], numbers: pd.DataFrame | None = None
 ) -> list[MeasuredRun]:
-    """What the experiment's measure says of runs: ``numbers`` where they were taken already."""
+    """What the experiment's measure says of runs: ``numbers`` where they were taken already. Runs
+    of a class or data set that is unknown here are passed over."""
+    results = [result for result in results if known_config(result)]
     table = measure_of(exp.measure)(results) if numbers is None else numbers
     more = [key for key in table.columns if key not in NO_KEYS]
     about = [key for key in ("part", "differs", "note") if key in table]

@@ -11,10 +11,10 @@ from scipy import stats
 
 from nslab.analysis.paper_tables import compare
 from nslab.configs import RunConfig
-from nslab.configs.serialization import decode
 from nslab.experiments import EXPERIMENTS, PRESETS
 from nslab.experiments.definition import preset_sizes, size_of
 from nslab.papers.tables import keyed, paper_table
+from nslab.runs.portability import known_config
 from nslab.runs.results import Result, every_run
 from nslab.system.files import write_text
 from nslab.system.paths import papers_dir
@@ -57,11 +57,8 @@ def _by_size(runs: Sequence[Result]) -> dict[RunConfig, list[Result]]:
     made by code that computed something else."""
     found: dict[RunConfig, list[Result]] = {}
     for result in sorted(runs, key=lambda result: result.id):
-        try:
-            config = decode(result.config)
-        except (ValueError, TypeError):  # of a class or data set that is not known here
-            continue
-        if config.id == result.id:
+        config = known_config(result)
+        if config and config.id == result.id:
             found.setdefault(size_of(config), []).append(result)
     return found
 

@@ -7,6 +7,7 @@ own for each variant: ``python -m nslab.analysis.overhead``, the task as JSON on
 """
 
 import dataclasses
+import json
 import math
 import os
 import re
@@ -26,6 +27,7 @@ from nslab.networks.modes import scoring
 from nslab.objectives import NS, CrossEntropy
 from nslab.objectives.ns import Grid, composite, group_scores, ns_weights
 from nslab.system.provenance import environment
+from nslab.system.safe_python import python_command
 from nslab.system.timing import (
     Quartiles,
     Seconds,
@@ -242,10 +244,9 @@ def peak(setting: OverheadSetting, variant: TimedVariant) -> int:
 def peak_of_child(setting: OverheadSetting, variant: TimedVariant) -> int:
     """`peak` in a fresh process. Raises ``RuntimeError`` with its last words if it fails."""
     # glibc gives large freed blocks back at once instead of guessing: else equal runs differ.
-    paths = os.pathsep.join(path for path in sys.path if path)
-    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072", "PYTHONPATH": paths}
-    command = [sys.executable, "-m", "nslab.analysis.overhead"]
-    task = "\n".join(map(packed, (setting, variant))).encode()
+    env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
+    command = python_command("nslab.analysis.overhead")
+    task = "\n".join([json.dumps(sys.path), packed(setting), packed(variant)]).encode()
     done = subprocess.run(command, input=task, env=env, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(
@@ -257,4 +258,6 @@ def peak_of_child(setting: OverheadSetting, variant: TimedVariant) -> int:
 
 
 if __name__ == "__main__":
+    # a class of one's own is found where this was asked, after all that is found anyway
+    sys.path += [folder for folder in json.loads(sys.stdin.readline()) if folder not in sys.path]
     print(peak(*map(unpacked, sys.stdin)))

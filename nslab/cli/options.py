@@ -1,8 +1,9 @@
 """Options that commands share, how they report errors, and devices."""
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,17 +107,20 @@ def fail(error: Exception) -> typer.Exit:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Errors that say what to do end with status 2, Ctrl-C with 130 and SIGTERM with 143, as is
-    usual; a traceback would add nothing."""
+    """Errors that say what to do end with status 2, Ctrl-C with 130, SIGTERM with 143 and SIGHUP
+    with 129, as is usual; a traceback would add nothing."""
     try:
         yield
     except (ValueError, OSError) as error:
         raise fail(error) from None
     except KeyboardInterrupt as error:
-        typer.secho(
-            "stopped: what is finished is kept, and the same command goes on from here", err=True
-        )
-        raise typer.Exit(143 if isinstance(error, Stopped) else 130) from None
+        with suppress(OSError):  # the terminal may be gone
+            typer.secho(
+                "stopped: what is finished is kept, and the same command goes on from here",
+                err=True,
+            )
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        raise typer.Exit(128 + number) from None
 
 
 def parsed(parameters: list[str] | None) -> dict[str, str]:

@@ -238,7 +238,8 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
                         f"the files of data set {name!r} in {source} are wrong: {problem}. "
                         "Remove them, then fetch them again."
                     )
-                write_arrays(file, arrays, maker)
+                # code that holds something it changes would be other code the next time
+                write_arrays(file, arrays, maker if maker_digest(dataset) == maker else "")
     return ImageData(name, dataset, read_arrays(file, dataset.layout))
 
 

@@ -59,8 +59,9 @@ class Ended:
             if self.status == -KILLED:
                 what += "; by the system, for want of memory?"
         elif self.status == UNWRITABLE:
-            what += ": it could not read or write; if the disk is full, make room, if the folder "
-            what += "is read-only, set NSLAB_HOME, then run the same command again"
+            what += ": it could not read or write; if the disk is full or a quota used up, make "
+            what += "room, if the folder is read-only, set NSLAB_HOME, then run the same command "
+            what += "again"
         nothing = "(it printed nothing; a full disk does that: make room, then run it again)"
         return f"{what}\n{self.tail() or nothing}"
 
@@ -71,7 +72,11 @@ def no_result(end: Ended) -> Ended:
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody asked this process to end."""
+    """Somebody asked this process to end, by the signal ``number``."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(f"signal {int(number)}")
+        self.number = int(number)
 
 
 OnStart = Callable[[Job], object]
@@ -105,8 +110,8 @@ def run_local(
 
     With ``devices`` (numbers of CUDA devices) each job sees one of them, in turn; otherwise the
     CPU's cores are shared out as threads, the same number whatever is left to do, since results
-    depend on it in the last bits. Ctrl-C and SIGTERM stop every job before they go on from here;
-    SIGTERM does so as `Stopped`. Returns how the jobs ended, in their order.
+    depend on it in the last bits. Ctrl-C, SIGTERM and SIGHUP stop every job before they go on from
+    here, the last two as `Stopped`. Returns how the jobs ended, in their order.
     """
     if max_parallel < 1:
         raise ValueError(f"jobs at once must be at least 1, not {max_parallel}")
@@ -210,23 +215,31 @@ def stop(running: Sequence[subprocess.Popen]) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Make SIGTERM interrupt what runs inside, like Ctrl-C, where signals can be handled."""
+    """Make SIGTERM and SIGHUP (the terminal is gone) interrupt what runs inside, like Ctrl-C, where
+    signals can be handled; `nohup` stays what it is."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise Stopped(f"signal {number}")
+        raise Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    wanted = [signal.SIGTERM, *([signal.SIGHUP] if hangs_up() else [])]
+    before = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
-def follow_parent() -> None:
-    """In a job: end at once when the process that started it is gone, however that ended.
+def hangs_up() -> bool:
+    """Whether the end of a terminal ends this process: not on Windows, nor under `nohup`."""
+    return hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+
+
+def follow_parent(end: Callable[[], object] = lambda: os._exit(1)) -> None:
+    """In a job: ``end`` at once when the process that started it is gone, however that ended.
 
     An own session or process group would not do: what kills a group must reach its children too.
     """
@@ -236,7 +249,7 @@ def follow_parent() -> None:
         # Windows goes on naming a parent that has gone.
         while os.getppid() == parent and psutil.pid_exists(parent):
             time.sleep(0.5)
-        os._exit(1)
+        end()
 
     if parent:
         threading.Thread(target=watch, daemon=True).start()

@@ -8,7 +8,7 @@ from typing import Any
 
 from nslab.configs import EvolveConfig, RunConfig
 from nslab.configs.train import TrainConfig
-from nslab.system.validation import MEANT, check_parameters, hints
+from nslab.system.validation import MEANT, check_count, check_parameters, hints
 from nslab.types import ObjectiveConfig
 
 TableRow = dict[str, str | int | float]
@@ -64,6 +64,8 @@ class Experiment:
         given = check_parameters(
             {"preset": preset, **parameters}, allowed, repr(self.title), advice
         )
+        several = {name: v for name, v in given.items() if isinstance(v, tuple | list)}
+        check_count(repr(self.title), {name: len(values) for name, values in several.items()})
         numerics = {name: given.pop(name) for name in set(given) - set(own)}
         return [computed_with(config, numerics) for config in self.configs(**given)]
 

@@ -8,10 +8,11 @@ from typing import Any
 from pydantic_core import from_json
 
 from nslab.configs.protocol import RunConfig
-from nslab.configs.serialization import decode, without_seed
+from nslab.configs.serialization import without_seed
 from nslab.runs import frozen
 from nslab.runs.folder import RESULT
-from nslab.runs.results import many_objects
+from nslab.runs.portability import known_config
+from nslab.runs.results import Result, many_objects
 from nslab.system.paths import runs_dir
 from nslab.system.provenance import environment
 
@@ -44,10 +45,7 @@ class Estimates:
             metrics = run["metrics"]
             seconds, name = metrics.get("seconds"), without_seed(run["config"])
             if name not in decoded:
-                try:
-                    decoded[name] = decode(run["config"])
-                except (ValueError, TypeError):
-                    decoded[name] = None
+                decoded[name] = known_config(Result("", run["config"], metrics, [], run["env"]))
             config = decoded[name]
             if seconds is None or config is None:
                 continue

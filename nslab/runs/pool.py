@@ -1,13 +1,12 @@
 """Runs in processes of their own: what a run needs before it, failures tried again."""
 
 import json
-import sys
 from collections.abc import Sequence, Set
 
 from nslab.configs.labels import label
 from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
-from nslab.execution.local import PARENT, Ended, Engine, Job, no_result, run_with_retries
+from nslab.execution.local import Ended, Engine, Job, no_result, run_with_retries
 from nslab.execution.monitor import Monitor
 from nslab.runs.folder import PROGRESS, folder_of, locked, remove_interim
 from nslab.runs.results import find
@@ -15,6 +14,7 @@ from nslab.system.files import write_text
 from nslab.system.locks import Busy
 from nslab.system.plugins import digests
 from nslab.system.progress import FILE
+from nslab.system.safe_python import python_command
 
 
 def run_in_subprocesses(
@@ -96,16 +96,10 @@ def job(
         if not (folder / "config.json").exists():  # the worker reads it before it waits
             write_text(folder / "config.json", description)
     env = {"NSLAB_HEADLESS": "1", FILE: str(folder / PROGRESS)}
-    command = [sys.executable]
+    command = python_command("nslab.runs.worker", str(folder), *(["--force"] if force else []))
+    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
     if processes_per_run > 1:
         # accelerate's own launcher starts several CPU processes through MPI only
-        command += [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={processes_per_run}",
-        ]
-        env[PARENT] = "0"  # they are grandchildren, and torch ends them
-    command += ["-m", "nslab.runs.worker", str(folder), *(["--force"] if force else [])]
-    command += [*(["--weights"] if weights else []), *(f"--log={name}" for name in log)]
+        options = ["--standalone", f"--nproc-per-node={processes_per_run}", "--no-python"]
+        command = [*python_command("nslab.execution.launcher", *options), *command]
     return Job(config.id, command, folder / "log.txt", env)

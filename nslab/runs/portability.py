@@ -1,11 +1,13 @@
-"""Whether other processes can compute a run: all that its config names must be where they look."""
+"""Whether what a config names is where other processes look, and whether it is known here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nslab.configs.protocol import RunConfig
+from nslab.configs.serialization import decode
 from nslab.runs.made_of import entries
-from nslab.system.content_names import parts_of
+from nslab.runs.result_file import Result
+from nslab.system.content_names import parts_of, short_name
 from nslab.system.plugins import VARIABLE, digests, owner
 from nslab.system.registry import Origin, Registry, name_of
 
@@ -36,6 +38,33 @@ def _advice(registry: Registry, key: str, origin: Origin) -> str:
         'mine.py say, together with the line that registers it, then nslab.use("mine.py"); or '
         "compute it in this process, with jobs=1"
     )
+
+
+def known_config(result: Result) -> RunConfig | None:
+    """The config of a finished run; None for one of a class or data set that is unknown here."""
+    return None if isinstance(found := _decoded(result), Exception) else found
+
+
+def unknown_here(result: Result) -> dict[str, Any]:
+    """What can be said of such a run: a line as of `nslab.configs.labels.columns`, and ``unknown``:
+    what is, and the plug-in that it was made with if that is not loaded."""
+    form = result.config.get("base", result.config)
+    method = result.config.get("method") or form.get("objective") or {}
+    reason = str(_decoded(result)).partition("; ")[0].partition(": did you mean")[0]
+    return {
+        "dataset": short_name(str(form.get("dataset", ""))),
+        "network": short_name(str(form.get("network", ""))),
+        "method": method.get("@", "") if isinstance(method, dict) else str(method),
+        "seed": form.get("seed", ""),
+        "unknown": "; ".join(filter(None, [reason, lacking(result.env)])),
+    }
+
+
+def _decoded(result: Result) -> Any:
+    try:
+        return decode(result.config)
+    except Exception as error:  # a class of a plug-in may raise whatever it likes
+        return error
 
 
 def lacking(env: Mapping[str, Any]) -> str:

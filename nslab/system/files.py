@@ -12,8 +12,14 @@ from typing import Any
 
 STRAY = ".part"  # ends the names of temporary files
 
+AGAIN = "make room, then run the same command again"
 ADVICE = {
-    errno.ENOSPC: "the disk is full: make room, then run the same command again",
+    errno.ENOSPC: f"the disk is full: {AGAIN}",
+    # Windows has no quotas
+    getattr(errno, "EDQUOT", -1): f"your quota is used up: {AGAIN}, or set NSLAB_HOME (or "
+    "NSLAB_DATA) to another disk",
+    errno.EFBIG: "the file would be larger than this disk or `ulimit -f` allows: raise that limit, "
+    "or set NSLAB_HOME (or NSLAB_DATA) to another disk",
     errno.EROFS: "the folder is read-only: set NSLAB_HOME (or NSLAB_DATA) to one you own",
     errno.EACCES: "you may not write there: set NSLAB_HOME (or NSLAB_DATA) to a folder you own",
 }

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 import platform
 import subprocess
 from importlib import metadata
@@ -14,6 +15,7 @@ from nslab.system.plugins import digests
 # Set to use results of other code and data than today's; processes started from here agree.
 ACCEPT = "NSLAB_ACCEPT_STALE"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "accelerate", "matplotlib")
+GIT_SETTINGS = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")  # no repository's
 
 
 @functools.cache
@@ -26,21 +28,32 @@ def source_digest() -> str:
     return digest.hexdigest()[:12]
 
 
+@functools.cache
 def commit() -> tuple[str | None, bool | None]:
-    """The checkout's commit and whether tracked files differ from it; (None, None) without git, or
-    installed: a repository around that is another project's."""
+    """The checkout's commit and whether tracked files differed from it when this process first
+    asked; (None, None) without git, installed, or if the checkout is no repository of its own.
+
+    A repository around it, or one that the environment names (``GIT_DIR``, as in a hook), is
+    another project's.
+    """
     if not (root := checkout()):
         return None, None
-    try:
-        head, status = (
-            subprocess.run(
-                ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
-        )
-    except (OSError, subprocess.CalledProcessError):
+    if not (top := git(root, "rev-parse", "--show-toplevel")) or not root.samefile(top):
         return None, None
-    return head, bool(status)
+    head = git(root, "rev-parse", "HEAD")
+    status = git(root, "status", "--porcelain", "--untracked-files=no")
+    return (None, None) if head is None or status is None else (head, bool(status))
+
+
+def git(folder: Path, *words: str) -> str | None:
+    """What git says in a folder, whatever repository the environment names; None if it fails."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in GIT_SETTINGS}
+    command = ["git", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", check=True)
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
 
 
 def versions() -> dict[str, str]:

@@ -12,11 +12,25 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+MOST_COMBINATIONS = 10_000
 # A number of seeds and a list of them are easily taken for one another.
 MEANT = {
     "seeds": "n_seeds=3 asks for three seeds; a list, such as seeds=1,2,3, is for experiments",
     "n_seeds": "seeds=1,2,3 names the seeds; their number, such as n_seeds=3, is for notebooks",
 }
+
+
+def check_count(what: str, sizes: Mapping[str, int]) -> None:
+    """``ValueError`` for more combinations than anybody means, before one of them is built.
+
+    >>> check_count("the grid", {"seeds": 3, "lr": 4})
+    """
+    if (count := math.prod(sizes.values())) > MOST_COMBINATIONS:
+        factors = " x ".join(f"{size:,} {name}" for name, size in sizes.items() if size != 1)
+        raise ValueError(
+            f"{what} asks for {count:,} combinations ({factors}), and {MOST_COMBINATIONS:,} are "
+            "the most that are planned at once: give fewer values, or a part of them at a time"
+        )
 
 
 def hints(target: Callable | type) -> dict[str, Any]:

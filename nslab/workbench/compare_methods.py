@@ -19,7 +19,7 @@ from nslab.plots.comparison import paired_comparison
 from nslab.plots.style import apply
 from nslab.runs.results import Result
 from nslab.runs.store import run_all
-from nslab.system.validation import check_parameters, hints
+from nslab.system.validation import check_count, check_parameters, hints
 from nslab.workbench.own_objects import network_name, objective_of
 
 FIRST_SEED = 2024
@@ -158,6 +158,8 @@ def compare_methods(
     if not named:
         raise ValueError("no methods: give their names, or values by name")
     objectives = {key: objective_of(value) for key, value in named.items()}
+    check_count("compare_methods", {"methods": len(named),
+                "seeds": seeds if isinstance(seeds, int) else len(seeds)})  # fmt: skip
     if isinstance(seeds, int):
         seeds = range(FIRST_SEED, FIRST_SEED + seeds)
     chosen = [index(seed) for seed in seeds]

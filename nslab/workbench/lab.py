@@ -7,18 +7,17 @@ them; here both are set where nothing overrules them.
 """
 
 import ipaddress
-import json
 import os
 import secrets
 import socket
 import subprocess
-import sys
-import tempfile
 from importlib.util import find_spec
-from pathlib import Path
 
+from nslab.execution.local import PARENT, stop, stoppable
+from nslab.system.safe_python import python_command
 from nslab.workbench.copies import notebooks_to_edit
-from nslab.workbench.unrun import EXTENSION, set_up
+from nslab.workbench.lab_server import TOKEN
+from nslab.workbench.unrun import set_up
 
 FIXED_OPTIONS = {  # on the command line, which has the last word
     "ServerApp.allow_remote_access": False,
@@ -26,6 +25,7 @@ FIXED_OPTIONS = {  # on the command line, which has the last word
     "ServerApp.allow_origin_pat": "",
     "ServerApp.disable_check_xsrf": False,
     "ServerApp.port_retries": 0,
+    "ServerApp.jpserver_extensions": "nslab.workbench.unrun=True",
 }
 
 
@@ -44,32 +44,24 @@ def serve(
     token = secrets.token_hex(24)
     notebooks = notebooks_to_edit()
     if voila:
-        command = [sys.executable, "-m", "voila", str(notebooks / "explorer.ipynb")]
+        words = [str(notebooks / "explorer.ipynb")]
         options = {"Voila.ip": address, "port": port, "Voila.port_retries": 0}
-        page, owner = "", "Voila"
     else:
-        command = [sys.executable, "-m", "jupyterlab", str(notebooks)]
+        words = [str(notebooks)]
         options = FIXED_OPTIONS | {"ServerApp.ip": address, "ServerApp.port": port}
         options["ServerApp.allow_remote_access"] = expose
         options["ServerApp.allow_root"] = allow_root
-        page, owner = "lab", "IdentityProvider"
         set_up()  # outputs that it saves are not the project's
-    with tempfile.TemporaryDirectory() as folder:
-        # not as an option: other users of the machine can read those
-        config = Path(folder) / ("voila.json" if voila else "nslab_config.json")
-        config.touch(mode=0o600)
-        given = {owner: {"token": token}} | ({} if voila else {"ServerApp": EXTENSION})
-        config.write_text(json.dumps(given), encoding="utf-8")
-        command += [f"--{name}={value}" for name, value in options.items()]
-        command += [] if browser else ["--no-browser"]
-        env = os.environ.copy()
-        if voila:  # knows no --config; what comes first has the last word
-            paths = filter(None, [folder, env.get("JUPYTER_CONFIG_PATH")])
-            env["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
-        else:
-            command.append(f"--config={config}")
-        print(f"http://{shown(address)}:{port}/{page}?token={token}", flush=True)
-        return subprocess.call(command, env=env)
+    words += [f"--{name}={value}" for name, value in options.items()]
+    words += [] if browser else ["--no-browser"]
+    command = python_command("nslab.workbench.lab_server", "voila" if voila else "lab", *words)
+    env = os.environ | {TOKEN: token, PARENT: str(os.getpid())}
+    print(f"http://{shown(address)}:{port}/{'' if voila else 'lab'}?token={token}", flush=True)
+    with stoppable(), subprocess.Popen(command, env=env) as server:
+        try:
+            return server.wait()
+        finally:
+            stop([server])  # Jupyter ends its kernels, too
 
 
 def checked(ip: str, expose: bool) -> str:

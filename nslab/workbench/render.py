@@ -32,14 +32,18 @@ from nslab.system.locks import held, locked
 from nslab.system.paths import cache_dir, home
 from nslab.system.progress import FILE
 from nslab.system.renamed import renamed_keywords
+from nslab.system.safe_python import python_command
+from nslab.workbench.kernels import use_safe_kernel
 from nslab.workbench.notebooks import Planned, another, completed
 
-# A kernel otherwise warns that it speaks TCP without encryption, on loopback; and it looks for the
-# end of its parent in a way that fails while it starts, and where orphans do not go to process 1.
+# A kernel otherwise warns that it speaks TCP without encryption, on loopback; it puts its folder
+# before what is installed; and it looks for the end of its parent in a way that fails while it
+# starts, and where orphans do not go to process 1.
 KERNEL = """
 from nslab.execution.local import follow_parent
 
 c.IPKernelApp.log_level = 40
+c.InteractiveShellApp.ignore_cwd = True
 follow_parent()
 """
 
@@ -110,7 +114,7 @@ def render_job(planned: Planned) -> Job:
     if planned.elsewhere:  # its kernel works in another folder
         env["NSLAB_HOME"] = str(home())
         env |= {"NSLAB_DATA": str(cache_dir())} if "NSLAB_DATA" in os.environ else {}
-    command = [sys.executable, "-m", "nslab.workbench.render", str(output)]
+    command = python_command("nslab.workbench.render", str(output))
     command.append(json.dumps(planned.task))
     return Job(planned.name, command, output.with_suffix(".log"), env)
 
@@ -151,6 +155,7 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
         profile.mkdir()
         write_text(profile / "ipython_kernel_config.py", KERNEL)
         os.environ["IPYTHONDIR"] = quiet
+        use_safe_kernel(Path(quiet), here="cwd" in task)  # an own one imports what lies beside it
         papermill.execute_notebook(
             *(name.replace("{", "{{").replace("}", "}}") for name in (task["source"], str(output))),
             parameters=task["parameters"],

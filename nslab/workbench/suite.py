@@ -14,7 +14,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nslab.analysis.paper_tables import compare
@@ -30,25 +29,12 @@ from nslab.system.files import write_text
 from nslab.system.paths import figures_dir
 from nslab.system.presets import Preset
 from nslab.system.renamed import renamed_keywords
-from nslab.system.validation import unknown
+from nslab.system.validation import check_count, unknown
+from nslab.system.yaml_files import read_yaml
 from nslab.workbench.notebooks import Planned, plan
 from nslab.workbench.render import render
 
 DEFAULT = Path(__file__).with_name("suite.yaml")
-
-
-class UniqueKeys(yaml.SafeLoader):
-    """Plain values only, and no key twice in a mapping: YAML would keep the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """A mapping; ``YAMLError`` naming a key that it has twice."""
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                where = key.start_mark
-                raise yaml.YAMLError(f"line {where.line + 1} gives {key.value} a second time")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 class SuiteEntry(BaseModel):
@@ -113,10 +99,7 @@ def read_suite(file: Path, preset: Preset) -> Suite:
 
     Raises ``ValueError`` naming the file, and the entry (from 1) with what is wrong in it.
     """
-    try:
-        found = UniqueKeys(file.read_text(encoding="utf-8")).get_single_data()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{file} cannot be read as a suite: {error}") from None
+    found = read_yaml(file, "suite")
     if not isinstance(found, list) or not found:
         raise ValueError(f"{file} is no suite: a list of entries is expected")
     tables: dict[str, Table] = {}
@@ -124,6 +107,8 @@ def read_suite(file: Path, preset: Preset) -> Suite:
     for number, raw in enumerate(found, 1):
         try:
             entry = SuiteEntry.model_validate(raw)
+            sizes = {name: len(values) for name, values in entry.grid.items()}
+            check_count("the grid", sizes | {"presets": max(1, len(entry.presets))})
             for chosen, given in itertools.product(entry.presets or [preset], entry.variants()):
                 tables |= {table.name: table for table in tables_of(entry, chosen, given)}
                 if entry.notebooks:

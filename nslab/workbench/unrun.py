@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nslab.system.files import write_text
-from nslab.system.paths import PACKAGE, checkout
+from nslab.system.paths import checkout
+from nslab.system.safe_python import python_command
 
 FILTER = "nslab-notebooks"  # its name in .gitattributes
 # What programs write that run a notebook; anything else that was added is the author's.
@@ -95,9 +96,8 @@ def stored() -> dict[str, str]:
 
 
 def _filter() -> str:
-    python, here = shlex.quote(sys.executable), shlex.quote(str(PACKAGE.parent))
-    run = f"PYTHONPATH={here} {python} -m nslab.workbench.unrun"
-    return f"if [ -x {python} ]; then {run}; else cat; fi"
+    python, *_ = command = python_command("nslab.workbench.unrun")
+    return f"if [ -x {shlex.quote(python)} ]; then {shlex.join(command)}; else cat; fi"
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -147,9 +147,16 @@ def test_refusals(tmp_path: Path) -> None:
         evolve(
             Net(), parents(), data, replace(evolver, history=4), OPTIONS, folder=tmp_path, **PLAIN
         )
+
+
+def test_half_a_file_is_set_aside(tmp_path: Path) -> None:
+    """The evolution begins afresh, and the file is kept."""
+    evolver = EVOLVERS["de"]
+    whole = evolve(Net(), parents(), data, evolver, OPTIONS, folder=tmp_path, **PLAIN)
     (tmp_path / CHECKPOINT).write_bytes(b"half a file")
-    with pytest.raises(ValueError, match="cannot be read"):
-        evolve(Net(), parents(), data, evolver, OPTIONS, folder=tmp_path, **PLAIN)
+    with pytest.warns(UserWarning, match="cut short.*starts afresh: it is kept as"):
+        again = evolve(Net(), parents(), data, evolver, OPTIONS, folder=tmp_path, **PLAIN)
+    assert torch.equal(again.state.fitness, whole.state.fitness)
 
 
 def test_a_parent_that_failed_is_replaced() -> None:

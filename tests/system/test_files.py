@@ -16,6 +16,8 @@ from nslab.system.files import read_tensors, remove_strays, replacing, write_tex
 OLD, NEW = "old\n" * 1000, "new and longer, with ρ and σ\n" * 1000
 ADVICE = {
     errno.ENOSPC: "the disk is full: make room",
+    errno.EDQUOT: "your quota is used up: make room",
+    errno.EFBIG: "`ulimit -f` allows: raise that limit",
     errno.EROFS: "set NSLAB_HOME",
     errno.EACCES: "set NSLAB_HOME",
 }

@@ -66,6 +66,16 @@ def test_the_default_is_everything() -> None:
         ("- !!python/object/apply:os.system [ls]", "cannot be read as a suite"),
         ("- experiments: [ns/first]\n- notebook: [a]", "entry 2: notebook: Extra inputs"),
         ("- experiments: ns/first", "entry 1: experiments: Input should be a valid list"),
+        (
+            "- experiments: [ns/first]\n  presets: [smoke, cpu]\n  grid: "
+            "{lr: [" + "0.1, " * 1000 + "], epochs: [" + "1, " * 1000 + "], seeds: [[1], [2]]}",
+            "entry 1: the grid asks for 4,000,000 combinations .1,000 lr x 1,000 epochs "
+            "x 2 seeds x 2 presets.*give fewer",
+        ),
+        (
+            f"- experiments: [ns/first]\n  parameters: {{seeds: {[*range(10001)]}}}",
+            "asks for .* combinations .*10,001 seeds",
+        ),
         ("- parameters: {}", "entry 1: .*either experiments or notebooks"),
         ("- {experiments: [ns/first], notebooks: ['*']}", "either experiments or notebooks"),
         ("- experiments: ['xx/*']", r"entry 1: unknown experiment 'xx/\*'; there are"),

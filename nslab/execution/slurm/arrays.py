@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import time
@@ -22,6 +23,7 @@ from nslab.system.files import explaining, write_text
 from nslab.system.paths import runs_dir
 from nslab.system.plugins import VARIABLE
 from nslab.system.provenance import ACCEPT
+from nslab.system.safe_python import python_of_ours
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -116,7 +118,8 @@ def executor(place: Path, requeues: int) -> "SlurmExecutor":
             "a cluster needs one more package: pip install 'nslab[slurm]' (or submitit)"
         ) from None
     try:
-        return SlurmExecutor(place, max_num_timeout=requeues)
+        python = shlex.join(python_of_ours())  # submitit says -m what
+        return SlurmExecutor(place, max_num_timeout=requeues, python=python)
     except RuntimeError:
         raise OSError("srun is not here: start this on a login node of a SLURM cluster") from None
 

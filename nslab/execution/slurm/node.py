@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from nslab.execution.local import PARENT
 from nslab.system.files import write_text
 
 if TYPE_CHECKING:
@@ -89,7 +90,12 @@ class NodeTask:
                 stdout=log,
                 stderr=log,
                 cwd=self.cwd,
-                env={"OMP_NUM_THREADS": str(self.threads), **os.environ, **self.env},
+                env={
+                    "OMP_NUM_THREADS": str(self.threads),
+                    **os.environ,
+                    **self.env,
+                    PARENT: str(os.getpid()),
+                },
             )
             self.pid = process.pid
         finally:

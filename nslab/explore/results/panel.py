@@ -14,12 +14,14 @@ from nslab.experiments.definition import precision_of, preset_sizes, size_of
 from nslab.explore.results.figure import ResultsFigure
 from nslab.explore.ui import controls
 from nslab.explore.ui.panel import Panel
+from nslab.runs.portability import known_config, unknown_here
 from nslab.runs.results import Result, every_run
 from nslab.system.validation import unknown
 
 EVERY = "all"
 KEYS = ("dataset", "network", "method")
 RUN_COLUMNS = [*KEYS, "seed", "epochs", "accuracy", "origin", "run"]
+UNKNOWN_COLUMNS = [*KEYS, "seed", "accuracy", "origin", "run", "unknown"]
 
 
 class Results(Panel):
@@ -29,7 +31,7 @@ class Results(Panel):
 
     def __init__(self, experiment: str = "") -> None:
         """``experiment``: the first to show; by default the first that has finished runs."""
-        self.table = pd.DataFrame()
+        self.table = self.unknown = pd.DataFrame()
         self.changing = False
         self.view = ResultsFigure()
         super().__init__(self.view.canvas)
@@ -73,6 +75,7 @@ class Results(Panel):
     def _show(self, table: pd.DataFrame) -> None:
         """Offer what there is; keep what was chosen."""
         self.table = table
+        self.unknown = pd.DataFrame(table.attrs.pop("unknown"), columns=UNKNOWN_COLUMNS)
         known = [
             name for name in EXPERIMENTS if any(name in names for names in table["experiments"])
         ]
@@ -111,13 +114,17 @@ class Results(Panel):
         """Show the runs that are wanted."""
         if self.changing:
             return
-        shown = self._of_experiment()
+        shown, unknown = self._of_experiment(), self.unknown
         for key, control in self.filters.items():
             if control.value != EVERY:
                 shown = shown[shown[key] == control.value]
+                unknown = unknown[unknown[key] == control.value]
         self.runs = list(shown["result"])
         listed = shown[RUN_COLUMNS].assign(accuracy=shown["accuracy"].map("{:.2f}".format))
-        self.listed.show(as_html(listed), f"{len(shown)} runs; accuracy: test images, in percent")
+        greyed = f'<div style="color:#767676">{as_html(unknown)}</div>' if len(unknown) else ""
+        self.listed.show(
+            as_html(listed) + greyed, f"{len(shown)} runs; accuracy: test images, in percent"
+        )
         self.view.build(shown.assign(label=labels(shown, self.experiment.value)))
         with self.epoch.hold_trait_notifications():
             self.epoch.max = self.view.longest
@@ -128,8 +135,8 @@ class Results(Panel):
             said += f"; the settings drawn are the first ones, {self.view.left_out} more are not"
         if other := int((shown["course"].map(len) == 0).sum()):
             said += f"; {other} runs without a test accuracy per epoch stand at their final one"
-        if unknown := self.table.attrs.get("unknown"):
-            said += f"; {unknown} more name a class or data set that is unknown here"
+        if len(unknown):
+            said += f"; {len(unknown)} more, greyed, are of a class or data set unknown here"
         self.status.say(said)
 
     def _draw(self) -> None:
@@ -139,22 +146,23 @@ class Results(Panel):
 def finished_runs(results: list[Result]) -> pd.DataFrame:
     """A line per run that has a test accuracy: what it is, ``experiments`` it belongs to,
     ``accuracy``, its ``course`` over the epochs (empty where it has none), and the ``result``.
-    ``attrs["unknown"]`` counts those of a class or data set that is not known here."""
-    lines, unknown, sizes = [], 0, sizes_by_experiment()
-    known: dict[str, dict[str, Any]] = {}  # seeds apart, many are the same
+    ``attrs["unknown"]`` lists those of a class or data set that is not known here."""
+    lines, unknown, sizes = [], [], sizes_by_experiment()
+    known: dict[str, dict[str, Any] | None] = {}  # seeds apart, many are the same
     for result in results:
         if "test_accuracy" not in result.metrics:
             continue
         name = without_seed(result.config)
-        try:
-            about = known.get(name) or described(result, sizes)
-        except (ValueError, TypeError):
-            unknown += 1
+        if name not in known:
+            config = known_config(result)
+            known[name] = described(config, sizes) if config else None
+        if (shared := known[name]) is None:
+            about = {"accuracy": f"{result.metrics['test_accuracy']:.2f}", "origin": result.origin}
+            unknown.append(unknown_here(result) | about | {"run": result.id})
             continue
-        known[name] = about
         course = [row.get("test_accuracy", math.nan) for row in result.history]
         lines.append(
-            about
+            shared
             | ({"seed": result.config["seed"]} if "seed" in result.config else {})
             | {
                 "epochs": result.metrics.get("epochs", ""),
@@ -171,9 +179,8 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
     return table
 
 
-def described(result: Result, sizes: dict[str, set[RunConfig]]) -> dict[str, Any]:
-    """What runs that differ in their seeds share; ``ValueError`` for what is unknown here."""
-    config = decode(result.config)
+def described(config: RunConfig, sizes: dict[str, set[RunConfig]]) -> dict[str, Any]:
+    """What runs that differ in their seeds share."""
     size = size_of(config)
     return columns(config) | {
         "experiments": [name for name, known in sizes.items() if size in known],

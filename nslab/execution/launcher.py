@@ -1,0 +1,23 @@
+"""Processes that compute one run together, by torch's launcher: none outlives whoever asked.
+
+``python -m nslab.execution.launcher`` takes what ``torchrun`` takes. Killed, torch's own launcher
+leaves the processes it started behind; here they follow it, and it follows the one that started it.
+"""
+
+import os
+import sys
+
+from nslab.execution.local import PARENT, follow_parent
+
+
+def main(words: list[str]) -> None:
+    """Start the processes and wait for them."""
+    from torch.distributed import run
+
+    follow_parent()
+    os.environ[PARENT] = str(os.getpid())
+    run.main(words)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

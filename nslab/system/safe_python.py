@@ -1,0 +1,70 @@
+"""How Python is started from here: nothing is imported from the working directory.
+
+``python -m`` puts that directory first on the path, and ``python FILE`` the file's, so a
+``secrets.py`` or ``types.py`` lying there would run in place of Python's own. So every process of
+ours is ``python -P THIS_FILE -m MODULE``. An nslab that is not installed is still found, and it is
+the one that asked: this file has a process take the package that it lies in. What else is to be
+imported, from beside a plug-in or a notebook, comes at the end of the path.
+
+A process that started so also imports what lies in its working directory, last of all, if
+``--here`` comes before ``-m``.
+"""
+
+import importlib.machinery
+import importlib.util
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+NAME = "nslab"
+
+
+def python_command(module: str, *words: str, here: bool = False) -> list[str]:
+    """The command that runs a module, with ``words`` for it.
+
+    >>> python_command("nslab.papers", "NS", "7")[3:]
+    ['-m', 'nslab.papers', 'NS', '7']
+    """
+    return [*python_of_ours(), *(["--here"] if here else []), "-m", module, *words]
+
+
+def python_of_ours() -> list[str]:
+    """What stands in place of ``python`` in front of ``-m``."""
+    return [sys.executable, "-P", __file__]
+
+
+class OurPackage:
+    """Finds the package that this file lies in, whatever else goes by its name."""
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Where the package is; nothing of any other module."""
+        if name != NAME:
+            return None
+        folder = Path(__file__).resolve().parents[1]
+        return importlib.util.spec_from_file_location(
+            name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+
+
+def find_ours(here: bool = False) -> None:
+    """Have this process import our package, and with ``here`` what lies in its folder."""
+    sys.meta_path.insert(0, OurPackage)
+    root = str(Path(__file__).resolve().parents[2])
+    sys.path += [folder for folder in (root, *([""] if here else [])) if folder not in sys.path]
+
+
+def main(words: list[str]) -> None:
+    """Run a module as ``python -m`` does; options of Python's before that are passed over."""
+    at = words.index("-m")
+    find_ours("--here" in words[:at])
+    sys.argv[1:] = words[at + 2 :]
+    runpy.run_module(words[at + 1], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

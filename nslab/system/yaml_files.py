@@ -1,0 +1,59 @@
+"""YAML files that somebody wrote: plain values only, and nothing that blows up when it is read."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+MOST_BYTES, MOST_VALUES = 1_000_000, 100_000
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """Plain values only, and no key twice in a mapping: YAML would keep the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """A mapping; ``YAMLError`` naming a key that it has twice, or that is no plain value."""
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: a key must be one word")
+            if key.value in seen:
+                where = key.start_mark
+                raise yaml.YAMLError(f"line {where.line + 1} gives {key.value} a second time")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(file: Path, what: str) -> Any:
+    """What a file holds; ``ValueError`` for one that is broken, or too large once its aliases are
+    written out, which nothing does before that is known."""
+    try:
+        if (size := file.stat().st_size) > MOST_BYTES:
+            raise yaml.YAMLError(f"it has {size:,} bytes, and {MOST_BYTES:,} at most are read")
+        loader = UniqueKeys(file.read_text(encoding="utf-8"))
+        if (node := loader.get_single_node()) is None:
+            return None
+        if (count := written_out(node, {})) > MOST_VALUES:
+            raise yaml.YAMLError(
+                f"with its aliases (*) written out it has {count:.3g} values, and {MOST_VALUES:,} "
+                "at most are read: name what is meant directly"
+            )
+        return loader.construct_document(node)
+    except RecursionError:
+        reason: object = "it is nested too deeply"
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = error
+    raise ValueError(f"{file} cannot be read as a {what}: {reason}")
+
+
+def written_out(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a part of a document is, aliases written out; infinitely many if it is a
+    part of itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # while it is being counted
+        parts = [*node.value] if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        known[id(node)] = 1 + sum(written_out(part, known) for part in parts)
+    return known[id(node)]
