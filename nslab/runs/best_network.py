@@ -97,12 +97,12 @@ def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
         except ValueError as error:
             kept = f"run {config.id} is kept, the same command with another folder looks it up"
             raise ValueError(f"{error}; {kept}") from None
-        if whole(folder, record):
-            return
         # the record comes first: it says whose the folder is
         files = [folder / RECORD, folder / HISTORY, folder / BEST]
         for file in files:
             remove_strays(folder, file.name)
+        if whole(folder, record):
+            return
         with replacing_all(*files) as (about, history, best):
             history.write_text(history_csv(result.history), encoding="utf-8")
             best.write_bytes(save({key: weights[key] for key in keys}, header))
