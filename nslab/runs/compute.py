@@ -6,7 +6,7 @@ What a run requires is finished before it is asked for. A kind of one's own adds
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,9 +15,10 @@ from nslab.configs import EvolveConfig, LossSearchConfig, Parent, TrainConfig
 from nslab.lossnet import Pretrained
 from nslab.runs.evolve_run import run_evolution
 from nslab.runs.folder import folder_of
-from nslab.runs.kinds import COMPUTE
+from nslab.runs.made_of import COMPUTES
 from nslab.runs.results import find
 from nslab.system.distributed import process_group
+from nslab.system.registry import Registry, callable_with
 from nslab.training.checkpoint import read_weights, weights_file
 from nslab.training.loop import Trained, fit
 from nslab.types import Row
@@ -65,6 +66,9 @@ def compute_loss_search(config: LossSearchConfig, context: RunContext) -> Pretra
     return config.evolve(folder, show=context.show)
 
 
+COMPUTE: Registry[Callable[[Any, RunContext], Outcome]] = Registry(
+    COMPUTES, check=callable_with(None, None, says="(config, context)")
+)
 COMPUTE |= {
     TrainConfig.kind: compute_training,
     EvolveConfig.kind: compute_evolution,

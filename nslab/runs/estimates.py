@@ -5,8 +5,6 @@ from contextlib import suppress
 from statistics import median
 from typing import Any
 
-from pydantic_core import from_json
-
 from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import without_seed
 from nslab.runs import frozen
@@ -15,6 +13,7 @@ from nslab.runs.portability import known_config
 from nslab.runs.results import Result, many_objects
 from nslab.system.paths import runs_dir
 from nslab.system.provenance import environment
+from nslab.system.seals import JSON
 
 STARTING = 5.0  # seconds in which a process imports torch and reads its data, roughly
 
@@ -28,7 +27,7 @@ def finished_here() -> list[Run]:
     with many_objects():
         for file in runs_dir().glob(f"*/{RESULT}"):
             with suppress(OSError, ValueError, TypeError, LookupError):
-                whole = from_json(file.read_bytes())
+                whole = JSON.validate_json(file.read_bytes())
                 found.append({part: dict(whole[part]) for part in ("config", "metrics", "env")})
     device = environment()["device"]
     return [run for run in found if run["env"].get("device") == device]

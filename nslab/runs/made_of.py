@@ -1,4 +1,4 @@
-"""What a result was made of beyond its config: people's own code, and the data's values.
+"""Digests of people's own code and of data: what a result was made of beyond its config.
 
 A config names both, and names stay when a loss is edited or images are replaced. So a result keeps
 digests of them, and one that was made of other code or data does not answer for today's.
@@ -18,12 +18,12 @@ from nslab.configs.train import TrainConfig
 from nslab.datasets import DATASETS, data_digest
 from nslab.datasets.samplers import SAMPLERS
 from nslab.networks import NETWORKS
-from nslab.runs.kinds import COMPUTE
 from nslab.system.code_digest import code_digest
 from nslab.system.content_names import DIGITS, parts_of
 from nslab.system.provenance import ACCEPT
-from nslab.system.registry import CONFIG_CLASSES, Registry
+from nslab.system.registry import CONFIG_CLASSES, EVERY, Registry
 
+COMPUTES = "function that computes runs"  # what that registry is of; it imports from here
 MADE_OF = "made_of"  # the key of a result's environment
 _SAID: set[str] = set()
 
@@ -41,7 +41,7 @@ def entries(config: Any) -> Iterator[tuple[Registry, str]]:
     if isinstance(config, TrainConfig):
         named = [(DATASETS, config.dataset), (NETWORKS, config.network), (SAMPLERS, config.sampler)]
     if isinstance(config, RunConfig):
-        named.append((COMPUTE, config.kind))
+        named += [(EVERY[COMPUTES], config.kind)] if COMPUTES in EVERY else []
     yield from ((registry, key) for registry, key in named if key in registry)
     for f in dataclasses.fields(config):
         yield from entries(getattr(config, f.name))

@@ -22,9 +22,8 @@ from nslab.datasets import provenance_of
 from nslab.execution.local import Engine, run_local
 from nslab.execution.monitor import Monitor
 from nslab.runs import loggers, stretches
-from nslab.runs.compute import RunContext, read_states
+from nslab.runs.compute import COMPUTE, RunContext, read_states
 from nslab.runs.folder import RESULT, folder_of, locked, remove_interim, remove_partial_files
-from nslab.runs.kinds import COMPUTE
 from nslab.runs.made_of import MADE_OF, changed, made_of
 from nslab.runs.pool import job, run_in_subprocesses
 from nslab.runs.portability import check_portable
