@@ -44,7 +44,7 @@ class Estimates:
             metrics = run["metrics"]
             seconds, name = metrics.get("seconds"), without_seed(run["config"])
             if name not in decoded:
-                decoded[name] = known_config(Result("", run["config"], metrics, [], run["env"]))
+                decoded[name] = known_config(Result("", run["config"], metrics, [], {}))
             config = decoded[name]
             if seconds is None or config is None:
                 continue

@@ -50,7 +50,7 @@ def test_broken_weights_say_what_to_do() -> None:
     store.run(TINY, weights=True, show=False)
     file = store.folder_of(TINY) / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"weights\.safetensors is broken .* force=True"):
+    with pytest.raises(ValueError, match=r"weights\.safetensors is broken: .* makes it again"):
         read_weights(file)
 
 
