@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,78 +27,17 @@ from nslab.datasets.arrays import (
     read_arrays,
     write_arrays,
 )
-from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
+from nslab.datasets.catalogue import DATASETS, Dataset
+from nslab.datasets.sources import MissingDataset
 from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
 from nslab.system.code_digest import code_digest, is_own
 from nslab.system.content_names import parts_of, short_name
 from nslab.system.files import remove_strays
 from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
-from nslab.system.registry import Registry, instance_of
 from nslab.system.seals import set_aside
 from nslab.system.validation import unknown
-from nslab.types import DataInfo, ImageShape
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set: its layout, the mean and sd to normalise with (per channel, of pixels in
-    [0, 1]), its class names, and the function that gets it when it is not there."""
-
-    layout: Layout
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    classes: tuple[str, ...]
-    fetch: Callable[[Path, str], Arrays]
-
-    @property
-    def shape(self) -> ImageShape:
-        """Channels, height, width."""
-        height, width, channels = self.layout.shape
-        return channels, height, width
-
-
-def _digits(layout: Layout, mean: float, std: float, fetch: Callable) -> Dataset:
-    return Dataset(layout, (mean,), (std,), tuple("0123456789"), fetch)
-
-
-_FASHION = "T-shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle boot"
-_CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
-# The sd used for both CIFAR sets since bearpaw/pytorch-classification, whose recipe the papers
-# follow (it averages the sd of single images, hence smaller than that of all pixels).
-_CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
-
-
-def _dataset_problem(key: str, value: object) -> str:
-    return "its key names a file: no /" if "/" in key else instance_of(Dataset)(key, value)
-
-
-DATASETS: Registry[Dataset] = Registry("data set", check=_dataset_problem)
-DATASETS |= {
-    "digits": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.1717, 0.2907, fetch_digits),
-    "mnist": _digits(Layout(60000, 10000, (28, 28, 1), 10), 0.1307, 0.3081, fetch_torchvision),
-    "fashion_mnist": Dataset(
-        Layout(60000, 10000, (28, 28, 1), 10),
-        (0.2860,),
-        (0.3530,),
-        tuple(_FASHION.split(", ")),
-        fetch_torchvision,
-    ),
-    "cifar10": Dataset(
-        Layout(50000, 10000, (32, 32, 3), 10),
-        _CIFAR_MEAN,
-        _CIFAR_STD,
-        tuple(_CIFAR10.split(", ")),
-        fetch_torchvision,
-    ),
-    "cifar100": Dataset(
-        Layout(50000, 10000, (32, 32, 3), 100),
-        _CIFAR_MEAN,
-        _CIFAR_STD,
-        tuple(f"class {k}" for k in range(100)),
-        fetch_torchvision,
-    ),
-}
+from nslab.types import DataInfo
 
 
 @dataclass(frozen=True)

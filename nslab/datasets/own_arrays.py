@@ -149,10 +149,8 @@ def moments(x: np.ndarray) -> tuple[list[float], list[float]]:
 def description(where: str, digest: str) -> dict[str, Any]:
     """Layout, mean, sd and class names; ``ValueError`` if the arrays are not kept here as they
     were added."""
-    file, again = (
-        arrays_dir() / f"{digest}.json",
-        "add them again, by nslab.add_arrays(train, test)",
-    )
+    file = arrays_dir() / f"{digest}.json"
+    again = "add them again, by nslab.add_arrays(train, test)"
     try:
         about, _ = unsealed_json(file.read_bytes())
         train, test, shape, classes = about["layout"]

@@ -241,6 +241,8 @@ def read_evolution(folder: Path | None, name: str) -> dict[str, Any] | None:
     try:
         saved = dict(load_torch(file))
         found = saved["name"]
+    except FileNotFoundError:  # another process of this run has set it aside
+        return None
     except (ValueError, TypeError, LookupError) as error:
         set_aside(file, f"{error}; the evolution starts afresh")
         return None

@@ -134,6 +134,7 @@ def evolution(
     try:
         evolved = evolving()
     except OtherEvolution:  # the parents were trained anew since, say
+        process_group().wait_for_everyone()  # all have seen it
         if folder and process_group().is_main_process:
             set_aside(folder / EVOLUTION, "is of other parents or options; it starts afresh")
         process_group().wait_for_everyone()

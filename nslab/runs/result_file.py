@@ -17,9 +17,9 @@ from nslab.datasets import DATASETS
 from nslab.runs.evolve_run import BEST
 from nslab.runs.folder import RESULT
 from nslab.runs.made_of import MADE_OF
-from nslab.system.files import write_text
+from nslab.system.files import sha256, write_text
 from nslab.system.provenance import source_digest
-from nslab.system.seals import file_digest, load_tensors, sealed_json, set_aside, unsealed_json
+from nslab.system.seals import load_tensors, sealed_json, set_aside, unsealed_json
 from nslab.training.checkpoint import WEIGHTS
 from nslab.training.metrics import above_chance
 from nslab.types import Row
@@ -162,11 +162,10 @@ def write_result(folder: Path, whole: Mapping[str, Any]) -> None:
     under another name."""
     before = folder / RESULT
     try:
-        old, _ = unsealed_json(before.read_bytes())
-        superseded = old["env"].get(MADE_OF) != whole["env"].get(MADE_OF)
+        old = unsealed_json(before.read_bytes())[0]["env"].get(MADE_OF)
     except (OSError, ValueError, LookupError, AttributeError):
-        superseded = False  # none, or broken: `quarantine` keeps it
-    if superseded:
+        old = None  # there is none, or a broken one, which `quarantine` keeps
+    if old and old != whole["env"].get(MADE_OF):
         number = 1 + len([*folder.glob(SUPERSEDED.format("*"))])
         shutil.copy2(before, folder / SUPERSEDED.format(number))
     numbers = {part: whole[part] for part in ("metrics", "history")}
@@ -179,7 +178,7 @@ def kept_files(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of weights that a finished run keeps, and of what lies beside it."""
     files = [f for f in folder.glob("*.safetensors") if not fnmatch(f.name, BEST.format("*"))]
     beside = [file.with_suffix(".json") for file in files if file.with_suffix(".json").exists()]
-    return {file.name: file_digest(file) for file in sorted([*files, *beside])}
+    return {file.name: sha256(file) for file in sorted([*files, *beside])}
 
 
 def quarantine(folder: Path) -> None:
@@ -216,7 +215,7 @@ def _intact(file: Path, digest: str) -> bool:
 @functools.lru_cache(maxsize=4096)
 def _problem(file: Path, digest: str, mtime: int, size: int, inode: int) -> str:
     """What is wrong with a file that is as old and as large as that."""
-    if digest and file_digest(file) != digest:
+    if digest and sha256(file) != digest:
         return f"{file} is not the file that this run wrote"
     try:
         if file.suffix == ".safetensors" and not digest:

@@ -10,6 +10,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,12 +32,6 @@ _MARK = b"sha256:"
 _COMMENT = len(_MARK) + 64
 _ZEROS = b"0" * 64
 _HEADER = re.compile(rb'"sha256":"([0-9a-f]{64})"')
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sealed_json(data: Mapping[str, Any]) -> str:
@@ -178,13 +173,14 @@ def load_tensors(path: Path, run: str = "") -> dict[str, Any]:
     raise ValueError(f"{path} is broken: {problem}")
 
 
-def set_aside(path: Path, why: object) -> Path:
-    """Give a file that cannot be trusted another name, with a warning that says why."""
+def set_aside(path: Path, why: object) -> None:
+    """Give a file that cannot be trusted another name, with a warning that says why; of several
+    processes that see it the first one does."""
     kept, number = path.with_name(path.name + BROKEN), 1
     while kept.exists():
         number += 1
         kept = path.with_name(f"{path.name}{BROKEN}-{number}")
-    path.replace(kept)
-    reason = str(why).removeprefix(f"{path} ")
-    warnings.warn(f"{path} {reason}: it is kept as {kept.name}", stacklevel=3)
-    return kept
+    with suppress(FileNotFoundError):
+        path.replace(kept)
+        reason = str(why).removeprefix(f"{path} ")
+        warnings.warn(f"{path} {reason}: it is kept as {kept.name}", stacklevel=3)

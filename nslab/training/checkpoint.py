@@ -49,6 +49,8 @@ def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Chec
         return None
     try:
         found = Checkpoint(**load_torch(file, device))
+    except FileNotFoundError:  # another process of this run has set it aside
+        return None
     except (TypeError, ValueError) as error:
         reason = str(error)
     else:
