@@ -71,7 +71,7 @@ def ids(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_what_is_gone(ids: dict[str, str]) -> None:
-    """The explorer lists it with what is unknown and the plug-in that made it; the ledger, a dry run
+    """The explorer lists it with what is unknown and its plug-in; the ledger, a dry run
     with its estimates, and a comparison do without it."""
     stored = [result for result in every_run() if result.origin == "stored"]
     known = {result.id for result in stored if known_config(result)}
