@@ -105,8 +105,8 @@ def check_numbers(labels: Any, what: str) -> None:
         first = found.reshape(-1)[0] if found.size else None
         raise ValueError(
             f"{what}: labels are {type(first).__name__} such as {str(first)!r}, and whole numbers "
-            "from 0 are meant: names, numbers = numpy.unique(labels, return_inverse=True) makes them "
-            "of the labels of training and test together; give the names by classes=names"
+            "from 0 are meant: names, numbers = numpy.unique(labels, return_inverse=True) makes "
+            "them of the labels of training and test together; give the names by classes=names"
         )
 
 

@@ -1,4 +1,4 @@
-"""How Python is started from here: nothing is imported from the working directory.
+"""Start of Python processes: nothing is imported from the working directory.
 
 ``python -m`` puts that directory first on the path, and ``python FILE`` the file's, so a
 ``secrets.py`` or ``types.py`` lying there would run in place of Python's own. So every process of

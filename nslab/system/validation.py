@@ -12,8 +12,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from nslab.system.registry import Registry
-
 MOST_COMBINATIONS = 10_000
 PLUGIN_ADVICE = "one of your own comes with its plug-in: --plugin FILE, or nslab.use(FILE)"
 # A number of seeds and a list of them are easily taken for one another.
@@ -80,7 +78,7 @@ def unknown(what: str, name: object, known: Iterable[object], more: str = "") ->
     unknown data set 'x'; there are digits, and folder:PATH
     """
     names = [str(key) for key in known]
-    if isinstance(known, Registry) and not near(name, names):
+    if hasattr(known, "register") and not near(name, names):  # a registry
         more += f"; {PLUGIN_ADVICE}"
     return ValueError(
         f"unknown {what} {name!r}{_perhaps([name], names, 'There')} are "
