@@ -78,7 +78,7 @@ def unknown(what: str, name: object, known: Iterable[object], more: str = "") ->
     unknown data set 'x'; there are digits, and folder:PATH
     """
     names = [str(key) for key in known]
-    if hasattr(known, "register") and not near(name, names):  # a registry
+    if hasattr(known, "register"):  # a registry
         more += f"; {PLUGIN_ADVICE}"
     return ValueError(
         f"unknown {what} {name!r}{_perhaps([name], names, 'There')} are "

@@ -271,6 +271,8 @@ def test_nobody_is_advised_to_run_what_lies_in_a_file(tmp_path: Path) -> None:
     files = sorted(tmp_path.glob("*.pt"))
     assert len(files) == 8
     for path in files:
-        with pytest.raises(ValueError, match=rf"{path.name} cannot be read: it ") as caught:
+        with pytest.raises(
+            ValueError, match=rf"{path.name} cannot be read: (it|storage) "
+        ) as caught:
             read_tensors(path)
         assert not {"weights_only", "trust", "arbitrary"} & set(str(caught.value).split())

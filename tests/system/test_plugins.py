@@ -189,7 +189,7 @@ def test_the_environment_brings_those_that_were_asked_for(tmp_path: Path) -> Non
     gone = python(SHOW, **{VARIABLE: str(tmp_path / "gone.py"), "PYTHONPATH": str(ROOT)})
     assert gone.returncode == 1
     assert "gone.py is not there" in gone.stderr
-    assert f"({VARIABLE} asks for it)" in gone.stderr
+    assert f"({VARIABLE} in the environment asks for it: " in gone.stderr
 
 
 def test_digests_are_by_name() -> None:
@@ -226,7 +226,7 @@ def test_a_plug_in_that_ends_python(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_may_be_a_plug_in_s() -> None:
-    """Unless a known one was meant."""
+    """Whether or not there is one of a like name."""
     for call, name in (
         (lambda: nslab.experiment("mine/table"), "experiment"),
         (lambda: nslab.TrainConfig("digits", "minenet"), "network"),
@@ -235,6 +235,3 @@ def test_an_unknown_name_may_be_a_plug_in_s() -> None:
     ):
         with pytest.raises(ValueError, match=rf"unknown {name} .*--plugin FILE, or nslab.use"):
             call()
-    with pytest.raises(ValueError, match="did you mean resnet8") as caught:
-        nslab.TrainConfig("digits", "resnet9")
-    assert "--plugin" not in str(caught.value)
