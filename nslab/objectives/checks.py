@@ -61,7 +61,7 @@ def check_objective(name: str, value: Any) -> None:
     """``TypeError``, with what to write, unless ``value`` can be an objective of a config."""
     if hasattr(value, "build") and not isinstance(value, type):
         return
-    advice = "a value of a class of OBJECTIVES is meant, such as nslab.CrossEntropy()"
+    advice = "it has no method build, as values of OBJECTIVES have, such as nslab.CrossEntropy()"
     if isinstance(value, str) and value in EVERY["objective"]:
         advice = f"that is a key: write nslab.OBJECTIVES[{value!r}]()"
     elif isinstance(value, type):

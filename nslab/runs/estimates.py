@@ -8,7 +8,7 @@ from nslab.configs.protocol import RunConfig
 from nslab.runs import frozen
 from nslab.runs.folder import RESULT
 from nslab.runs.portability import known_config
-from nslab.runs.results import Result, read_result
+from nslab.runs.results import read_result
 from nslab.system.paths import runs_dir
 from nslab.system.provenance import environment
 
@@ -36,7 +36,7 @@ class Estimates:
         for run in runs:
             metrics = run["metrics"]
             seconds = metrics.get("seconds")
-            config = known_config(Result("", run["config"], metrics, [], run["env"]))
+            config = known_config(run["config"])
             if seconds is None or config is None:
                 continue
             length = metrics.get("epochs") or 0

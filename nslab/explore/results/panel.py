@@ -151,7 +151,7 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
     for result in results:
         if "test_accuracy" not in result.metrics:
             continue
-        if (config := known_config(result)) is None:
+        if (config := known_config(result.config)) is None:
             about = {"accuracy": f"{result.metrics['test_accuracy']:.2f}", "origin": result.origin}
             unknown.append(unknown_here(result) | about | {"run": result.id})
             continue
