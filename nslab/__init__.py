@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nslab.system.plugins import load_all
+from nslab.system.plugins import load_all_or_end
 from nslab.system.renamed import Renamed, tell_new_name
 
 if TYPE_CHECKING:
@@ -95,4 +95,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-load_all()  # plug-ins, last: they import from here
+load_all_or_end()  # plug-ins, last: they import from here

@@ -77,7 +77,7 @@ def measured_runs(
 ) -> list[MeasuredRun]:
     """What the experiment's measure says of runs: ``numbers`` where they were taken already. Runs
     of a class or data set that is unknown here are passed over."""
-    results = [result for result in results if known_config(result)]
+    results = [result for result in results if known_config(result.config)]
     table = measure_of(exp.measure)(results) if numbers is None else numbers
     more = [key for key in table.columns if key not in NO_KEYS]
     about = [key for key in ("part", "differs", "note") if key in table]

@@ -57,7 +57,7 @@ def _by_size(runs: Sequence[Result]) -> dict[RunConfig, list[Result]]:
     made by code that computed something else."""
     found: dict[RunConfig, list[Result]] = {}
     for result in sorted(runs, key=lambda result: result.id):
-        config = known_config(result)
+        config = known_config(result.config)
         if config and config.id == result.id:
             found.setdefault(size_of(config), []).append(result)
     return found

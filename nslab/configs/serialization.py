@@ -13,7 +13,7 @@ from typing import Any
 from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.lossnet import LossForm, Regimes, Shipped
 from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
-from nslab.system.validation import check_parameters, hints, unknown
+from nslab.system.validation import PLUGIN_ADVICE, check_parameters, hints, unknown
 
 # Kinds of run by their key, filled by `nslab.configs`; a kind of one's own adds itself.
 RUN_KINDS: Registry[type] = Registry(
@@ -62,7 +62,7 @@ def decode(data: Any) -> Any:
         return data
     known = classes()
     if data.get("@") not in known:
-        raise unknown("kind of config", data.get("@"), known)
+        raise unknown("kind of config", data.get("@"), known, f"; {PLUGIN_ADVICE}")
     cls = known[data["@"]]
     given = {name: decode(value) for name, value in data.items() if name != "@"}
     given = check_parameters(given, hints(cls), str(data["@"]))

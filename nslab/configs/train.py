@@ -17,6 +17,7 @@ from nslab.datasets.variants import LabelNoise
 from nslab.networks import check_network
 from nslab.networks.lenet import padding
 from nslab.objectives import CrossEntropy
+from nslab.objectives.checks import check_objective
 from nslab.system.content_names import content_of, short_name
 from nslab.system.validation import check_fields, hashed_as, omitted_means
 from nslab.types import ObjectiveConfig
@@ -119,10 +120,12 @@ class TrainConfig(RunConfig):
             object.__setattr__(self, "image_size", self.image_size or SIZE)
         elif self.image_size:
             raise ValueError(f"images of {self.dataset} have their size: image_size is for folders")
-        for name, method in (("objective", "build"), ("schedule", "factor")):
-            value = getattr(self, name)
-            if isinstance(value, type) or not hasattr(value, method):
-                raise TypeError(f"TrainConfig: {name} must have a method {method}, not {value!r}")
+        check_objective("TrainConfig: objective", self.objective)
+        if isinstance(self.schedule, type) or not hasattr(self.schedule, "factor"):
+            raise TypeError(
+                f"TrainConfig: schedule must have a method factor, not {self.schedule!r}: a value "
+                "such as nslab.configs.schedules.Constant() is meant"
+            )
         if not isinstance(self.ancestor, TrainConfig | None) or (self.ancestor and self.start):
             raise TypeError(
                 f"TrainConfig: ancestor is {self.ancestor!r}, start is {self.start!r}: give a "

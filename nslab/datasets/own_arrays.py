@@ -6,6 +6,7 @@ them too; the same arrays are the same data, whatever they are called.
 
 import hashlib
 import json
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from nslab.system.locks import locked
 from nslab.system.paths import arrays_dir
 from nslab.system.seals import sealed_json, unsealed_json
 
+MOST_CLASSES = 100_000
 CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
 
 
@@ -52,6 +54,12 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
     numbers = max(int(arrays.train_y.max()), int(arrays.test_y.max())) + 1
     if classes and len(classes) < numbers:
         raise ValueError(f"{len(classes)} names for {numbers} classes")
+    if numbers > MOST_CLASSES:
+        raise ValueError(
+            f"labels go up to {numbers - 1:,}, and {MOST_CLASSES:,} classes are the most: number "
+            "them anew, say by numpy.unique(labels, return_inverse=True)[1]"
+        )
+    tell_gaps(arrays, max(numbers, len(classes)))
     names = tuple(map(str, classes)) or tuple(map(str, range(numbers)))
     short = _digest(names, arrays)
     file = arrays_dir() / f"{short}.json"
@@ -79,6 +87,7 @@ def _digest(names: Sequence[str], arrays: Arrays) -> str:
 def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, h, w, c) and labels (int64) of a pair of arrays or of a torch data set."""
     if isinstance(data, tuple | list) and len(data) == 2 and not _items(data):
+        check_numbers(data[1], what)
         x, y = (p if torch.is_tensor(p) else torch.as_tensor(np.asarray(p)) for p in data)
         torch_like = torch.is_tensor(data[0])
         if not len(x):
@@ -90,6 +99,7 @@ def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
         images = [i if torch.is_tensor(i) else torch.as_tensor(np.array(i)) for i, _ in items]
         if len({image.shape for image in images}) > 1:
             raise ValueError(f"{what}: images differ in size; resize them alike first")
+        check_numbers([label for _, label in items], what)
         torch_like = torch.is_tensor(items[0][0])
         x, y = torch.stack(images), torch.tensor([int(label) for _, label in items])
     else:
@@ -98,6 +108,43 @@ def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
             f"{type(data).__name__}"
         )
     return pixels(x, what, torch_like), labels(y, len(x), what)
+
+
+def check_numbers(labels: Any, what: str) -> None:
+    """``ValueError`` for labels that are text, or other objects."""
+    found = labels if torch.is_tensor(labels) else np.asarray(labels)
+    if not torch.is_tensor(found) and found.dtype.kind not in "biuf":
+        first = found.reshape(-1)[0] if found.size else None
+        raise ValueError(
+            f"{what}: labels are {type(first).__name__} such as {str(first)!r}, and whole numbers "
+            "from 0 are meant: names, numbers = numpy.unique(labels, return_inverse=True) makes "
+            "them of the labels of training and test together; give the names by classes=names"
+        )
+
+
+def tell_gaps(arrays: Arrays, count: int) -> None:
+    """Warn of classes without images: numbers that are skipped, and test labels that training
+    never sees."""
+    train, test = (set(np.unique(y).tolist()) for y in (arrays.train_y, arrays.test_y))
+    if skipped := sorted(set(range(count)) - train - test):
+        warnings.warn(
+            f"no image is of class {listed(skipped)}, of {count}: if labels skip numbers, or begin "
+            "at 1, number them anew, else the network has outputs that nothing trains",
+            stacklevel=3,
+        )
+    if unseen := sorted(test - train):
+        share = 100 * np.isin(arrays.test_y, unseen).mean()
+        warnings.warn(
+            f"test images are of class {listed(unseen)}, which no training image is of: "
+            f"{share:.1f} % of them can hardly be right",
+            stacklevel=3,
+        )
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """The first of some numbers."""
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return ", ".join(map(str, numbers[:5])) + more
 
 
 def _items(data: Any) -> bool:

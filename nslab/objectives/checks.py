@@ -1,8 +1,78 @@
 """Checks of what users hand to an objective, with errors that say what to do."""
 
 import math
+from typing import Any
 
 from torch import Tensor
+
+from nslab.system.registry import EVERY, callable_with, name_of
+from nslab.types import Scored
+
+
+def check_loss(loss: Any) -> None:
+    """``ValueError`` unless ``loss`` can be called with logits and labels."""
+    problem = "it is no function"
+    if callable(loss):
+        problem = callable_with(None, None, says="logits (n, classes) and labels (n,)")("", loss)
+    if problem:
+        raise ValueError(
+            f"the loss {loss_name(loss)}: {problem}. What else it takes needs a default, or is a "
+            "field of a frozen dataclass, as in nslab.objectives.GCE"
+        )
+
+
+def loss_name(loss: Any) -> str:
+    """What a loss is called: by its class if it is a method."""
+    owner = getattr(loss, "__self__", None)
+    return name_of(loss) if owner is None else f"{type(owner).__name__}.{loss.__name__}"
+
+
+def check_per_sample(loss: Any, y: Tensor, name: str) -> None:
+    """``ValueError``, with what to write, unless ``loss`` is one of each of the labels ``y``."""
+    problem = ""
+    if loss is None:
+        problem = "gives None: it does not return what it computes"
+    elif not isinstance(loss, Tensor):
+        problem = f"gives a {type(loss).__name__}, not a tensor: compute the loss by torch"
+    elif loss.shape != y.shape:
+        problem = (
+            f"gives losses of shape {tuple(loss.shape)} for {len(y)} samples: one for each is "
+            'needed, as torch\'s losses give with reduction="none"'
+        )
+    if problem:
+        raise ValueError(f"{name} {problem}")
+
+
+def check_scored(scored: Any, y: Tensor, name: str) -> None:
+    """``ValueError``, with what to write, for what an objective may say of a batch with labels
+    ``y`` and training cannot use."""
+    if not isinstance(scored, Scored):
+        kind = type(scored).__name__
+        raise ValueError(f"{name} gives a {kind} when called, not nslab.Scored(loss, logits)")
+    check_per_sample(scored.loss, y, name)
+    if not any(part is not None and part.requires_grad for part in (scored.loss, scored.penalty)):
+        raise ValueError(
+            f"{name} gives a loss without a gradient: it must be computed from the logits by "
+            "torch, with no detach, item, numpy, argmax or no_grad on the way"
+        )
+
+
+def check_objective(name: str, value: Any) -> None:
+    """``TypeError``, with what to write, unless ``value`` can be an objective of a config."""
+    if hasattr(value, "build") and not isinstance(value, type):
+        return
+    advice = "it has no method build, as values of OBJECTIVES have, such as nslab.CrossEntropy()"
+    if isinstance(value, str) and value in EVERY["objective"]:
+        advice = f"that is a key: write nslab.OBJECTIVES[{value!r}]()"
+    elif isinstance(value, type):
+        advice = f"that is the class: write {value.__name__}(), or with its fields"
+    elif callable(value):
+        advice = (
+            "a plain function can be given to nslab.compare_methods; here it is meant as a frozen "
+            "dataclass with a method loss(self, logits, y), a subclass of "
+            "nslab.objectives.weighted.PlainLoss"
+        )
+    raise TypeError(f"{name} must be an objective, not {value!r}: {advice}")
 
 
 def checked_grid(grid: tuple[int, int]) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from nslab.networks.batchnorm_folding import folded_copy
 from nslab.networks.logits import check_classes, check_labels, check_logits, logits_of
 from nslab.networks.modes import bare, local, scoring
-from nslab.objectives.checks import check_images, checked_grid, checked_number
+from nslab.objectives.checks import check_images, check_objective, checked_grid, checked_number
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
 from nslab.rng import sample_bits
@@ -199,6 +199,7 @@ class NS:
     base: ObjectiveConfig = field(default_factory=CrossEntropy)
 
     def __post_init__(self) -> None:
+        check_objective("NS: base", self.base)
         object.__setattr__(self, "grid", checked_grid(self.grid))
         for name in ("sigma", "rho", "min_weight"):
             if (value := getattr(self, name)) is not None or name != "min_weight":

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nslab.networks.logits import NO_LABEL, check_batch, logits_of
+from nslab.objectives.checks import check_loss, check_per_sample, loss_name
 from nslab.types import Batch, DataInfo, Labels, Logits, Loss, Objective, PerSample, Scored, Weigh
 
 
@@ -44,9 +45,13 @@ class Weighted:
     weigh: Weigh | None = None
     min_batch: int = 1
 
+    def __post_init__(self) -> None:
+        check_loss(self.loss)
+
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
         logits = logits_of(model(batch.x))
         loss = self.loss(logits, batch.y)
+        check_per_sample(loss, batch.y, loss_name(self.loss))
         if self.weigh is None:
             return Scored(loss, logits)
         with torch.no_grad():

@@ -10,7 +10,7 @@ from nslab.configs.serialization import without_seed
 from nslab.runs import frozen
 from nslab.runs.folder import RESULT
 from nslab.runs.portability import known_config
-from nslab.runs.results import Result, many_objects
+from nslab.runs.results import many_objects
 from nslab.system.paths import runs_dir
 from nslab.system.provenance import environment
 from nslab.system.seals import JSON
@@ -44,7 +44,7 @@ class Estimates:
             metrics = run["metrics"]
             seconds, name = metrics.get("seconds"), without_seed(run["config"])
             if name not in decoded:
-                decoded[name] = known_config(Result("", run["config"], metrics, [], {}))
+                decoded[name] = known_config(run["config"])
             config = decoded[name]
             if seconds is None or config is None:
                 continue

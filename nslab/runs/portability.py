@@ -40,9 +40,9 @@ def _advice(registry: Registry, key: str, origin: Origin) -> str:
     )
 
 
-def known_config(result: Result) -> RunConfig | None:
-    """The config of a finished run; None for one of a class or data set that is unknown here."""
-    return None if isinstance(found := _decoded(result), Exception) else found
+def known_config(form: Mapping[str, Any]) -> RunConfig | None:
+    """A config of which this is the JSON; None if its class or data set is unknown here."""
+    return None if isinstance(found := _decoded(form), Exception) else found
 
 
 def unknown_here(result: Result) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def unknown_here(result: Result) -> dict[str, Any]:
     what is, and the plug-in that it was made with if that is not loaded."""
     form = result.config.get("base", result.config)
     method = result.config.get("method") or form.get("objective") or {}
-    reason = str(_decoded(result)).partition("; ")[0].partition(": did you mean")[0]
+    reason = str(_decoded(result.config)).partition("; ")[0].partition(": did you mean")[0]
     return {
         "dataset": short_name(str(form.get("dataset", ""))),
         "network": short_name(str(form.get("network", ""))),
@@ -60,9 +60,9 @@ def unknown_here(result: Result) -> dict[str, Any]:
     }
 
 
-def _decoded(result: Result) -> Any:
+def _decoded(form: Mapping[str, Any]) -> Any:
     try:
-        return decode(result.config)
+        return decode(form)
     except Exception as error:  # a class of a plug-in may raise whatever it likes
         return error
 

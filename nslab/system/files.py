@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -112,10 +113,14 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
     if torch.device(device).type == "cpu":  # torch.load knows no cpu:0, as processes together say
         device = "cpu"
     try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, LookupError, ValueError, UnpicklingError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path} cannot be read: {reason}") from None
+        with warnings.catch_warnings():  # of protocols, for what is no such file at all
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location=device, weights_only=True)
+    except (UnpicklingError, LookupError):  # torch would advise to run what lies in there
+        reason = "it is no file of torch.save, is damaged, or holds more than tensors"
+    except (RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or "it ends too early"
+    raise ValueError(f"{path} cannot be read: {reason}")
 
 
 def write_text(path: Path, text: str, *, flush: bool = True) -> None:

@@ -108,7 +108,8 @@ def load_all() -> None:
         try:
             use(item)
         except ValueError as error:
-            raise ValueError(f"{error} ({VARIABLE} asks for it)") from error
+            advice = f"{VARIABLE} in the environment asks for it: unset that, or put it right"
+            raise ValueError(f"{error} ({advice})") from None
     if not _some_entry_points():
         return
     from importlib import metadata  # takes longer than all else here
@@ -121,13 +122,26 @@ def load_all() -> None:
                 path = location(top)
                 digest = digest_of(sources_of(path))
                 LOADED[top] = Plugin(top, path, digest, frozenset({top}), installed=True)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             package = point.dist.name if point.dist else top
             warnings.warn(
                 f"the plug-in {point.value} of the installed package {package} cannot be loaded: "
                 f"{_said(error)}. nslab goes on without it: repair or uninstall {package}",
                 stacklevel=2,
             )
+
+
+def load_all_or_end() -> None:
+    """`load_all` at the import of nslab: what is wrong ends a command of ours in a line, as there
+    is no command line yet that could say it."""
+    try:
+        load_all()
+    except ValueError as error:
+        ours = any(word.startswith("nslab.") for word in sys.orig_argv[1:])
+        if not ours and Path(sys.argv[0] if sys.argv else "").stem != "nslab":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _some_entry_points() -> bool:
@@ -201,7 +215,7 @@ def _loading(made: Plugin) -> Iterator[bool]:
             del sys.modules[module]
         sys.modules.update(before)
         restore(entries)
-        if isinstance(error, Exception):
+        if isinstance(error, Exception | SystemExit):
             said = _said(error, made.path.parent)
             raise ValueError(f"the plug-in {made.path} fails: {said}") from error
         raise
@@ -254,11 +268,16 @@ def _asked() -> list[str]:
     return [*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep))]
 
 
-def _said(error: Exception, folder: Path | None = None) -> str:
+def _said(error: Exception | SystemExit, folder: Path | None = None) -> str:
     """An error in a line, with the last line in ``folder`` that it went through."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f for f in frames if folder and folder in Path(f.filename).parents]
     where = f"{lines[-1].filename}, line {lines[-1].lineno}: " if lines else ""
+    if isinstance(error, SystemExit):
+        return (
+            f"{where}it ends Python (SystemExit: {error.code}): put what it does as a script under "
+            'if __name__ == "__main__"'
+        )
     return f"{where}{type(error).__name__}: {error}"

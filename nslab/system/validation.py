@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 MOST_COMBINATIONS = 10_000
+PLUGIN_ADVICE = "one of your own comes with its plug-in: --plugin FILE, or nslab.use(FILE)"
 # A number of seeds and a list of them are easily taken for one another.
 MEANT = {
     "seeds": "n_seeds=3 asks for three seeds; a list, such as seeds=1,2,3, is for experiments",
@@ -82,6 +83,8 @@ def unknown(what: str, name: object, known: Iterable[object], more: str = "") ->
     unknown data set 'x'; there are digits, and folder:PATH
     """
     names = [str(key) for key in known]
+    if hasattr(known, "register"):  # a registry
+        more += f"; {PLUGIN_ADVICE}"
     return ValueError(
         f"unknown {what} {name!r}{_perhaps([name], names, 'There')} are "
         f"{', '.join(names) or 'none'}{more}"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
 from nslab.datasets.batches import DatasetBatches
+from nslab.objectives.checks import check_scored
 from nslab.types import Objective, Row, Scored
 
 
@@ -45,12 +46,7 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr
         scored = objective(model, dataclasses.replace(batch, lr=lr))
-        if scored.loss.shape != batch.y.shape:
-            raise ValueError(
-                f"{type(config.objective).__name__} gives losses of shape "
-                f"{tuple(scored.loss.shape)} for {len(batch.y)} samples: one for each is needed, "
-                'as torch\'s losses give with reduction="none"'
-            )
+        check_scored(scored, batch.y, type(config.objective).__name__)
         total = scored.total()
         losses.append(total.detach())
         if len(losses) == look_every:

@@ -152,6 +152,12 @@ def compare_methods(
     """
     allowed = {key: hint for key, hint in hints(TrainConfig).items() if key not in TAKEN}
     settings = check_parameters(settings, allowed, "compare_methods")
+    if isinstance(methods, str) or not isinstance(methods, Mapping | Sequence):
+        shown = repr(methods) if isinstance(methods, str) else name_of(methods)
+        raise ValueError(
+            f"methods is one method, {shown}: give a list, such as ['ce', {shown}], or a dict of "
+            "names and methods"
+        )
     named = methods if isinstance(methods, Mapping) else {name_of(m): m for m in methods}
     if len(named) < len(methods):
         raise ValueError("two methods go by one name: give them as {name: method, ...}")

@@ -10,6 +10,7 @@ from torch import nn
 from nslab.configs.serialization import classes
 from nslab.networks import NETWORKS, check_network
 from nslab.objectives import OBJECTIVES
+from nslab.objectives.checks import check_loss
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.code_digest import code_digest
 from nslab.system.content_names import content_name, parts_of
@@ -69,6 +70,27 @@ class _FunctionLoss(PlainLoss):
     """A loss that is a plain function of logits and labels."""
 
 
+def check_frozen(cls: type) -> None:
+    """``ValueError`` naming class and file unless the values of a class can be part of a config."""
+    if problem := OBJECTIVES.check("", cls):
+        try:
+            place = f" in {inspect.getsourcefile(cls)}"
+        except (TypeError, OSError):
+            place = ""
+        problem = problem.removesuffix(", below register")
+        raise ValueError(f"the class {cls.__qualname__}{place} is no objective: {problem}")
+
+
+def made(cls: type) -> Any:
+    """A value of a class with its defaults; ``ValueError`` if some field has none."""
+    try:
+        return cls()
+    except TypeError as error:
+        raise ValueError(
+            f"give a value, such as {cls.__name__}(...), not the class: {error}"
+        ) from None
+
+
 def objective_of(method: Any) -> ObjectiveConfig:
     """An objective: a key of ``OBJECTIVES``, a value of any class of objectives, or a function of
     logits (n, k) and labels (n,) that gives the loss of each sample (n,).
@@ -80,12 +102,13 @@ def objective_of(method: Any) -> ObjectiveConfig:
             raise unknown("objective", method, OBJECTIVES)
         return OBJECTIVES[method]()
     if isinstance(method, type):
-        method = method()
+        method = made(method)
     if not hasattr(method, "build"):
         if not callable(method):
             raise ValueError(f"{method!r} is no objective: it has no method build, see nslab.NS")
+        check_loss(method)
         name, function = getattr(method, "__name__", "loss"), method
-        made = make_dataclass(
+        form = make_dataclass(
             name,
             [],
             bases=(_FunctionLoss,),
@@ -94,9 +117,12 @@ def objective_of(method: Any) -> ObjectiveConfig:
         )
         key = content_name("loss", name, code_digest(method))
         if key not in OBJECTIVES:
-            OBJECTIVES[key] = made
+            OBJECTIVES[key] = form
         return OBJECTIVES[key]()
     cls = type(method)
+    check_frozen(cls)
+    if hasattr(method, "loss"):
+        check_loss(method.loss)
     known = [key for key, value in classes().items() if value is cls]
     if all(map(parts_of, known)):  # in no registry, or by the digest of its code, which may change
         key = content_name("loss", cls.__name__, code_digest(cls))

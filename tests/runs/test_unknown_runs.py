@@ -74,7 +74,7 @@ def test_what_is_gone(ids: dict[str, str]) -> None:
     """The explorer lists it, what is unknown, and the plug-in that made it; the ledger, a dry run
     with its estimates, and a comparison do without it."""
     stored = [result for result in every_run() if result.origin == "stored"]
-    known = {result.id for result in stored if known_config(result)}
+    known = {result.id for result in stored if known_config(result.config)}
     assert {ids[what] for what in ("folder", "arrays", "nothing")} == known
     table = finished_runs(stored)
     assert set(table["run"]) == known

@@ -1,7 +1,10 @@
 """Files are replaced whole or not at all, and a failure says what to do."""
 
+import argparse
 import errno
 import os
+import pickle
+import random
 import stat
 import tempfile
 import threading
@@ -10,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from nslab.system.files import read_tensors, remove_strays, replacing, write_text
 
@@ -250,3 +254,25 @@ def test_broken_tensors_have_one_error(tmp_path: Path, content: bytes) -> None:
     torch.save({"a": torch.ones(2)}, file)
     assert read_tensors(file)["a"].tolist() == [1, 1]
     assert read_tensors(file, torch.device("cpu:0"))["a"].tolist() == [1, 1]  # of a first process
+
+
+def test_nobody_is_advised_to_run_what_lies_in_a_file(tmp_path: Path) -> None:
+    """Torch would, of whatever it cannot read without running code."""
+    torch.save({"args": argparse.Namespace(lr=1)}, tmp_path / "args.pt")
+    torch.save({"net": torch.nn.Linear(2, 2)}, tmp_path / "net.pt")
+    with (tmp_path / "pickle.pt").open("wb") as file:
+        pickle.dump({"args": argparse.Namespace(lr=1)}, file)
+    torch.save({"a": torch.zeros(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "old.pt").read_bytes()
+    (tmp_path / "old.pt").write_bytes(whole[:-9] + b"damaged!!")
+    for name, junk in (("text", b"hello world"), ("html", b"<html>404</html>"), ("none", b"")):
+        (tmp_path / f"{name}.pt").write_bytes(junk)
+    (tmp_path / "noise.pt").write_bytes(random.Random(0).randbytes(1000))
+    files = sorted(tmp_path.glob("*.pt"))
+    assert len(files) == 8
+    for path in files:
+        with pytest.raises(
+            ValueError, match=rf"{path.name} cannot be read: (it|storage) "
+        ) as caught:
+            read_tensors(path)
+        assert not {"weights_only", "trust", "arbitrary"} & set(str(caught.value).split())

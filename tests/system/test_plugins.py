@@ -12,6 +12,7 @@ from plugin_helpers import as_before, write_plugin
 
 import nslab
 from nslab import OBJECTIVES
+from nslab.configs.serialization import decode
 from nslab.system import plugins
 from nslab.system.plugins import LOADED, VARIABLE
 from nslab.system.provenance import environment
@@ -188,10 +189,49 @@ def test_the_environment_brings_those_that_were_asked_for(tmp_path: Path) -> Non
     gone = python(SHOW, **{VARIABLE: str(tmp_path / "gone.py"), "PYTHONPATH": str(ROOT)})
     assert gone.returncode == 1
     assert "gone.py is not there" in gone.stderr
-    assert f"({VARIABLE} asks for it)" in gone.stderr
+    assert f"({VARIABLE} in the environment asks for it: " in gone.stderr
 
 
 def test_digests_are_by_name() -> None:
     """Nothing while nothing is loaded."""
     assert plugins.digests() == {}
     assert plugins.owner("nslab.objectives") == ""
+
+
+@pytest.mark.parametrize("words", [("-m", "nslab.cli", "list"), ("-m", "nslab.papers", "NS", "7")])
+def test_a_command_says_in_a_line_what_it_cannot_load(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Before there is a command line; an import elsewhere raises the same, without a chain."""
+    env = os.environ | {VARIABLE: str(tmp_path / "gone.py"), "PYTHONPATH": str(ROOT)}
+    said = f"the plug-in {tmp_path}/gone.py is not there: give a Python file, or a module's name"
+    for command in ([sys.executable, *words], [sys.executable, "-c", "import nslab"]):
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        last = done.stderr.splitlines()[-1]
+        assert f"{said} ({VARIABLE} in the environment asks for it: unset that" in last
+        assert "During handling" not in done.stderr
+        assert "direct cause" not in done.stderr
+        if "-m" in command:
+            assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+            assert last.startswith("error: ")
+
+
+def test_a_plug_in_that_ends_python(tmp_path: Path) -> None:
+    """It does not: that is an error with the line."""
+    file = write_plugin(tmp_path, source=LOSS.format(key="mine") + "\nimport sys\nsys.exit(0)\n")
+    with pytest.raises(ValueError, match=r"mine.py, line \d+: it ends Python .SystemExit: 0.: put"):
+        nslab.use(file)
+    assert "mine" not in OBJECTIVES
+    assert "mine" not in sys.modules
+
+
+def test_an_unknown_name_may_be_a_plug_in_s() -> None:
+    """Whether or not there is one of a like name."""
+    for call, name in (
+        (lambda: nslab.experiment("mine/table"), "experiment"),
+        (lambda: nslab.TrainConfig("digits", "minenet"), "network"),
+        (lambda: nslab.load("minedata"), "data set"),
+        (lambda: decode({"@": "my_very_own"}), "kind of config"),
+    ):
+        with pytest.raises(ValueError, match=rf"unknown {name} .*--plugin FILE, or nslab.use"):
+            call()

@@ -154,7 +154,7 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
             continue
         name = without_seed(result.config)
         if name not in known:
-            config = known_config(result)
+            config = known_config(result.config)
             known[name] = described(config, sizes) if config else None
         if (shared := known[name]) is None:
             about = {"accuracy": f"{result.metrics['test_accuracy']:.2f}", "origin": result.origin}
