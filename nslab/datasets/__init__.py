@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,12 +202,15 @@ def maker_digest(dataset: Dataset) -> str:
 def data_digest(name: str) -> str | None:
     """SHA-256 of the arrays of a data set of ``DATASETS`` and of how they are normalised; None if
     they are not here, or the name says their digest already."""
-    if name not in DATASETS or not array_file(name).exists():
+    if name not in DATASETS:
         return None
     dataset, file = DATASETS[name], array_file(name)
     maker = maker_digest(dataset)
-    if maker and maker_of(file) not in ("", maker):
-        load(name)
+    if maker and (not file.exists() or maker_of(file) not in ("", maker)):
+        with suppress(MissingDataset):
+            load(name)
+    if not file.exists():
+        return None
     about = file.stat()
     digest = _file_digest(file, about.st_mtime_ns, about.st_size, about.st_ino, dataset.layout)
     if not digest:

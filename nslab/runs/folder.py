@@ -13,6 +13,7 @@ from nslab.system.seals import set_aside
 from nslab.training.checkpoint import CHECKPOINT
 
 RESULT, PROGRESS, STRETCHES, LOCK = "result.json", "progress.json", "stretches.json", "lock"
+OUTDATED = ".outdated"  # ends the names of what was begun with other code or data than today's
 # What only the process that holds a run's lock writes, and progress, which nobody misses; a killed
 # one may leave halves beside them.
 OURS = (CHECKPOINT, EVOLUTION, "*.safetensors", "env.json", PROGRESS, RESULT, STRETCHES)
@@ -44,9 +45,8 @@ def has_interim(folder: Path) -> bool:
 
 def set_interim_aside(folder: Path, why: str) -> None:
     """Begin a run afresh, and keep what it would have gone on from under other names."""
-    for file in interim(folder):
-        set_aside(file, why)
-    (folder / STRETCHES).unlink(missing_ok=True)
+    for file in (*interim(folder), folder / STRETCHES):
+        set_aside(file, why, OUTDATED)
 
 
 def remove_interim(folder: Path) -> None:

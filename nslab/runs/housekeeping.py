@@ -3,6 +3,7 @@
 Nothing is changed but by `remove`, and there under the lock of each run.
 """
 
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from nslab.datasets.arrays import read_arrays
 from nslab.datasets.own_arrays import read
 from nslab.runs import frozen
 from nslab.runs.evolve_run import BEST
-from nslab.runs.folder import LOCK, RESULT, interim
+from nslab.runs.folder import LOCK, OUTDATED, PROGRESS, RESULT, STRETCHES, interim
 from nslab.runs.made_of import changed
 from nslab.runs.result_file import SUPERSEDED, Result, damaged, read_result
 from nslab.system.content_names import parts_of
@@ -30,9 +31,12 @@ from nslab.system.paths import (
     runs_dir,
     shipped_results_dir,
 )
-from nslab.system.seals import BROKEN, load_tensors, torch_problem
+from nslab.system.seals import BROKEN, JSON, load_tensors, torch_problem, unsealed_json
 
-DAY = 86_400  # seconds
+MONTH = 30 * 86_400  # seconds; jobs may wait in a queue for weeks
+RUN = re.compile("[0-9a-f]{12}")
+# what a run has before its first checkpoint
+OF_A_BEGINNING = ("config.json", "env.json", STRETCHES, PROGRESS, "log.txt")
 Need = Literal["nothing", "superseded", "weights", ""]
 
 
@@ -64,16 +68,25 @@ class Finding:
 def examine(every: Callable[[Any], Any] = iter) -> list[Finding]:
     """All there is to say of runs, data and frozen results; ``every`` shows progress over runs."""
     folder = runs_dir()
-    runs = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    runs = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
     found: list[Finding] = []
-    used: set[str] = set()
+    used, starts = set[str](), set[str]()
     for run in every(runs):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the findings say it
             result = read_result(run)
             found += _of_run(run, result)
-        used |= _arrays_of(run, result)
+        named = _named_by(run, result)
+        used |= {parts[2] for t in named if (parts := parts_of(t)) and parts[0] == "arrays"}
+        if result is None:  # by its field start; it needs their weights
+            starts |= {text.partition("@")[0] for text in named}
+    found = [f for f in found if f.need != "weights" or f.path.parent.name not in starts]
     return [*found, *_of_arrays(used), *_of_data(), *_of_frozen()]
+
+
+def is_run(path: Path) -> bool:
+    """Whether something among the runs is one: a folder, no link to one, with a run's name."""
+    return bool(RUN.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
 
 
 def remove(findings: Sequence[Finding]) -> list[Finding]:
@@ -81,19 +94,19 @@ def remove(findings: Sequence[Finding]) -> list[Finding]:
     gone = []
     for finding in findings:
         path = finding.path
-        if path.parent in (arrays_dir(), cache_dir()):
-            lock = path.with_name(f".{path.stem}.lock")
-        else:
-            lock = (path if path.is_dir() else path.parent) / LOCK
+        in_runs = is_run(path) or is_run(path.parent)
+        lock = (path if path.is_dir() else path.parent) / LOCK
+        if not in_runs:  # `.name.npz.abc.part` is a half of `name.npz`, whose lock is `.name.lock`
+            lock = path.with_name(f".{path.name.removeprefix('.').partition('.npz')[0]}.lock")
+        # of a run that got nowhere only what nslab wrote; a lock that others may wait for stays
+        files = [path / name for name in OF_A_BEGINNING] if path.is_dir() else [path]
+        if not in_runs and not path.name.endswith(STRAY):
+            files.append(path.with_suffix(".json"))
         try:
             with locked(lock, f"{path} is in use", refusal="left alone"):
-                # a lock that others may be waiting for stays
-                files = [f for f in path.iterdir() if f.name != LOCK] if path.is_dir() else [path]
                 for file in files:
                     file.unlink(missing_ok=True)
-                    if file.parent == arrays_dir():
-                        file.with_suffix(".json").unlink(missing_ok=True)
-        except Busy:
+        except (Busy, OSError):
             continue
         gone.append(finding)
     return gone
@@ -103,13 +116,24 @@ def _of_run(run: Path, result: Result | None) -> Iterator[Finding]:
     if held(run / LOCK):
         yield Finding(run, "a process computes it now")
         return
-    for file in run.iterdir():
+    for file in sorted(run.iterdir()):
+        if file.is_dir():
+            continue
         if file.name.endswith(STRAY):
             yield Finding(file, "half a file of a killed process", need="nothing")
         elif BROKEN in file.name or file.name == "result.broken":
             yield Finding(file, "was set aside as broken", need="nothing")
-        elif fnmatch(file.name, SUPERSEDED.format("*")):
+        elif OUTDATED in file.name:
             yield Finding(file, "is of code or data that changed since", need="superseded")
+        elif fnmatch(file.name, SUPERSEDED.format("*")):
+            broken = read_result(run, name=file.name) is None
+            says = "is broken" if broken else "is of code or data that changed since"
+            yield Finding(file, says, need="nothing" if broken else "superseded")
+        elif file.name == STRETCHES and result is None:
+            try:
+                unsealed_json(file.read_bytes())
+            except (OSError, ValueError) as error:
+                yield Finding(file, f"is damaged ({error}): the run will begin afresh", wrong=True)
     if result is None:
         yield from _unfinished(run)
         return
@@ -138,16 +162,17 @@ def _unfinished(run: Path) -> Iterator[Finding]:
         yield Finding(run / RESULT, what, wrong=True)
         return
     kept, files = interim(run), {file.name for file in run.iterdir()} - {LOCK}
+    ours = files & set(OF_A_BEGINNING)
     for file in kept:
         if problem := _problem(file):
             what = f"is damaged ({problem}): the run will begin afresh"
             yield Finding(file, what, wrong=True)
     if kept:
         yield Finding(run, "is unfinished: the command that began it goes on from where it was")
-    elif files and time.time() - run.stat().st_mtime < DAY:
+    elif ours and (files != ours or time.time() - run.stat().st_mtime < MONTH):
         yield Finding(run, "waits to be computed, or failed in its first epoch: see its log.txt")
-    elif files:
-        yield Finding(run, "was begun days ago, and has nothing to go on from", need="nothing")
+    elif ours:
+        yield Finding(run, "was begun a month ago, and has nothing to go on from", need="nothing")
 
 
 def _problem(file: Path) -> str:
@@ -161,15 +186,22 @@ def _problem(file: Path) -> str:
     return ""
 
 
-def _arrays_of(run: Path, result: Result | None) -> set[str]:
-    """Digests of people's own arrays that a run names, finished or not."""
+def _named_by(run: Path, result: Result | None) -> set[str]:
+    """All texts in the config of a run, finished or not."""
     try:
-        text = (run / "config.json").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    text += str(result.config) if result else ""
-    words = text.replace("'", '"').split('"')
-    return {parts[2] for word in words if (parts := parts_of(word)) and parts[0] == "arrays"}
+        begun = JSON.validate_json((run / "config.json").read_bytes())
+    except (OSError, ValueError):
+        begun = None
+    return {*_texts([begun, result.config if result else None])}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in JSON values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _of_arrays(used: set[str]) -> Iterator[Finding]:
@@ -178,7 +210,7 @@ def _of_arrays(used: set[str]) -> Iterator[Finding]:
             read(file.stem)
         except ValueError as error:
             yield Finding(file, str(error), wrong=True)
-        if file.stem not in used:
+        if file.stem not in used and time.time() - file.stat().st_mtime > MONTH:
             yield Finding(file, "no run here is on these arrays", need="nothing")
 
 

@@ -5,7 +5,6 @@ digests of them, and one that was made of other code or data does not answer for
 """
 
 import dataclasses
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,12 +19,15 @@ from nslab.datasets.samplers import SAMPLERS
 from nslab.networks import NETWORKS
 from nslab.system.code_digest import code_digest
 from nslab.system.content_names import DIGITS, parts_of
+from nslab.system.plugin_sources import digest_of, sources_of
+from nslab.system.plugins import LOADED, owner
 from nslab.system.provenance import ACCEPT
 from nslab.system.registry import CONFIG_CLASSES, EVERY, Registry
 
 COMPUTES = "function that computes runs"  # what that registry is of; it imports from here
 MADE_OF = "made_of"  # the key of a result's environment
 _SAID: set[str] = set()
+_DIGESTS: dict[tuple[str, str], tuple[object, str]] = {}
 
 
 def entries(config: Any) -> Iterator[tuple[Registry, str]]:
@@ -41,6 +43,7 @@ def entries(config: Any) -> Iterator[tuple[Registry, str]]:
     if isinstance(config, TrainConfig):
         named = [(DATASETS, config.dataset), (NETWORKS, config.network), (SAMPLERS, config.sampler)]
     if isinstance(config, RunConfig):
+        named.append((DATASETS, str(config.dataset)))
         named += [(EVERY[COMPUTES], config.kind)] if COMPUTES in EVERY else []
     yield from ((registry, key) for registry, key in named if key in registry)
     for f in dataclasses.fields(config):
@@ -53,7 +56,7 @@ def made_of(config: RunConfig) -> dict[str, str]:
     return {what: found for what, digest in _parts(config).items() if (found := digest())}
 
 
-def changed(config: RunConfig, then: Mapping[str, Any]) -> list[str]:
+def changed(config: RunConfig, then: Mapping[str, Any], *, data_only: bool = False) -> list[str]:
     """What of the run is other code, or other data, than ``then`` (the environment of a result).
 
     What was not written down, as in results of older versions, or is not here, cannot differ.
@@ -61,7 +64,11 @@ def changed(config: RunConfig, then: Mapping[str, Any]) -> list[str]:
     known = then.get(MADE_OF)
     if not isinstance(known, dict):
         return []
-    parts = {what: digest for what, digest in _parts(config).items() if what in known}
+    parts = {
+        what: digest
+        for what, digest in _parts(config).items()
+        if what in known and not (data_only and _is_code(what))
+    }
     return [what for what, digest in parts.items() if (now := digest()) and now != str(known[what])]
 
 
@@ -107,9 +114,20 @@ def _data(name: str) -> str:
 
 
 def _code(registry: Registry, key: str) -> str:
-    """The digest of what is registered; where it does not show what it holds, of its file."""
+    """The digest of what is registered; where it does not show what it holds, of its sources.
+
+    What a file has registered is looked at once: it is read again as a whole when it changes, and
+    what it counts while it runs makes no other code of it. A session's code may change around it.
+    """
+    value, origin = registry[key], registry.origins[key]
+    known = _DIGESTS.get((registry.what, key))
+    if known and known[0] is value and origin.module != "__main__":
+        return known[1]
     try:
-        return code_digest(registry[key])
+        digest = code_digest(value)
     except ValueError:
-        file = Path(registry.origins[key].file)
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:DIGITS] if file.is_file() else ""
+        plugin, file = LOADED.get(owner(origin.module)), Path(origin.file)
+        sources = plugin.digest if plugin else digest_of(sources_of(file)) if file.is_file() else ""
+        digest = sources[:DIGITS]
+    _DIGESTS[registry.what, key] = value, digest
+    return digest

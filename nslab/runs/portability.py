@@ -8,7 +8,8 @@ from nslab.configs.serialization import decode
 from nslab.runs.made_of import entries
 from nslab.runs.result_file import Result
 from nslab.system.content_names import parts_of, short_name
-from nslab.system.plugins import VARIABLE, digests, owner
+from nslab.system.plugin_sources import digest_of, sources_of
+from nslab.system.plugins import LOADED, VARIABLE, digests, owner
 from nslab.system.registry import Origin, Registry, name_of
 
 
@@ -18,8 +19,14 @@ def check_portable(configs: Sequence[RunConfig]) -> None:
     for registry, key in (entry for config in configs for entry in entries(config)):
         origin = registry.origins[key]
         ours = origin.module.partition(".")[0] == "nslab" and not parts_of(key)
-        if not (ours or owner(origin.module)):
+        plugin = LOADED.get(owner(origin.module))
+        if not (ours or plugin):
             raise ValueError(_advice(registry, key, origin))
+        if plugin and digest_of(sources_of(plugin.path)) != plugin.digest:
+            raise ValueError(
+                f"the plug-in {plugin.path} has changed since it was loaded, and other processes "
+                f"would load it as it is now: nslab.use({str(plugin.path)!r}) loads it again"
+            )
 
 
 def _advice(registry: Registry, key: str, origin: Origin) -> str:

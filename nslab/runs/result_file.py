@@ -17,7 +17,7 @@ from nslab.datasets import DATASETS
 from nslab.runs.evolve_run import BEST
 from nslab.runs.folder import RESULT
 from nslab.runs.made_of import MADE_OF
-from nslab.system.files import sha256, write_text
+from nslab.system.files import no_file, sha256, write_text
 from nslab.system.provenance import source_digest
 from nslab.system.seals import load_tensors, sealed_json, set_aside, unsealed_json
 from nslab.training.checkpoint import WEIGHTS
@@ -57,7 +57,7 @@ class Result:
         """Whether its test accuracy is above chance, see `above_chance`; True for a run without."""
         if "test_accuracy" not in self.metrics:
             return True
-        name = self.config.get("base", self.config)["dataset"]
+        name = str(self.config.get("base", self.config).get("dataset"))
         if name in DATASETS:
             layout = DATASETS[name].layout
             size = layout.num_classes, layout.test
@@ -88,10 +88,15 @@ def read_result(
         data = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        return _result(data, folder, config, identities or Identities())
-    except (ValueError, TypeError) as error:
+    except OSError as error:
+        if not no_file(error):
+            raise
         problem = str(error)
+    else:
+        try:
+            return _result(data, folder, config, identities or Identities())
+        except (ValueError, TypeError) as error:
+            problem = str(error)
     warnings.warn(f"{file} is broken ({problem}): the run counts as unfinished", stacklevel=2)
     return None
 
@@ -108,6 +113,8 @@ def _result(data: bytes, folder: Path, config: RunConfig | None, identities: Ide
         raise ValueError(f"it is run {result.id}'s")
     if "@" not in result.config:
         raise ValueError("it has no config")
+    if not all(isinstance(d, str) and name == Path(name).name for name, d in result.files.items()):
+        raise ValueError("its files are not what they should be")
     if not sealed:  # of an older version, or by somebody else
         try:
             made = identities.of(result.config)
@@ -163,10 +170,12 @@ def write_result(folder: Path, whole: Mapping[str, Any]) -> None:
     before = folder / RESULT
     try:
         old = unsealed_json(before.read_bytes())[0]["env"].get(MADE_OF)
-    except (OSError, ValueError, LookupError, AttributeError):
+    except (OSError, ValueError, LookupError, AttributeError, TypeError):
         old = None  # there is none, or a broken one, which `quarantine` keeps
     if old and old != whole["env"].get(MADE_OF):
-        number = 1 + len([*folder.glob(SUPERSEDED.format("*"))])
+        number = 1
+        while (folder / SUPERSEDED.format(number)).exists():
+            number += 1
         shutil.copy2(before, folder / SUPERSEDED.format(number))
     numbers = {part: whole[part] for part in ("metrics", "history")}
     defined = _defined(numbers)
@@ -207,6 +216,10 @@ def _intact(file: Path, digest: str) -> bool:
         problem = _problem(file, digest, about.st_mtime_ns, about.st_size, about.st_ino)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if not no_file(error):
+            raise
+        problem = str(error)
     if problem:
         warnings.warn(f"{problem}: the run is computed again to have it", stacklevel=2)
     return not problem

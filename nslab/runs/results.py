@@ -48,8 +48,8 @@ def superseded(config: RunConfig, folder: Path) -> Result | None:
     """A result from before code or data changed, if they are now what they were."""
     for file in folder.glob(SUPERSEDED.format("*")):
         old = read_result(folder, config, name=file.name)
-        if old and not changed(config, old.env):
-            return old
+        if old and not changed(config, old.env):  # the weights are of another by now
+            return dataclasses.replace(old, files={}, folder=None)
     return None
 
 

@@ -92,8 +92,7 @@ def run(
         env, before = environment() | {"begun": now()}, []
         if (form := config.training) and (own := provenance_of(form.dataset, form.image_size)):
             env["data"] = own
-        if parts := made_of(config):
-            env[MADE_OF] = parts
+        env[MADE_OF] = parts = made_of(config)
         if state.is_main_process:
             quarantine(folder)
             remove_partial_files(folder)
@@ -111,9 +110,9 @@ def run(
             write_row.finish(outcome.history)
         if lacking := lacking_metrics(config.kind, outcome.metrics):
             raise NonFiniteLoss(f"the run ended without a finite number for {lacking}: it failed")
-        if what := changed(config, env):
+        if what := changed(config, env, data_only=True):  # code may count what it does
             raise ValueError(f"{', '.join(what)} changed while the run was computed: run it again")
-        env = stretches.told(before, env | {MADE_OF: made_of(config), "finished": now()})
+        env = stretches.told(before, env | {MADE_OF: made_of(config) | parts, "finished": now()})
         whole = broadcast(
             {
                 "id": config.id,

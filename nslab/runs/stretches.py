@@ -6,7 +6,7 @@ from typing import Any
 from nslab.configs.protocol import RunConfig
 from nslab.runs.folder import STRETCHES, has_interim, set_interim_aside
 from nslab.runs.made_of import MADE_OF, accepted, changed
-from nslab.system.files import write_text
+from nslab.system.files import no_file, write_text
 from nslab.system.seals import sealed_json, unsealed_json
 
 # what is told of each
@@ -23,7 +23,11 @@ def begin(config: RunConfig, folder: Path, env: dict[str, Any]) -> list[dict[str
     What was begun with other code of the user's, or on other data, is set aside, and the run begins
     afresh.
     """
-    before = read(folder) if has_interim(folder) else []
+    try:
+        before = read(folder) if has_interim(folder) else []
+    except ValueError as error:
+        set_interim_aside(folder, f"has lost where it comes from ({STRETCHES}: {error})")
+        before = []
     if before and (what := changed(config, before[-1])) and not accepted(config.id, what, False):
         set_interim_aside(folder, f"was begun before {', '.join(what)} changed")
         before = []
@@ -32,13 +36,19 @@ def begin(config: RunConfig, folder: Path, env: dict[str, Any]) -> list[dict[str
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """What is known of the stretches so far; nothing of an older version's."""
+    """What is known of the stretches so far; nothing of an older version's. ``ValueError`` for a
+    file that is damaged."""
     try:
-        found, _ = unsealed_json((folder / STRETCHES).read_bytes())
-    except (OSError, ValueError):
+        found, sealed = unsealed_json((folder / STRETCHES).read_bytes())
+    except FileNotFoundError:
         return []
-    stretches = found.get("stretches")
-    return [s for s in stretches if isinstance(s, dict)] if isinstance(stretches, list) else []
+    except OSError as error:
+        if not no_file(error):
+            raise
+        raise ValueError(str(error)) from None
+    if not sealed:
+        raise ValueError("it has no digest")
+    return list(found["stretches"])
 
 
 def told(before: list[dict[str, Any]], env: dict[str, Any]) -> dict[str, Any]:

@@ -5,23 +5,29 @@ the new. Code of installed packages counts by its name alone.
 """
 
 import dataclasses
+import dis
 import functools
 import hashlib
 import os
+import re
 import sys
 import sysconfig
 import types
-from collections.abc import Set
+from collections.abc import Sequence, Set
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from nslab.system.content_names import DIGITS
+from nslab.system.plugin_sources import digest_of, location, sources_of
+from nslab.system.registry import Registry
 
 _INSTALLED = tuple(
     str(Path(sysconfig.get_path(name)).resolve())
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _PACKAGE = str(Path(__file__).resolve().parents[1])
+_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")  # operations
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...))
 _BUILT_IN = (
     *(types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
@@ -58,7 +64,11 @@ def code_digest(target: Any) -> str:
     False
     """
     walk = _Walk()
-    walk.see(target)
+    try:
+        walk.see(target)
+    except (RuntimeError, NotImplementedError, TypeError, AttributeError, OSError) as error:
+        problem = f"whether {target!r} is what it was cannot be told ({error})"
+        raise ValueError(problem) from None
     return walk.digest.hexdigest()[:DIGITS]
 
 
@@ -70,8 +80,10 @@ def is_own(value: Any) -> bool:
         return False
     if file is None:  # a session, or builtins
         return getattr(value, "__module__", "") not in sys.builtin_module_names
-    place = str(Path(file).resolve())
-    return not place.startswith(tuple(root + os.sep for root in (*_INSTALLED, _PACKAGE)))
+    place = Path(file).resolve()
+    if any(site in place.parts for site in ("site-packages", "dist-packages")):
+        return False
+    return not str(place).startswith(tuple(root + os.sep for root in (*_INSTALLED, _PACKAGE)))
 
 
 class _Walk:
@@ -80,12 +92,13 @@ class _Walk:
     def __init__(self) -> None:
         self.digest, self.seen = hashlib.sha256(), set[int]()
         self.kept: list[Any] = []  # so that no id is used twice
+        self.modules = set[tuple[int, Set[str]]]()
 
     def add(self, *words: object) -> None:
         self.digest.update("\0".join(map(str, words)).encode() + b"\1")
 
     def see(self, value: Any) -> None:
-        if isinstance(value, _PLAIN):
+        if isinstance(value, _PLAIN) and not (isinstance(value, Enum) and is_own(type(value))):
             self.add("value", repr(value))
         elif id(value) in self.seen:
             self.add("seen", getattr(value, "__name__", ""))
@@ -98,12 +111,20 @@ class _Walk:
         if isinstance(value, functools.partial):
             for part in (value.func, value.args, value.keywords):
                 self.see(part)
-        elif isinstance(value, tuple | list | set | frozenset):
+        elif isinstance(value, Registry):
+            self.add("registry", value.what)  # what is taken from it is named by the code
+        elif isinstance(value, set | frozenset):
+            self.add(type(value).__name__, *sorted(code_digest(item) for item in value))
+        elif isinstance(value, tuple | list | dict) and is_own(type(value)):
+            self.see(type(value))  # of methods of its own
+            self.see(dict(value) if isinstance(value, dict) else list(value))
+        elif isinstance(value, tuple | list):
             self.add(type(value).__name__, len(value))
-            for item in sorted(value, key=repr) if isinstance(value, set | frozenset) else value:
+            for item in value:
                 self.see(item)
         elif isinstance(value, dict):
             self.add("dict", len(value))
+            self.see(getattr(value, "default_factory", None))
             for key, item in value.items():
                 self.see(key)
                 self.see(item)
@@ -117,8 +138,8 @@ class _Walk:
                 self.see(function)
         elif isinstance(value, types.ModuleType):
             self.module(value, frozenset())
-        elif not isinstance(value, types.FunctionType | type) and hasattr(value, "__wrapped__"):
-            self.see(value.__wrapped__)  # of functools.cache
+        elif isinstance(value, functools._lru_cache_wrapper):
+            self.see(value.__wrapped__)
         elif isinstance(value, type):
             self.class_(value) if is_own(value) else self.named(value)
         elif isinstance(value, types.FunctionType):
@@ -147,7 +168,12 @@ class _Walk:
             for name, part in value.named_modules():
                 self.add(name)
                 self.see(type(part))
+                self.see(dict(part.named_buffers(recurse=False)))  # also those not in the state
                 self.see({k: v for k, v in vars(part).items() if not k.startswith("_")})
+        elif isinstance(value, re.Pattern):
+            self.add(value.pattern, value.flags)
+        elif type(value).__module__.startswith("torch.distributions"):
+            self.see(vars(value))
         elif type(value).__module__.partition(".")[0] in _SHOWN and " at 0x" not in repr(value):
             self.add(repr(value))
         elif hasattr(value, "__dict__"):
@@ -172,15 +198,15 @@ class _Walk:
             self.add("of module", name)
             value = vars(module)[name]
             if isinstance(value, types.ModuleType):
-                if id(value) not in self.seen:
-                    self.seen.add(id(value))
+                if (id(value), names) not in self.modules:
+                    self.modules.add((id(value), names))
                     self.module(value, names)
             else:
                 self.see(value)
 
     def class_(self, cls: type) -> None:
         self.add("class", cls.__name__)
-        for base in cls.__bases__:
+        for base in (type(cls), *cls.__bases__):
             self.see(base)
         for name, value in sorted(vars(cls).items()):
             made = (
@@ -208,18 +234,32 @@ class _Walk:
             except ValueError:  # not filled yet
                 enclosed = "empty cell"
             self.see(enclosed)
-        names = names_of(function.__code__)
-        for name in sorted(names & function.__globals__.keys()):
+        names = frozenset(names_of(function.__code__))
+        for name in sorted(names_of(function.__code__, _GLOBAL) & function.__globals__.keys()):
             self.add("uses", name)
             value = function.__globals__[name]
             if isinstance(value, types.ModuleType):
                 self.module(value, names)
             else:
                 self.see(value)
+        for name in sorted(names_of(function.__code__, ("IMPORT_NAME",))):
+            self.imported(name)
+
+    def imported(self, name: str) -> None:
+        """A module that a function imports when it runs: if it is the user's, by its sources."""
+        try:
+            path = location(name)
+        except ValueError:
+            return
+        module = types.ModuleType(name.partition(".")[0])
+        module.__file__ = str(path)
+        if is_own(module):
+            self.add("imports", name, digest_of(sources_of(path)))
 
     def code(self, code: types.CodeType, doc: str | None = None) -> None:
         self.add(code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars)
         self.add(code.co_argcount, code.co_kwonlyargcount, code.co_flags)
+        self.add(code.co_exceptiontable.hex())
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 self.code(constant)
@@ -227,10 +267,15 @@ class _Walk:
                 self.see(constant)
 
 
-def names_of(code: types.CodeType) -> set[str]:
-    """The names that a function looks up outside itself, inner functions' too."""
-    found = set(code.co_names)
+def names_of(code: types.CodeType, how: Sequence[str] = ()) -> set[str]:
+    """The names that a function looks up outside itself, inner functions' too: all, or those of
+    some operations."""
+    found = (
+        {str(step.argval) for step in dis.get_instructions(code) if step.opname in how}
+        if how
+        else set(code.co_names)
+    )
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            found |= names_of(constant)
+            found |= names_of(constant, how)
     return found

@@ -26,6 +26,12 @@ ADVICE = {
 }
 
 
+def no_file(error: OSError) -> bool:
+    """Whether something lies where a file should that can never be read as one: a folder, or links
+    that go round in circles."""
+    return isinstance(error, IsADirectoryError) or error.errno == errno.ELOOP
+
+
 @contextmanager
 def explaining(path: Path) -> Iterator[None]:
     """Turn a full disk or a folder that cannot be written into an ``OSError`` with advice."""

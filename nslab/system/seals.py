@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
-from nslab.system.files import read_tensors, replacing
+from nslab.system.files import no_file, read_tensors, replacing
 
 JSON: TypeAdapter[Any] = TypeAdapter(Any)  # reads faster than Python's own
 BROKEN = ".broken"  # ends the names of files that were set aside
@@ -97,6 +97,15 @@ def save_torch(data: Any, path: Path) -> None:
 
 def torch_problem(path: Path) -> str:
     """Why a file is not what `save_torch` wrote; empty if it is, or has no seal."""
+    try:
+        return _torch_problem(path)
+    except OSError as error:
+        if not no_file(error):
+            raise
+        return str(error)
+
+
+def _torch_problem(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - 22 - _COMMENT))
@@ -173,13 +182,13 @@ def load_tensors(path: Path, run: str = "") -> dict[str, Any]:
     raise ValueError(f"{path} is broken: {problem}")
 
 
-def set_aside(path: Path, why: object) -> None:
+def set_aside(path: Path, why: object, end: str = BROKEN) -> None:
     """Give a file that cannot be trusted another name, with a warning that says why; of several
     processes that see it the first one does."""
-    kept, number = path.with_name(path.name + BROKEN), 1
+    kept, number = path.with_name(path.name + end), 1
     while kept.exists():
         number += 1
-        kept = path.with_name(f"{path.name}{BROKEN}-{number}")
+        kept = path.with_name(f"{path.name}{end}-{number}")
     with suppress(FileNotFoundError):
         path.replace(kept)
         reason = str(why).removeprefix(f"{path} ")

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,9 +74,12 @@ def test_what_nothing_needs_goes_and_the_rest_stays() -> None:
     for folder in (dead, fresh):
         folder.mkdir()
         (folder / "config.json").write_text("{}")
-    os.utime(dead, (time.time() - 200_000,) * 2)
+    os.utime(dead, (time.time() - 40 * 86_400,) * 2)
     x, y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
-    names = [add_arrays((x + i, y), (x, y), "mine") for i in range(2)]
+    names = [add_arrays((x + i, y), (x, y), 'bob\'s "best"') for i in range(3)]
+    for name in names[:2]:
+        file = arrays_dir() / f"{name.partition('#')[2]}.npz"
+        os.utime(file, (time.time() - 40 * 86_400,) * 2)
     used = replace(TINY, dataset=names[0], network="mlp", train_size=0, batch_size=2)
     store.run(used, show=False)
     ended = CliRunner().invoke(app, ["gc", "--yes"])
@@ -84,7 +88,7 @@ def test_what_nothing_needs_goes_and_the_rest_stays() -> None:
     assert not (dead / "config.json").exists()
     assert (fresh / "config.json").exists()
     digests = [name.partition("#")[2] for name in names]
-    assert [(arrays_dir() / f"{d}.npz").exists() for d in digests] == [True, False]
+    assert [(arrays_dir() / f"{d}.npz").exists() for d in digests] == [True, False, True]
     assert not (arrays_dir() / f"{digests[1]}.json").exists()
     assert find(TINY, weights=True)
     assert find(used, weights=True)
@@ -133,3 +137,43 @@ def test_broken_arrays_are_added_again() -> None:
     assert "is broken" in said(examine(), file)
     assert add_arrays((x, y), (x, y), "mine") == name
     assert store.run(config, show=False).origin == "computed"
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+    """Folders of other names, links, other files in an old run; weights that a run waits for."""
+    result = store.run(TINY, show=False)
+    runs, old = result.folder.parent, (time.time() - 90 * 86_400,) * 2
+    photos, linked, mixed = runs / "photos", tmp_path / "linked", runs / "0123456789ae"
+    for folder in (photos, linked, mixed):
+        (folder / "deep").mkdir(parents=True)
+        (folder / "a.jpg").write_text("mine")
+    (mixed / "config.json").write_text("{}")
+    (runs / "0123456789ad").symlink_to(linked)
+    waiting = runs / "0123456789af"
+    waiting.mkdir()
+    (waiting / "config.json").write_text(f'{{"start": "{result.id}@1"}}')
+    for folder in (photos, linked, mixed):
+        os.utime(folder, old)
+    assert CliRunner().invoke(app, ["gc", "--yes", "--weights"]).exit_code == 0
+    assert all((folder / "a.jpg").exists() for folder in (photos, linked, mixed))
+    assert sorted(path.name for path in linked.iterdir()) == ["a.jpg", "deep"]
+    assert (result.folder / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["result.json", "weights.safetensors", "checkpoint.pt", "stretches.json"]
+)
+def test_a_folder_in_place_of_a_file_is_no_wall(name: str) -> None:
+    """It is named and set aside; doctor goes on."""
+    result = store.run(TINY, show=False)
+    if name in ("checkpoint.pt", "stretches.json"):
+        (result.folder / "result.json").unlink()
+    if name == "stretches.json":
+        save_torch({"a": 1}, result.folder / "checkpoint.pt")
+    (result.folder / name).unlink(missing_ok=True)
+    (result.folder / name).mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert CliRunner().invoke(app, ["doctor"]).exit_code in (0, 1)
+        again = store.run(TINY, weights=True, show=False)
+    assert again.metrics["test_loss"] == result.metrics["test_loss"]

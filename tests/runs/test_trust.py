@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import nslab
 from nslab import DATASETS, NETWORKS, OBJECTIVES, EvolveConfig, TrainConfig
 from nslab.datasets import load
 from nslab.datasets.arrays import Arrays, write_arrays
@@ -21,7 +23,7 @@ from nslab.evolve import EVOLVERS
 from nslab.objectives.weighted import PlainLoss
 from nslab.runs import compute, frozen, store
 from nslab.runs.results import every_run, find
-from nslab.system import registry
+from nslab.system import plugins, registry
 from nslab.system.provenance import ACCEPT
 from nslab.training import loop
 from nslab.training.epoch import NonFiniteLoss
@@ -412,3 +414,57 @@ def test_a_run_folder_may_hold_anything(tmp_path: Path) -> None:
     (result.folder.parent / "notes.txt").write_text("mine")
     os.mkdir(result.folder.parent / "empty")
     assert result.id in {found.id for found in every_run()}
+
+
+def test_a_loss_that_counts_is_no_other_code_by_the_end(registries: None, tmp_path: Path) -> None:
+    """In a plug-in its globals may move while it runs; an edit is still seen."""
+    file = tmp_path / "counting_loss.py"
+
+    def write(scale: float) -> Any:
+        file.write_text(
+            "from dataclasses import dataclass\n"
+            "from torch.nn.functional import cross_entropy\n"
+            "from nslab import OBJECTIVES\n"
+            "from nslab.objectives.weighted import PlainLoss\n"
+            "CALLS, CACHE = 0, {}\n"
+            "@OBJECTIVES.register\n"
+            "@dataclass(frozen=True)\n"
+            "class Counting(PlainLoss):\n"
+            "    key = 'counting'\n"
+            "    def loss(self, logits, y):\n"
+            "        global CALLS\n"
+            "        CALLS += 1\n"
+            "        CACHE[CALLS] = len(y)\n"
+            f"        return {scale} * cross_entropy(logits, y, reduction='none')\n"
+        )
+        return replace(TINY, objective=nslab.use(file).Counting())
+
+    try:
+        config = write(1.0)
+        assert store.run(config, show=False).origin == "computed"
+        assert find(config)
+        assert find(write(0.5)) is None
+    finally:
+        forget_plugin("counting_loss")
+
+
+def forget_plugin(name: str) -> None:
+    """As though it had never been loaded."""
+    plugin = plugins.LOADED.pop(name)
+    sys.modules.pop(name, None)
+    sys.path.remove(str(plugin.path.parent))
+    os.environ.pop(plugins.VARIABLE, None)
+
+
+def test_stretches_that_are_damaged_set_the_checkpoint_aside(
+    registries: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was begun with another loss would go on, and nobody would know."""
+    config = replace(TINY, objective=loss_class(1.0)(), epochs=4)
+    killed_after(monkeypatch, config, 2)
+    (store.folder_of(config) / "stretches.json").write_text("{")
+    config = replace(TINY, objective=loss_class(0.5)(), epochs=4)
+    with pytest.warns(UserWarning, match="has lost where it comes from"):
+        found = store.run(config, show=False)
+    shutil.rmtree(found.folder)
+    assert store.run(config, show=False).metrics["test_loss"] == found.metrics["test_loss"]

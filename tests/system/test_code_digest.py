@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -225,5 +226,107 @@ def test_the_same_in_every_process() -> None:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         ).stdout
         for _ in range(2)
+    }
+    assert len(said) == 1
+
+
+EDITS = {
+    "imported in the function": (
+        "def loss(x):\n    from theirs_helper import g\n    return g(x)\n",
+        "def g(x):\n    return {}\n",
+    ),
+    "decorated by a class": (
+        "import functools\n"
+        "from theirs_helper import g\n"
+        "class Scaled:\n"
+        "    def __init__(self, f):\n"
+        "        functools.update_wrapper(self, f)\n"
+        "    def __call__(self, x):\n"
+        "        return g(x)\n"
+        "@Scaled\ndef inner(x):\n    return x\n"
+        "def loss(x):\n    return inner(x)\n",
+        "def g(x):\n    return {}\n",
+    ),
+    "a list of one's own": (
+        "from theirs_helper import Steps\nSTEPS = Steps([1, 2])\n"
+        "def loss(x):\n    return STEPS.f(x)\n",
+        "class Steps(list):\n    def f(self, x):\n        return {}\n",
+    ),
+    "a default factory": (
+        "from collections import defaultdict\nfrom theirs_helper import make\n"
+        "TABLE = defaultdict(make)\ndef loss(x):\n    return TABLE[x]\n",
+        "def make():\n    return {}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_an_edit_of_what_is_used_in_roundabout_ways(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edited, it is other code; written again as it was, it is the same."""
+    source, helper = EDITS[case]
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+    for value in (1, 2, 1):
+        sys.modules.pop("theirs_helper", None)
+        module(tmp_path, helper.format(value), "theirs_helper")
+        importlib.invalidate_caches()
+        found.append(code_digest(module(tmp_path, source).loss))
+    assert found[0] == found[2] != found[1]
+    for name in ("theirs", "theirs_helper"):
+        sys.modules.pop(name, None)
+
+
+def test_a_line_moved_into_or_out_of_a_try() -> None:
+    """The operations are the same, what is caught is not."""
+
+    def caught(x: int) -> int:
+        try:
+            y = int(x)
+            z = y + 1
+        except ValueError:
+            z = 0
+        return z
+
+    def not_caught(x: int) -> int:
+        try:
+            y = int(x)
+        except ValueError:
+            z = 0
+        else:
+            z = y + 1
+        return z
+
+    not_caught.__name__ = not_caught.__qualname__ = "caught"
+    assert code_digest(caught) != code_digest(not_caught)
+
+
+def test_names_of_attributes_are_no_globals(tmp_path: Path) -> None:
+    """A cell that assigns `mean` changes nothing for code that calls `z.mean()`."""
+    made = module(tmp_path, "def loss(z):\n    return z.mean()\n")
+    before = code_digest(made.loss)
+    made.mean = object()
+    assert code_digest(made.loss) == before
+    sys.modules.pop("theirs")
+
+
+def test_sets_are_digested_alike_in_every_process() -> None:
+    """Whatever order they have."""
+    code = (
+        "from nslab.system.code_digest import code_digest\n"
+        "S = {frozenset({'a', 'b', 'c'}), frozenset({'d'}), frozenset({'e', 'f'})}\n"
+        "def loss(x):\n    return x in S\n"
+        "print(code_digest(loss))\n"
+    )
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
     }
     assert len(said) == 1
