@@ -78,7 +78,7 @@ def test_same_inputs_same_bytes_and_labels(
             for i, axes in enumerate(figure.get_axes()):
                 assert axes.get_xlabel() or axes.get_ylabel(), (name, i)
         folder = tmp_path / attempt / "figures" / "smoke"
-        made.append({file.name: file.read_bytes() for file in sorted(folder.iterdir())})
+        made.append({file.name: file.read_bytes() for file in sorted(folder.glob("[!.]*"))})
     assert len(made[0]) == 24
     assert made[0] == made[1]
 

@@ -1,6 +1,5 @@
 """YAML of anybody: bombs are refused before they go off, what is meant is read."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,11 @@ MERGES = "- &m0 {k: 1}\n" + "".join(
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    """In no time, with the file and the reason."""
+    """With the file and the reason, before anything is built of it."""
     file = tmp_path / "suite.yaml"
     file.write_text(text)
-    began = time.process_time()
     with pytest.raises(ValueError, match=rf"suite\.yaml cannot be read as [\s\S]*{message}"):
         read_yaml(file, "suite")
-    assert time.process_time() - began < 10
 
 
 def test_what_is_read(tmp_path: Path) -> None:
