@@ -101,8 +101,8 @@ class Batches(Protocol):
         """Batches of a training epoch."""
         ...
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Shuffled, augmented batches of an epoch (from 0)."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Shuffled, augmented batches of an epoch (from 0), from batch ``start`` on."""
         ...
 
     def nth(self, k: int) -> Batch:

@@ -74,10 +74,10 @@ class ImageFiles(BatchOrder):
         self.ahead: tuple[int, list[Future]] | None = None  # the batch after the last of `nth`
         self.members: tuple[int, Int[Tensor, " n"]] | None = None  # an epoch and its order
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch (from 0)."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (from 0), from batch ``start`` on."""
         try:
-            for place in range(len(self)):
+            for place in range(start, len(self)):
                 yield self._nth(epoch * len(self) + place, ahead=place + 1 < len(self))
         finally:
             self.close()  # what comes next may be another epoch

@@ -36,7 +36,7 @@ class Loader(BatchOrder):
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on; see `epoch`.
         channels_last: memory layout of the images.
-        sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
+        sampler, epochs, parts: see `BatchOrder`.
     """
 
     def __init__(
@@ -55,9 +55,19 @@ class Loader(BatchOrder):
         channels_last: bool = True,
         sampler: str = "shuffle",
         epochs: int = 1,
+        parts: int = 1,
     ) -> None:
         super().__init__(
-            y, batch_size, seed, augment, rank, world, min_batch, sampler=sampler, epochs=epochs
+            y,
+            batch_size,
+            seed,
+            augment,
+            rank,
+            world,
+            min_batch,
+            sampler=sampler,
+            epochs=epochs,
+            parts=parts,
         )
         self.channels_last = channels_last
         self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
@@ -70,19 +80,19 @@ class Loader(BatchOrder):
         # Repeated along a row of pixels: the inner loop of the normalisation is then long.
         self.scale, self.shift = (v.repeat(x.shape[2]).to(x.device) for v in (scale, shift))
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Shuffled, augmented batches of an epoch (from 0).
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Shuffled, augmented batches of an epoch (from 0), from batch ``start`` on.
 
         Each sample comes once, unless a sampler rebalances the classes. The last batch is shorter
         if it must be: cut to a multiple of the ranks, and left out if a rank's share would fall
         below ``min_batch``.
         """
-        n, device = len(self.y), self.y.device
+        n, device = self.samples, self.y.device
         order = self.order(epoch).to(device)
         draws = generator(self.seed, "augment", epoch)
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=draws).to(device)
         flip = (torch.rand(n, generator=draws) < 0.5).to(device)
-        for i in range(len(self)):
+        for i in range(start, len(self)):
             part = self.share(i)
             index = order[part]
             x = self._crop(index, corner[0, part], corner[1, part])
