@@ -61,9 +61,19 @@ class ImageFiles(BatchOrder):
         channels_last: bool = True,
         sampler: str = "shuffle",
         epochs: int = 1,
+        parts: int = 1,
     ) -> None:
         super().__init__(
-            y, batch_size, seed, augment, rank, world, min_batch, sampler=sampler, epochs=epochs
+            y,
+            batch_size,
+            seed,
+            augment,
+            rank,
+            world,
+            min_batch,
+            sampler=sampler,
+            epochs=epochs,
+            parts=parts,
         )
         self.files, self.size, self.channels_last = files, dataset.layout.shape[0], channels_last
         device = y.device
