@@ -109,6 +109,10 @@ class Batches(Protocol):
         """Batch k (from 0) of epoch after epoch."""
         ...
 
+    def parts(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in parts of ``size`` samples, the last perhaps fewer."""
+        ...
+
     def in_order(self) -> Iterator[Batch]:
         """Every sample once, as it is evaluated; of several processes, this one's share."""
         ...

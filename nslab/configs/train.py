@@ -10,7 +10,8 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import Constant, Schedule
 from nslab.configs.starts import resolved_start
 from nslab.datasets import DATASETS, image_side, resolved
-from nslab.datasets.batch_order import Augment, Decoding
+from nslab.datasets.batch_order import Augment
+from nslab.datasets.decoding import Decoding
 from nslab.datasets.samplers import SAMPLERS
 from nslab.datasets.variants import LabelNoise
 from nslab.networks import check_network
