@@ -45,6 +45,7 @@ class Listing:
         train, test: files, as paths, and labels.
         digest: of names, sizes and contents.
         accepted: all right labels of each test image, where it has several, padded with -1.
+        said: what is odd.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +53,7 @@ class Listing:
     test: tuple[list[str], list[int]]
     digest: str
     accepted: np.ndarray | None = field(default=None, compare=False)
+    said: tuple[str, ...] = ()
 
     def arrays(self) -> Arrays:
         """Files in the place of images, and labels."""
@@ -161,14 +163,15 @@ def read_tree(
         raise ValueError(f"{folder} has no images to test on: give each class two or more")
     if contents:
         add_contents(every, digest)
-    tell(root, remarks(classes, {*labels, *test[1]}, passed))
-    return Listing(classes, (files, labels), test, digest.hexdigest())
+    said = tell(root, remarks(classes, {*labels, *test[1]}, passed))
+    return Listing(classes, (files, labels), test, digest.hexdigest(), said=said)
 
 
-def tell(folder: Path, said: list[str]) -> None:
-    """Warn of what is odd in a folder."""
+def tell(folder: Path, said: list[str]) -> tuple[str, ...]:
+    """Warn of what is odd in a folder, and return it."""
     for remark in said:
         warnings.warn(f"{folder}: {remark}", stacklevel=2)
+    return tuple(said)
 
 
 def add_contents(files: list[str], digest: "hashlib._Hash") -> None:

@@ -74,8 +74,8 @@ def read_imagenet(folder: Path, classes: int, name: str) -> Listing:
         test = images_of(val, wnids, digest, passed)
     if not test[0]:
         raise ValueError(f"{val} has no images: those to test {name} on are expected there")
-    tell(folder, remarks(wnids, {*labels, *test[1]}, passed))
-    return Listing(_readable(wnids), (files, labels), test, digest.hexdigest())
+    said = tell(folder, remarks(wnids, {*labels, *test[1]}, passed))
+    return Listing(_readable(wnids), (files, labels), test, digest.hexdigest(), said=said)
 
 
 def key_of(folder: Path) -> dict[str, str]:

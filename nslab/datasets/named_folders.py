@@ -3,14 +3,22 @@
 import os
 import shutil
 import tempfile
-import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from nslab.datasets import several_labels
 from nslab.datasets.catalogue import ImageFolderDataset
 from nslab.datasets.digit_folders import RECIPE
 from nslab.datasets.folder_files import subfolders
-from nslab.datasets.image_folder import TESTS, Listing, forget, kept, read_tree, split_root
+from nslab.datasets.image_folder import (
+    TESTS,
+    Listing,
+    forget,
+    kept,
+    read_tree,
+    split_root,
+    tell,
+)
 from nslab.datasets.imagenet_tree import inner, read_imagenet
 from nslab.datasets.sources import MissingDataset
 from nslab.system.files import STRAY, write_text
@@ -59,11 +67,22 @@ def present(name: str, entry: ImageFolderDataset, folder: Path | None = None) ->
         made(name, entry, folder)
     if there := found(name, entry, folder):
         return there
-    looked = ", ".join(map(str, candidates(entry, folder)))
-    raise MissingDataset(
-        f"data set {name!r} is a folder of images, and none is here: looked at {looked}. Put it "
-        f"there as {EXPECTED[entry.form]}, or a link to it, or set NSLAB_DATA to the folder that "
-        f"holds {entry.places[0]}/; images anywhere else are folder:PATH"
+    raise MissingDataset(absence(name, entry, folder))
+
+
+def absence(name: str, entry: ImageFolderDataset, folder: Path | None) -> str:
+    """Where the images of an entry were looked for, and what to do."""
+    bases = dict.fromkeys((folder or cache_dir(), home_cache_dir()))
+    looked = f"looked in {' and '.join(map(str, bases))} for {', '.join(entry.places)}"
+    expected = EXPECTED[entry.form]
+    if odd := [place for place in candidates(entry, folder) if os.path.isdir(place)]:
+        looked += f", and {odd[0]} holds no such folders"
+    elif entry.form == "imagenet" and (own := next(filter(inner, bases), None)):
+        looked += f"; {own} itself has train or val: set NSLAB_DATA to the folder that holds it"
+    return (
+        f"data set {name!r} is a folder of images, {expected}, and is not here: {looked}. Put it "
+        "there, or a link to it, or set NSLAB_DATA to the folder that holds it; images anywhere "
+        "else are folder:PATH"
     )
 
 
@@ -85,7 +104,8 @@ def listing(name: str, entry: ImageFolderDataset, place: Path) -> Listing:
                 )
             there = read_tree(place, root, TESTS)
         if said := difference(entry, there):
-            warnings.warn(f"{name} in {place} {said}", stacklevel=2)
+            tell(place, [said := f"{name} {said}"])
+            there = replace(there, said=(*there.said, said))
         return there
 
     files = [several_labels.labels_file(place)] if entry.form == "labels" else []
@@ -99,7 +119,7 @@ def difference(entry: ImageFolderDataset, there: Listing) -> str:
         here, published = f"{train + test:,}", f"{layout.train + layout.test:,}"
     else:
         here, published = f"{train:,} + {test:,}", f"{layout.train:,} + {layout.test:,}"
-    return "" if here == published else f"has {here} images; published are {published}"
+    return "" if here == published else f"is published with {published} images, and here are {here}"
 
 
 def digest_of(name: str, entry: ImageFolderDataset) -> str:
