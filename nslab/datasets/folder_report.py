@@ -22,9 +22,9 @@ def report(name: str) -> list[str]:
     Raises ``ValueError`` and `MissingDataset` as loading does, and for an image that cannot be
     decoded.
     """
-    name = resolved(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they are lines of the report
+        name = resolved(name)
         data = load(name)
         if isinstance(entry := DATASETS.get(name), ImageFolderDataset):
             place = named_folders.place_of(entry)

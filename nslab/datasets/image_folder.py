@@ -79,7 +79,13 @@ def listing(folder: Path) -> Listing:
     """The images of a folder; ``ValueError`` if it is none that can be used."""
     if not os.path.isdir(folder):
         raise ValueError(f"{folder} is no folder: images are expected as {LAYOUT}")
-    return kept("own", folder, lambda: read_tree(folder, split_root(folder), TESTS, contents=True))
+
+    def read() -> Listing:
+        found = read_tree(folder, split_root(folder), TESTS, contents=True)
+        tell(folder, found)
+        return found
+
+    return kept("own", folder, read)
 
 
 def kept(kind: str, folder: Path, read: Callable[[], Listing], *files: Path) -> Listing:
@@ -163,15 +169,14 @@ def read_tree(
         raise ValueError(f"{folder} has no images to test on: give each class two or more")
     if contents:
         add_contents(every, digest)
-    said = tell(root, remarks(classes, {*labels, *test[1]}, passed))
+    said = remarks(classes, {*labels, *test[1]}, passed)
     return Listing(classes, (files, labels), test, digest.hexdigest(), said=said)
 
 
-def tell(folder: Path, said: list[str]) -> tuple[str, ...]:
-    """Warn of what is odd in a folder, and return it."""
-    for remark in said:
+def tell(folder: Path, found: Listing) -> None:
+    """Warn of what is odd in a folder."""
+    for remark in found.said:
         warnings.warn(f"{folder}: {remark}", stacklevel=2)
-    return tuple(said)
 
 
 def add_contents(files: list[str], digest: "hashlib._Hash") -> None:

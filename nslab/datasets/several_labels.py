@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nslab.datasets.folder_files import Passed, images_of
-from nslab.datasets.image_folder import Listing, tell
+from nslab.datasets.image_folder import Listing
 
 JSONL = "metadata.jsonl"
 FORM = 'labels.json with {"images/a.png": [3, 7], ...}, or metadata.jsonl'
@@ -77,7 +77,7 @@ def read_labelled(folder: Path, classes: tuple[str, ...]) -> Listing:
         )
     first = next(iter(there.values()), "")
     remark = f"{len(there)} images have no labels and are passed over, such as {first}"
-    said = tell(folder, [remark] if there else [])
+    said = (remark,) if there else ()
     accepted = np.full((len(labels), max(map(len, labels))), -1, np.int64)
     for row, right in zip(accepted, labels, strict=True):
         row[: len(right)] = right
