@@ -25,8 +25,8 @@ class BatchOrder:
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on: a shorter last batch of an epoch is left out.
         sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
-        epoch_parts: epochs that one pass over the samples is cut into, each of as many whole batches; the
-            few batches that remain of a pass are left out.
+        epoch_parts: epochs that one pass over the samples is cut into, each of as many whole
+            batches; the few batches that remain of a pass are left out.
     """
 
     def __init__(

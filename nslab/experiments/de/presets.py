@@ -88,12 +88,14 @@ def pretrained(
     seed: int = 2024,
     dataset: str | None = None,
     epochs: int | None = None,
+    start: str | None = None,
 ) -> TrainConfig:
     """One epoch, or ``epochs``, of continued training of a pretrained network, its learning rate
     falling to 0.
 
     NOTE: the paper does not give its fine-tuning's learning rate. On ImageNet it begins here at
     0.001, the rate that torchvision's recipe ended with, with its batch size and weight decay.
+    ``start``: other weights than torchvision's first ones, such as ``file:PATH``.
     """
     name = dataset or DATA[preset]
     if preset == "smoke":
@@ -114,7 +116,7 @@ def pretrained(
         return TrainConfig(
             dataset=name,
             network=network or "resnet50",
-            start=WEIGHTS,
+            start=start or WEIGHTS,
             epochs=epochs or 1,
             batch_size=256,
             lr=0.001,

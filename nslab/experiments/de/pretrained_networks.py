@@ -56,6 +56,7 @@ def table1(
     epochs: int | None = None,
     batches: int | None = None,
     generations: int | None = None,
+    start: str | None = None,
 ) -> list[EvolveConfig]:
     """Table 1: networks of several depths, parents from epochs of continued training.
 
@@ -70,7 +71,7 @@ def table1(
             evolved(preset, base, "last_epochs", method, **sizes)
             for seed in seeds or SEEDS[preset]
             for network in networks or networks_of(preset, dataset, depths=True)
-            for base in (pretrained(preset, network, seed, dataset, epochs),)
+            for base in (pretrained(preset, network, seed, dataset, epochs, start),)
             for method in methods
         ]
     )
@@ -84,10 +85,11 @@ def pretrained_table2(
     networks: tuple[str, ...] | None = None,
     dataset: str | None = None,
     epochs: int | None = None,
+    start: str | None = None,
 ) -> list[EvolveConfig]:
     """Table 2: two initial populations, and what every method makes of them."""
     runs = [
-        evolved(preset, pretrained(preset, network, seed, dataset, epochs), init, method)
+        evolved(preset, pretrained(preset, network, seed, dataset, epochs, start), init, method)
         for seed in seeds or SEEDS[preset]
         for network in networks or networks_of(preset, dataset)
         for init in inits
@@ -103,12 +105,13 @@ def table3(
     networks: tuple[str, ...] | None = None,
     dataset: str | None = None,
     epochs: int | None = None,
+    start: str | None = None,
 ) -> list[EvolveConfig]:
     """Table 3: the ingredients one by one on last epochs, then the whole on Init-RS and Init-HP."""
     made = []
     for seed in seeds or SEEDS[preset]:
         for network in networks or networks_of(preset, dataset):
-            base = pretrained(preset, network, seed, dataset, epochs)
+            base = pretrained(preset, network, seed, dataset, epochs, start)
             made += [evolved(preset, base, "last_epochs", method) for method in methods]
             if "sa_shade_tri_ensin" in methods:
                 made += [
