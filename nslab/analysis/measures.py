@@ -43,20 +43,20 @@ def frozen_errors(kind: CorruptedSet, results: Sequence[Result]) -> pd.DataFrame
 
 
 def on_imagenet(number: str, results: Sequence[Result]) -> pd.DataFrame:
-    """A final number; ``differs`` of runs on other data than ImageNet."""
-    table = final_number(number, results)
-    return table.assign(differs=["" if imagenet(r) else "other data" for r in results])
+    """A final number; ``differs`` and ``note`` of runs on other data than ImageNet."""
+    alike, table = [imagenet(result) for result in results], final_number(number, results)
+    said = {"differs": "other data", "note": "not the paper's data"}
+    return table.assign(**{key: ["" if a else text for a in alike] for key, text in said.items()})
 
 
 def top1_and_top5(results: Sequence[Result], *, of_inits: bool = False) -> pd.DataFrame:
     """Two lines a run: test accuracy by the likeliest class and by the five likeliest, told apart
     by ``metric``. With ``of_inits`` the pretrained network, which the paper prints beside either
-    initial population, has the lines of both."""
+    initial population, has the lines of both. Runs of older versions may lack the second."""
     lines = []
     for metric, number in (("top1", "test_accuracy"), ("top5", "test_top5")):
-        for result, line in zip(
-            results, on_imagenet(number, results).to_dict("records"), strict=True
-        ):
+        there = [r for r in results if metric == "top1" or number in r.metrics]
+        for result, line in zip(there, on_imagenet(number, there).to_dict("records"), strict=True):
             word = str(result.config.get("init", ""))
             words = ("init_rs", "init_hp") if word == "pretrained" else (word,)
             for init in words if of_inits else ("",):

@@ -24,13 +24,13 @@ def mobilenet_v2_cifar(shape: ImageShape, num_classes: int) -> nn.Module:
     32 x 32 leave 4 x 4; 2,236,682 parameters with 10 classes.
 
     NOTE: the DE paper names neither the version nor the strides of its MobileNet. Raises
-    ``ValueError`` for images that are not in colour or under 8 pixels.
+    ``ValueError`` for images under 8 pixels.
     """
-    if shape[0] != 3:
-        raise ValueError(f"mobilenet_v2_cifar needs images with 3 channels, not {shape[0]}")
     check_side("mobilenet_v2_cifar", shape, 8)
     from torchvision.models import MobileNetV2  # slow to import
 
     model = MobileNetV2(num_classes=num_classes, inverted_residual_setting=STAGES)
-    cast(nn.Conv2d, model.features[0][0]).stride = (1, 1)
+    stem = nn.Conv2d(shape[0], 32, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out")  # as torchvision's
+    cast(nn.Sequential, model.features[0])[0] = stem
     return model

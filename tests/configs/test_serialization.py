@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from config_examples import (
     ARGUMENTS,
+    EVALUATE_CHANGES,
     EVOLVE_CHANGES,
     NS_CHANGES,
     PRETRAIN_CHANGES,
@@ -28,6 +29,7 @@ from hypothesis import strategies as st
 
 from nslab.configs import serialization
 from nslab.configs.checkpoint_files import CheckpointFiles
+from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.loss_search import LossSearchConfig
 from nslab.configs.schedules import SCHEDULES, Constant, Cosine, Polynomial, Step
@@ -64,7 +66,10 @@ def test_round_trip(value: Any) -> None:
 def test_every_class_of_the_registries_has_its_key() -> None:
     """Keys are unique, and the encoded value names its own."""
     known = serialization.classes()
-    runs, searches = {"train", "evolve", "pretrain"}, {"de", "pso", "es", "chaotic_evolution"}
+    runs, searches = (
+        {"train", "evolve", "pretrain", "evaluate"},
+        {"de", "pso", "es", "chaotic_evolution"},
+    )
     losses = {"loss_form", "regimes", "shipped", "checkpoint_files"}
     assert runs | searches | losses | {*OBJECTIVES, *SCHEDULES, *BASELINES} == set(known)
     assert len(set(known.values())) == len(known)
@@ -242,8 +247,9 @@ def test_identity_by_hand() -> None:
         (NS(), NS_CHANGES),
         (EvolveConfig(TrainConfig(epochs=20)), EVOLVE_CHANGES),
         (LossSearchConfig(), PRETRAIN_CHANGES),
+        (EvaluateConfig(TrainConfig()), EVALUATE_CHANGES),
     ],
-    ids=["TrainConfig", "NS", "EvolveConfig", "LossSearchConfig"],
+    ids=["TrainConfig", "NS", "EvolveConfig", "LossSearchConfig", "EvaluateConfig"],
 )
 def test_every_field_is_part_of_the_identity(
     register: Callable[..., None], base: Any, changes: dict[str, Any]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nslab.configs.checkpoint_files import CheckpointFiles
+from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.loss_search import LossSearchConfig
 from nslab.configs.schedules import SCHEDULES, Cosine, Polynomial, Step
@@ -24,6 +25,7 @@ ARGUMENTS: dict[str, tuple] = {
     "step": (STEP.milestones, STEP.factors),
     "evolve": (TrainConfig(epochs=20),),
     "checkpoint_files": (("a.pt",), ("1" * 64,)),
+    "evaluate": (TrainConfig(),),
 }
 
 # Another valid value for every field; a field added later must be added here.
@@ -96,6 +98,11 @@ EVOLVE_CHANGES: dict[str, Any] = {
     "test_each_batch": True,
 }
 
+EVALUATE_CHANGES: dict[str, Any] = {
+    "trained": EvolveConfig(TrainConfig(epochs=20)),
+    "dataset": "folder:/data/pets#0123456789ab",
+}
+
 PRETRAIN_CHANGES: dict[str, Any] = {
     "form": LossForm("pairs", hidden=8, log_feature=True),
     "search": ChaoticEvolution(cr=0.3),
@@ -160,6 +167,7 @@ def examples() -> list[Any]:
         "form": LossForm,
         "regimes": Regimes,
         "shipped": Shipped,
+        "evaluate": EvaluateConfig,
     }
     registered = {**OBJECTIVES, **SCHEDULES, **evolution, **BASELINES, **losses}
     made = [cls(*ARGUMENTS.get(key, ())) for key, cls in registered.items()]
