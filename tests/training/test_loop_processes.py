@@ -75,6 +75,37 @@ again = fit(config, folder, data=data, show=False, on_epoch=rows.append)
 assert [row["epoch"] for row in rows] == [2, 3], rows
 whole = fit(config, data=data, show=False)
 assert [r["train_loss"] for r in again.history] == [r["train_loss"] for r in whole.history]
+
+# Image files: shares of the same batches, cut into parts; stopped inside the epoch; hard images.
+from nslab.configs import EvaluateConfig
+from nslab.training import pauses
+
+config = TrainConfig("digits_folder", "lenet5", NS(grid=(1, 2), sigma=2.5, rho=-1), epochs=1,
+                     batch_size=64, lr=0.02, augment="crop_flip", accumulate=2)
+real, folder = pauses.Pauses.keep, Path(sys.argv[1], "inside")
+folder.mkdir(exist_ok=True)
+
+def keep(self, step, sums):
+    real(self, step, sums)
+    raise Cut
+
+pauses.LOOK_EVERY, pauses.Pauses.keep = 4, keep
+pauses.minutes = lambda: 0.0
+try:
+    fit(config, folder, show=False)
+    raise AssertionError("it went on")
+except Cut:
+    process_group().wait_for_everyone()
+pauses.Pauses.keep, pauses.minutes = real, lambda: 10.0
+halved, whole = fit(config, folder, show=False), fit(config, show=False)
+for name, tensor in whole.model.state_dict().items():
+    assert torch.equal(tensor, halved.model.state_dict()[name]), name
+for key in ("train_loss", "weight_sd", "test_loss", "test_accuracy", "test_top5"):
+    assert halved.metrics[key] == whole.metrics[key], key
+keys = ("train_loss", "weight_sd", "test_loss", "test_accuracy", "test_top5")
+seen.append({k: whole.metrics[k] for k in keys})
+hard = run(EvaluateConfig(config, "digits_hard"), show=False).metrics
+seen.append({k: hard[k] for k in ("test_loss", "test_accuracy", "test_top5")})
 Path(sys.argv[1], f"rank{process_group().process_index}.json").write_text(json.dumps(seen))
 """
 
@@ -118,3 +149,11 @@ def test_two_processes_with_batchnorm_agree_roughly(one_and_two: list) -> None:
     for alone, together in list(zip(one, two[0], strict=True))[2:4]:
         assert together["train_loss"] == pytest.approx(alone["train_loss"], rel=0.3)
         assert together["train_loss"] != alone["train_loss"]
+
+
+def test_two_processes_agree_with_one_on_image_files(one_and_two: list) -> None:
+    """The same batches, scores and accuracies, also of images with several right labels."""
+    (one,), two = one_and_two
+    for alone, together in list(zip(one, two[0], strict=True))[-2:]:
+        for name, value in alone.items():
+            assert together[name] == pytest.approx(value, rel=1e-3), name
