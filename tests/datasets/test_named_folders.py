@@ -26,7 +26,7 @@ from nslab.datasets import (
     named_folders,
     provenance_of,
 )
-from nslab.datasets.arrays import Layout
+from nslab.datasets.arrays import Layout, write_arrays
 from nslab.runs import store
 from nslab.training.loop import fit
 
@@ -412,6 +412,18 @@ def test_a_changed_folder_is_told(data: Path, capsys: pytest.CaptureFixture[str]
     assert store.run(config, show=False).origin == "stored"
     shutil.rmtree(place)
     assert store.run(config, show=False).origin == "stored", "it is not asked for what is not here"
+
+
+def test_a_replaced_array_file_is_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In its place, by the same process."""
+    config = TrainConfig("digits", train_size=200, **TINY)
+    store.run(config, show=False)
+    arrays = load("digits").arrays
+    write_arrays(
+        data / "digits.npz", arrays._replace(train_x=np.ascontiguousarray(arrays.train_x)[:, ::-1])
+    )
+    assert store.run(config, show=False).origin == "computed"
+    assert "data of digits changed since its result was made" in capsys.readouterr().err
 
 
 def test_a_listing_is_kept_while_folders_look_the_same(
