@@ -101,12 +101,16 @@ class Batches(Protocol):
         """Batches of a training epoch."""
         ...
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Shuffled, augmented batches of an epoch (from 0)."""
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Shuffled, augmented batches of an epoch (from 0), from batch ``start`` on."""
         ...
 
     def nth(self, k: int) -> Batch:
         """Batch k (from 0) of epoch after epoch."""
+        ...
+
+    def parts(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in parts of ``size`` samples, the last perhaps fewer."""
         ...
 
     def in_order(self) -> Iterator[Batch]:

@@ -25,6 +25,8 @@ class BatchOrder:
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on: a shorter last batch of an epoch is left out.
         sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
+        epoch_parts: epochs that one pass over the samples is cut into, each of as many whole
+            batches; the few batches that remain of a pass are left out.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class BatchOrder:
         *,
         sampler: str = "shuffle",
         epochs: int = 1,
+        epoch_parts: int = 1,
     ) -> None:
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"batch_size {batch_size} is no positive multiple of {world} ranks")
@@ -53,22 +56,32 @@ class BatchOrder:
             raise unknown("sampler", sampler, SAMPLERS)
         self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
         self.rank, self.world, self.min_batch = rank, world, min_batch
-        self.sampler, self.epochs = SAMPLERS[sampler], epochs
+        self.sampler, self.epochs, self.epoch_parts = SAMPLERS[sampler], epochs, epoch_parts
+        # samples of an epoch
+        whole = len(y) // batch_size // epoch_parts * batch_size
+        self.samples = whole if epoch_parts > 1 else len(y)
+        if self.samples < 1 and len(y):
+            raise ValueError(
+                f"{len(y)} samples are {len(y) // batch_size} whole batches of {batch_size}, too "
+                f"few for {epoch_parts} partial epochs: use fewer parts or a smaller batch_size"
+            )
 
     def __len__(self) -> int:
         """Batches of a training epoch."""
-        full, rest = divmod(len(self.y), self.batch_size)
+        full, rest = divmod(self.samples, self.batch_size)
         share = rest // self.world
         return full + (share > 0 and share >= self.min_batch)
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
         """The samples in the order that an epoch shows them, on the CPU."""
-        draws = generator(self.seed, "order", epoch)
-        return self.sampler(self.y.cpu(), epoch, self.epochs, draws)
+        whole, part = divmod(epoch, self.epoch_parts)
+        draws = generator(self.seed, "order", whole)
+        order = self.sampler(self.y.cpu(), whole, max(1, self.epochs // self.epoch_parts), draws)
+        return order[part * self.samples : (part + 1) * self.samples]
 
     def share(self, i: int) -> slice:
         """Where in an epoch's order this rank's share of batch i is."""
-        size = min(self.batch_size, len(self.y) - i * self.batch_size) // self.world
+        size = min(self.batch_size, self.samples - i * self.batch_size) // self.world
         start = i * self.batch_size + self.rank * size
         return slice(start, start + size)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nslab.datasets import DATASETS, ImageFolderDataset, image_folder, load, named_folders, resolved
-from nslab.datasets.image_files import opened, pool
+from nslab.datasets.decoding import opened, pool
 from nslab.datasets.image_folder import Listing
 from nslab.system.content_names import DIGITS, parts_of
 

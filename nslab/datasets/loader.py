@@ -7,8 +7,8 @@ seed and epoch: batches are the same on any device, and a rank of many cuts its 
 very batch that one process alone would see.
 """
 
-import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ class Loader(BatchOrder):
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on; see `epoch`.
         channels_last: memory layout of the images.
-        sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
+        sampler, epochs, epoch_parts: see `BatchOrder`.
     """
 
     def __init__(
@@ -55,9 +55,19 @@ class Loader(BatchOrder):
         channels_last: bool = True,
         sampler: str = "shuffle",
         epochs: int = 1,
+        epoch_parts: int = 1,
     ) -> None:
         super().__init__(
-            y, batch_size, seed, augment, rank, world, min_batch, sampler=sampler, epochs=epochs
+            y,
+            batch_size,
+            seed,
+            augment,
+            rank,
+            world,
+            min_batch,
+            sampler=sampler,
+            epochs=epochs,
+            epoch_parts=epoch_parts,
         )
         self.channels_last = channels_last
         self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
@@ -70,19 +80,19 @@ class Loader(BatchOrder):
         # Repeated along a row of pixels: the inner loop of the normalisation is then long.
         self.scale, self.shift = (v.repeat(x.shape[2]).to(x.device) for v in (scale, shift))
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Shuffled, augmented batches of an epoch (from 0).
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Shuffled, augmented batches of an epoch (from 0), from batch ``start`` on.
 
         Each sample comes once, unless a sampler rebalances the classes. The last batch is shorter
         if it must be: cut to a multiple of the ranks, and left out if a rank's share would fall
         below ``min_batch``.
         """
-        n, device = len(self.y), self.y.device
+        n, device = self.samples, self.y.device
         order = self.order(epoch).to(device)
         draws = generator(self.seed, "augment", epoch)
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=draws).to(device)
         flip = (torch.rand(n, generator=draws) < 0.5).to(device)
-        for i in range(len(self)):
+        for i in range(start, len(self)):
             part = self.share(i)
             index = order[part]
             x = self._crop(index, corner[0, part], corner[1, part])
@@ -97,10 +107,19 @@ class Loader(BatchOrder):
         """
         epoch, place = divmod(k, len(self))
         if self._upcoming is None or self._upcoming[0] != k:
-            self._upcoming = k, itertools.islice(self.epoch(epoch), place, None)
+            self._upcoming = k, self.epoch(epoch, place)
         batch = next(batches := self._upcoming[1])
         self._upcoming = (k + 1, batches) if place + 1 < len(self) else None
         return batch
+
+    def parts(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in parts of ``size`` images, the last perhaps fewer."""
+        if size < 1:
+            raise ValueError(f"a part of a batch must have images, not {size}")
+        whole = self.nth(k)
+        for first in range(0, len(whole.y), size):
+            x, y, index = (t[first : first + size] for t in (whole.x, whole.y, whole.index))
+            yield replace(whole, x=x, y=y, index=index)
 
     def in_order(self) -> Iterator[Batch]:
         """Every sample once, not augmented: this rank's are ``rank, rank + world, ...``"""

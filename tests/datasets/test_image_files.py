@@ -9,7 +9,8 @@ from image_helpers import file_batches, folder_data, images, seen
 from PIL import Image
 from torchvision.transforms import functional
 
-from nslab.datasets.image_files import ImageFiles, opened, pool, random_part
+from nslab.datasets.decoding import opened, pool, random_part
+from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.image_folder import MEAN, STD
 from nslab.rng import generator
 
@@ -138,7 +139,7 @@ def test_nothing_is_decoded_after_the_end(images: Path) -> None:
     assert ahead[0] == 1
     batches.close()
     assert batches.ahead is None
-    assert all(part.cancelled() or part.done() or part.running() for part in ahead[1])
+    assert all(part.cancelled() or part.done() or part.running() for part in ahead[1].parts)
     for _ in batches.epoch(0):
         pass
     assert batches.ahead is None

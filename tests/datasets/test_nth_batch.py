@@ -37,7 +37,7 @@ def test_asked_in_order_nothing_is_made_twice() -> None:
     """An epoch is begun once for all its batches."""
     made, begun = loader(), []
     epoch = made.epoch
-    made.epoch = lambda e: begun.append(e) or epoch(e)  # type: ignore[method-assign]
+    made.epoch = lambda e, start=0: begun.append(e) or epoch(e, start)  # type: ignore[method-assign]
     for k in range(6):
         made.nth(k)
     assert begun == [0, 1]
