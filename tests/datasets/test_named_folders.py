@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from image_helpers import make_images
@@ -27,6 +28,7 @@ from nslab.datasets import (
     provenance_of,
 )
 from nslab.datasets.arrays import Layout, write_arrays
+from nslab.datasets.several_labels import CONVERT
 from nslab.runs import store
 from nslab.training.loop import fit
 
@@ -388,6 +390,24 @@ def test_no_labels_or_too_many_or_inside_other_files(data: Path) -> None:
     (data / "hard/validation-0.parquet").write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"inside parquet files.*\n\nimport json"):
         load("small_labels")
+
+
+def test_images_come_out_of_parquet_files(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the lines that the message gives; here pandas reads a file that pyarrow would."""
+    hard(data / "given")
+    rows = [
+        {"image": {"bytes": (data / f"given/images/{k}.png").read_bytes()}, "label": [k, 9]}
+        for k in range(4)
+    ]
+    monkeypatch.setattr(pd, "read_parquet", lambda file: pd.DataFrame(rows))
+    (data / "hard").mkdir()
+    (data / "hard/validation-0.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match="inside parquet files"):
+        load("small_labels")
+    monkeypatch.chdir(data / "hard")
+    exec(CONVERT, {})
+    found = load("small_labels")
+    assert found.accepted.tolist() == [[0, 9], [1, 9], [2, 9], [3, 9]]
 
 
 # --- what a result was made of -----------------------------------------------------------------
