@@ -88,7 +88,8 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
         entry = DATASETS[name]
         if not isinstance(entry, ImageFolderDataset):
             return entry
-        there = named_folders.found(name, entry)
+        # one that nslab makes is as planned, or is made anew
+        there = None if entry.make else named_folders.found(name, entry)
         return _seen(entry.of_side(image_size), there) if there else entry.of_side(image_size)
     kind, where, digest = parts_of(name) or ("", "", "")
     if kind == "arrays":

@@ -20,6 +20,7 @@ from nslab.datasets.image_folder import (
 )
 from nslab.datasets.imagenet_tree import inner, key_file, read_imagenet
 from nslab.datasets.sources import MissingDataset
+from nslab.system.code_digest import code_digest, is_own
 from nslab.system.files import STRAY, write_text
 from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
@@ -134,7 +135,7 @@ def digest_of(name: str, entry: ImageFolderDataset) -> str:
         mark = _mark(place) if entry.make else {}
     except ValueError:  # said when it is loaded
         return ""
-    same = mark.get("files") == there.digest and mark.get("recipe") == RECIPE
+    same = mark.get("files") == there.digest and mark.get("recipe") in ("", recipe(entry))
     return str(mark["pixels"]) if same else there.digest
 
 
@@ -158,7 +159,10 @@ def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> No
         try:
             part.chmod(0o755)
             assert entry.make is not None
-            mark = {"recipe": RECIPE, "pixels": entry.make(part)}
+            code = recipe(entry)
+            mark = {"pixels": entry.make(part)}
+            # code that holds something it changes would be other code the next time
+            mark["recipe"] = code if recipe(entry) == code else ""
             mark["files"] = listing(name, entry, part, quiet=True).digest
             write_text(part / MARK, sealed_json(mark))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,16 +171,21 @@ def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> No
             shutil.rmtree(part, ignore_errors=True)
 
 
+def recipe(entry: ImageFolderDataset) -> str:
+    """What changes when the code of ``make`` does: its digest, for one of somebody's own."""
+    try:
+        return code_digest(entry.make) if is_own(entry.make) else str(RECIPE)
+    except ValueError:  # it encloses what does not show what it holds
+        return ""
+
+
 def _whole(name: str, entry: ImageFolderDataset, place: Path) -> bool:
     """Whether a folder is as nslab wrote it."""
     if not os.path.isdir(place):
         return False
     try:
-        mark = _mark(place)
-        return (
-            mark["recipe"] == RECIPE
-            and mark["files"] == listing(name, entry, place, quiet=True).digest
-        )
+        files, mark = listing(name, entry, place, quiet=True).digest, _mark(place)
+        return mark["recipe"] in ("", recipe(entry)) and mark["files"] == files
     except (ValueError, LookupError):
         return False
 

@@ -27,7 +27,8 @@ for file in sorted(pathlib.Path(".").rglob("*.parquet")):
         pathlib.Path("images").mkdir(exist_ok=True)
         pathlib.Path(name).write_bytes(row["image"]["bytes"])
         line = {"file_name": name, "label": [int(k) for k in row["label"]]}
-        print(json.dumps(line), file=open("metadata.jsonl", "a"))
+        with open("metadata.jsonl", "a") as out:
+            print(json.dumps(line), file=out)
 """
 
 

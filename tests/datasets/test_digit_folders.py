@@ -1,5 +1,6 @@
 """Digits written as folders of images: the same everywhere, whole or not at all."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from nslab.datasets import DATASETS, data_digest, dataset_of, digit_folders, ima
 from nslab.datasets.batches import make_batches
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.named_folders import MARK
+from nslab.runs import housekeeping
 
 NAMES = ("digits_folder", "digits_half", "digits_hard")
 
@@ -91,8 +93,11 @@ def test_both_labels_are_right(data: Path) -> None:
     assert set(accepted.flatten().tolist()) == set(range(10))
 
 
-@pytest.mark.parametrize("name", ["digits_folder", "digits_hard"])
-@pytest.mark.parametrize("damage", ["less", "half", "more", "mark", "labels"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("digits_folder", "half"), ("digits_folder", "labels")]
+    + [("digits_hard", damage) for damage in ("less", "half", "more", "mark", "labels")],
+)
 def test_damaged_folders_are_made_anew(data: Path, name: str, damage: str) -> None:
     """What was there is kept under another name."""
     load(name)
@@ -172,6 +177,43 @@ def test_where_data_are_read_only(
     assert not list(data.iterdir())
     shutil.copytree(tmp_path / "home/data/cache/digits_hard", data / "digits_hard")
     assert load("digits_hard").arrays.test_x[0].startswith(str(data))
+
+
+def test_halves_of_folders_can_be_cleaned_up(data: Path) -> None:
+    """As halves of files can; a plan does not look at them."""
+    half = data / ".digits_half.xyz.part/train/0"
+    half.mkdir(parents=True)
+    (half / "000.png").write_bytes(b"half")
+    found = [finding for finding in housekeeping.examine() if finding.need == "nothing"]
+    assert [finding.path.name for finding in found] == [".digits_half.xyz.part"]
+    assert housekeeping.remove(found) == found
+    assert [p.name for p in data.iterdir()] == [".digits_half.lock"]
+
+
+def test_other_code_of_ones_own_makes_other_folders(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest of the code is kept with what it wrote."""
+
+    def register(turns: int) -> None:
+        def write(folder: Path) -> str:
+            digest = digit_folders.write_half(folder)
+            for file in folder.rglob("*.png"):
+                Image.fromarray(np.rot90(np.asarray(Image.open(file)), turns)).save(file)
+            return f"{digest} {turns}"
+
+        monkeypatch.delitem(DATASETS, "turned", raising=False)
+        about = dataclasses.replace(DATASETS["digits_half"], places=("turned",), make=write)
+        monkeypatch.setitem(DATASETS, "turned", about)
+
+    register(0)
+    load("turned")
+    before = data_digest("turned")
+    load("turned")
+    register(1)
+    with pytest.warns(UserWarning, match="made anew"):
+        load("turned")
+    assert data_digest("turned") != before
 
 
 @pytest.mark.parametrize("augment", ["none", "crop_flip"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from image_helpers import make_images
@@ -26,7 +27,8 @@ from nslab.datasets import (
     named_folders,
     provenance_of,
 )
-from nslab.datasets.arrays import Layout
+from nslab.datasets.arrays import Layout, write_arrays
+from nslab.datasets.several_labels import CONVERT
 from nslab.runs import store
 from nslab.training.loop import fit
 
@@ -390,6 +392,24 @@ def test_no_labels_or_too_many_or_inside_other_files(data: Path) -> None:
         load("small_labels")
 
 
+def test_images_come_out_of_parquet_files(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the lines that the message gives; here pandas reads a file that pyarrow would."""
+    hard(data / "given")
+    rows = [
+        {"image": {"bytes": (data / f"given/images/{k}.png").read_bytes()}, "label": [k, 9]}
+        for k in range(4)
+    ]
+    monkeypatch.setattr(pd, "read_parquet", lambda file: pd.DataFrame(rows))
+    (data / "hard").mkdir()
+    (data / "hard/validation-0.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match="inside parquet files"):
+        load("small_labels")
+    monkeypatch.chdir(data / "hard")
+    exec(CONVERT, {})
+    found = load("small_labels")
+    assert found.accepted.tolist() == [[0, 9], [1, 9], [2, 9], [3, 9]]
+
+
 # --- what a result was made of -----------------------------------------------------------------
 
 
@@ -412,6 +432,18 @@ def test_a_changed_folder_is_told(data: Path, capsys: pytest.CaptureFixture[str]
     assert store.run(config, show=False).origin == "stored"
     shutil.rmtree(place)
     assert store.run(config, show=False).origin == "stored", "it is not asked for what is not here"
+
+
+def test_a_replaced_array_file_is_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In its place, by the same process."""
+    config = TrainConfig("digits", train_size=200, **TINY)
+    store.run(config, show=False)
+    arrays = load("digits").arrays
+    write_arrays(
+        data / "digits.npz", arrays._replace(train_x=np.ascontiguousarray(arrays.train_x)[:, ::-1])
+    )
+    assert store.run(config, show=False).origin == "computed"
+    assert "data of digits changed since its result was made" in capsys.readouterr().err
 
 
 def test_a_listing_is_kept_while_folders_look_the_same(
