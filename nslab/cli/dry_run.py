@@ -18,6 +18,7 @@ def print_dry_run(
     from nslab.configs.labels import label
     from nslab.execution.monitor import duration
     from nslab.runs.estimates import Estimates, finished_here
+    from nslab.runs.probe import probed_seconds
     from nslab.runs.results import find, stages
 
     todo = {c.id: c for c in configs if force or not find(c)}
@@ -25,11 +26,15 @@ def print_dry_run(
     estimates = Estimates(finished_here())
     guesses: list[float | None] = []
     counts: dict[str, int] = {}
+    probed = 0
     for config in (needed | {c.id: c for c in configs}).values():
         guess, result = None, None if config.id in needed else find(config)
         state = result.origin if result else "to do"
         if config.id in needed:
-            guesses.append(guess := estimates.of(config))
+            guess = estimates.of(config)
+            if guess is None and (guess := probed_seconds(config)) is not None:
+                probed += 1
+            guesses.append(guess)
         counts[state] = counts.get(state, 0) + 1
         print_line(config.id, state, guess, label(config))
     for planned in notebooks:
@@ -43,6 +48,8 @@ def print_dry_run(
     said = [", ".join(f"{count} {state}" for state, count in counts.items())]
     if timed:
         said.append(f"about {duration(sum(timed) / jobs)} with {jobs} at once")
+    if probed:
+        said.append(f"{probed} by one step of their network on this device, decoding left out")
     if unknown := len(guesses) - len(timed):
         said.append(f"the time of {unknown} is unknown, as nothing like them is finished")
     typer.echo("; ".join(said))

@@ -1,0 +1,105 @@
+"""Estimates of runs on folders of images before any like them is finished: one step is timed.
+
+Random images go through the network once forward and once backward, on this device; what a run
+takes is then a matter of counting samples. Decoding is left out: it goes on beside the computing,
+and where the processor computes too it comes on top.
+"""
+
+import dataclasses
+import functools
+import time
+
+import torch
+import torch.nn.functional as F
+
+from nslab.configs import EvaluateConfig, EvolveConfig, RunConfig, TrainConfig
+from nslab.datasets import Dataset, dataset_of, is_folder
+from nslab.evolve.protocol import Evolver
+from nslab.networks import build_network
+from nslab.networks.logits import logits_of
+from nslab.objectives import NS
+from nslab.system.distributed import process_group
+from nslab.types import AUTOCAST, ImageShape, Precision
+
+SAMPLES = {"cpu": 2, "cuda": 32}  # of the timed batch
+
+
+@dataclasses.dataclass(frozen=True)
+class StepSeconds:
+    """Seconds that a sample takes: ``forward`` without gradients, ``both`` in a training step."""
+
+    forward: float
+    both: float
+
+
+@functools.cache
+def step_seconds(
+    network: str, shape: ImageShape, classes: int, precision: Precision
+) -> StepSeconds:
+    """Time a network on random images, the second time, when everything is warm."""
+    device = process_group().device
+    count = SAMPLES.get(device.type, 2)
+    model = build_network(network, shape, classes, seed=0).to(device)
+    model = model.to(memory_format=torch.channels_last)
+    x = torch.randn(count, *shape).to(device, memory_format=torch.channels_last)
+    y, dtype = torch.zeros(count, dtype=torch.long, device=device), AUTOCAST[precision]
+
+    def forward() -> torch.Tensor:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            return F.cross_entropy(logits_of(model(x)).float(), y)
+
+    def both() -> None:
+        model.zero_grad()
+        forward().backward()
+
+    times = {}
+    for name, step in (("both", both), ("forward", torch.no_grad()(forward))):
+        model.train(name == "both")
+        step()
+        _wait(device)
+        started = time.perf_counter()
+        step()
+        _wait(device)
+        times[name] = (time.perf_counter() - started) / count
+    return StepSeconds(**times)
+
+
+def probed_seconds(config: RunConfig) -> float | None:
+    """Seconds of a run on a folder of images, its network timed here; None for any other run."""
+    form = config.training
+    if not isinstance(form, TrainConfig) or not is_folder(form.dataset):
+        return None
+    data = dataset_of(form.dataset, form.image_size)
+    step = step_seconds(form.network, data.shape, data.layout.num_classes, form.precision)
+    if isinstance(config, TrainConfig):
+        return _training(config, data, step)
+    if isinstance(config, EvaluateConfig):
+        tested = dataset_of(config.dataset, form.image_size)
+        return tested.layout.test * step.forward
+    if isinstance(config, EvolveConfig):
+        return _evolution(config, data, step)
+    return None
+
+
+def _training(config: TrainConfig, data: Dataset, step: StepSeconds) -> float:
+    samples = config.train_size or data.layout.train - config.hold_out
+    passes = config.epochs / config.epoch_parts
+    composites = 0.0
+    if isinstance(config.objective, NS):
+        rows, columns = config.objective.grid
+        composites = step.forward / (rows * columns)
+    looks = -(-config.epochs // config.eval_every) * (data.layout.test + config.hold_out)
+    return passes * samples * (step.both + composites) + looks * step.forward
+
+
+def _evolution(config: EvolveConfig, data: Dataset, step: StepSeconds) -> float:
+    test, held = data.layout.test, config.base.hold_out
+    if not isinstance(config.method, Evolver):
+        return config.size * (test + held) * step.forward
+    looks = config.size * held + config.batches * (held + config.test_each_batch * test) + 3 * test
+    return (config.cost() + looks) * step.forward
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
