@@ -7,7 +7,7 @@ from functools import partial
 from typing import ClassVar, Literal
 
 from nslab.configs.checkpoint_files import CheckpointFiles
-from nslab.configs.initial_populations import init_hp, init_rs, last_epochs
+from nslab.configs.initial_populations import cyclic, init_hp, init_rs, last_epochs
 from nslab.configs.labels import short_repr
 from nslab.configs.loss_search import losses_of
 from nslab.configs.methods import evolution_method
@@ -17,10 +17,17 @@ from nslab.evolve import EVOLVERS
 from nslab.evolve.protocol import Evolver, completed
 from nslab.neuroevolution.baselines import Baseline, Parents, SparseMutations, Vote
 from nslab.neuroevolution.options import EvolveOptions
-from nslab.system.validation import check_fields
+from nslab.system.validation import check_fields, omitted_means
 
 Init = Literal[
-    "last_epochs", "init_rs", "init_hp", "init_hp_top_k", "noise", "random", "pretrained"
+    "last_epochs",
+    "cyclic",
+    "init_rs",
+    "init_hp",
+    "init_hp_top_k",
+    "noise",
+    "random",
+    "pretrained",
 ]
 
 
@@ -31,13 +38,16 @@ class EvolveConfig(EvolveOptions, RunConfig):
     Attributes:
         base: how the parents are trained, on which data; its seed is the run's. Of its held-out
             samples none is trained or evolved on; they choose the network that is reported.
-        init: ``"last_epochs"`` of the base run, ``"init_rs"``, ``"init_hp"``, ``"init_hp_top_k"``
+        init: ``"last_epochs"`` of the base run; ``"cyclic"``: the minima of its cyclic learning
+            rate; ``"init_rs"``, ``"init_hp"``, ``"init_hp_top_k"``
             (with the smooth top-k loss for label smoothing); ``"noise"``: about the pretrained
             network, spread like the last epochs; ``"random"``: never trained; ``"pretrained"``: the
             one network that ``base`` would train on; or `CheckpointFiles` of networks of the
             form of ``base``, which then only says that form, the data and the seed.
         size: NP, members of the population.
         method: a value of a class in ``EVOLVER_CLASSES`` or ``BASELINES``.
+        test_each_batch: the fittest network is tested after each batch, as the paper's figures show
+            it. The history has these numbers, and nothing is chosen by them.
 
     Beside them it has the fields of `EvolveOptions`; ``precision`` is of evaluation too. Batches of
     fitness are augmented as ``base`` trains, since BatchNorm learns from them.
@@ -54,6 +64,7 @@ class EvolveConfig(EvolveOptions, RunConfig):
     init: Init | CheckpointFiles = "last_epochs"
     size: int = 10
     method: Evolver | Baseline = field(default=EVOLVERS["sa-shade-tri-ensin"])
+    test_each_batch: bool = field(default=False, metadata=omitted_means(False))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,6 +95,8 @@ class EvolveConfig(EvolveOptions, RunConfig):
                 f"EvolveConfig: {self.size} last epochs of a training of {self.base.epochs}: train "
                 "longer, or take fewer members"
             )
+        if self.init == "cyclic":
+            cyclic(self.base, self.size)
         if self.init == "pretrained" and (self.size > 1 or not self.base.origin):
             raise ValueError("EvolveConfig: pretrained is a size of 1 and a base that has a start")
         if self.init == "noise" and self.size < 2:
@@ -168,6 +181,7 @@ class EvolveConfig(EvolveOptions, RunConfig):
         """The trained networks that it, or its base, needs first."""
         makers: dict[str, Callable[[TrainConfig, int], list[Parent]]] = {
             "last_epochs": last_epochs,
+            "cyclic": cyclic,
             "noise": last_epochs,
             "init_rs": init_rs,
             "init_hp": init_hp,

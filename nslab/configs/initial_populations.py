@@ -1,4 +1,5 @@
-"""Initial populations: the runs that give them, by last epochs, other seeds, other settings.
+"""Initial populations: the runs that give them, by last epochs, a cyclic
+learning rate, other seeds, other settings.
 
 Source: the DE paper, sections 3, 3.3 and 4.2.
 """
@@ -6,6 +7,7 @@ Source: the DE paper, sections 3, 3.3 and 4.2.
 import dataclasses
 from typing import Literal
 
+from nslab.configs.schedules import Triangular
 from nslab.configs.train import Parent, TrainConfig
 from nslab.objectives import LabelSmoothing, Mixup, SmoothTopK
 
@@ -13,11 +15,27 @@ from nslab.objectives import LabelSmoothing, Mixup, SmoothTopK
 def last_epochs(config: TrainConfig, size: int) -> list[Parent]:
     """The last ``size`` epochs of one run, oldest first.
 
-    With ``config.start`` this is continued training, as for the paper's pretrained networks. NOTE:
-    the paper trains on for "ps partial epochs"; here parents lie a whole epoch apart.
+    With ``config.start`` this is continued training, as for the paper's pretrained networks, which
+    are trained on for "ps partial epochs": ``config.epoch_parts`` cuts passes into such.
     """
     kept = dataclasses.replace(config, keep_last=size)
     return [Parent(kept, epoch) for epoch in range(-size, 0)]
+
+
+def cyclic(config: TrainConfig, size: int) -> list[Parent]:
+    """Fast geometric ensembling: networks at the minima of a cyclic learning rate, oldest first
+    (Garipov et al. 2018).
+
+    Raises ``ValueError`` for another schedule than `Triangular`.
+    """
+    schedule = config.schedule
+    if not isinstance(schedule, Triangular):
+        raise ValueError(
+            f"a cyclic population needs schedule=Triangular(...) of its base, not {schedule!r}"
+        )
+    epochs = schedule.cycle // 2 + (size - 1) * schedule.cycle
+    kept = dataclasses.replace(config, epochs=epochs, keep_last=epochs)
+    return [Parent(kept, epoch) for epoch in schedule.minima(epochs)]
 
 
 def init_rs(config: TrainConfig, size: int) -> list[Parent]:

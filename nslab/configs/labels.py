@@ -57,6 +57,7 @@ LABELS: dict[str, Label] = {
     "population_best": Label("parents, best", GREY),
     "wa": Label("weight average", ORANGE),
     "ensemble": Label("ensemble (vote)", OTHER),
+    "fge": Label("fast geometric ensemble", OTHER, "ensemble"),
     "vote": Label("vote of the parents", OTHER),
     "soups": Label("greedy soup", OTHER),
     "smd": Label("SMD", OTHER),
@@ -80,6 +81,8 @@ LABELS: dict[str, Label] = {
     "alexnet_cifar": Label(paper_name="alexnet"),
     "vgg19_bn_cifar": Label(paper_name="vgg19"),
     "resnet110b": Label(paper_name="resnet110"),
+    "vit_b_16": Label(paper_name="vit_b16"),
+    "mobilenet_v2_cifar": Label(paper_name="mobilenet"),
     # mutations of DE
     "rand/1": Label("S$_1$", BLUE, "S1"),
     "current-to-best/1": Label("S$_2$", ORANGE, "S2"),

@@ -17,6 +17,7 @@ EVOLUTION_METHODS: dict[str, Any] = {
     "population_best": Parents("best"),
     "wa": WeightAverage(),
     "ensemble": Vote(),
+    "fge": Vote(),
     "soups": GreedySoup(),
     "smd": SparseMutations(),
     "de": EVOLVERS["de"],
@@ -57,6 +58,8 @@ def evolution_method(method: Any, init: str) -> str:
     """The name of what was made of trained networks; DE is DE with any F and Cr."""
     if init == "pretrained":
         return "pretrained"
+    if init == "cyclic" and method == Vote():
+        return "fge"
     plain: Any = EVOLVERS["de"]
     if type(method) is type(plain) and method == replace(plain, f=method.f, cr=method.cr):
         return "de"

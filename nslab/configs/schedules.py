@@ -88,10 +88,41 @@ class Polynomial:
         return float((1 - (epoch - start) / (end - start)) ** self.power)
 
 
+@dataclass(frozen=True)
+class Triangular:
+    """From 1 down to ``floor`` and up again, in straight lines, once every ``cycle`` epochs.
+
+    Networks are collected where the rate is lowest, see `minima`. Source: Garipov et al. 2018
+    (fast geometric ensembling), Eq. 3 and timgaripov/dnn-mode-connectivity.
+
+    >>> fge = Triangular(cycle=2, floor=0.2)
+    >>> [round(fge.factor(epoch / 2, 0, 4), 2) for epoch in range(5)], fge.minima(6)
+    ([1.0, 0.6, 0.2, 0.6, 1.0], [1, 3, 5])
+    """
+
+    cycle: int = 2
+    floor: float = 0.1
+
+    def __post_init__(self) -> None:
+        typed(self, cycle=self.cycle, floor=self.floor)
+        if self.cycle < 2 or self.cycle % 2 or not 0 < self.floor <= 1:
+            raise ValueError(f"{self}: an even cycle of epochs and 0 < floor <= 1 are needed")
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """1 at the beginning of a cycle, ``floor`` in its middle."""
+        distance = abs(2 * ((epoch - start) % self.cycle) / self.cycle - 1)
+        return self.floor + (1 - self.floor) * distance
+
+    def minima(self, epochs: int) -> list[int]:
+        """The epochs, from 1, after which the rate is lowest."""
+        return list(range(self.cycle // 2, epochs + 1, self.cycle))
+
+
 SCHEDULES: Registry[type] = Registry("schedule", check=config_class("factor"), names=CONFIG_CLASSES)
 SCHEDULES |= {
     "constant": Constant,
     "step": Step,
     "cosine": Cosine,
     "polynomial": Polynomial,
+    "triangular": Triangular,
 }

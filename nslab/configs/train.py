@@ -1,6 +1,5 @@
 """`TrainConfig`: a training run as a frozen value whose hash is its identity."""
 
-import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -9,8 +8,9 @@ from nslab.configs.loss_search import losses_of
 from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import Constant, Schedule
+from nslab.configs.starts import resolved_start
 from nslab.datasets import DATASETS, resolved
-from nslab.datasets.batch_order import Augment
+from nslab.datasets.batch_order import Augment, Decoding
 from nslab.datasets.image_folder import PREFIX, SIZE
 from nslab.datasets.samplers import SAMPLERS
 from nslab.datasets.variants import LabelNoise
@@ -21,6 +21,8 @@ from nslab.objectives.checks import check_objective
 from nslab.system.content_names import content_of, short_name
 from nslab.system.validation import check_fields, hashed_as, omitted_means
 from nslab.types import ObjectiveConfig
+
+BACKBONE = "backbone"  # of frozen parts: everything but the head
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,17 @@ class TrainConfig(RunConfig):
         imbalance: size of the first class over the last of a long-tailed training set.
         noise, noise_rate: kind and share of wrong training labels.
         sampler: key of ``SAMPLERS``.
-        start: run whose final weights training starts from, by its id; ``id@e`` for those it kept
-            after epoch e (from 1); or ``public``, for networks with public weights. Empty: initial
-            weights from ``seed``.
+        start: what training starts from, see `nslab.training.starts`: weights of torchvision
+            (``torchvision:IMAGENET1K_V1``), of timm (``timm:TAG``), a file (``file:PATH``);
+            ``public``, for the CIFAR networks that have such; a run's final weights, by its id, or
+            ``id@e`` for those it kept after epoch e (from 1). Files get their digest, which is
+            part of the identity, the path is not. Empty: initial weights from ``seed``. A head
+            for other classes is replaced by a fresh one.
         ancestor: run whose final weights training starts from, by its config: it is computed first.
+        backbone_lr: multiplies ``lr`` for all parameters but those of the head, the last linear
+            layer.
+        frozen: parts of the network, by the names of its modules, that are not trained (their
+            BatchNorm statistics neither); ``"backbone"``: all but the head.
         keep_last: how many of the last epochs' weights are kept.
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
         hold_out: so many training samples, the same in every run, are kept out of training; the
@@ -59,7 +68,15 @@ class TrainConfig(RunConfig):
         train_size: of the others only so many are trained on, the same in every run; 0: all.
         patience: early stopping: training ends when that has not risen for so many epochs;
             ``epochs`` is then the longest it may take. 0: never.
-        image_size: side of a folder's images, 224 if it is 0; other data have theirs.
+        image_size: side of a folder's images; 0: 224, or what the data set says; arrays have
+            theirs.
+        epoch_parts: epochs that one pass over the training set is cut into (partial epochs, of
+            whole batches); ``epochs`` counts these.
+        accumulate: parts that each process's share of a batch is cut into, to fit the device's
+            memory; gradients add up to those of the whole batch. BatchNorm sees one part at a time,
+            and so does a method that compares the samples of a batch.
+        decoding: of a folder's training images: ``"exact"``, or ``"reduced"``: JPEGs are decoded at
+            a smaller size where that is enough, which is faster and changes pixels a little.
         eval_every: test and held-out samples are looked at every so many epochs, and after the
             last; numbers of a held-out choice are of those epochs.
 
@@ -95,7 +112,7 @@ class TrainConfig(RunConfig):
     noise_rate: float = field(default=0.0, metadata=omitted_means(0.0))
     sampler: str = field(default="shuffle", metadata=omitted_means("shuffle"))
     lr_scale: float = field(default=1.0, metadata=omitted_means(1.0))
-    start: str = field(default="", metadata=omitted_means(""))
+    start: str = field(default="", metadata=omitted_means("") | hashed_as(content_of))
     keep_last: int = field(default=0, metadata=omitted_means(0))
     hold_out: int = field(default=0, metadata=omitted_means(0))
     train_size: int = field(default=0, metadata=omitted_means(0))
@@ -103,14 +120,20 @@ class TrainConfig(RunConfig):
     ancestor: "TrainConfig | None" = field(default=None, metadata=omitted_means(None))
     eval_every: int = field(default=1, metadata=omitted_means(1))
     image_size: int = field(default=0, metadata=omitted_means(0))
+    backbone_lr: float = field(default=1.0, metadata=omitted_means(1.0))
+    frozen: tuple[str, ...] = field(default=(), metadata=omitted_means(()))
+    epoch_parts: int = field(default=1, metadata=omitted_means(1))
+    accumulate: int = field(default=1, metadata=omitted_means(1))
+    decoding: Decoding = field(default="exact", metadata=omitted_means("exact"))
 
     def __post_init__(self) -> None:
         from_zero = "momentum weight_decay warmup_epochs noise_rate keep_last hold_out train_size "
-        from_zero += "patience image_size"
+        from_zero += "patience image_size backbone_lr"
         check_fields(
             self,
             positive=("epochs", "batch_size", "lr", "lr_scale", "eval_every", "clip_norm"),
-            at_least={"imbalance": 1} | dict.fromkeys(from_zero.split(), 0),
+            at_least={"imbalance": 1, "epoch_parts": 1, "accumulate": 1}
+            | dict.fromkeys(from_zero.split(), 0),
             at_most={"noise_rate": 1, "keep_last": self.epochs},
             one_of={"sampler": SAMPLERS},
         )
@@ -136,10 +159,7 @@ class TrainConfig(RunConfig):
                 f"TrainConfig: noise {self.noise!r} does not go with noise_rate {self.noise_rate}: "
                 'a rate above 0 needs a kind of noise other than "none", and no rate needs none'
             )
-        if not re.fullmatch("([0-9a-f]{12}(@[1-9][0-9]*)?|public)?", self.start):
-            raise ValueError(
-                f"TrainConfig: start is {self.start!r}, neither a run's id, id@epoch nor public"
-            )
+        object.__setattr__(self, "start", resolved_start(self.start, self.network))
         if self.patience and not self.hold_out:
             raise ValueError("TrainConfig: patience needs held-out samples: set hold_out")
         if self.warmup_epochs >= self.epochs:
@@ -196,14 +216,15 @@ class TrainConfig(RunConfig):
         return [*losses_of(self), *(parent.config for parent in self.parents())]
 
     def cost(self, epochs: float = 0) -> float:
-        """Epochs: those of a training that stopped early, or will, where they are known."""
-        return max(1.0, epochs or self.epochs)
+        """Passes over the data: those of a training that stopped early, or will, where known."""
+        return max(1.0, epochs or self.epochs) / self.epoch_parts
 
     def kin(self) -> list[tuple]:
         """Trainings by the same loss on as much data, and of the same network."""
         rough = (self.kind, self.dataset, self.network)
         near = (self.batch_size, self.train_size, self.hold_out, self.imbalance, self.precision)
-        return [(*rough, type(self.objective), *near, self.sampler), rough]
+        side = (self.image_size,) if self.image_size else ()
+        return [(*rough, type(self.objective), *near, *side, self.sampler), (*rough, *side)]
 
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a step (from 0)."""

@@ -1,7 +1,8 @@
 """Data sets by name: ``load(name)`` reads a checked array file, making it at first use.
 
 A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
-`nslab.datasets.image_folder`; or what `nslab.datasets.own_arrays.add_arrays` gave.
+`nslab.datasets.image_folder`; or what `nslab.datasets.own_arrays.add_arrays` gave. Some keys are of
+image folders too, see `nslab.datasets.catalogue.ImageFolderDataset`.
 
 >>> DATASETS["cifar10"].shape, DATASETS["cifar10"].classes[0]
 ((3, 32, 32), 'airplane')
@@ -12,13 +13,9 @@ import functools
 import hashlib
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from nslab.datasets import image_folder, own_arrays
+from nslab.datasets import image_folder, named_folders, own_arrays
 from nslab.datasets.arrays import (
     Arrays,
     CorruptDataset,
@@ -28,62 +25,16 @@ from nslab.datasets.arrays import (
     read_arrays,
     write_arrays,
 )
-from nslab.datasets.catalogue import DATASETS, Dataset
+from nslab.datasets.catalogue import DATASETS, Dataset, ImageFolderDataset
+from nslab.datasets.image_data import ImageData
 from nslab.datasets.sources import MissingDataset
-from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
 from nslab.system.code_digest import code_digest, is_own
-from nslab.system.content_names import parts_of, short_name
+from nslab.system.content_names import DIGITS, parts_of, short_name
 from nslab.system.files import remove_strays
 from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.seals import set_aside
 from nslab.system.validation import unknown
-from nslab.types import DataInfo
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """A loaded data set."""
-
-    name: str
-    dataset: Dataset
-    arrays: Arrays
-    mislabelled: np.ndarray | None = None  # of a noisy training set: which labels are wrong
-    held: tuple[np.ndarray, np.ndarray] | None = None  # images and labels kept out of training
-
-    @property
-    def info(self) -> DataInfo:
-        """What a method may know of the training set."""
-        labels = torch.from_numpy(np.ascontiguousarray(self.arrays.train_y))
-        return DataInfo.of(labels, self.dataset.layout.num_classes)
-
-    def variant(
-        self,
-        imbalance: float = 1.0,
-        noise: LabelNoise = "none",
-        noise_rate: float = 0.0,
-        hold_out: int = 0,
-        train_size: int = 0,
-    ) -> "ImageData":
-        """The same with another training set: first samples are held out, then so many of the
-        others taken (0: all), then comes the long tail, then wrong labels. What is held out keeps
-        its classes and labels."""
-        arrays, classes, wrong, held = self.arrays, self.dataset.layout.num_classes, None, None
-        if hold_out:
-            stay, out = (part.numpy() for part in held_out(len(arrays.train_y), hold_out))
-            held = arrays.train_x[out], arrays.train_y[out]
-            arrays = arrays._replace(train_x=arrays.train_x[stay], train_y=arrays.train_y[stay])
-        if train_size:
-            _, part = held_out(len(arrays.train_y), train_size)
-            arrays = arrays._replace(train_x=arrays.train_x[part], train_y=arrays.train_y[part])
-        if imbalance != 1:
-            kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()
-            arrays = arrays._replace(train_x=arrays.train_x[kept], train_y=arrays.train_y[kept])
-        if noise != "none":
-            labels = noisy_labels(torch.tensor(arrays.train_y), classes, noise, noise_rate)
-            wrong = labels.numpy() != arrays.train_y
-            arrays = arrays._replace(train_y=labels.numpy())
-        return dataclasses.replace(self, arrays=arrays, mislabelled=wrong, held=held)
 
 
 def resolved(name: str) -> str:
@@ -99,14 +50,46 @@ def resolved(name: str) -> str:
     raise unknown("data set", name, DATASETS, f", and folder:PATH{hint}")
 
 
+def is_folder(name: str) -> bool:
+    """Whether the images of a data set are files in a folder, prepared at any size.
+
+    >>> is_folder("imagenet"), is_folder("folder:pets"), is_folder("cifar10")
+    (True, True, False)
+    """
+    return name.startswith(image_folder.PREFIX) or isinstance(
+        DATASETS.get(name), ImageFolderDataset
+    )
+
+
+def image_side(name: str) -> int:
+    """Pixels a side of a folder's images, unless a run says another; 0 for other data.
+
+    >>> image_side("imagenet"), image_side("digits_folder"), image_side("cifar10")
+    (224, 32, 0)
+    """
+    if isinstance(entry := DATASETS.get(name), ImageFolderDataset):
+        return entry.layout.shape[0]
+    return image_folder.SIZE if is_folder(name) else 0
+
+
+def array_sets() -> tuple[str, ...]:
+    """The keys of ``DATASETS`` whose images are arrays in memory."""
+    return tuple(name for name in DATASETS if not is_folder(name))
+
+
 def dataset_of(name: str, image_size: int = 0) -> Dataset:
     """What is known of a data set without loading it, see `load` for names and errors.
 
-    ``image_size``: side of a folder's images; 0: 224.
+    Of a named folder that is not here, that is what is published. ``image_size``: side of a
+    folder's images; 0: what `image_side` says.
     """
     name = resolved(name)
     if name in DATASETS:
-        return DATASETS[name]
+        entry = DATASETS[name]
+        if not isinstance(entry, ImageFolderDataset):
+            return entry
+        there = named_folders.found(name, entry)
+        return _seen(entry.of_side(image_size), there) if there else entry.of_side(image_size)
     kind, where, digest = parts_of(name) or ("", "", "")
     if kind == "arrays":
         return Dataset(**own_arrays.description(where, digest), fetch=_unfetched)
@@ -116,6 +99,12 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
     side = image_size or image_folder.SIZE
     layout = Layout(len(found.train[0]), len(found.test[0]), (side, side, 3), len(found.classes))
     return Dataset(layout, image_folder.MEAN, image_folder.STD, found.classes, _unfetched)
+
+
+def _seen(entry: ImageFolderDataset, there: image_folder.Listing) -> Dataset:
+    """An entry with the numbers of images and the class names that are here."""
+    layout = dataclasses.replace(entry.layout, train=len(there.train[0]), test=len(there.test[0]))
+    return dataclasses.replace(entry, layout=layout, classes=there.classes)
 
 
 def _found(where: str, digest: str) -> image_folder.Listing:
@@ -144,7 +133,8 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
     """Load a data set from ``folder`` (default: ``NSLAB_DATA``, else ``data/cache``); where that is
     read-only, what is made of its files goes to ``data/cache``.
 
-    Of a folder of images (``folder:PATH``) the files are listed; ``image_size`` is their side.
+    Of a folder of images (``folder:PATH``, or a named one) the files are listed; ``image_size`` is
+    their side.
     Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
 
     >>> digits = load("digits")
@@ -152,6 +142,10 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
     ((1294, 32, 32, 1), 10)
     """
     name = resolved(name)
+    if isinstance(entry := DATASETS.get(name), ImageFolderDataset):
+        there = named_folders.present(name, entry, folder)
+        about = _seen(entry.of_side(image_size), there)
+        return ImageData(name, about, there.arrays(), accepted=there.accepted)
     dataset, folder = dataset_of(name, image_size), folder or cache_dir()
     if name not in DATASETS:
         kind, where, digest = parts_of(name) or ("", "", "")
@@ -200,11 +194,15 @@ def maker_digest(dataset: Dataset) -> str:
 
 
 def data_digest(name: str) -> str | None:
-    """SHA-256 of the arrays of a data set of ``DATASETS`` and of how they are normalised; None if
-    they are not here, or the name says their digest already."""
+    """SHA-256 of the arrays of a data set of ``DATASETS``, or of the names and sizes of the files
+    of a named folder, and of how they are normalised; None if they are not here, or the name says
+    their digest already."""
     if name not in DATASETS:
         return None
     dataset, file = DATASETS[name], array_file(name)
+    if isinstance(dataset, ImageFolderDataset):
+        listed = named_folders.digest_of(name, dataset)
+        return _normalised(listed, dataset) if listed else None
     maker = maker_digest(dataset)
     if maker and (not file.exists() or maker_of(file) not in ("", maker)):
         with suppress(MissingDataset):
@@ -213,10 +211,11 @@ def data_digest(name: str) -> str | None:
         return None
     about = file.stat()
     digest = _file_digest(file, about.st_mtime_ns, about.st_size, about.st_ino, dataset.layout)
-    if not digest:
-        return None
-    normalised = f"{digest} {dataset.mean} {dataset.std}"
-    return hashlib.sha256(normalised.encode()).hexdigest()
+    return _normalised(digest, dataset) if digest else None
+
+
+def _normalised(digest: str, dataset: Dataset) -> str:
+    return hashlib.sha256(f"{digest} {dataset.mean} {dataset.std}".encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=64)
@@ -228,8 +227,13 @@ def _file_digest(file: Path, mtime: int, size: int, inode: int, layout: Layout) 
 
 
 def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
-    """What is written down of somebody's own data; nothing of a data set of ``DATASETS``."""
-    if (parts := parts_of(name)) is None:
+    """What is written down of somebody's own data, and of a named folder that is here; nothing of
+    arrays of ``DATASETS``."""
+    parts, entry = parts_of(name), DATASETS.get(name)
+    if isinstance(entry, ImageFolderDataset):
+        where, digest = named_folders.place_of(entry), named_folders.digest_of(name, entry)
+        parts = ("folder", str(where), digest[:DIGITS]) if where and digest else None
+    if parts is None:
         return {}
     layout = dataset_of(name, image_size).layout
     found = dict(zip(("kind", "where", "digest"), parts, strict=True))
@@ -241,9 +245,13 @@ __all__ = [
     "CorruptDataset",
     "Dataset",
     "ImageData",
+    "ImageFolderDataset",
     "MissingDataset",
+    "array_sets",
     "data_digest",
     "dataset_of",
+    "image_side",
+    "is_folder",
     "load",
     "provenance_of",
     "resolved",

@@ -12,6 +12,7 @@ from nslab.rng import generator
 from nslab.system.validation import unknown
 
 Augment = Literal["none", "crop", "crop_flip"]
+Decoding = Literal["exact", "reduced"]  # of image files
 
 
 class BatchOrder:
@@ -25,6 +26,8 @@ class BatchOrder:
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on: a shorter last batch of an epoch is left out.
         sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
+        parts: epochs that one pass over the samples is cut into, each of as many whole batches; the
+            few batches that remain of a pass are left out.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class BatchOrder:
         *,
         sampler: str = "shuffle",
         epochs: int = 1,
+        parts: int = 1,
     ) -> None:
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"batch_size {batch_size} is no positive multiple of {world} ranks")
@@ -53,22 +57,31 @@ class BatchOrder:
             raise unknown("sampler", sampler, SAMPLERS)
         self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
         self.rank, self.world, self.min_batch = rank, world, min_batch
-        self.sampler, self.epochs = SAMPLERS[sampler], epochs
+        self.sampler, self.epochs, self.parts = SAMPLERS[sampler], epochs, parts
+        # samples of an epoch
+        self.samples = len(y) if parts == 1 else len(y) // batch_size // parts * batch_size
+        if self.samples < 1 and len(y):
+            raise ValueError(
+                f"{len(y)} samples are {len(y) // batch_size} whole batches of {batch_size}, too "
+                f"few for {parts} partial epochs: use fewer parts or a smaller batch_size"
+            )
 
     def __len__(self) -> int:
         """Batches of a training epoch."""
-        full, rest = divmod(len(self.y), self.batch_size)
+        full, rest = divmod(self.samples, self.batch_size)
         share = rest // self.world
         return full + (share > 0 and share >= self.min_batch)
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
         """The samples in the order that an epoch shows them, on the CPU."""
-        draws = generator(self.seed, "order", epoch)
-        return self.sampler(self.y.cpu(), epoch, self.epochs, draws)
+        whole, part = divmod(epoch, self.parts)
+        draws = generator(self.seed, "order", whole)
+        order = self.sampler(self.y.cpu(), whole, max(1, self.epochs // self.parts), draws)
+        return order[part * self.samples : (part + 1) * self.samples]
 
     def share(self, i: int) -> slice:
         """Where in an epoch's order this rank's share of batch i is."""
-        size = min(self.batch_size, len(self.y) - i * self.batch_size) // self.world
+        size = min(self.batch_size, self.samples - i * self.batch_size) // self.world
         start = i * self.batch_size + self.rank * size
         return slice(start, start + size)
 

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from nslab.datasets import Dataset
-from nslab.datasets.decoding import Decoding
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.loader import Loader, on_device
 
@@ -14,20 +13,15 @@ DatasetBatches = Loader | ImageFiles
 
 
 def make_batches(
-    x: np.ndarray,
-    y: np.ndarray,
-    dataset: Dataset,
-    device: torch.device,
-    *,
-    decoding: Decoding = "exact",
-    **options: Any,
+    x: np.ndarray, y: np.ndarray, dataset: Dataset, device: torch.device, **options: Any
 ) -> DatasetBatches:
     """Batches on ``device`` of images, or of files if ``x`` names such; for the options see
-    `Loader`, for ``decoding`` `nslab.datasets.decoding`: ``ValueError`` where nothing is decoded
-    and it is not ``"exact"``."""
+    `Loader` and `ImageFiles`.
+
+    Raises ``ValueError`` for a ``decoding`` other than ``"exact"`` of images in memory.
+    """
     if x.dtype == object:
-        labels = torch.tensor(y).to(device)
-        return ImageFiles(x.tolist(), labels, dataset, decoding=decoding, **options)
-    if decoding != "exact":
+        return ImageFiles(x.tolist(), torch.tensor(y).to(device), dataset, **options)
+    if (decoding := options.pop("decoding", "exact")) != "exact":
         raise ValueError(f"decoding is {decoding!r}: that is for image files, and these are arrays")
     return Loader(*on_device(x, y, device), dataset, **options)

@@ -1,11 +1,14 @@
 """The data sets that nslab knows by name, what each looks like and who fetches it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from nslab.datasets.arrays import Arrays, Layout
-from nslab.datasets.sources import fetch_digits, fetch_torchvision
+from nslab.datasets.digit_folders import write_digits, write_half, write_hard
+from nslab.datasets.image_folder import MEAN, SIZE, STD
+from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
 from nslab.system.registry import Registry, instance_of
 from nslab.types import ImageShape
 
@@ -28,6 +31,55 @@ class Dataset:
         return channels, height, width
 
 
+def not_fetched(folder: Path, name: str) -> Arrays:
+    """`MissingDataset`: nothing downloads it."""
+    raise MissingDataset(f"{name} lies in a folder of images, or nowhere: nothing fetches it")
+
+
+@dataclass(frozen=True)
+class ImageFolderDataset(Dataset):
+    """A data set whose images are files in a folder below ``NSLAB_DATA``; they are listed, not
+    read, when it is loaded. What is here says what is published, so that runs can be planned
+    without the data.
+
+    Attributes:
+        layout: published numbers of images and classes, and the usual size of a prepared image.
+        mean, std: by default those of ImageNet.
+        classes: by default their numbers; a folder's own names count when it is loaded.
+        places: where the folder may lie below ``NSLAB_DATA``, first come first served.
+        form: how images are found. ``"classes"``: ``class/image``, or ``train/class/image`` beside
+            ``test/`` or ``val/``; where neither ships, one image in five of each class is tested
+            on, drawn by the seed 0 and the order of names: the same in all runs. ``"imagenet"``:
+            ``train/wnid/image`` and ``val/wnid/image``, see `nslab.datasets.imagenet_tree`.
+            ``"labels"``: images to test on that have several right labels each, in a file of
+            labels, see `nslab.datasets.several_labels`.
+        make: writes it into an empty folder at first use, and returns a digest of what it wrote,
+            for one that comes with nslab.
+
+    >>> flowers = ImageFolderDataset(Layout(6149, 2040, (224, 224, 3), 102), places=("flowers",))
+    >>> flowers.shape, flowers.classes[:2]
+    ((3, 224, 224), ('class 0', 'class 1'))
+    """
+
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    classes: tuple[str, ...] = ()
+    fetch: Callable[[Path, str], Arrays] = not_fetched
+    places: tuple[str, ...] = ()
+    form: Literal["classes", "imagenet", "labels"] = "classes"
+    make: Callable[[Path], str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            names = tuple(f"class {k}" for k in range(self.layout.num_classes))
+            object.__setattr__(self, "classes", names)
+
+    def of_side(self, side: int) -> "ImageFolderDataset":
+        """The same with images of so many pixels a side; 0: as it is."""
+        size = (side, side, self.layout.shape[2]) if side else self.layout.shape
+        return replace(self, layout=replace(self.layout, shape=size))
+
+
 def _digits(layout: Layout, mean: float, std: float, fetch: Callable) -> Dataset:
     return Dataset(layout, (mean,), (std,), tuple("0123456789"), fetch)
 
@@ -40,6 +92,8 @@ _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 
 def _dataset_problem(key: str, value: object) -> str:
+    if isinstance(value, ImageFolderDataset):
+        return "" if value.places else "say in places where its folder lies below NSLAB_DATA"
     return "its key names a file: no /" if "/" in key else instance_of(Dataset)(key, value)
 
 
@@ -67,5 +121,69 @@ DATASETS |= {
         _CIFAR_STD,
         tuple(f"class {k}" for k in range(100)),
         fetch_torchvision,
+    ),
+}
+
+
+def split_in_five(images: int, classes: int, *places: str) -> ImageFolderDataset:
+    """An entry for class folders of so many images, one in five of which is tested on."""
+    layout = Layout(images - images // 5, images // 5, (SIZE, SIZE, 3), classes)
+    return ImageFolderDataset(layout, places=places)
+
+
+def _office(domain: str, images: int) -> ImageFolderDataset:
+    homes = ("office_home", "OfficeHome", "office-home", "OfficeHomeDataset_10072016")
+    names = dict.fromkeys((domain, domain.replace(" ", ""), domain.replace(" ", "_")))
+    return split_in_five(images, 65, *(f"{home}/{name}" for home in homes for name in names))
+
+
+_TEN = tuple("0123456789")
+
+DATASETS |= {
+    # Russakovsky et al. 2015
+    "imagenet": ImageFolderDataset(
+        Layout(1281167, 50000, (SIZE, SIZE, 3), 1000),
+        places=("imagenet", "imagenet-1k", "imagenet1k", "ImageNet", "ILSVRC2012", "ILSVRC"),
+        form="imagenet",
+    ),
+    # images with 10,980 sets of right labels: Taesiri et al. 2023
+    "imagenet_hard": ImageFolderDataset(
+        Layout(0, 10980, (SIZE, SIZE, 3), 1000),
+        places=("imagenet_hard", "imagenet-hard", "ImageNet-Hard"),
+        form="labels",
+    ),
+    # emotions that images evoke, with the sizes that NS gives
+    "twitter1": split_in_five(1251, 2, "twitter1", "twitter_1", "Twitter1", "TwitterI"),
+    "twitter2": split_in_five(545, 2, "twitter2", "twitter_2", "Twitter2", "TwitterII"),
+    "flickr": split_in_five(42848, 2, "flickr", "Flickr"),
+    "instagram": split_in_five(60729, 2, "instagram", "Instagram"),
+    "fi": split_in_five(21829, 8, "fi", "FI"),
+    "emoset": split_in_five(
+        118102, 8, "emoset/image", "EmoSet/image", "EmoSet-118K/image", "emoset", "EmoSet"
+    ),
+    # Venkateswara et al. 2017
+    "office_home/Art": _office("Art", 2427),
+    "office_home/Clipart": _office("Clipart", 4365),
+    "office_home/Product": _office("Product", 4439),
+    "office_home/Real World": _office("Real World", 4357),
+    # scikit-learn's digits as files, made at first use
+    "digits_folder": ImageFolderDataset(
+        Layout(840, 310, (32, 32, 3), 10),
+        classes=_TEN,
+        places=("digits_folder",),
+        make=write_digits,
+    ),
+    "digits_half": ImageFolderDataset(
+        Layout(600, 200, (32, 32, 3), 5),
+        classes=_TEN[:5],
+        places=("digits_half",),
+        make=write_half,
+    ),
+    "digits_hard": ImageFolderDataset(
+        Layout(0, 200, (32, 32, 3), 10),
+        classes=_TEN,
+        places=("digits_hard",),
+        form="labels",
+        make=write_hard,
     ),
 }

@@ -8,18 +8,19 @@ and of the contents of all (of a folder of up to 256 MB) or of 256 of them. It i
 counts: a folder may move, and one that changed is noticed.
 """
 
-import functools
 import hashlib
 import os
 import time
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from nslab.datasets.arrays import Arrays
+from nslab.datasets.folder_files import Passed, images_of, is_image, remarks, subfolders
 from nslab.rng import generator
 from nslab.system.content_names import content_name, parts_of
 
@@ -27,12 +28,11 @@ PREFIX = "folder:"
 SIZE = 224  # pixels a side, unless a run says another
 # of ImageNet, which networks for photographs are normalised by
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-HIDDEN = (".", "__", "$", "@eaDir")  # how names of folders begin that systems and tools make
-SYSTEM = ("thumbs.db", "desktop.ini", "icon\r")  # what operating systems leave in folders
 TESTS = ("test", "val", "valid", "validation")
 SMALL, SAMPLE = 2**28, 256  # bytes of a folder that is read whole, files of a larger one
-KEPT_SECONDS = 3  # that a listing answers for a folder whose subfolders look unchanged
+KEPT_SECONDS = 3  # that a listing answers for a folder whose subfolders look unchanged,
+KEPT_TIMES = 100  # or as many times longer than it took, if that is more
+KEPT = 16  # listings at once
 LAYOUT = "FOLDER/class/image or FOLDER/train/class/image"
 
 
@@ -44,12 +44,14 @@ class Listing:
         classes: sorted names of the class folders; an empty one keeps its number.
         train, test: files, as paths, and labels.
         digest: of names, sizes and contents.
+        accepted: all right labels of each test image, where it has several, padded with -1.
     """
 
     classes: tuple[str, ...]
     train: tuple[list[str], list[int]]
     test: tuple[list[str], list[int]]
     digest: str
+    accepted: np.ndarray | None = field(default=None, compare=False)
 
     def arrays(self) -> Arrays:
         """Files in the place of images, and labels."""
@@ -61,15 +63,46 @@ class Listing:
         return Arrays(*parts)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    times: tuple[int, ...]  # of change, of folders
+    until: float
+    listing: Listing
+
+
+_KEPT: dict[tuple[str, Path], _Kept] = {}
+
+
 def listing(folder: Path) -> Listing:
     """The images of a folder; ``ValueError`` if it is none that can be used."""
     if not os.path.isdir(folder):
         raise ValueError(f"{folder} is no folder: images are expected as {LAYOUT}")
+    return kept("own", folder, lambda: read_tree(folder, split_root(folder), TESTS, contents=True))
+
+
+def kept(kind: str, folder: Path, read: Callable[[], Listing], *files: Path) -> Listing:
+    """A listing that was read before, if neither the folder, nor its class folders, nor ``files``
+    have changed since; read anew every few seconds, or less often if that takes long."""
     outer = subfolders(folder)
     inner = [path for name, path in outer.items() if name in ("train", *TESTS)]
     seen = [folder, *outer.values(), *(p for path in inner for p in subfolders(path).values())]
-    times = tuple(path.stat().st_mtime_ns for path in seen)
-    return _listing(folder, times, int(time.monotonic() // KEPT_SECONDS))
+    times = tuple(os.stat(path).st_mtime_ns for path in (*seen, *files))
+    known, began = _KEPT.get((kind, folder)), time.monotonic()
+    if known and known.times == times and began < known.until:
+        return known.listing
+    found = read()
+    now = time.monotonic()
+    until = now + max(KEPT_SECONDS, KEPT_TIMES * (now - began))
+    _KEPT.pop((kind, folder), None)
+    _KEPT[kind, folder] = _Kept(times, until, found)
+    while len(_KEPT) > KEPT:
+        del _KEPT[next(iter(_KEPT))]
+    return found
+
+
+def forget() -> None:
+    """Have every folder listed anew."""
+    _KEPT.clear()
 
 
 def resolved(name: str) -> str:
@@ -81,12 +114,6 @@ def resolved(name: str) -> str:
         raise ValueError("folder: needs the path of a folder of images, as folder:PATH")
     folder = Path(os.path.abspath(os.path.expanduser(name.removeprefix(PREFIX))))
     return content_name("folder", folder, listing(folder).digest)
-
-
-def subfolders(folder: Path) -> dict[str, Path]:
-    """Folders in a folder by name, sorted, without hidden ones."""
-    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    return {name: folder / name for name in found if not name.startswith(HIDDEN)}
 
 
 def split_root(folder: Path) -> Path | None:
@@ -105,34 +132,43 @@ def split_root(folder: Path) -> Path | None:
     )
 
 
-@functools.lru_cache(maxsize=16)
-def _listing(folder: Path, times: tuple[int, ...], turn: int) -> Listing:
-    root = split_root(folder) or folder
+def read_tree(
+    folder: Path, root: Path | None, tests: tuple[str, ...], *, contents: bool = False
+) -> Listing:
+    """The images of class folders in ``root``, or ``folder`` itself if that is None; those to test
+    on are in the first of the folders ``tests`` beside it, else one in five."""
+    split, root = root is not None, root or folder
     classes = tuple(subfolders(root))
-    digest, passed = hashlib.sha256(b"\0".join(map(os.fsencode, classes))), list[str]()
+    digest, passed = hashlib.sha256(b"\0".join(map(os.fsencode, classes))), Passed()
     files, labels = images_of(root, classes, digest, passed)
-    every = list(files)
+    every = list(files) if contents else []
     if not files or len(classes) < 2:
         raise ValueError(
             f"{root} has {len(files)} images in {len(classes)} class folders: at least two classes "
             f"are expected, as {LAYOUT}"
         )
-    for name in TESTS if root != folder else ():
+    for name in tests if split else ():
         if (folder / name).is_dir() and (other := tuple(subfolders(folder / name))):
             if more := sorted(set(other) - set(classes)):
                 raise ValueError(f"{folder / name} has classes that {root} lacks: {more[0]}, ...")
             digest.update(f"\0{name}".encode())
             test = images_of(folder / name, classes, digest, passed)
-            every += test[0]
+            every += test[0] if contents else []
             break
     else:
         test, (files, labels) = one_in_five(files, labels)
     if not test[0]:
         raise ValueError(f"{folder} has no images to test on: give each class two or more")
-    add_contents(every, digest)
-    for remark in remarks(classes, {*labels, *test[1]}, passed):
-        warnings.warn(f"{root}: {remark}", stacklevel=2)
+    if contents:
+        add_contents(every, digest)
+    tell(root, remarks(classes, {*labels, *test[1]}, passed))
     return Listing(classes, (files, labels), test, digest.hexdigest())
+
+
+def tell(folder: Path, said: list[str]) -> None:
+    """Warn of what is odd in a folder."""
+    for remark in said:
+        warnings.warn(f"{folder}: {remark}", stacklevel=2)
 
 
 def add_contents(files: list[str], digest: "hashlib._Hash") -> None:
@@ -142,70 +178,6 @@ def add_contents(files: list[str], digest: "hashlib._Hash") -> None:
     for file in files:
         with open(file, "rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
-
-
-def remarks(classes: tuple[str, ...], full: set[int], passed: list[str]) -> list[str]:
-    """What a person should know of a folder that is odd, if anything."""
-    said = []
-    if empty := [name for k, name in enumerate(classes) if k not in full]:
-        said.append(
-            f"no images in {len(empty)} of {len(classes)} class folders, such as {empty[0]!r}: "
-            "they keep their number among the classes"
-        )
-    if all(name.isdecimal() for name in classes) and list(classes) != sorted(classes, key=int):
-        place = next(k for k, name in enumerate(classes) if int(name) != k)
-        said.append(
-            f"class folders are numbers, which sort as text: {classes[place]!r} is class {place}; "
-            "write 00, 01, ... to have them in order"
-        )
-    if passed:
-        said.append(f"{len(passed)} files are no images and passed over, such as {passed[0]}")
-    return said
-
-
-def is_image(name: str) -> bool:
-    """Whether a file is taken for an image, by its name."""
-    return name.lower().endswith(IMAGES) and not name.startswith(".")
-
-
-def images_of(
-    root: Path, classes: tuple[str, ...], digest: "hashlib._Hash", passed: list[str]
-) -> tuple[list[str], list[int]]:
-    """Files and labels below the class folders, in the order of their names; ``digest`` takes in
-    names and sizes, ``passed`` what is neither an image nor the system's.
-
-    Raises ``ValueError`` naming a folder or file that cannot be looked at.
-    """
-    files: list[str] = []
-    labels: list[int] = []
-    seen: set[str] = set()  # of links that go in circles
-
-    def unreadable(error: OSError) -> None:
-        raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
-
-    for label, name in enumerate(classes):
-        if not (root / name).is_dir():
-            continue  # a class that is not tested on
-        for path, folders, names in os.walk(root / name, onerror=unreadable, followlinks=True):
-            real = os.path.realpath(path)
-            folders[:] = (
-                [] if real in seen else sorted(f for f in folders if not f.startswith(HIDDEN))
-            )
-            for file in sorted(names) if real not in seen else ():
-                whole = os.path.join(path, file)
-                if is_image(file):
-                    try:
-                        size = os.path.getsize(whole)
-                    except OSError as error:
-                        unreadable(error)
-                    place = os.fsencode(os.path.relpath(whole, root).replace(os.sep, "/"))
-                    digest.update(b"\0" + place + f"\0{size}".encode())
-                    files.append(whole)
-                    labels.append(label)
-                elif file.lower() not in SYSTEM and not file.startswith("."):
-                    passed.append(whole)
-            seen.add(real)
-    return files, labels
 
 
 def one_in_five(

@@ -36,7 +36,7 @@ class Loader(BatchOrder):
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on; see `epoch`.
         channels_last: memory layout of the images.
-        sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
+        sampler, epochs, parts: see `BatchOrder`.
     """
 
     def __init__(
@@ -55,9 +55,19 @@ class Loader(BatchOrder):
         channels_last: bool = True,
         sampler: str = "shuffle",
         epochs: int = 1,
+        parts: int = 1,
     ) -> None:
         super().__init__(
-            y, batch_size, seed, augment, rank, world, min_batch, sampler=sampler, epochs=epochs
+            y,
+            batch_size,
+            seed,
+            augment,
+            rank,
+            world,
+            min_batch,
+            sampler=sampler,
+            epochs=epochs,
+            parts=parts,
         )
         self.channels_last = channels_last
         self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
@@ -77,7 +87,7 @@ class Loader(BatchOrder):
         if it must be: cut to a multiple of the ranks, and left out if a rank's share would fall
         below ``min_batch``.
         """
-        n, device = len(self.y), self.y.device
+        n, device = self.samples, self.y.device
         order = self.order(epoch).to(device)
         draws = generator(self.seed, "augment", epoch)
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=draws).to(device)
@@ -102,10 +112,10 @@ class Loader(BatchOrder):
         self._upcoming = (k + 1, batches) if place + 1 < len(self) else None
         return batch
 
-    def parts(self, k: int, size: int) -> Iterator[Batch]:
-        """Batch k in parts of ``size`` images, the last perhaps fewer."""
+    def pieces(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in pieces of ``size`` images, the last perhaps fewer."""
         if size < 1:
-            raise ValueError(f"a part of a batch must have images, not {size}")
+            raise ValueError(f"a piece of a batch must have images, not {size}")
         whole = self.nth(k)
         for first in range(0, len(whole.y), size):
             x, y, index = (t[first : first + size] for t in (whole.x, whole.y, whole.index))

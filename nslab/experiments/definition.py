@@ -14,7 +14,7 @@ from nslab.types import ObjectiveConfig
 TableRow = dict[str, str | int | float]
 
 # Fields that say how a run is computed and looked at, not what is computed.
-NUMERICS = ("precision", "compile", "channels_last", "eval_every")
+NUMERICS = ("precision", "compile", "channels_last", "eval_every", "accumulate", "decoding")
 FIXED = (
     "the preset fixes it: choose another preset, or change the configs of `plan` yourself and pass "
     "them to nslab.run_all"

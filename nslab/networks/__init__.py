@@ -16,6 +16,7 @@ from nslab.networks.alexnet_vgg_cifar import alexnet_cifar, vgg19_bn_cifar
 from nslab.networks.densenet_cifar import DenseNetCifar
 from nslab.networks.external import build_external, check_external
 from nslab.networks.lenet import lenet1, lenet5
+from nslab.networks.mobilenet_cifar import mobilenet_v2_cifar
 from nslab.networks.perceptron import mlp
 from nslab.networks.pretrained_cifar import FILES, public_resnet
 from nslab.networks.resnet_cifar import ResNetCifar
@@ -52,6 +53,7 @@ NETWORKS |= {
     "alexnet_cifar": alexnet_cifar,
     "vgg19_bn_cifar": vgg19_bn_cifar,
     "resnext29": ResNeXtCifar,
+    "mobilenet_v2_cifar": mobilenet_v2_cifar,
     "densenet_bc_100_12": partial(DenseNetCifar, depth=100, growth=12),
     "densenet_bc_190_40": partial(DenseNetCifar, depth=190, growth=40),
     **{name: partial(imagenet, name=name) for name in SMALLEST_IMAGE},

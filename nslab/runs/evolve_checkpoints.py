@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS, dataset_of, resolved
+from nslab.datasets import DATASETS, dataset_of, is_folder, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.image_folder import PREFIX
 from nslab.evolve import EVOLVERS
@@ -63,11 +63,11 @@ def checkpoint_config(
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out is a share, at least 0 and below 1, not {held_out}")
     check_network(model)
-    known = data in DATASETS or data.startswith(PREFIX) or parts_of(data)
+    known = data in DATASETS or is_folder(data) or parts_of(data)
     if not known and not os.path.isdir(data):
         raise ValueError(f"data {data!r} is neither a folder nor one of {', '.join(DATASETS)}")
     name = resolved(data if known else f"{PREFIX}{data}")
-    folder = name.startswith(PREFIX)
+    folder = is_folder(name)
     if image_size and not folder:
         raise ValueError(f"images of {data} have their size: a size is for folders of images")
     about = dataset_of(name, image_size or 0)

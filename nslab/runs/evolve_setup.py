@@ -19,10 +19,10 @@ from nslab.neuroevolution.averaging import gaussian
 from nslab.neuroevolution.checkpoints import from_checkpoints
 from nslab.rng import generator
 from nslab.system.distributed import process_group
-from nslab.training.checkpoint import start_weights
 from nslab.training.loop import evaluate, metrics_row, training_set
 from nslab.training.metrics import Tally
 from nslab.training.setup import evaluation_batch
+from nslab.training.starts import start_weights
 from nslab.types import AUTOCAST, Row, StateDict
 
 CALIBRATION = 20  # batches of the size of training's, for BatchNorm's statistics

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nslab.configs.serialization import decode
-from nslab.datasets import DATASETS, CorruptDataset, array_file
+from nslab.datasets import DATASETS, CorruptDataset, array_file, array_sets
 from nslab.datasets.arrays import read_arrays
 from nslab.datasets.own_arrays import read
 from nslab.runs import frozen
@@ -216,8 +216,8 @@ def _of_arrays(used: set[str]) -> Iterator[Finding]:
 
 def _of_data() -> Iterator[Finding]:
     """Array files of data sets that are known."""
-    for name, dataset in DATASETS.items():
-        file = array_file(name)
+    for name in array_sets():
+        file, dataset = array_file(name), DATASETS[name]
         if file.exists():
             try:
                 read_arrays(file, dataset.layout)

@@ -58,11 +58,11 @@ class Result:
         if "test_accuracy" not in self.metrics:
             return True
         name = str(self.config.get("base", self.config).get("dataset"))
-        if name in DATASETS:
+        if own := self.env.get("data"):  # of a folder, which may be gone, or be a part of a set
+            size = own["classes"], own["test"]
+        elif name in DATASETS:
             layout = DATASETS[name].layout
             size = layout.num_classes, layout.test
-        elif own := self.env.get("data"):  # the folder may be gone
-            size = own["classes"], own["test"]
         else:
             return True
         return above_chance(self.metrics["test_accuracy"], *size)

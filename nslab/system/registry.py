@@ -23,8 +23,8 @@ from typing import Any, TypeVar, overload
 from nslab.system.content_names import parts_of
 
 V = TypeVar("V")
-KEY = re.compile(r"[\w+][\w+.-]*(/[\w+.-]+)?")
-RULE = "keys are words of letters, digits, _, +, . and -, with one / at most"
+KEY = re.compile(r"[\w+][\w+.-]*(/[\w+.-]+( [\w+.-]+)*)?")
+RULE = "keys are words of letters, digits, _, +, . and -, with one / at most (and spaces after it)"
 C = TypeVar("C", bound=type)
 ABSENT: Any = object()
 EVERY: dict[str, "Registry"] = {}  # by what they are of

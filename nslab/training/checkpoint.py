@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
 from nslab.networks.modes import bare
-from nslab.networks.pretrained_cifar import public_weights
 from nslab.objectives.weighted import memory_of, recall
-from nslab.system.paths import runs_dir
 from nslab.system.seals import load_tensors, load_torch, save_tensors, save_torch, set_aside
 from nslab.types import Objective
 
@@ -32,6 +30,7 @@ class Checkpoint:
     objective: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)  # the network chosen so far, if any
     history: list[dict[str, Any]] = field(default_factory=list)
+    partial: dict[str, Any] = field(default_factory=dict)  # of an epoch under way, see `Pauses`
 
     def save(self, folder: Path) -> Path:
         """Write to ``folder``, replacing the one before in one step."""
@@ -103,8 +102,9 @@ def save_checkpoint(
     accelerator: Accelerator,
     history: list[dict[str, Any]],
     best: dict[str, Any],
+    partial: dict[str, Any] | None = None,
 ) -> None:
-    """Keep the state after an epoch."""
+    """Keep the state after an epoch, or inside one."""
     scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
     state = Checkpoint(
         config.id,
@@ -115,6 +115,7 @@ def save_checkpoint(
         memory_of(objective),
         best,
         history,
+        partial or {},
     )
     state.save(folder)
 
@@ -144,22 +145,10 @@ def read_weights(file: Path, run: str = "") -> dict[str, Tensor]:
         ) from None
 
 
-def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
-    """``model`` with the weights that ``config.start`` or ``config.ancestor`` name, if any."""
-    if not config.origin:
-        return model
-    if config.origin == "public":
-        model.load_state_dict(public_weights(config.network))
-        return model
-    run, _, epoch = config.origin.partition("@")
-    return load_weights(model, runs_dir() / run, int(epoch) if epoch else None)
+def run_weights(folder: Path, epoch: int | None = None) -> dict[str, Tensor]:
+    """What the run of that folder has kept: its final weights, or those after an epoch (from 1).
 
-
-def load_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> nn.Module:
-    """Read what `save_weights` wrote into ``model``.
-
-    Raises ``FileNotFoundError`` if there is nothing, ``ValueError`` for a broken file or another
-    network's.
+    Raises ``FileNotFoundError`` if there is nothing, ``ValueError`` for a broken file.
     """
     file = weights_file(folder, epoch)
     if not file.exists():
@@ -168,9 +157,15 @@ def load_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> nn
             "only, and of epochs only the last keep_last); nslab.run(config, weights=True) "
             "computes it again to have them"
         )
-    state = read_weights(file, folder.name)
+    return read_weights(file, folder.name)
+
+
+def load_weights(model: nn.Module, folder: Path, epoch: int | None = None) -> nn.Module:
+    """``model`` with the `run_weights` of a folder; ``ValueError`` for another network's."""
+    state = run_weights(folder, epoch)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
+        file = weights_file(folder, epoch)
         raise ValueError(f"{file} holds the weights of another network: {error}") from None
     return model

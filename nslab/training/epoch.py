@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
 from nslab.datasets.batches import DatasetBatches
+from nslab.networks.modes import bare
 from nslab.objectives.checks import check_scored
-from nslab.types import Objective, Row, Scored
+from nslab.training.pauses import Pauses
+from nslab.training.setup import frozen_modules
+from nslab.types import Batch, Objective, Row, Scored
 
 
 class NonFiniteLoss(RuntimeError):
@@ -27,36 +31,54 @@ def train_epoch(
     accelerator: Accelerator,
     epoch: int,
     wrong: Bool[Tensor, " n"] | None = None,
+    begun: tuple[int, Tensor | None] = (0, None),
+    pauses: Pauses | None = None,
 ) -> Row:
     """One pass over the training set; returns its means over the samples of all processes.
 
     ``wrong`` marks mislabelled samples: the row then also has accuracy and mean weight of either
-    kind, ``..._clean`` and ``..._mislabelled``.
+    kind, ``..._clean`` and ``..._mislabelled``. ``begun``: steps done before, and their sums;
+    ``pauses`` keeps the state inside the epoch.
     """
-    model.train()
+    training_mode(config, model)
     # Reading a loss waits for the device: look every step on a CPU, where waiting costs nothing.
     look_every = 1 if accelerator.device.type == "cpu" else 50
     losses: list[Tensor] = []
     marked = torch.zeros(1, dtype=torch.bool) if wrong is None else wrong
     marked = marked.to(accelerator.device)
-    sums = torch.zeros(2, 6, dtype=torch.float64, device=accelerator.device)
-    lr = 0.0
-    for i, batch in enumerate(loader.epoch(epoch)):
+    first, sums = begun
+    if sums is None:
+        sums = torch.zeros(2, 6, dtype=torch.float64, device=accelerator.device)
+    lr = config.lr_at(max(0, epoch * len(loader) + first - 1), len(loader))
+    most = -(-config.batch_size // (accelerator.num_processes * config.accumulate))
+    for i, batch in enumerate(loader.epoch(epoch, first), first):
         lr = config.lr_at(epoch * len(loader) + i, len(loader))
         for group in optimizer.param_groups:
-            group["lr"] = lr
-        scored = objective(model, dataclasses.replace(batch, lr=lr))
-        check_scored(scored, batch.y, type(config.objective).__name__)
-        total = scored.total()
-        losses.append(total.detach())
-        if len(losses) == look_every:
-            check_finite(losses, config, epoch, i)
+            group["lr"] = lr * group.get("lr_factor", 1.0)
         optimizer.zero_grad()
-        accelerator.backward(total)
+        whole = torch.zeros((), device=accelerator.device)
+        parts = cut(dataclasses.replace(batch, lr=lr), most, max(2, objective.min_batch))
+        for k, part in enumerate(parts):
+            last = k + 1 == len(parts)
+            with nullcontext() if last else accelerator.no_sync(model):
+                scored = objective(model, part)
+                check_scored(scored, part.y, type(config.objective).__name__)
+                total = scored.total()
+                if len(parts) > 1:
+                    total = total * (len(part.y) / len(batch.y))
+                whole += total.detach()
+                if last:
+                    losses.append(whole)
+                    if len(losses) == look_every:
+                        check_finite(losses, config, epoch, i)
+                accelerator.backward(total)
+            sums += batch_sums(scored, part.y, marked[part.index % len(marked)])
         if config.clip_norm is not None:
             accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
-        sums += batch_sums(scored, batch.y, marked[batch.index % len(marked)])
+        if pauses and i + 1 < len(loader) and pauses.due(i + 1):
+            check_finite(losses, config, epoch, i)
+            pauses.keep(i + 1, sums)
     check_finite(losses, config, epoch, len(loader) - 1)
     sums = accelerator.reduce(sums, "sum")
     n, right, loss, weight, squares, negative = sums.sum(0).tolist()
@@ -78,6 +100,32 @@ def train_epoch(
         "negative_weights": negative / n,
         **kinds,
     }
+
+
+def training_mode(config: TrainConfig, model: nn.Module) -> None:
+    """Have a network train, and its frozen parts stay as they are."""
+    model.train()
+    for module in frozen_modules(config, bare(model)):
+        module.eval()
+
+
+def cut(batch: Batch, size: int, smallest: int) -> list[Batch]:
+    """A batch in parts of ``size`` samples; a rest below ``smallest`` stays with the part before.
+
+    >>> batch = Batch(torch.zeros(9, 1), torch.zeros(9, dtype=torch.long), torch.arange(9))
+    >>> [len(part.y) for part in cut(batch, 4, smallest=2)], len(cut(batch, 9, smallest=2))
+    ([4, 5], 1)
+    """
+    starts = list(range(0, len(batch.y), size))
+    if len(starts) > 1 and len(batch.y) - starts[-1] < smallest:
+        starts.pop()
+    if len(starts) < 2:
+        return [batch]
+    ends = [*starts[1:], len(batch.y)]
+    return [
+        dataclasses.replace(batch, x=batch.x[a:b], y=batch.y[a:b], index=batch.index[a:b])
+        for a, b in zip(starts, ends, strict=True)
+    ]
 
 
 @torch.no_grad()

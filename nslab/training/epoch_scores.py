@@ -11,10 +11,10 @@ from nslab.networks import build_network
 from nslab.objectives.ns import Grid, ns_scores
 from nslab.objectives.weighted import Reweighted
 from nslab.rng import stream_seed
-from nslab.training.checkpoint import start_weights
 from nslab.training.epoch import train_epoch
 from nslab.training.loop import dropout_stream, training_set
 from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.training.starts import start_weights
 from nslab.types import Batch, Logits, PerSample
 
 

@@ -26,12 +26,13 @@ from nslab.training.checkpoint import (
     resume,
     save_checkpoint,
     save_weights,
-    start_weights,
     weights_file,
 )
 from nslab.training.epoch import NonFiniteLoss, batch_sums, train_epoch
 from nslab.training.metrics import Tally
+from nslab.training.pauses import Pauses, taken_up
 from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.training.starts import start_weights
 from nslab.types import Row
 
 
@@ -56,8 +57,9 @@ def fit(
     ``config.hold_out`` and ``config.patience`` say which epoch's network is the result and when
     training ends.
 
-    With a ``folder``, the state after each epoch is kept there and an interrupted training goes
-    on from it: on a CPU the end is the same to the bit. Under ``accelerate launch`` each process
+    With a ``folder``, the state after each epoch is kept there, and every ten minutes inside one
+    (``NSLAB_CHECKPOINT_MINUTES``); an interrupted training goes on from it: on a CPU the end is the
+    same to the bit. Under ``accelerate launch`` each process
     takes its share of every batch. Random draws come from streams of ``config.seed``; torch's
     global generator is left as it was. ``on_epoch`` is told each epoch's row.
 
@@ -82,10 +84,17 @@ def fit(
     if config.compile:
         net = torch.compile(net)
     found = resume(config, folder, net, objective, optimizer, accelerator)
-    history, best = (found.history, found.best) if found else ([], {})
+    history, best, partial = (found.history, found.best, found.partial) if found else ([], {}, {})
     data_and_network = " ".join(map(short_name, (config.dataset, config.network)))
     label = f"{data_and_network} {type(config.objective).__name__} {config.id}"
     main = accelerator.is_main_process
+
+    def keep(partial: dict[str, Any]) -> None:
+        if folder and main:
+            save_checkpoint(
+                config, folder, net, objective, optimizer, accelerator, history, best, partial
+            )
+
     with (
         dropout_stream(accelerator.device),
         Progress(config.epochs, label, show=show and main) as bar,
@@ -93,9 +102,22 @@ def fit(
         if history:
             bar.resume(len(history))
         while not ended(history, config):
-            epoch, started = len(history), time.perf_counter()
+            epoch, before = len(history), float(partial.get("seconds", 0.0))
+            started = time.perf_counter() - before
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
-            row = train_epoch(config, net, objective, train, optimizer, accelerator, epoch, wrong)
+            row = train_epoch(
+                config,
+                net,
+                objective,
+                train,
+                optimizer,
+                accelerator,
+                epoch,
+                wrong,
+                begun=taken_up(partial, config.seed, accelerator),
+                pauses=Pauses(keep, accelerator, epoch, before) if folder else None,
+            )
+            partial = {}
             if (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs:
                 row |= metrics_row("test", evaluate(net, test, classes, accelerator))
                 if held:
@@ -107,9 +129,7 @@ def fit(
                 best = {name: t.detach().clone() for name, t in bare(net).state_dict().items()}
             if folder and main:
                 keep_epoch(config, bare(net), folder, epoch)
-                save_checkpoint(
-                    config, folder, net, objective, optimizer, accelerator, history, best
-                )
+            keep({})
             if on_epoch:
                 on_epoch(row)
             split = "test" if "test_accuracy" in row else "train"

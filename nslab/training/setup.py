@@ -1,16 +1,19 @@
 """Setup of a training: device, batches, optimizer."""
 
 import os
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from nslab.configs.train import TrainConfig
+from nslab.configs.train import BACKBONE, TrainConfig
 from nslab.datasets import ImageData
 from nslab.datasets.batches import DatasetBatches, make_batches
+from nslab.networks.heads import last_linear
 from nslab.system.distributed import process_group
+from nslab.system.validation import unknown
 from nslab.types import Objective
 
 _OFF = ("false", "0", "no")
@@ -72,6 +75,8 @@ def make_loaders(
         channels_last=config.channels_last,
         sampler=config.sampler,
         epochs=config.epochs,
+        parts=config.epoch_parts,
+        **({"decoding": config.decoding} if config.decoding != "exact" else {}),
     )
     test, held = (
         make_batches(
@@ -101,14 +106,60 @@ def evaluation_batch(device: torch.device, side: int = 32) -> int:
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
     """SGD with momentum, AdamW, or Adam, whose weight decay is an L2 term of the loss; on every
-    parameter."""
+    parameter that is not frozen. A group's ``lr_factor`` multiplies the learning rate."""
+    groups = parameter_groups(config, model)
     if config.optimizer != "sgd":
         adam = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
-        return adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        return adam(groups, lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(
-        model.parameters(),
+        groups,
         lr=config.lr,
         momentum=config.momentum,
         nesterov=config.nesterov,
         weight_decay=config.weight_decay,
     )
+
+
+def parameter_groups(config: TrainConfig, model: nn.Module) -> list[dict[str, Any]]:
+    """The parameters that are trained; those of the backbone apart, where its learning rate is.
+
+    Raises ``ValueError`` where all are frozen.
+    """
+    for module in frozen_modules(config, model):
+        module.requires_grad_(False)
+    if BACKBONE in config.frozen:  # parameters of the network itself, such as a class token
+        head = f"{last_linear(model)}."
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and name.startswith(head))
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not trained:
+        raise ValueError(f"frozen is {config.frozen}: nothing is left to train")
+    if config.backbone_lr == 1:
+        return [{"params": list(trained.values())}]
+    head = f"{last_linear(model)}."
+    backbone = [p for name, p in trained.items() if not name.startswith(head)]
+    rest = [p for name, p in trained.items() if name.startswith(head)]
+    groups = ((backbone, config.backbone_lr), (rest, 1.0))
+    return [{"params": params, "lr_factor": factor} for params, factor in groups if params]
+
+
+def frozen_modules(config: TrainConfig, model: nn.Module) -> list[nn.Module]:
+    """The modules that ``config.frozen`` names, with all inside them; ``ValueError`` for a name
+    that the network does not have.
+
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> frozen_modules(TrainConfig(frozen=("backbone",)), net)
+    [Linear(in_features=4, out_features=4, bias=True), ReLU()]
+    """
+    known = {name: module for name, module in model.named_modules() if name}
+    chosen: list[str] = []
+    for name in config.frozen:
+        if name == BACKBONE:
+            head = last_linear(model)
+            chosen += [k for k in known if k != head and not head.startswith(f"{k}.")]
+        elif name in known:
+            chosen += [k for k in known if k == name or k.startswith(f"{name}.")]
+        else:
+            raise unknown("part of the network to freeze", name, [*known, BACKBONE])
+    return [known[name] for name in dict.fromkeys(chosen)]

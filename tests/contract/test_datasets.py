@@ -2,7 +2,8 @@
 
 import pytest
 
-from nslab.datasets import DATASETS
+from nslab.configs import TrainConfig
+from nslab.datasets import DATASETS, ImageFolderDataset, dataset_of, image_side, is_folder, resolved
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
@@ -14,5 +15,23 @@ def test_description(name: str) -> None:
     assert len(data.mean) == len(data.std) == channels
     assert all(0 < value < 1 for value in (*data.mean, *data.std))
     assert len(data.classes) == len(set(data.classes)) == data.layout.num_classes
-    assert data.layout.train > data.layout.test > data.layout.num_classes > 1
+    assert data.layout.test > data.layout.num_classes > 1
+    assert data.layout.train > data.layout.test or data.layout.train == 0
     assert callable(data.fetch)
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_planned_without_the_data(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    """A run has its identity, and shapes are known, where nothing lies on the disk; the identity
+    hashes the plain name."""
+    monkeypatch.setenv("NSLAB_DATA", str(tmp_path / "nowhere"))
+    assert resolved(name) == name
+    assert TrainConfig(name).dataset == name
+    assert dataset_of(name).layout == DATASETS[name].layout
+    side = image_side(name)
+    assert is_folder(name) == isinstance(DATASETS[name], ImageFolderDataset) == bool(side)
+    if side:
+        assert dataset_of(name).shape == (3, side, side)
+        assert dataset_of(name, 96).shape == (3, 96, 96)
+        assert DATASETS[name].places
+    assert not list(tmp_path.iterdir())

@@ -63,7 +63,7 @@ def test_a_folder_is_known_by_its_content(images: Path, tmp_path: Path) -> None:
     more = TrainConfig(f"folder:{copy}", image_size=32)
     assert more.id != first.id
     (copy / "red/more.jpg").write_bytes(b"other")
-    image_folder._listing.cache_clear()  # as another process would, or this one a little later
+    image_folder.forget()  # as another process would, or this one a little later
     assert TrainConfig(f"folder:{copy}", image_size=32).id not in (first.id, more.id)
     with pytest.raises(ValueError, match="no longer those of copy #"):
         load(more.dataset)
@@ -82,7 +82,7 @@ def test_other_images_of_the_same_names_and_sizes(
     assert first.rpartition("#")[2] != second.rpartition("#")[2]
     monkeypatch.setattr(image_folder, "SMALL", 1000)
     monkeypatch.setattr(image_folder, "SAMPLE", 5)
-    image_folder._listing.cache_clear()
+    image_folder.forget()
     large = [resolved(f"folder:{tmp_path / name}").rpartition("#")[2] for name in "aab"]
     assert large[0] == large[1] != large[2]
 

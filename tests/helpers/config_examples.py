@@ -59,6 +59,11 @@ TRAIN_CHANGES: dict[str, Any] = {
     "patience": 3,
     "ancestor": TrainConfig(network="lenet5"),
     "eval_every": 5,
+    "backbone_lr": 0.1,
+    "frozen": ("backbone",),
+    "epoch_parts": 2,
+    "accumulate": 2,
+    "decoding": "reduced",
 }
 
 
@@ -88,6 +93,7 @@ EVOLVE_CHANGES: dict[str, Any] = {
     "dtype": "bfloat16",
     "precision": "bf16",
     "microbatch": 10,
+    "test_each_batch": True,
 }
 
 PRETRAIN_CHANGES: dict[str, Any] = {

@@ -21,7 +21,7 @@ from nslab.papers.tables import paper_table
 from nslab.plots import style
 from nslab.runs import frozen, store
 from nslab.system.filenames import checked_filename
-from nslab.training.checkpoint import start_weights
+from nslab.training.starts import start_weights
 from nslab.workbench import notebooks
 
 BAD = {

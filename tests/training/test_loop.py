@@ -260,5 +260,5 @@ def test_training_goes_on_from_another_runs_weights(tmp_path: Path) -> None:
         fit(replace(still, start=f"{first.id}@1"), show=False)
     with pytest.raises(ValueError, match="another network"):
         fit(replace(still, network="mlp", start=first.id), show=False)
-    with pytest.raises(ValueError, match="neither a run's id"):
+    with pytest.raises(ValueError, match="neither torchvision:WEIGHTS"):
         replace(still, start="the last one")

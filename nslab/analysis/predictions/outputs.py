@@ -23,8 +23,9 @@ from nslab.networks.modes import scoring
 from nslab.rng import stream_seed
 from nslab.runs.store import Result
 from nslab.system.distributed import process_group
-from nslab.training.checkpoint import load_weights, start_weights, weights_file
+from nslab.training.checkpoint import load_weights, weights_file
 from nslab.training.loop import dropout_stream, training_set
+from nslab.training.starts import start_weights
 
 OutputMode = Literal["eval", "train"]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nslab.analysis.run_tables import first_batch
 from nslab.configs import TrainConfig
-from nslab.datasets import DATASETS
+from nslab.datasets import DATASETS, array_sets
 from nslab.explore.competition.figure import CompetitionFigure, Fates
 from nslab.explore.ui import controls
 from nslab.explore.ui.panel import Panel
@@ -41,7 +41,7 @@ class Competition(Panel):
         self.fates: Fates | None = None
         self.view = CompetitionFigure()
         super().__init__(self.view.canvas)
-        names = tuple(DATASETS)
+        names = array_sets()
         self.dataset = controls.choice("competition-dataset", "", "data set", names, dataset)
         self.network = controls.choice(
             "competition-network", "", "network", SMALL_NETWORKS, network

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from nslab.configs import EvolveConfig
-from nslab.datasets import DATASETS
+from nslab.datasets import array_sets
 from nslab.evolve import EVOLVERS
 from nslab.evolve.protocol import completed
 from nslab.explore.evolution.figure import EvolutionFigure
@@ -41,7 +41,7 @@ class Evolution(LivePanel):
         self.course: list[Moment] = []
         self.view = EvolutionFigure(generations)
         super().__init__(self.view.canvas)
-        names, best = tuple(DATASETS), "sa-shade-tri-ensin"
+        names, best = array_sets(), "sa-shade-tri-ensin"
         self.dataset = controls.choice("evolution-dataset", "", "data set", names, dataset)
         self.network = controls.choice("evolution-network", "", "network", SMALL, network)
         self.evolver = controls.choice("evolution-evolver", "", "evolver", tuple(CHOICES), best)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from nslab.configs import TrainConfig
-from nslab.datasets import DATASETS
+from nslab.datasets import array_sets
 from nslab.explore.training.figure import TrainingFigure
 from nslab.explore.training.stepwise import Probe, Watched, train_stepwise, untrained
 from nslab.explore.ui import controls
@@ -40,7 +40,7 @@ class Training(LivePanel):
         self.watched: Watched | None = None
         self.view = TrainingFigure(epochs)
         super().__init__(self.view.canvas)
-        names, methods = tuple(DATASETS), tuple(OBJECTIVES)
+        names, methods = array_sets(), tuple(OBJECTIVES)
         grids = [(f"{rows} × {columns}", (rows, columns)) for rows, columns in _GRIDS]
         self.dataset = controls.choice("training-dataset", "", "data set", names, dataset)
         self.network = controls.choice("training-network", "", "network", SMALL_NETWORKS, network)

@@ -1,0 +1,30 @@
+"""Starts of trainings by name: pretrained weights, files, runs."""
+
+import os
+import re
+
+from nslab.configs.checkpoint_files import digest
+from nslab.networks.pretrained import is_pretrained, resolved_weights
+from nslab.system.content_names import content_name, parts_of
+
+FILE = "file:"  # begins a start from a file of weights
+
+
+def resolved_start(start: str, network: str) -> str:
+    """A start as a run keeps it: that of a file has its absolute path and digest.
+
+    Raises ``ValueError`` for what is no start, a file that cannot be read, and weights that there
+    are none of.
+    """
+    if is_pretrained(start):
+        return resolved_weights(start, network)
+    if start.startswith(FILE) and not parts_of(start):
+        file = os.path.abspath(os.path.expanduser(start.removeprefix(FILE)))
+        return content_name("file", file, digest(file))
+    if start.startswith(FILE) or re.fullmatch("([0-9a-f]{12}(@[1-9][0-9]*)?|public)?", start):
+        return start
+    hint = f"; a file of weights is file:{start}" if os.path.isfile(start) else ""
+    raise ValueError(
+        f"TrainConfig: start is {start!r}, neither torchvision:WEIGHTS, timm:TAG, file:PATH, a "
+        f"run's id, id@epoch nor public{hint}"
+    )

@@ -1,0 +1,64 @@
+"""`ImageData`: a loaded data set, and the same with a harder training set."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nslab.datasets.arrays import Arrays
+from nslab.datasets.catalogue import Dataset
+from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
+from nslab.types import DataInfo
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A loaded data set; ``accepted``: where test images have several right labels, all of each,
+    int64 (n, most), padded with -1, and ``test_y`` has the first."""
+
+    name: str
+    dataset: Dataset
+    arrays: Arrays
+    mislabelled: np.ndarray | None = None  # of a noisy training set: which labels are wrong
+    held: tuple[np.ndarray, np.ndarray] | None = None  # images and labels kept out of training
+    accepted: np.ndarray | None = None
+
+    @property
+    def info(self) -> DataInfo:
+        """What a method may know of the training set; ``ValueError`` where there is none."""
+        if not len(self.arrays.train_y):
+            raise ValueError(
+                f"data set {self.name} has no training images: networks trained on other data are "
+                "evaluated on it"
+            )
+        labels = torch.from_numpy(np.ascontiguousarray(self.arrays.train_y))
+        return DataInfo.of(labels, self.dataset.layout.num_classes)
+
+    def variant(
+        self,
+        imbalance: float = 1.0,
+        noise: LabelNoise = "none",
+        noise_rate: float = 0.0,
+        hold_out: int = 0,
+        train_size: int = 0,
+    ) -> "ImageData":
+        """The same with another training set: first samples are held out, then so many of the
+        others taken (0: all), then comes the long tail, then wrong labels. What is held out keeps
+        its classes and labels."""
+        arrays, classes, wrong, held = self.arrays, self.dataset.layout.num_classes, None, None
+        if hold_out:
+            stay, out = (part.numpy() for part in held_out(len(arrays.train_y), hold_out))
+            held = arrays.train_x[out], arrays.train_y[out]
+            arrays = arrays._replace(train_x=arrays.train_x[stay], train_y=arrays.train_y[stay])
+        if train_size:
+            _, part = held_out(len(arrays.train_y), train_size)
+            arrays = arrays._replace(train_x=arrays.train_x[part], train_y=arrays.train_y[part])
+        if imbalance != 1:
+            kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()
+            arrays = arrays._replace(train_x=arrays.train_x[kept], train_y=arrays.train_y[kept])
+        if noise != "none":
+            labels = noisy_labels(torch.tensor(arrays.train_y), classes, noise, noise_rate)
+            wrong = labels.numpy() != arrays.train_y
+            arrays = arrays._replace(train_y=labels.numpy())
+        return dataclasses.replace(self, arrays=arrays, mislabelled=wrong, held=held)

@@ -1,0 +1,119 @@
+"""ImageNet on disk: ``train/wnid/image`` and ``val/wnid/image``, or ``val/image`` and a key to it.
+
+As the images come, those of ``val`` lie in one folder without classes. Their labels are then taken
+from what came with them: Kaggle's ``LOC_val_solution.csv``, torchvision's ``meta.bin``, or the
+``ILSVRC2012_devkit_t12`` folder; beside the folders, or up to three folders above.
+"""
+
+import csv
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+from nslab.datasets.folder_files import Passed, images_of, looked_through, remarks, subfolders
+from nslab.datasets.image_folder import Listing, tell
+from nslab.system.files import read_tensors
+
+INNER = ("", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where Kaggle's archive has the folders
+SOLUTION, META, DEVKIT = "LOC_val_solution.csv", "meta.bin", "ILSVRC2012_devkit_t12"
+TRUTH = f"{DEVKIT}/data/ILSVRC2012_validation_ground_truth.txt"
+NO_KEY = (
+    "has {images} images without class folders, and nothing beside it says their classes. Sort "
+    "them into folders of their wnid, as train/ has them (torchvision's ImageNet class does it "
+    f"when it unpacks the archives), or put {SOLUTION} (of Kaggle's copy), {META} (that "
+    f"torchvision writes) or {DEVKIT}/ beside the folder"
+)
+
+
+def inner(place: Path) -> Path | None:
+    """The folder that holds ``train`` or ``val``, if there is one."""
+    for name in INNER:
+        if (place / name / "train").is_dir() or (place / name / "val").is_dir():
+            return place / name
+    return None
+
+
+def read_imagenet(folder: Path, classes: int, name: str) -> Listing:
+    """The images of ``folder``, which has ``train`` and ``val``, or only ``val``.
+
+    Raises ``ValueError``, before any file is looked at, for another number of class folders, and
+    where the images of ``val`` have no classes.
+    """
+    train, val = folder / "train", folder / "val"
+    if not val.is_dir():
+        raise ValueError(f"{folder} has no val: the images to test {name} on are expected there")
+    flat, digest, passed = not subfolders(val), hashlib.sha256(), Passed()
+    wnids = tuple(subfolders(train if train.is_dir() else val))
+    key: dict[str, str] = {}
+    if flat:
+        looked = looked_through(str(val), passed)[1]
+        key = key_of(folder)
+        if not key:
+            raise ValueError(f"{val} " + NO_KEY.format(images=len(looked)))
+        wnids = wnids or tuple(sorted(set(key.values())))
+    if len(wnids) != classes:
+        raise ValueError(
+            f"{train if train.is_dir() else val} has {len(wnids):,} class folders, and {name} has "
+            f"{classes:,} classes, one folder each. A part of it, or another set, is "
+            f"folder:{folder}"
+        )
+    digest.update(b"\0".join(map(os.fsencode, wnids)))
+    files, labels = images_of(train, wnids, digest, passed)
+    digest.update(b"\0val")
+    if flat:
+        numbers = {wnid: k for k, wnid in enumerate(wnids)}
+        stems = [(file, size, key.get(os.path.splitext(file)[0])) for file, size in looked]
+        if odd := [file for file, _, wnid in stems if wnid not in numbers]:
+            raise ValueError(f"{len(odd)} images of {val} have no known class, such as {odd[0]}")
+        digest.update(os.fsencode("".join(f"\0{wnid}/{f}\0{size}" for f, size, wnid in stems)))
+        test = [str(val / file) for file, _, _ in stems], [numbers[str(w)] for _, _, w in stems]
+    else:
+        if more := sorted(set(subfolders(val)) - set(wnids)):
+            raise ValueError(f"{val} has classes that {train} lacks: {more[0]}, ...")
+        test = images_of(val, wnids, digest, passed)
+    if not test[0]:
+        raise ValueError(f"{val} has no images: those to test {name} on are expected there")
+    tell(folder, remarks(wnids, {*labels, *test[1]}, passed))
+    return Listing(_readable(wnids), (files, labels), test, digest.hexdigest())
+
+
+def key_of(folder: Path) -> dict[str, str]:
+    """The wnid of each image of ``val`` by its name without ending; empty if nothing says."""
+    for place in (folder, *folder.parents[:3]):
+        if (file := place / SOLUTION).is_file():
+            with file.open(encoding="utf-8", newline="") as opened:
+                rows = list(csv.reader(opened))[1:]
+            return {row[0]: row[1].split()[0] for row in rows if len(row) > 1 and row[1]}
+        if (file := place / META).is_file():
+            found = read_tensors(file)
+            if isinstance(found, tuple | list) and len(found) == 2 and found[1]:
+                return _numbered([str(wnid) for wnid in found[1]])
+        if (place / TRUTH).is_file():
+            return _numbered(_of_devkit(place / DEVKIT / "data", place / TRUTH))
+    return {}
+
+
+def _numbered(wnids: list[str]) -> dict[str, str]:
+    return {f"ILSVRC2012_val_{k:08}": wnid for k, wnid in enumerate(wnids, 1)}
+
+
+def _of_devkit(data: Path, truth: Path) -> list[str]:
+    """The wnid of each image: the list has numbers, ``meta.mat`` says whose."""
+    from scipy.io import loadmat
+
+    rows = loadmat(data / "meta.mat", squeeze_me=True)["synsets"]
+    wnids = {int(row[0]): str(row[1]) for row in rows}
+    return [wnids[int(line)] for line in truth.read_text().split()]
+
+
+@cache
+def _readable(wnids: tuple[str, ...]) -> tuple[str, ...]:
+    """Names for people, where the classes are those of ImageNet-1k: torchvision has them in the
+    order of the wnids."""
+    if len(wnids) != 1000 or not all(w[:1] == "n" and w[1:].isdecimal() for w in wnids):
+        return wnids
+    from torchvision.models import ResNet18_Weights
+
+    names = tuple(ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return names if len(set(names)) == len(wnids) else wnids

@@ -1,0 +1,163 @@
+"""Folders of images that have a name in ``DATASETS``: where they lie, and what is in them."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+from nslab.datasets import several_labels
+from nslab.datasets.catalogue import ImageFolderDataset
+from nslab.datasets.digit_folders import RECIPE
+from nslab.datasets.folder_files import subfolders
+from nslab.datasets.image_folder import TESTS, Listing, forget, kept, read_tree, split_root
+from nslab.datasets.imagenet_tree import inner, read_imagenet
+from nslab.datasets.sources import MissingDataset
+from nslab.system.files import STRAY, write_text
+from nslab.system.locks import locked
+from nslab.system.paths import cache_dir, home_cache_dir
+from nslab.system.seals import sealed_json, set_aside, unsealed_json
+
+MARK = ".made.json"  # in a folder that nslab wrote: what it wrote
+EXPECTED = {
+    "classes": "CLASS/image, or train/CLASS/image beside test/ or val/",
+    "imagenet": "train/WNID/image and val/WNID/image",
+    "labels": several_labels.FORM,
+}
+
+
+def candidates(entry: ImageFolderDataset, folder: Path | None) -> list[Path]:
+    """Where the images of an entry may lie, in the order in which they are looked for."""
+    bases = dict.fromkeys((folder or cache_dir(), home_cache_dir()))
+    return [base / place for base in bases for place in entry.places]
+
+
+def place_of(entry: ImageFolderDataset, folder: Path | None = None) -> Path | None:
+    """The folder that the images of an entry are in, if it is here."""
+    for place in candidates(entry, folder):
+        if not os.path.isdir(place):
+            continue
+        found = inner(place) if entry.form == "imagenet" else place
+        if found and (subfolders(found) or entry.form == "labels"):
+            return found
+    return None
+
+
+def found(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> Listing | None:
+    """The images of an entry; None if they are not here.
+
+    Raises ``ValueError`` for a folder that is not what it should be.
+    """
+    place = place_of(entry, folder)
+    return listing(name, entry, place) if place else None
+
+
+def present(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> Listing:
+    """The images of an entry, which is made first if it is one that nslab makes; `MissingDataset`
+    if they are not here."""
+    if entry.make:
+        made(name, entry, folder)
+    if there := found(name, entry, folder):
+        return there
+    looked = ", ".join(map(str, candidates(entry, folder)))
+    raise MissingDataset(
+        f"data set {name!r} is a folder of images, and none is here: looked at {looked}. Put it "
+        f"there as {EXPECTED[entry.form]}, or a link to it, or set NSLAB_DATA to the folder that "
+        f"holds {entry.places[0]}/; images anywhere else are folder:PATH"
+    )
+
+
+def listing(name: str, entry: ImageFolderDataset, place: Path) -> Listing:
+    """The images in a folder, checked against what is known of the data set."""
+    classes = entry.layout.num_classes
+
+    def read() -> Listing:
+        if entry.form == "imagenet":
+            there = read_imagenet(place, classes, name)
+        elif entry.form == "labels":
+            there = several_labels.read_labelled(place, entry.classes)
+        else:
+            root = split_root(place)
+            if (count := len(subfolders(root or place))) != classes:
+                raise ValueError(
+                    f"{root or place} has {count} class folders, and {name} has {classes} classes, "
+                    f"one folder each: {EXPECTED[entry.form]}. Another set is folder:{place}"
+                )
+            there = read_tree(place, root, TESTS)
+        if said := difference(entry, there):
+            warnings.warn(f"{name} in {place} {said}", stacklevel=2)
+        return there
+
+    files = [several_labels.labels_file(place)] if entry.form == "labels" else []
+    return kept(f"{name} {entry.form} {classes}", place, read, *files)
+
+
+def difference(entry: ImageFolderDataset, there: Listing) -> str:
+    """How numbers of images differ from the published ones; empty if they do not."""
+    layout, train, test = entry.layout, len(there.train[0]), len(there.test[0])
+    if entry.form == "classes":
+        here, published = f"{train + test:,}", f"{layout.train + layout.test:,}"
+    else:
+        here, published = f"{train:,} + {test:,}", f"{layout.train:,} + {layout.test:,}"
+    return "" if here == published else f"has {here} images; published are {published}"
+
+
+def digest_of(name: str, entry: ImageFolderDataset) -> str:
+    """The digest of the names and sizes of the files that are here, or of the images that nslab
+    made, which may be encoded otherwise elsewhere; empty if there are none that can be used."""
+    try:
+        if not (place := place_of(entry)):
+            return ""
+        there = listing(name, entry, place)
+        mark = _mark(place) if entry.make else {}
+    except ValueError:  # said when it is loaded
+        return ""
+    same = mark.get("files") == there.digest and mark.get("recipe") == RECIPE
+    return str(mark["pixels"]) if same else there.digest
+
+
+def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> None:
+    """Write the folder of an entry that nslab makes, if it is not here as it was written."""
+    base = folder or cache_dir()
+    places = dict.fromkeys((base, home_cache_dir()))
+    if any(_whole(name, entry, place / entry.places[0]) for place in places):
+        return
+    if base.is_dir() and not os.access(base, os.W_OK):
+        base = home_cache_dir()
+    target = base / entry.places[0]
+    with locked(base / f".{name}.lock", f"data set {name} is being made by another process"):
+        if _whole(name, entry, target):
+            return
+        for stray in base.glob(f".{name}.*{STRAY}"):
+            shutil.rmtree(stray, ignore_errors=True)
+        if target.exists():
+            set_aside(target, "is not as it was made, and is made anew")
+        part = Path(tempfile.mkdtemp(STRAY, f".{name}.", base))
+        try:
+            part.chmod(0o755)
+            assert entry.make is not None
+            mark = {"recipe": RECIPE, "pixels": entry.make(part)}
+            mark["files"] = listing(name, entry, part).digest
+            write_text(part / MARK, sealed_json(mark))
+            part.rename(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    forget()
+
+
+def _whole(name: str, entry: ImageFolderDataset, place: Path) -> bool:
+    """Whether a folder is as nslab wrote it."""
+    if not os.path.isdir(place):
+        return False
+    try:
+        mark = _mark(place)
+        return mark["recipe"] == RECIPE and mark["files"] == listing(name, entry, place).digest
+    except (ValueError, LookupError):
+        return False
+
+
+def _mark(place: Path) -> dict:
+    try:
+        return unsealed_json((place / MARK).read_bytes())[0]
+    except OSError:
+        return {}

@@ -1,0 +1,90 @@
+"""Checkpoints inside an epoch: what a long one has come to, for whoever takes it up again."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from nslab.rng import stream_seed
+from nslab.system.distributed import broadcast
+
+MINUTES = "NSLAB_CHECKPOINT_MINUTES"  # between two checkpoints inside an epoch, in the environment
+LOOK_EVERY = 50  # steps after which several processes agree on whether it is time
+
+
+def minutes() -> float:
+    """How many minutes of an epoch may be lost: ``NSLAB_CHECKPOINT_MINUTES``, else 10."""
+    given = os.environ.get(MINUTES, "") or "10"
+    try:
+        found = float(given)
+    except ValueError:
+        found = -1.0
+    if not found >= 0:
+        raise ValueError(f"{MINUTES} is {given!r}: the minutes between two checkpoints, say 10")
+    return found
+
+
+class Pauses:
+    """Says when an epoch should be kept, and has it kept with ``save(partial)``.
+
+    A partial epoch is its number, the steps done, the seconds they took, and of each process the
+    sums so far and the state of the stream that layers such as Dropout draw from.
+    """
+
+    def __init__(
+        self,
+        save: Callable[[dict[str, Any]], None],
+        accelerator: Accelerator,
+        epoch: int,
+        seconds: float,
+    ) -> None:
+        self.save, self.accelerator, self.epoch = save, accelerator, epoch
+        self.started = time.perf_counter() - seconds
+        self.latest, self.wait = time.monotonic(), 60 * minutes()
+
+    def due(self, step: int) -> bool:
+        """Whether the state after so many steps should be kept; the same in every process."""
+        several = self.accelerator.num_processes > 1
+        if several and step % LOOK_EVERY:
+            return False
+        due = time.monotonic() - self.latest >= self.wait
+        return bool(broadcast(due)) if several else due
+
+    def keep(self, step: int, sums: Tensor) -> None:
+        """Keep it; every process calls this."""
+        device = self.accelerator.device
+        own: dict[str, Any] = {"sums": sums.cpu(), "stream": torch.get_rng_state()}
+        if device.type == "cuda":
+            own["cuda_stream"] = torch.cuda.get_rng_state(device)
+        ranks = gather_object([own]) if self.accelerator.num_processes > 1 else [own]
+        seconds = time.perf_counter() - self.started
+        self.save({"epoch": self.epoch, "step": step, "seconds": seconds, "ranks": ranks})
+        self.latest = time.monotonic()
+
+
+def taken_up(
+    partial: dict[str, Any], seed: int, accelerator: Accelerator
+) -> tuple[int, Tensor | None]:
+    """The steps that a partial epoch has behind it, and this process's sums; its stream goes on.
+
+    Where other numbers of processes go on, the first one takes the sums of all, and the streams
+    begin anew.
+    """
+    if not partial:
+        return 0, None
+    rank, device = accelerator.process_index, accelerator.device
+    ranks, step = partial["ranks"], int(partial["step"])
+    if len(ranks) != accelerator.num_processes:
+        torch.manual_seed(stream_seed(seed, "dropout", partial["epoch"], rank, step))
+        total = sum(one["sums"].to(device) for one in ranks)
+        return step, total if rank == 0 else torch.zeros_like(total)
+    own = ranks[rank]
+    torch.set_rng_state(own["stream"].cpu())
+    if device.type == "cuda" and "cuda_stream" in own:
+        torch.cuda.set_rng_state(own["cuda_stream"].cpu(), device)
+    return step, own["sums"].to(device)

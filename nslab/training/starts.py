@@ -1,0 +1,91 @@
+"""Starts of a training: whose weights a network begins with, and which part of it is new.
+
+``TrainConfig.start`` names pretrained weights (``torchvision:TAG``, ``timm:TAG``), a file
+(``file:PATH``: safetensors, or a state dict that torch reads without running code), public weights
+of CIFAR networks (``public``), or a finished run (its id, ``id@epoch``).
+"""
+
+from pathlib import Path
+
+from torch import nn
+
+from nslab.configs.checkpoint_files import digest
+from nslab.configs.starts import FILE
+from nslab.configs.train import TrainConfig
+from nslab.networks.external import COUNTER, named_alike
+from nslab.networks.pretrained import is_pretrained, renamed_state, weights_file
+from nslab.networks.pretrained_cifar import public_weights
+from nslab.neuroevolution.checkpoints import from_checkpoints
+from nslab.system.content_names import parts_of
+from nslab.system.paths import runs_dir
+from nslab.training.checkpoint import run_weights
+from nslab.types import StateDict
+
+
+def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
+    """``model`` with the weights that ``config.start`` or ``config.ancestor`` name, if any; a head
+    for other classes keeps its fresh weights.
+
+    Raises ``FileNotFoundError`` for weights that are not here and cannot be fetched, ``ValueError``
+    for those of another network and for a file that is not what its digest says.
+    """
+    if not config.origin:
+        return model
+    state, where = start_state(config)
+    model.load_state_dict(fitting_state(model, state, where))
+    return model
+
+
+def start_state(config: TrainConfig) -> tuple[StateDict, str]:
+    """The state that a training starts from, and where it lies."""
+    start = config.origin
+    if start == "public":
+        return public_weights(config.network), f"the public weights of {config.network}"
+    if is_pretrained(start):
+        file = weights_file(start, config.network)
+        return renamed_state(from_checkpoints([file])[0]), str(file)
+    if start.startswith(FILE):
+        _, where, known = parts_of(start) or ("", "", "")
+        if not digest(where).startswith(known):
+            raise ValueError(
+                f"{where} has changed since the run was planned: put the old file back, or plan "
+                "the run anew with the file as it is"
+            )
+        return from_checkpoints([where])[0], where
+    run, _, epoch = start.partition("@")
+    folder = runs_dir() / run
+    return run_weights(folder, int(epoch) if epoch else None), f"the weights of run {run}"
+
+
+def fitting_state(model: nn.Module, state: StateDict, where: str | Path) -> StateDict:
+    """The state for ``model``: its head is the model's own where it is for other classes, and so
+    are counters that old files lack.
+
+    A head is what differs in its first dimension alone, the number of classes, all of it by the
+    same two numbers. Raises ``ValueError`` for any other difference.
+
+    >>> trained, other = nn.Linear(4, 10).state_dict(), nn.Linear(4, 3)
+    >>> fitting_state(other, trained, "trained.pt")["weight"].shape
+    torch.Size([3, 4])
+    """
+    own = model.state_dict()
+    state = named_alike(state, own)
+    counters = {k: t for k, t in own.items() if k.endswith(COUNTER) and k not in state}
+    state = {k: t for k, t in state.items() if k in own or not k.endswith(COUNTER)} | counters
+    missing = [k for k in own if k not in state]
+    odd = missing or [k for k in state if k not in own]
+    if odd:
+        what = "lack" if missing else "have"
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        kind = type(model).__name__
+        raise ValueError(f"{where}: weights of another network than {kind}: they {what} "
+                         f"{odd[0]}{more}")  # fmt: skip
+    other = {k: (t.shape, state[k].shape) for k, t in own.items() if t.shape != state[k].shape}
+    classes = {(mine[:1], theirs[:1]) for mine, theirs in other.values()}
+    for name, (mine, theirs) in other.items():
+        if mine[1:] != theirs[1:] or not mine or len(classes) > 1:
+            raise ValueError(
+                f"{where}: {name} has shape {tuple(theirs)}, here {tuple(mine)}: weights of "
+                "another network, or for images of another size"
+            )
+    return {k: own[k] if k in other else state[k].to(own[k].dtype) for k in own}
