@@ -28,8 +28,7 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from nslab.datasets import load
-from nslab.datasets.batch_order import Decoding
-from nslab.datasets.decoding import middle_square, random_square
+from nslab.datasets.decoding import Decoding, middle_square, random_square
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.image_folder import MEAN, STD
 from nslab.rng import generator

@@ -109,8 +109,8 @@ class Batches(Protocol):
         """Batch k (from 0) of epoch after epoch."""
         ...
 
-    def pieces(self, k: int, size: int) -> Iterator[Batch]:
-        """Batch k in pieces of ``size`` samples, the last perhaps fewer."""
+    def parts(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in parts of ``size`` samples, the last perhaps fewer."""
         ...
 
     def in_order(self) -> Iterator[Batch]:

@@ -14,6 +14,7 @@ import pandas as pd
 from nslab.analysis.robustness import corruption_numbers
 from nslab.datasets.corruption.sets import CorruptedSet
 from nslab.runs import frozen
+from nslab.runs.portability import known_config
 from nslab.runs.results import Result
 
 Measure = Callable[[Sequence[Result]], pd.DataFrame]
@@ -41,9 +42,41 @@ def frozen_errors(kind: CorruptedSet, results: Sequence[Result]) -> pd.DataFrame
     return numbers[numbers["run"].isin([result.id for result in results])]
 
 
+def on_imagenet(number: str, results: Sequence[Result]) -> pd.DataFrame:
+    """A final number; ``differs`` of runs on other data than ImageNet."""
+    table = final_number(number, results)
+    return table.assign(differs=["" if imagenet(r) else "other data" for r in results])
+
+
+def top1_and_top5(results: Sequence[Result], *, of_inits: bool = False) -> pd.DataFrame:
+    """Two lines a run: test accuracy by the likeliest class and by the five likeliest, told apart
+    by ``metric``. With ``of_inits`` the pretrained network, which the paper prints beside either
+    initial population, has the lines of both."""
+    lines = []
+    for metric, number in (("top1", "test_accuracy"), ("top5", "test_top5")):
+        for result, line in zip(
+            results, on_imagenet(number, results).to_dict("records"), strict=True
+        ):
+            word = str(result.config.get("init", ""))
+            words = ("init_rs", "init_hp") if word == "pretrained" else (word,)
+            for init in words if of_inits else ("",):
+                about = {"initialization": init} if of_inits else {}
+                lines.append(line | about | {"metric": metric})
+    return pd.DataFrame(lines, columns=None if lines else ["run", "value", "metric"])
+
+
+def imagenet(result: Result) -> bool:
+    """Whether a run is on ImageNet's images."""
+    config = known_config(result.config)
+    return config is not None and config.dataset == "imagenet"
+
+
 MEASURES: dict[str, Measure] = {
     "test_accuracy": partial(final_number, "test_accuracy"),
     "ranking_accuracy": partial(final_number, "ranking_accuracy"),
+    "imagenet_top1": partial(on_imagenet, "test_accuracy"),
+    "top1_and_top5": top1_and_top5,
+    "top1_and_top5_of_inits": partial(top1_and_top5, of_inits=True),
     "mnist_c_errors": partial(frozen_errors, "mnist_c"),
     "cifar10_c_errors": partial(frozen_errors, "cifar10_c"),
 }

@@ -113,12 +113,18 @@ def data(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Fetch data sets into NSLAB_DATA (default data/cache) and check them; list one's own."""
-    from nslab.datasets import DATASETS, load
+    """Fetch data sets into NSLAB_DATA (default data/cache) and check them; look folders of images
+    through, and decode some."""
+    from nslab.datasets import DATASETS, is_folder, load
     from nslab.system.paths import cache_dir
 
     for name in names or ["digits"]:
         with explained():
+            if is_folder(name):
+                from nslab.datasets.folder_report import report
+
+                typer.echo("\n".join(report(name)))
+                continue
             loaded = load(name)
         layout, own = loaded.dataset.layout, loaded.name not in DATASETS
         typer.echo(

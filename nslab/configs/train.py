@@ -9,9 +9,9 @@ from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import Constant, Schedule
 from nslab.configs.starts import resolved_start
-from nslab.datasets import DATASETS, resolved
-from nslab.datasets.batch_order import Augment, Decoding
-from nslab.datasets.image_folder import PREFIX, SIZE
+from nslab.datasets import DATASETS, image_side, resolved
+from nslab.datasets.batch_order import Augment
+from nslab.datasets.decoding import Decoding
 from nslab.datasets.samplers import SAMPLERS
 from nslab.datasets.variants import LabelNoise
 from nslab.networks import check_network
@@ -139,8 +139,8 @@ class TrainConfig(RunConfig):
         )
         check_network(self.network)
         object.__setattr__(self, "dataset", resolved(self.dataset))
-        if self.dataset.startswith(PREFIX):
-            object.__setattr__(self, "image_size", self.image_size or SIZE)
+        if side := image_side(self.dataset):
+            object.__setattr__(self, "image_size", self.image_size or side)
         elif self.image_size:
             raise ValueError(f"images of {self.dataset} have their size: image_size is for folders")
         check_objective("TrainConfig: objective", self.objective)

@@ -12,7 +12,6 @@ from nslab.rng import generator
 from nslab.system.validation import unknown
 
 Augment = Literal["none", "crop", "crop_flip"]
-Decoding = Literal["exact", "reduced"]  # of image files
 
 
 class BatchOrder:
@@ -26,8 +25,8 @@ class BatchOrder:
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on: a shorter last batch of an epoch is left out.
         sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
-        parts: epochs that one pass over the samples is cut into, each of as many whole batches; the
-            few batches that remain of a pass are left out.
+        epoch_parts: epochs that one pass over the samples is cut into, each of as many whole
+            batches; the few batches that remain of a pass are left out.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class BatchOrder:
         *,
         sampler: str = "shuffle",
         epochs: int = 1,
-        parts: int = 1,
+        epoch_parts: int = 1,
     ) -> None:
         if batch_size < 1 or batch_size % world:
             raise ValueError(f"batch_size {batch_size} is no positive multiple of {world} ranks")
@@ -57,13 +56,14 @@ class BatchOrder:
             raise unknown("sampler", sampler, SAMPLERS)
         self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
         self.rank, self.world, self.min_batch = rank, world, min_batch
-        self.sampler, self.epochs, self.parts = SAMPLERS[sampler], epochs, parts
+        self.sampler, self.epochs, self.epoch_parts = SAMPLERS[sampler], epochs, epoch_parts
         # samples of an epoch
-        self.samples = len(y) if parts == 1 else len(y) // batch_size // parts * batch_size
+        whole = len(y) // batch_size // epoch_parts * batch_size
+        self.samples = whole if epoch_parts > 1 else len(y)
         if self.samples < 1 and len(y):
             raise ValueError(
                 f"{len(y)} samples are {len(y) // batch_size} whole batches of {batch_size}, too "
-                f"few for {parts} partial epochs: use fewer parts or a smaller batch_size"
+                f"few for {epoch_parts} partial epochs: use fewer parts or a smaller batch_size"
             )
 
     def __len__(self) -> int:
@@ -74,9 +74,9 @@ class BatchOrder:
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
         """The samples in the order that an epoch shows them, on the CPU."""
-        whole, part = divmod(epoch, self.parts)
+        whole, part = divmod(epoch, self.epoch_parts)
         draws = generator(self.seed, "order", whole)
-        order = self.sampler(self.y.cpu(), whole, max(1, self.epochs // self.parts), draws)
+        order = self.sampler(self.y.cpu(), whole, max(1, self.epochs // self.epoch_parts), draws)
         return order[part * self.samples : (part + 1) * self.samples]
 
     def share(self, i: int) -> slice:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from nslab.datasets import Dataset
+from nslab.datasets.decoding import Decoding
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.loader import Loader, on_device
 
@@ -13,15 +14,20 @@ DatasetBatches = Loader | ImageFiles
 
 
 def make_batches(
-    x: np.ndarray, y: np.ndarray, dataset: Dataset, device: torch.device, **options: Any
+    x: np.ndarray,
+    y: np.ndarray,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    decoding: Decoding = "exact",
+    **options: Any,
 ) -> DatasetBatches:
     """Batches on ``device`` of images, or of files if ``x`` names such; for the options see
-    `Loader` and `ImageFiles`.
-
-    Raises ``ValueError`` for a ``decoding`` other than ``"exact"`` of images in memory.
-    """
+    `Loader`, for ``decoding`` `nslab.datasets.decoding`: ``ValueError`` where nothing is decoded
+    and it is not ``"exact"``."""
     if x.dtype == object:
-        return ImageFiles(x.tolist(), torch.tensor(y).to(device), dataset, **options)
-    if (decoding := options.pop("decoding", "exact")) != "exact":
+        labels = torch.tensor(y).to(device)
+        return ImageFiles(x.tolist(), labels, dataset, decoding=decoding, **options)
+    if decoding != "exact":
         raise ValueError(f"decoding is {decoding!r}: that is for image files, and these are arrays")
     return Loader(*on_device(x, y, device), dataset, **options)

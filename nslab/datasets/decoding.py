@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from nslab.datasets.batch_order import Decoding
-
+Decoding = Literal["exact", "reduced"]
 Pixels = UInt8[np.ndarray, "h w c"]
 
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a random part
@@ -60,17 +59,17 @@ class Pending:
         shape = (len(jobs), size, size, 3)
         self.buffer = torch.empty(shape, dtype=torch.uint8, pin_memory=pinned)
         self.rows = self.buffer.numpy()
-        self.images = [pool().submit(self._fill, i, job) for i, job in enumerate(jobs)]
+        self.parts = [pool().submit(self._fill, i, job) for i, job in enumerate(jobs)]
 
     def pixels(self, part: slice = slice(None)) -> UInt8[Tensor, "b h w c"]:
         """Some of the images, once they are decoded; ``ValueError`` names a file that cannot be."""
-        for one in self.images[part]:
+        for one in self.parts[part]:
             one.result()
         return self.buffer[part]
 
     def cancel(self) -> None:
         """Begin no further image."""
-        for one in self.images:
+        for one in self.parts:
             one.cancel()
 
     def _fill(self, i: int, job: Callable[[], Pixels]) -> None:

@@ -116,7 +116,7 @@ def unreadable(error: OSError) -> NoReturn:
     raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
 
 
-def remarks(classes: tuple[str, ...], full: set[int], passed: Passed) -> list[str]:
+def remarks(classes: tuple[str, ...], full: set[int], passed: Passed) -> tuple[str, ...]:
     """What a person should know of a folder that is odd, if anything."""
     said = []
     if empty := [name for k, name in enumerate(classes) if k not in full]:
@@ -136,4 +136,4 @@ def remarks(classes: tuple[str, ...], full: set[int], passed: Passed) -> list[st
         )
     if (odd := passed.other).count:
         said.append(f"{odd.count} files are no images and passed over, such as {odd.first}")
-    return said
+    return tuple(said)

@@ -27,11 +27,7 @@ class ImageData:
     @property
     def info(self) -> DataInfo:
         """What a method may know of the training set; ``ValueError`` where there is none."""
-        if not len(self.arrays.train_y):
-            raise ValueError(
-                f"data set {self.name} has no training images: networks trained on other data are "
-                "evaluated on it"
-            )
+        self._check_trains()
         labels = torch.from_numpy(np.ascontiguousarray(self.arrays.train_y))
         return DataInfo.of(labels, self.dataset.layout.num_classes)
 
@@ -45,7 +41,8 @@ class ImageData:
     ) -> "ImageData":
         """The same with another training set: first samples are held out, then so many of the
         others taken (0: all), then comes the long tail, then wrong labels. What is held out keeps
-        its classes and labels."""
+        its classes and labels. ``ValueError`` where there is no training set."""
+        self._check_trains()
         arrays, classes, wrong, held = self.arrays, self.dataset.layout.num_classes, None, None
         if hold_out:
             stay, out = (part.numpy() for part in held_out(len(arrays.train_y), hold_out))
@@ -62,3 +59,10 @@ class ImageData:
             wrong = labels.numpy() != arrays.train_y
             arrays = arrays._replace(train_y=labels.numpy())
         return dataclasses.replace(self, arrays=arrays, mislabelled=wrong, held=held)
+
+    def _check_trains(self) -> None:
+        if not len(self.arrays.train_y):
+            raise ValueError(
+                f"data set {self.name} has no training images: evaluate networks on it that were "
+                "trained on others"
+            )

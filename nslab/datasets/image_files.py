@@ -8,8 +8,9 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from nslab.datasets import Dataset
-from nslab.datasets.batch_order import Augment, BatchOrder, Decoding
+from nslab.datasets.batch_order import Augment, BatchOrder
 from nslab.datasets.decoding import (
+    Decoding,
     Pending,
     Pixels,
     check_decoding,
@@ -53,7 +54,7 @@ class ImageFiles(BatchOrder):
         channels_last: bool = True,
         sampler: str = "shuffle",
         epochs: int = 1,
-        parts: int = 1,
+        epoch_parts: int = 1,
         decoding: Decoding = "exact",
     ) -> None:
         super().__init__(
@@ -66,7 +67,7 @@ class ImageFiles(BatchOrder):
             min_batch,
             sampler=sampler,
             epochs=epochs,
-            parts=parts,
+            epoch_parts=epoch_parts,
         )
         check_decoding(decoding)
         self.files, self.size, self.channels_last = files, dataset.layout.shape[0], channels_last
@@ -78,7 +79,7 @@ class ImageFiles(BatchOrder):
         )
         self.decoded: dict[int, UInt8[Tensor, "b h w c"]] = {}
         self.ahead: tuple[int, Pending] | None = None  # the batch after the last of `nth`
-        self.held: tuple[int, Pending] | None = None  # the batch that `pieces` gives
+        self.held: tuple[int, Pending] | None = None  # the batch that `parts` gives
         self.members: tuple[int, Int[Tensor, " n"]] | None = None  # an epoch and its order
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -93,17 +94,16 @@ class ImageFiles(BatchOrder):
         """Batch k (from 0) of epoch after epoch; call `close` after the last one."""
         return self._nth(k, ahead=True)
 
-    def pieces(self, k: int, size: int) -> Iterator[Batch]:
-        """Batch k in pieces of ``size`` images, the last perhaps fewer: together `nth`, bit for
-        bit.
+    def parts(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in parts of ``size`` images, the last perhaps fewer: together `nth`, to the bit.
 
-        They are decoded while those before are used. Of a batch of up to 1 GiB of bytes these
+        Parts are decoded while those before are used. Of a batch of up to 1 GiB of bytes these
         are kept until another is asked for, so it is decoded once however often it is gone
-        through, and the next one is decoded meanwhile; of a larger one only two pieces are there
-        at a time. Call `close` after the last one.
+        through, and the next one is decoded meanwhile; of a larger one only two parts are there at
+        a time. Call `close` after the last one.
         """
         if size < 1:
-            raise ValueError(f"a piece of a batch must have images, not {size}")
+            raise ValueError(f"a part of a batch must have images, not {size}")
         index, epoch = self.places(k), k // len(self)
         cuts = [slice(first, first + size) for first in range(0, len(index), size)]
         if 3 * self.size**2 * len(index) <= DECODED_BYTES:

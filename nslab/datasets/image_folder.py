@@ -45,6 +45,7 @@ class Listing:
         train, test: files, as paths, and labels.
         digest: of names, sizes and contents.
         accepted: all right labels of each test image, where it has several, padded with -1.
+        said: what is odd.
     """
 
     classes: tuple[str, ...]
@@ -52,6 +53,7 @@ class Listing:
     test: tuple[list[str], list[int]]
     digest: str
     accepted: np.ndarray | None = field(default=None, compare=False)
+    said: tuple[str, ...] = ()
 
     def arrays(self) -> Arrays:
         """Files in the place of images, and labels."""
@@ -77,7 +79,13 @@ def listing(folder: Path) -> Listing:
     """The images of a folder; ``ValueError`` if it is none that can be used."""
     if not os.path.isdir(folder):
         raise ValueError(f"{folder} is no folder: images are expected as {LAYOUT}")
-    return kept("own", folder, lambda: read_tree(folder, split_root(folder), TESTS, contents=True))
+
+    def read() -> Listing:
+        found = read_tree(folder, split_root(folder), TESTS, contents=True)
+        tell(folder, found)
+        return found
+
+    return kept("own", folder, read)
 
 
 def kept(kind: str, folder: Path, read: Callable[[], Listing], *files: Path) -> Listing:
@@ -161,13 +169,13 @@ def read_tree(
         raise ValueError(f"{folder} has no images to test on: give each class two or more")
     if contents:
         add_contents(every, digest)
-    tell(root, remarks(classes, {*labels, *test[1]}, passed))
-    return Listing(classes, (files, labels), test, digest.hexdigest())
+    said = remarks(classes, {*labels, *test[1]}, passed)
+    return Listing(classes, (files, labels), test, digest.hexdigest(), said=said)
 
 
-def tell(folder: Path, said: list[str]) -> None:
+def tell(folder: Path, found: Listing) -> None:
     """Warn of what is odd in a folder."""
-    for remark in said:
+    for remark in found.said:
         warnings.warn(f"{folder}: {remark}", stacklevel=2)
 
 

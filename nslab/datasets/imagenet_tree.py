@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 
 from nslab.datasets.folder_files import Passed, images_of, looked_through, remarks, subfolders
-from nslab.datasets.image_folder import Listing, tell
+from nslab.datasets.image_folder import Listing
 from nslab.system.files import read_tensors
 
 INNER = ("", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where Kaggle's archive has the folders
 SOLUTION, META, DEVKIT = "LOC_val_solution.csv", "meta.bin", "ILSVRC2012_devkit_t12"
-TRUTH = f"{DEVKIT}/data/ILSVRC2012_validation_ground_truth.txt"
+KEYS = (SOLUTION, META, f"{DEVKIT}/data/ILSVRC2012_validation_ground_truth.txt")
 NO_KEY = (
     "has {images} images without class folders, and nothing beside it says their classes. Sort "
     "them into folders of their wnid, as train/ has them (torchvision's ImageNet class does it "
@@ -74,35 +74,36 @@ def read_imagenet(folder: Path, classes: int, name: str) -> Listing:
         test = images_of(val, wnids, digest, passed)
     if not test[0]:
         raise ValueError(f"{val} has no images: those to test {name} on are expected there")
-    tell(folder, remarks(wnids, {*labels, *test[1]}, passed))
-    return Listing(_readable(wnids), (files, labels), test, digest.hexdigest())
+    said = remarks(wnids, {*labels, *test[1]}, passed)
+    return Listing(_readable(wnids), (files, labels), test, digest.hexdigest(), said=said)
+
+
+def key_file(folder: Path) -> Path | None:
+    """What says the classes of the images of ``val``, in the folder or above it."""
+    every = [place / name for place in (folder, *folder.parents[:3]) for name in KEYS]
+    return next((file for file in every if file.is_file()), None)
 
 
 def key_of(folder: Path) -> dict[str, str]:
     """The wnid of each image of ``val`` by its name without ending; empty if nothing says."""
-    for place in (folder, *folder.parents[:3]):
-        if (file := place / SOLUTION).is_file():
+    file = key_file(folder)
+    if file is None:
+        return {}
+    try:
+        if file.name == SOLUTION:
             with file.open(encoding="utf-8", newline="") as opened:
-                rows = list(csv.reader(opened))[1:]
-            return {row[0]: row[1].split()[0] for row in rows if len(row) > 1 and row[1]}
-        if (file := place / META).is_file():
-            found = read_tensors(file)
-            if isinstance(found, tuple | list) and len(found) == 2 and found[1]:
-                return _numbered([str(wnid) for wnid in found[1]])
-        if (place / TRUTH).is_file():
-            return _numbered(_of_devkit(place / DEVKIT / "data", place / TRUTH))
-    return {}
+                return {row[0]: row[1].split()[0] for row in list(csv.reader(opened))[1:] if row}
+        wnids = read_tensors(file)[1] if file.name == META else _of_devkit(file)
+        return {f"ILSVRC2012_val_{k:08}": str(wnid) for k, wnid in enumerate(wnids, 1)}
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise ValueError(f"{file} does not say the classes of {folder / 'val'}: {error}") from None
 
 
-def _numbered(wnids: list[str]) -> dict[str, str]:
-    return {f"ILSVRC2012_val_{k:08}": wnid for k, wnid in enumerate(wnids, 1)}
-
-
-def _of_devkit(data: Path, truth: Path) -> list[str]:
-    """The wnid of each image: the list has numbers, ``meta.mat`` says whose."""
+def _of_devkit(truth: Path) -> list[str]:
+    """The wnid of each image: the list has numbers, ``meta.mat`` beside it says whose."""
     from scipy.io import loadmat
 
-    rows = loadmat(data / "meta.mat", squeeze_me=True)["synsets"]
+    rows = loadmat(truth.with_name("meta.mat"), squeeze_me=True)["synsets"]
     wnids = {int(row[0]): str(row[1]) for row in rows}
     return [wnids[int(line)] for line in truth.read_text().split()]
 

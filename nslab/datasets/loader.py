@@ -36,7 +36,7 @@ class Loader(BatchOrder):
         rank, world: which share of each batch is this process's.
         min_batch: smallest share worth training on; see `epoch`.
         channels_last: memory layout of the images.
-        sampler, epochs, parts: see `BatchOrder`.
+        sampler, epochs, epoch_parts: see `BatchOrder`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Loader(BatchOrder):
         channels_last: bool = True,
         sampler: str = "shuffle",
         epochs: int = 1,
-        parts: int = 1,
+        epoch_parts: int = 1,
     ) -> None:
         super().__init__(
             y,
@@ -67,7 +67,7 @@ class Loader(BatchOrder):
             min_batch,
             sampler=sampler,
             epochs=epochs,
-            parts=parts,
+            epoch_parts=epoch_parts,
         )
         self.channels_last = channels_last
         self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
@@ -112,10 +112,10 @@ class Loader(BatchOrder):
         self._upcoming = (k + 1, batches) if place + 1 < len(self) else None
         return batch
 
-    def pieces(self, k: int, size: int) -> Iterator[Batch]:
-        """Batch k in pieces of ``size`` images, the last perhaps fewer."""
+    def parts(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in parts of ``size`` images, the last perhaps fewer."""
         if size < 1:
-            raise ValueError(f"a piece of a batch must have images, not {size}")
+            raise ValueError(f"a part of a batch must have images, not {size}")
         whole = self.nth(k)
         for first in range(0, len(whole.y), size):
             x, y, index = (t[first : first + size] for t in (whole.x, whole.y, whole.index))

@@ -3,15 +3,22 @@
 import os
 import shutil
 import tempfile
-import warnings
+from dataclasses import replace
 from pathlib import Path
 
 from nslab.datasets import several_labels
 from nslab.datasets.catalogue import ImageFolderDataset
 from nslab.datasets.digit_folders import RECIPE
 from nslab.datasets.folder_files import subfolders
-from nslab.datasets.image_folder import TESTS, Listing, forget, kept, read_tree, split_root
-from nslab.datasets.imagenet_tree import inner, read_imagenet
+from nslab.datasets.image_folder import (
+    TESTS,
+    Listing,
+    kept,
+    read_tree,
+    split_root,
+    tell,
+)
+from nslab.datasets.imagenet_tree import inner, key_file, read_imagenet
 from nslab.datasets.sources import MissingDataset
 from nslab.system.files import STRAY, write_text
 from nslab.system.locks import locked
@@ -59,16 +66,28 @@ def present(name: str, entry: ImageFolderDataset, folder: Path | None = None) ->
         made(name, entry, folder)
     if there := found(name, entry, folder):
         return there
-    looked = ", ".join(map(str, candidates(entry, folder)))
-    raise MissingDataset(
-        f"data set {name!r} is a folder of images, and none is here: looked at {looked}. Put it "
-        f"there as {EXPECTED[entry.form]}, or a link to it, or set NSLAB_DATA to the folder that "
-        f"holds {entry.places[0]}/; images anywhere else are folder:PATH"
+    raise MissingDataset(absence(name, entry, folder))
+
+
+def absence(name: str, entry: ImageFolderDataset, folder: Path | None) -> str:
+    """Where the images of an entry were looked for, and what to do."""
+    bases = dict.fromkeys((folder or cache_dir(), home_cache_dir()))
+    looked = f"looked in {' and '.join(map(str, bases))} for {', '.join(entry.places)}"
+    expected = EXPECTED[entry.form]
+    if odd := [place for place in candidates(entry, folder) if os.path.isdir(place)]:
+        looked += f", and {odd[0]} holds no such folders"
+    elif entry.form == "imagenet" and (own := next(filter(inner, bases), None)):
+        looked += f"; {own} itself has train or val: set NSLAB_DATA to the folder that holds it"
+    return (
+        f"data set {name!r} is a folder of images, {expected}, and is not here: {looked}. Put it "
+        "there, or a link to it, or set NSLAB_DATA to the folder that holds it; images anywhere "
+        "else are folder:PATH"
     )
 
 
-def listing(name: str, entry: ImageFolderDataset, place: Path) -> Listing:
-    """The images in a folder, checked against what is known of the data set."""
+def listing(name: str, entry: ImageFolderDataset, place: Path, *, quiet: bool = False) -> Listing:
+    """The images in a folder, checked against what is known of the data set; what is odd is told
+    unless ``quiet``."""
     classes = entry.layout.num_classes
 
     def read() -> Listing:
@@ -85,10 +104,13 @@ def listing(name: str, entry: ImageFolderDataset, place: Path) -> Listing:
                 )
             there = read_tree(place, root, TESTS)
         if said := difference(entry, there):
-            warnings.warn(f"{name} in {place} {said}", stacklevel=2)
+            there = replace(there, said=(*there.said, f"{name} {said}"))
+        if not quiet:
+            tell(place, there)
         return there
 
-    files = [several_labels.labels_file(place)] if entry.form == "labels" else []
+    beside = several_labels.labels_file(place) if entry.form == "labels" else key_file(place)
+    files = [beside] if beside and entry.form != "classes" else []
     return kept(f"{name} {entry.form} {classes}", place, read, *files)
 
 
@@ -99,7 +121,7 @@ def difference(entry: ImageFolderDataset, there: Listing) -> str:
         here, published = f"{train + test:,}", f"{layout.train + layout.test:,}"
     else:
         here, published = f"{train:,} + {test:,}", f"{layout.train:,} + {layout.test:,}"
-    return "" if here == published else f"has {here} images; published are {published}"
+    return "" if here == published else f"is published with {published} images, and here are {here}"
 
 
 def digest_of(name: str, entry: ImageFolderDataset) -> str:
@@ -124,25 +146,25 @@ def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> No
         return
     if base.is_dir() and not os.access(base, os.W_OK):
         base = home_cache_dir()
-    target = base / entry.places[0]
-    with locked(base / f".{name}.lock", f"data set {name} is being made by another process"):
+    target, safe = base / entry.places[0], name.replace("/", "-")
+    with locked(base / f".{safe}.lock", f"data set {name} is being made by another process"):
         if _whole(name, entry, target):
             return
-        for stray in base.glob(f".{name}.*{STRAY}"):
+        for stray in base.glob(f".{safe}.*{STRAY}"):
             shutil.rmtree(stray, ignore_errors=True)
         if target.exists():
             set_aside(target, "is not as it was made, and is made anew")
-        part = Path(tempfile.mkdtemp(STRAY, f".{name}.", base))
+        part = Path(tempfile.mkdtemp(STRAY, f".{safe}.", base))
         try:
             part.chmod(0o755)
             assert entry.make is not None
             mark = {"recipe": RECIPE, "pixels": entry.make(part)}
-            mark["files"] = listing(name, entry, part).digest
+            mark["files"] = listing(name, entry, part, quiet=True).digest
             write_text(part / MARK, sealed_json(mark))
+            target.parent.mkdir(parents=True, exist_ok=True)
             part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-    forget()
 
 
 def _whole(name: str, entry: ImageFolderDataset, place: Path) -> bool:
@@ -151,7 +173,10 @@ def _whole(name: str, entry: ImageFolderDataset, place: Path) -> bool:
         return False
     try:
         mark = _mark(place)
-        return mark["recipe"] == RECIPE and mark["files"] == listing(name, entry, place).digest
+        return (
+            mark["recipe"] == RECIPE
+            and mark["files"] == listing(name, entry, place, quiet=True).digest
+        )
     except (ValueError, LookupError):
         return False
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nslab.datasets.folder_files import Passed, images_of
-from nslab.datasets.image_folder import Listing, tell
+from nslab.datasets.image_folder import Listing
 
 JSONL = "metadata.jsonl"
 FORM = 'labels.json with {"images/a.png": [3, 7], ...}, or metadata.jsonl'
@@ -75,14 +75,14 @@ def read_labelled(folder: Path, classes: tuple[str, ...]) -> Listing:
             + (f", such as {lacking[0]}" if lacking else "")
             + ": put them beside it, or take them out of it"
         )
-    if there:
-        first = next(iter(there.values()))
-        tell(folder, [f"{len(there)} images have no labels and are passed over, such as {first}"])
+    first = next(iter(there.values()), "")
+    remark = f"{len(there)} images have no labels and are passed over, such as {first}"
+    said = (remark,) if there else ()
     accepted = np.full((len(labels), max(map(len, labels))), -1, np.int64)
     for row, right in zip(accepted, labels, strict=True):
         row[: len(right)] = right
     firsts = [right[0] for right in labels]
-    return Listing(classes, ([], []), (images, firsts), digest.hexdigest(), accepted)
+    return Listing(classes, ([], []), (images, firsts), digest.hexdigest(), accepted, said)
 
 
 def _parsed(file: Path, text: bytes) -> dict[str, Any]:

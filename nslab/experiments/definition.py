@@ -83,7 +83,7 @@ def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
     changes: dict[str, Any] = {}
     for f in dataclasses.fields(config) if numerics else ():
         value = getattr(config, f.name)
-        if isinstance(value, TrainConfig):
+        if isinstance(value, TrainConfig | EvolveConfig):
             changes[f.name] = computed_with(value, numerics)
         elif f.name in numerics:
             changes[f.name] = numerics[f.name]
@@ -123,7 +123,7 @@ def _exact(config: Any) -> Any:
     changes = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
-        if isinstance(value, TrainConfig):
+        if isinstance(value, TrainConfig | EvolveConfig):
             changes[f.name] = _exact(value)
         # looking at held-out samples more seldom may choose another epoch
         elif f.name in NUMERICS and not (f.name == "eval_every" and config.hold_out):
@@ -137,7 +137,7 @@ def precision_of(config: RunConfig) -> str:
     own = getattr(config, "precision", "no").replace("no", "")
     for f in dataclasses.fields(config):  # type: ignore[arg-type]
         value = getattr(config, f.name)
-        if isinstance(value, TrainConfig) and (before := precision_of(value)) != own:
+        if isinstance(value, TrainConfig | EvolveConfig) and (before := precision_of(value)) != own:
             return f"{own or 'float32'} after {before or 'float32'}"
     return own
 

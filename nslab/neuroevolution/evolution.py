@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nslab.evolve.population import Population
 from nslab.evolve.protocol import CompleteEvolver, Evolver, completed
+from nslab.neuroevolution.batch_parts import BatchParts
 from nslab.neuroevolution.fitness import Fitness, Mode
 from nslab.neuroevolution.options import DEFAULTS, GENES, EvolveOptions
 from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout, Tensors
@@ -26,7 +27,7 @@ from nslab.rng import generator
 from nslab.system.distributed import process_group
 from nslab.system.progress import Progress
 from nslab.system.seals import load_torch, save_torch, set_aside
-from nslab.types import AUTOCAST, Batch, BatchOf, Pair
+from nslab.types import AUTOCAST, Batch, Pair
 
 CHECKPOINT = "evolution.pt"
 
@@ -68,7 +69,7 @@ class Evolved:
 def evolve(
     model: nn.Module,
     parents: Sequence[nn.Module | Tensors],
-    batch_of: BatchOf,
+    batch_of: Callable[[int], Pair | Batch | BatchParts],
     evolver: Evolver,
     options: EvolveOptions = DEFAULTS,
     *,
@@ -81,11 +82,12 @@ def evolve(
 ) -> Evolved:
     """Evolve the networks ``parents`` (modules, or state dicts of ``model``), [DE Alg. 1].
 
-    ``batch_of(k)`` gives images and labels of batch k, as a pair or as a loader's ``nth`` does, the
-    same whenever it is asked. Fitness is the mean cross-entropy there. All parents are scored anew
-    when the batch changes (the evolver's ``rescore``); how many generations a batch lasts the
-    evolver knows beforehand (``for_batches``). ``calibration``: batches for the policy
-    ``"recalibrate"``. ``on_batch`` sees the population after each batch and may add numbers to its
+    ``batch_of(k)`` gives images and labels of batch k, the same whenever it is asked: as a pair, as
+    a loader's ``nth`` does or, if they are too many for the memory, as `BatchParts`. Fitness is the
+    mean cross-entropy there. All parents are scored anew when the batch changes (the evolver's
+    ``rescore``); how many generations a batch lasts the evolver knows beforehand
+    (``for_batches``). ``calibration``: batches for the policy ``"recalibrate"``. ``on_batch`` sees
+    the population after each batch and may add numbers to its
     last row.
 
     ``mode`` is that of `Fitness`: ``"auto"`` measures, so two evolutions may differ by rounding.
@@ -154,15 +156,17 @@ def check_losses_finite(losses: Tensor, k: int) -> None:
         )
 
 
-def pair(batch: Pair | Batch) -> Pair:
-    """Images and labels."""
+def pair(batch: Pair | Batch | BatchParts) -> tuple[Tensor | BatchParts, Tensor]:
+    """Images, or what gives them in parts, and labels."""
+    if isinstance(batch, BatchParts):
+        return batch, batch.y
     return (batch.x, batch.y) if isinstance(batch, Batch) else batch
 
 
 def generation(
     evolved: Evolved,
     score: Callable[..., Tensor],
-    x: Tensor,
+    x: Tensor | BatchParts,
     y: Int[Tensor, " b"],
     seed: int,
     k: int,

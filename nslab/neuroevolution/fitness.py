@@ -20,6 +20,7 @@ from torch.func import vmap
 
 from nslab.evolve.population import Population
 from nslab.networks.logits import NO_LABEL, check_labels, logits_of
+from nslab.neuroevolution.batch_parts import BatchParts
 from nslab.neuroevolution.options import DEFAULTS, EvolveOptions
 from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout, batchnorms, evaluating
 from nslab.system.distributed import process_group
@@ -81,7 +82,7 @@ class Fitness:
         self,
         population: Population,
         extras: Extras,
-        x: Tensor,
+        x: Tensor | BatchParts,
         y: Int[Tensor, " b"],
         targets: Int[Tensor, " t"] | None = None,
         calibration: Iterable[Tensor] = (),
@@ -118,7 +119,7 @@ class Fitness:
                     t[rows] = exchange(t[rows[own]], len(rows))
         return torch.where(losses.isfinite(), losses, torch.inf).cpu()
 
-    def part(self, x: Tensor) -> int:
+    def part(self, x: Tensor | BatchParts) -> int:
         """How many samples pass at once."""
         in_batches = self.learns and self.options.policy == "inherit"
         free = IN_CACHE if x.device.type == "cpu" and not in_batches else len(x)
@@ -136,7 +137,7 @@ class Fitness:
         """The mode; if it is automatic, what the first process measures on its share."""
         if self.mode != "auto":
             return self.mode
-        if self.learns:
+        if self.learns or isinstance(scorer.x, BatchParts):
             return "loop"
         key = f"{len(rows)} x {tuple(scorer.x.shape)} {scorer.x.dtype} {scorer.x.device.type}"
         if key not in self.chosen:
@@ -156,19 +157,26 @@ class Scorer:
     fitness: Fitness
     rows: Float[Tensor, "r d"]
     extras: Extras
-    x: Tensor
+    x: Tensor | BatchParts
     y: Int[Tensor, " b"]
     calibration: tuple[Tensor, ...] = ()
 
     def loop(self, owners: Int[Tensor, " k"], rows: Int[Tensor, " k"]) -> Float[Tensor, " k"]:
-        """One network after the other."""
+        """One network after the other; all of them on each part of a batch that comes in parts."""
         losses = torch.zeros(len(rows), dtype=torch.float64, device=self.x.device)
         layout, dtype = self.fitness.layout, self.fitness.dtype
-        for i, (owner, row) in enumerate(zip(owners.tolist(), rows.tolist(), strict=True)):
-            values = layout.views(self.rows[row].to(dtype)) | self.extras.views(owner, row)
-            if self.fitness.options.policy == "recalibrate":
-                self.recalibrate(values)
-            losses[i] = self.loss(values)
+        networks = (
+            layout.views(self.rows[row].to(dtype)) | self.extras.views(owner, row)
+            for owner, row in zip(owners.tolist(), rows.tolist(), strict=True)
+        )
+        if isinstance(self.x, BatchParts):
+            every = [self.recalibrated(values) for values in networks]
+            for x, y in self.x.parts():
+                for i, values in enumerate(every):
+                    losses[i] += self.summed(values, x, y)
+            return losses / len(self.y)
+        for i, values in enumerate(networks):
+            losses[i] = self.loss(self.recalibrated(values))
         return losses
 
     def vmap(self, owners: Int[Tensor, " k"], rows: Int[Tensor, " k"]) -> Float[Tensor, " k"]:
@@ -182,14 +190,19 @@ class Scorer:
 
     def loss(self, values: dict[str, Tensor]) -> Tensor:
         """Mean cross-entropy of the network with these parameters and buffers."""
+        assert isinstance(self.x, Tensor)
         total = torch.zeros((), dtype=torch.float64, device=self.x.device)
         parts = -(-len(self.y) // self.fitness.part(self.x))
         for x, y in zip(self.x.tensor_split(parts), self.y.tensor_split(parts), strict=True):
-            logits = self.forward(values, x)
-            logits = logits if logits.dtype == torch.float64 else logits.float()
-            losses = F.cross_entropy(logits, y.long(), reduction="none", ignore_index=NO_LABEL)
-            total = total + losses.double().sum()
+            total = total + self.summed(values, x, y)
         return total / len(self.y)
+
+    def summed(self, values: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        """The sum of cross-entropies on some samples, in double precision."""
+        logits = self.forward(values, x)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        losses = F.cross_entropy(logits, y.long(), reduction="none", ignore_index=NO_LABEL)
+        return losses.double().sum()
 
     def forward(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
         """Logits, taken out of whatever the model returns."""
@@ -197,8 +210,11 @@ class Scorer:
         with torch.autocast(x.device.type, autocast, enabled=autocast is not None):
             return logits_of(self.fitness.layout.call(self.fitness.model, values, x))
 
-    def recalibrate(self, values: dict[str, Tensor]) -> None:
-        """Running statistics from the calibration batches, all with the same weight."""
+    def recalibrated(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """With running statistics from the calibration batches, all with the same weight, where
+        the policy asks for them."""
+        if self.fitness.options.policy != "recalibrate":
+            return values
         norms = self.fitness.norms
         momenta = {norm: norm.momentum for norm in norms.values()}
         try:
@@ -214,6 +230,7 @@ class Scorer:
         finally:
             for norm, momentum in momenta.items():
                 norm.momentum = momentum
+        return values
 
     def vmap_is_faster(self, owners: Int[Tensor, " k"], rows: Int[Tensor, " k"]) -> bool:
         """Measured here and now; False for one network, for slow ones and where vmap fails."""

@@ -11,8 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from nslab.configs import EvolveConfig, LossSearchConfig, Parent, TrainConfig
+from nslab.configs import EvaluateConfig, EvolveConfig, LossSearchConfig, Parent, TrainConfig
 from nslab.lossnet import Pretrained
+from nslab.runs.evaluate_run import run_evaluation
 from nslab.runs.evolve_run import run_evolution
 from nslab.runs.folder import folder_of
 from nslab.runs.made_of import COMPUTES
@@ -60,6 +61,11 @@ def compute_evolution(config: EvolveConfig, context: RunContext) -> Trained:
         raise ValueError(f"the device's memory is too small, try microbatch: {error}") from None
 
 
+def compute_evaluation(config: EvaluateConfig, context: RunContext) -> Trained:
+    """Test a finished network on other data."""
+    return run_evaluation(config)
+
+
 def compute_loss_search(config: LossSearchConfig, context: RunContext) -> Pretrained:
     """Evolve a loss network."""
     folder = context.folder if process_group().is_main_process else None
@@ -72,6 +78,7 @@ COMPUTE: Registry[Callable[[Any, RunContext], Outcome]] = Registry(
 COMPUTE |= {
     TrainConfig.kind: compute_training,
     EvolveConfig.kind: compute_evolution,
+    EvaluateConfig.kind: compute_evaluation,
     LossSearchConfig.kind: compute_loss_search,
 }
 

@@ -44,7 +44,8 @@ def run_evolution(
 
     The metrics are the result's test numbers, means over networks where a rival gives several. An
     evolution also has ``chosen_batch`` (0: a parent), ``last_test_accuracy`` of the last batch's
-    fittest, and ``start_test_accuracy`` of the best parent.
+    fittest, ``start_test_accuracy`` of the best parent and, where the fittest of each batch is
+    tested, ``best_test_accuracy``, by which nothing is chosen.
     """
     started, states = time.perf_counter(), population(config, parents)
     with closing(EvolveSetup(config)) as setup:
@@ -91,10 +92,13 @@ def evolution(
     chosen: dict[str, StateDict] = {}
 
     def after_batch(evolved: Evolved) -> Row:
-        row = {"diversity": diversity(evolved.state.population)}
+        row: Row = {"diversity": diversity(evolved.state.population)}
+        fittest = evolved.network()
+        if config.test_each_batch:
+            tested = setup.test(fittest)
+            row |= {name: tested[name] for name in ("test_accuracy", "test_top5", "test_loss")}
         if not setup.held:
             return row
-        fittest = evolved.network()
         row |= setup.held_out(fittest)
         before = looks[:1] + [r for r in evolved.history if "held_out_loss" in r]
         ranks = [SELECTION.key(r) for r in before]
@@ -121,7 +125,7 @@ def evolution(
         evolve,
         setup.model,
         states,
-        setup.batches.nth,
+        setup.batch_of,
         evolver,
         config,
         seed=config.seed,
@@ -160,6 +164,8 @@ def evolution(
     for name, other in (("last_test_accuracy", last), ("start_test_accuracy", parent)):
         row = tested if other is made else setup.test(other)
         metrics[name] = row["test_accuracy"]
+    if seen := [r["test_accuracy"] for r in history if "test_accuracy" in r]:
+        metrics["best_test_accuracy"] = max(*seen, metrics["start_test_accuracy"])
     for name in ("held_out_accuracy", "held_out_loss") if looks else ():
         metrics |= {name: looks[batch][name], f"start_{name}": looks[0][name]}
     return made, history, metrics

@@ -1,6 +1,7 @@
 """Setup of an evolution: the network, fitness batches, validation and test data."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ from nslab.configs.selection import SELECTION
 from nslab.configs.train import TrainConfig
 from nslab.datasets import ImageData, dataset_of
 from nslab.datasets.batches import DatasetBatches, make_batches
+from nslab.datasets.image_files import ImageFiles
 from nslab.networks import build_network
 from nslab.networks.external import fitted
 from nslab.neuroevolution.averaging import gaussian
+from nslab.neuroevolution.batch_parts import BatchParts
 from nslab.neuroevolution.checkpoints import from_checkpoints
 from nslab.rng import generator
 from nslab.system.distributed import process_group
@@ -23,9 +26,11 @@ from nslab.training.loop import evaluate, metrics_row, training_set
 from nslab.training.metrics import Tally
 from nslab.training.setup import evaluation_batch
 from nslab.training.starts import start_weights
-from nslab.types import AUTOCAST, Row, StateDict
+from nslab.types import AUTOCAST, Batch, Row, StateDict
 
 CALIBRATION = 20  # batches of the size of training's, for BatchNorm's statistics
+WHOLE_BYTES = 2**32  # of images as floats; a batch of files that takes more comes in parts
+PART = 256  # samples of such a part, unless microbatch says another number
 
 
 class EvolveSetup:
@@ -34,7 +39,7 @@ class EvolveSetup:
     def __init__(self, config: EvolveConfig) -> None:
         base, device = config.base, process_group().device
         data: ImageData = training_set(base)
-        self.classes = data.dataset.layout.num_classes
+        self.classes, self.shape = data.dataset.layout.num_classes, data.dataset.shape
         self.model = build_network(base.network, data.dataset.shape, self.classes, base.seed)
         if base.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
@@ -45,7 +50,9 @@ class EvolveSetup:
 
         def training(size: int, seed: int) -> DatasetBatches:
             size = min(size, len(y))  # and no shorter batches at the end of an epoch
-            way = {"seed": seed, "augment": base.augment, "min_batch": size}
+            way: dict[str, Any] = {"seed": seed, "augment": base.augment, "min_batch": size}
+            if base.decoding != "exact":
+                way |= {"decoding": base.decoding}
             return make_batches(x, y, data.dataset, device, batch_size=size, **way)
 
         def evaluated(x: np.ndarray, y: np.ndarray) -> DatasetBatches:
@@ -56,7 +63,16 @@ class EvolveSetup:
         self.statistics = training(base.batch_size, base.seed + 1)
         self.tests = evaluated(data.arrays.test_x, data.arrays.test_y)
         self.held = evaluated(*data.held) if data.held else None
-        self.precision = config.precision
+        self.precision, self.part = config.precision, config.microbatch or PART
+
+    def batch_of(self, k: int) -> Batch | BatchParts:
+        """Batch k of fitness: whole, or in parts where it is of files and too large."""
+        batches = self.batches
+        shape = torch.Size((min(batches.batch_size, len(batches.y)), *self.shape))
+        if isinstance(batches, ImageFiles) and 4 * shape.numel() > WHOLE_BYTES:
+            y = batches.y[batches.places(k).to(batches.y.device)]
+            return BatchParts(y, shape, lambda: ((b.x, b.y) for b in batches.parts(k, self.part)))
+        return batches.nth(k)
 
     def close(self) -> None:
         """Decode no images ahead: nobody will ask for them."""

@@ -4,6 +4,7 @@ Nothing is changed but by `remove`, and there under the lock of each run.
 """
 
 import re
+import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -97,15 +98,19 @@ def remove(findings: Sequence[Finding]) -> list[Finding]:
         in_runs = is_run(path) or is_run(path.parent)
         lock = (path if path.is_dir() else path.parent) / LOCK
         if not in_runs:  # `.name.npz.abc.part` is a half of `name.npz`, whose lock is `.name.lock`
-            lock = path.with_name(f".{path.name.removeprefix('.').partition('.npz')[0]}.lock")
+            end = "." if path.is_dir() else ".npz"  # a half of a folder of images
+            lock = path.with_name(f".{path.name.removeprefix('.').partition(end)[0]}.lock")
         # of a run that got nowhere only what nslab wrote; a lock that others may wait for stays
         files = [path / name for name in OF_A_BEGINNING] if path.is_dir() else [path]
         if not in_runs and not path.name.endswith(STRAY):
             files.append(path.with_suffix(".json"))
         try:
             with locked(lock, f"{path} is in use", refusal="left alone"):
-                for file in files:
-                    file.unlink(missing_ok=True)
+                if not in_runs and path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    for file in files:
+                        file.unlink(missing_ok=True)
         except (Busy, OSError):
             continue
         gone.append(finding)

@@ -55,7 +55,8 @@ def known_config(form: Mapping[str, Any]) -> RunConfig | None:
 def unknown_here(result: Result) -> dict[str, Any]:
     """What can be said of such a run: a line as of `nslab.configs.labels.columns`, and ``unknown``:
     what is, and the plug-in that it was made with if that is not loaded."""
-    form = result.config.get("base", result.config)
+    form = result.config.get("trained", result.config)
+    form = form.get("base", form)
     method = result.config.get("method") or form.get("objective") or {}
     reason = str(_decoded(result.config)).partition("; ")[0].partition(": did you mean")[0]
     return {

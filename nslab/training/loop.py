@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -187,8 +188,13 @@ def evaluate(
     loader: DatasetBatches,
     num_classes: int,
     accelerator: Accelerator | None = None,
+    accepted: np.ndarray | None = None,
 ) -> Tally:
-    """Accuracy and cross-entropy on every sample, in evaluation mode."""
+    """Accuracy and cross-entropy on every sample, in evaluation mode.
+
+    ``accepted``: all right labels of each sample, padded with -1, where there are several.
+    """
+    right = None if accepted is None else torch.from_numpy(accepted).to(loader.y.device)
     tally = Tally.empty(num_classes, loader.y.device)
     net = local(model)
     if accelerator is not None and accelerator.num_processes > 1:
@@ -196,7 +202,8 @@ def evaluate(
             torch.distributed.broadcast(buffer, 0)
     with scoring(net):
         for batch in loader.in_order():
-            tally.add(logits_of(net(batch.x)), batch.y)
+            also = None if right is None else right[batch.index]
+            tally.add(logits_of(net(batch.x)), batch.y, also)
     if accelerator is not None:
         tally = Tally.unpacked(accelerator.reduce(tally.packed(), "sum"))
     return tally
@@ -207,6 +214,7 @@ def metrics_row(split: str, tally: Tally) -> Row:
     row: Row = {f"{split}_loss": tally.mean_loss, f"{split}_accuracy": tally.accuracy}
     if split == "test":
         row |= {"balanced_accuracy": tally.balanced, "per_class_accuracy": tally.per_class}
+        row |= {"test_top5": tally.top5}
     return row
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 from torch import Tensor
 
@@ -26,14 +26,30 @@ class Tally:
         """Nothing counted yet. Double precision: counts stay exact, sums accurate."""
         return cls.unpacked(torch.zeros(2 * num_classes + 2, dtype=torch.float64, device=device))
 
-    def add(self, logits: Logits, y: Labels) -> None:
-        """Count a batch: correct predictions per class, samples per class, cross-entropy."""
-        hit = (logits.argmax(1) == y).double()
-        own = logits.gather(1, y[:, None])
-        self.near += ((logits > own).sum(1) < 5).sum()
+    def add(self, logits: Logits, y: Labels, accepted: Int[Tensor, "b l"] | None = None) -> None:
+        """Count a batch: correct predictions per class, samples per class, cross-entropy.
+
+        ``accepted``: all right labels of each sample, padded with -1, where there may be several: a
+        prediction is then right if it is any of them, it counts for the class ``y``, and the loss
+        is that of their probabilities together.
+
+        >>> tally = Tally.empty(3)
+        >>> logits = torch.tensor([[0.0, 2.0, 1.0], [0.0, 1.0, 2.0]])
+        >>> tally.add(logits, torch.tensor([0, 0]), torch.tensor([[0, 1], [0, -1]]))
+        >>> tally.accuracy
+        50.0
+        """
+        right = y[:, None] if accepted is None else accepted
+        own = logits.gather(1, right.clamp(min=0)).masked_fill(right < 0, -torch.inf)
+        hit = (logits.argmax(1)[:, None] == right).any(1).double()
+        self.near += ((logits > own.max(1, keepdim=True).values).sum(1) < 5).sum()
         self.right.index_add_(0, y, hit)
         self.seen.index_add_(0, y, torch.ones_like(hit))
-        self.loss += F.cross_entropy(logits.float(), y, reduction="none").double().sum()
+        if accepted is None:
+            losses = F.cross_entropy(logits.float(), y, reduction="none")
+        else:
+            losses = logits.float().logsumexp(1) - own.float().logsumexp(1)
+        self.loss += losses.double().sum()
 
     def packed(self) -> Float[Tensor, " n"]:
         """All sums in one vector, to be added up over processes."""

@@ -75,7 +75,7 @@ def make_loaders(
         channels_last=config.channels_last,
         sampler=config.sampler,
         epochs=config.epochs,
-        parts=config.epoch_parts,
+        epoch_parts=config.epoch_parts,
         **({"decoding": config.decoding} if config.decoding != "exact" else {}),
     )
     test, held = (

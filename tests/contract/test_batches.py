@@ -21,11 +21,15 @@ CPU = torch.device("cpu")
 Make = Callable[..., DatasetBatches]
 
 
-@pytest.fixture(params=["arrays", "files"])
+@pytest.fixture(params=["arrays", "files", "named"])
 def make(request: pytest.FixtureRequest, images: Path) -> Make:
     """Makes batches of 30 images of a kind; 12 a batch unless said otherwise."""
-    data = load("digits") if request.param == "arrays" else folder_data(images, 16)
-    x, y = data.arrays.train_x[:30], data.arrays.train_y[:30]
+    if request.param == "files":
+        data = folder_data(images, 16)
+    else:
+        data = load("digits" if request.param == "arrays" else "digits_folder")
+    step = 28 if request.param == "named" else 1  # its classes come one after the other
+    x, y = data.arrays.train_x[::step][:30], data.arrays.train_y[::step][:30]
 
     def of(**options: Any) -> DatasetBatches:
         return make_batches(x, y, data.dataset, CPU, **{"batch_size": 12} | options)

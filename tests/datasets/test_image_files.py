@@ -139,7 +139,7 @@ def test_nothing_is_decoded_after_the_end(images: Path) -> None:
     assert ahead[0] == 1
     batches.close()
     assert batches.ahead is None
-    assert all(part.cancelled() or part.done() or part.running() for part in ahead[1].images)
+    assert all(part.cancelled() or part.done() or part.running() for part in ahead[1].parts)
     for _ in batches.epoch(0):
         pass
     assert batches.ahead is None

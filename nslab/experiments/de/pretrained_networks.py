@@ -1,11 +1,19 @@
 """Pretrained ResNets: Tables 1 to 3 and S7 to S9, evolution against averages and ensembles."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from nslab.configs.evolve import EvolveConfig
-from nslab.experiments.de.presets import EvolutionMethod, evolved, pretrained, table_row
+from nslab.configs.train import TrainConfig
+from nslab.datasets import is_folder
+from nslab.experiments.de.presets import (
+    EvolutionMethod,
+    evolved,
+    networks_of,
+    pretrained,
+    table_row,
+)
 from nslab.experiments.definition import Experiment, TableRow
 from nslab.experiments.presets import SEEDS, Preset
 
@@ -14,6 +22,7 @@ TABLE_1_METHODS: tuple[EvolutionMethod, ...] = (
     "smd",
     "wa",
     "ensemble",
+    "fge",
     "sa_shade_tri_ensin",
 )
 TABLE_2_METHODS: tuple[EvolutionMethod, ...] = (
@@ -34,11 +43,6 @@ TABLE_3_METHODS: tuple[EvolutionMethod, ...] = (
     "sa_shade_ensin",
     "sa_shade_tri_ensin",
 )
-PRETRAINED_NETWORKS = {
-    "smoke": ("resnet8",),
-    "cpu": ("resnet20_public",),
-    "paper": ("resnet20_public", "resnet32_public", "resnet56_public"),
-}
 Tricks = Literal["init_rs", "init_hp", "init_hp_top_k"]
 METHOD: EvolutionMethod = "sa_shade_tri_ensin"
 
@@ -48,17 +52,26 @@ def table1(
     seeds: tuple[int, ...] | None = None,
     methods: tuple[EvolutionMethod, ...] = TABLE_1_METHODS,
     networks: tuple[str, ...] | None = None,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    batches: int | None = None,
+    generations: int | None = None,
+    start: str | None = None,
 ) -> list[EvolveConfig]:
     """Table 1: networks of several depths, parents from epochs of continued training.
 
-    NOTE: the paper's Ensemble is fast geometric ensembling, which trains with a cyclic learning
-    rate; ours is a vote of the same parents as all methods have, so its row is called ``vote``.
+    The paper's Ensemble is fast geometric ensembling (``fge``), whose parents come of a cyclic
+    learning rate; ``ensemble`` is a vote of the same parents as all other methods have, so its row
+    is called ``vote``. Preset ``smoke`` goes through image files, as the paper's does.
     """
+    sizes = {"batches": batches, "generations": generations}
+    dataset = dataset or ("digits_folder" if preset == "smoke" else None)
     return once(
         [
-            evolved(preset, pretrained(preset, network, seed), "last_epochs", method)
+            evolved(preset, base, "last_epochs", method, **sizes)
             for seed in seeds or SEEDS[preset]
-            for network in networks or PRETRAINED_NETWORKS[preset]
+            for network in networks or networks_of(preset, dataset, depths=True)
+            for base in (pretrained(preset, network, seed, dataset, epochs, start),)
             for method in methods
         ]
     )
@@ -70,12 +83,15 @@ def pretrained_table2(
     methods: tuple[EvolutionMethod, ...] = TABLE_2_METHODS,
     inits: tuple[Tricks, ...] = ("init_rs", "init_hp"),
     networks: tuple[str, ...] | None = None,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    start: str | None = None,
 ) -> list[EvolveConfig]:
     """Table 2: two initial populations, and what every method makes of them."""
     runs = [
-        evolved(preset, pretrained(preset, network, seed), init, method)
+        evolved(preset, pretrained(preset, network, seed, dataset, epochs, start), init, method)
         for seed in seeds or SEEDS[preset]
-        for network in networks or PRETRAINED_NETWORKS[preset][:1]
+        for network in networks or networks_of(preset, dataset)
         for init in inits
         for method in methods
     ]
@@ -87,12 +103,15 @@ def table3(
     seeds: tuple[int, ...] | None = None,
     methods: tuple[EvolutionMethod, ...] = TABLE_3_METHODS,
     networks: tuple[str, ...] | None = None,
+    dataset: str | None = None,
+    epochs: int | None = None,
+    start: str | None = None,
 ) -> list[EvolveConfig]:
     """Table 3: the ingredients one by one on last epochs, then the whole on Init-RS and Init-HP."""
     made = []
     for seed in seeds or SEEDS[preset]:
-        for network in networks or PRETRAINED_NETWORKS[preset][:1]:
-            base = pretrained(preset, network, seed)
+        for network in networks or networks_of(preset, dataset):
+            base = pretrained(preset, network, seed, dataset, epochs, start)
             made += [evolved(preset, base, "last_epochs", method) for method in methods]
             if "sa_shade_tri_ensin" in methods:
                 made += [
@@ -102,10 +121,19 @@ def table3(
     return made
 
 
+def bases(
+    preset: Preset, seeds: tuple[int, ...] | None, dataset: str | None
+) -> Iterator[TrainConfig]:
+    """The one network of the supplement's tables, a training per seed."""
+    (network,) = networks_of(preset, dataset)
+    return (pretrained(preset, network, seed, dataset) for seed in seeds or SEEDS[preset])
+
+
 def table_s7(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
     sizes: tuple[int, ...] | None = None,
+    dataset: str | None = None,
 ) -> list[EvolveConfig]:
     """Table S7: how many members.
 
@@ -113,8 +141,8 @@ def table_s7(
     """
     chosen = sizes or ((6, 8, 10) if preset == "smoke" else (6, 10, 20, 40))
     return [
-        evolved(preset, pretrained(preset, None, seed), "last_epochs", METHOD, size=size)
-        for seed in seeds or SEEDS[preset]
+        evolved(preset, base, "last_epochs", METHOD, size=size)
+        for base in bases(preset, seeds, dataset)
         for size in chosen
     ]
 
@@ -123,33 +151,39 @@ def table_s8(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
     batch_sizes: tuple[int, ...] | None = None,
+    dataset: str | None = None,
 ) -> list[EvolveConfig]:
     """Table S8: how many samples fitness sees.
 
-    NOTE: the paper's larger batches, 64,000 to 980,000 of ImageNet's images, are here the same
-    shares of CIFAR-10's training set, the whole of it at most. Without parts as small as training's
-    batches: that is the mismatch of BatchNorm which the paper speaks of (S4.4.4).
+    NOTE: on arrays the paper's larger batches, 64,000 to 980,000 of ImageNet's images, are the same
+    shares of the training set, the whole of it at most, and they pass whole, without parts as small
+    as training's batches: that is the mismatch of BatchNorm which the paper speaks of (S4.4.4). On
+    folders of images they pass in parts of training's size; those that do not fit the memory are
+    decoded anew for each generation.
     """
     every = {
-        "smoke": (64, 128, 256, 512),
+        "digits": (64, 128, 256, 512),
         "cpu": (256, 512, 1024, 2250),  # more would take 15 GB
-        "paper": (256, 512, 1024, 2250, 11250, 45000),
+        "cifar10": (256, 512, 1024, 2250, 11250, 45000),
+        "imagenet": (256, 512, 1024, 64_000, 320_000, 980_000),
     }
-    return [
-        dataclasses.replace(
-            evolved(preset, pretrained(preset, None, seed), "last_epochs", METHOD, batch_size=b),
-            microbatch=None,
-        )
-        for seed in seeds or SEEDS[preset]
-        for b in batch_sizes or every[preset]
-    ]
+    made = []
+    for base in bases(preset, seeds, dataset):
+        name = "digits" if preset == "smoke" else "cpu" if preset == "cpu" else base.dataset
+        for size in batch_sizes or every.get(name, every["imagenet"]):
+            run = evolved(preset, base, "last_epochs", METHOD, batch_size=size)
+            made.append(
+                run if is_folder(base.dataset) else dataclasses.replace(run, microbatch=None)
+            )
+    return made
 
 
-def table_s9(preset: Preset = "smoke", seeds: tuple[int, ...] | None = None) -> list[EvolveConfig]:
+def table_s9(
+    preset: Preset = "smoke", seeds: tuple[int, ...] | None = None, dataset: str | None = None
+) -> list[EvolveConfig]:
     """Table S9: parents from continued training against noise of the same spread."""
     made = []
-    for seed in seeds or SEEDS[preset]:
-        base = pretrained(preset, None, seed)
+    for base in bases(preset, seeds, dataset):
         made.append(evolved(preset, base, "pretrained", "pretrained"))
         made.append(evolved(preset, base, "noise", METHOD))
         made.append(evolved(preset, base, "last_epochs", METHOD))
@@ -165,13 +199,13 @@ def once(runs: list[EvolveConfig]) -> list[EvolveConfig]:
 
 
 def initialised_row(config: EvolveConfig) -> TableRow:
-    """Row of Table 2."""
-    return table_row(config) | {"metric": "top1"}
+    """Row of Table 2; its measure tells top-1 from top-5."""
+    return table_row(config)
 
 
 def depth_row(config: EvolveConfig) -> TableRow:
     """Row of Table 1, where a vote of parents is not the paper's ensemble."""
-    row = initialised_row(config)
+    row = table_row(config)
     row.pop("initialization")
     return row | ({"method": "vote"} if row["method"] == "ensemble" else {})
 
@@ -200,28 +234,64 @@ def initialization_row(config: EvolveConfig) -> TableRow:
 PLAIN = {"method": "de", "de": "yes"} | dict.fromkeys(("sade", "shade", "trigonometric"), "no")
 TABLE_BASELINES: dict[str, Mapping[str, str | float]] = {
     "de/table1": {"method": "pretrained"},
-    "de/table2": {"method": "pretrained", "initialization": "pretrained"},
+    "de/table2": {"method": "pretrained"},
     "de/table3": PLAIN | {"sin_f": "no"},
     "de/tableS7": {"population_size": 10},
     "de/tableS9": {"initialization": "pytorch"},
 }
 
-# The paper's networks and images are ImageNet's.
+PRINTED = {"pretrained": "pytorch"}
 EXPERIMENTS: dict[str, Experiment] = {
     name: Experiment(
         title,
         configs,
         row,
         name.removeprefix("de/"),
-        comparable=False,
+        measure=measure,
         baseline=TABLE_BASELINES.get(name, {}),
+        printed_as=printed,
     )
-    for name, title, configs, row in (
-        ("de/table1", "Pretrained networks of several depths", table1, depth_row),
-        ("de/table2", "Initial populations and methods", pretrained_table2, initialised_row),
-        ("de/table3", "Ingredients of the evolver", table3, ingredient_row),
-        ("de/tableS7", "Size of the population", table_s7, lambda c: {"population_size": c.size}),
-        ("de/tableS8", "Samples of a batch", table_s8, lambda c: {"batch_size": c.batch_size}),
-        ("de/tableS9", "Noise instead of training", table_s9, initialization_row),
+    for name, title, configs, row, measure, printed in (
+        (
+            "de/table1",
+            "Pretrained networks of several depths",
+            table1,
+            depth_row,
+            "top1_and_top5",
+            PRINTED | {"fge": "ensemble"},
+        ),
+        (
+            "de/table2",
+            "Initial populations and methods",
+            pretrained_table2,
+            initialised_row,
+            "top1_and_top5_of_inits",
+            PRINTED,
+        ),
+        ("de/table3", "Ingredients of the evolver", table3, ingredient_row, "imagenet_top1", {}),
+        (
+            "de/tableS7",
+            "Size of the population",
+            table_s7,
+            lambda c: {"population_size": c.size},
+            "imagenet_top1",
+            {},
+        ),
+        (
+            "de/tableS8",
+            "Samples of a batch",
+            table_s8,
+            lambda c: {"batch_size": c.batch_size},
+            "imagenet_top1",
+            {},
+        ),
+        (
+            "de/tableS9",
+            "Noise instead of training",
+            table_s9,
+            initialization_row,
+            "imagenet_top1",
+            {},
+        ),
     )
 }

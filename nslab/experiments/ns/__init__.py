@@ -1,11 +1,20 @@
 """Natural Selection's experiments: one function per table or figure, giving its runs."""
 
 from nslab.experiments.definition import Experiment
-from nslab.experiments.ns import ablations, beyond_the_paper, classification, long_tail
+from nslab.experiments.ns import (
+    ablations,
+    beyond_the_paper,
+    classification,
+    emotion,
+    imagenet,
+    long_tail,
+)
 
 EXPERIMENTS: dict[str, Experiment] = {
     **classification.EXPERIMENTS,
     **long_tail.EXPERIMENTS,
     **ablations.EXPERIMENTS,
     **beyond_the_paper.EXPERIMENTS,
+    **imagenet.EXPERIMENTS,
+    **emotion.EXPERIMENTS,
 }

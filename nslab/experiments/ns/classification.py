@@ -7,7 +7,7 @@ from nslab.configs.labels import columns, paper_name_of
 from nslab.configs.schedules import Step
 from nslab.configs.train import TrainConfig
 from nslab.experiments.definition import Experiment, TableRow, with_seeds
-from nslab.experiments.ns import long_tail
+from nslab.experiments.ns import emotion, imagenet, long_tail
 from nslab.experiments.ns.presets import TrainingMethod, base, trained_by
 from nslab.experiments.presets import SEEDS_OF_MANY, Preset
 from nslab.objectives import NS, CrossEntropy
@@ -92,13 +92,22 @@ def table9(
     methods: tuple[Literal["ce", "ns"], ...] = ("ns",),
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Table IX: the runs with NS of Tables II and V; ``methods`` adds their baselines."""
+    """Table IX: the runs with NS of Tables II and V, at preset ``paper`` those of Tables I and III
+    too; ``methods`` adds their baselines."""
     mine = {"ns": ("ns_ws", "ns_lf"), "ce": ("ce", "ce")}
     plain = tuple(mine[method][0] for method in methods)
     tailed = tuple(mine[method][1] for method in methods)
-    return [
+    small = [
         *table2(preset, seeds, methods=plain, epochs=epochs),  # type: ignore[arg-type]
         *long_tail.table5(preset, seeds, methods=tailed, epochs=epochs),  # type: ignore[arg-type]
+    ]
+    if preset != "paper":
+        return small
+    fours = tuple("ns_ws_4" if method == "ns" else "ce" for method in methods)
+    return [
+        *small,
+        *imagenet.table1(preset, seeds, methods=fours, epochs=epochs),  # type: ignore[arg-type]
+        *emotion.table3(preset, seeds, methods=tailed, epochs=epochs),  # type: ignore[arg-type]
     ]
 
 

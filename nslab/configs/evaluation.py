@@ -1,0 +1,84 @@
+"""`EvaluateConfig`: a finished network on other test images, as a run of its own."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nslab.configs.evolve import EvolveConfig
+from nslab.configs.labels import columns, label
+from nslab.configs.protocol import RunConfig
+from nslab.configs.train import TrainConfig
+from nslab.datasets import resolved
+from nslab.system.content_names import content_of, short_name
+from nslab.system.validation import check_fields, hashed_as
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(RunConfig):
+    """A trained or evolved network, tested on the test images of another data set.
+
+    Attributes:
+        trained: the run whose network it is; it is computed first.
+        dataset: key of ``DATASETS`` or ``folder:PATH`` with the classes of that run's data set.
+            Images are as large as that run's and normalised as it does.
+
+    >>> config = EvaluateConfig(TrainConfig("digits", "mlp"), "digits")
+    >>> config.label(), config.requires()[0] == config.trained
+    ('digits: digits mlp CrossEntropy(), seed 2024', True)
+    """
+
+    kind: ClassVar = "evaluate"
+    measured: ClassVar = ("test_accuracy", "test_loss", "seconds")
+
+    trained: TrainConfig | EvolveConfig
+    dataset: str = dataclasses.field(default="digits", metadata=hashed_as(content_of))
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        object.__setattr__(self, "dataset", resolved(self.dataset))
+        if not isinstance(self.trained, TrainConfig | EvolveConfig):
+            raise TypeError(
+                f"EvaluateConfig: trained must be a TrainConfig or an EvolveConfig, not "
+                f"{self.trained!r}"
+            )
+        if not self.trained.leaves_weights:
+            raise ValueError(
+                f"EvaluateConfig: {self.trained.label()} leaves no weights of one network to test"
+            )
+
+    @property
+    def seed(self) -> int:
+        """The seed of the network's run."""
+        return self.trained.seed
+
+    @property
+    def seedless(self) -> bool:
+        """Whether the network has none."""
+        return bool(self.trained.seedless)
+
+    @property
+    def training(self) -> TrainConfig:
+        """The training that gave the network its form."""
+        return self.trained.training
+
+    def with_seed(self, seed: int) -> "EvaluateConfig":
+        """The same evaluation of the network of another seed."""
+        if seed == self.seed:
+            return self
+        return dataclasses.replace(self, trained=self.trained.with_seed(seed))
+
+    def label(self) -> str:
+        """Data set, and the network's run."""
+        return f"{short_name(self.dataset)}: {label(self.trained)}"
+
+    def columns(self) -> dict[str, str | int | float]:
+        """As the network's run has them, with the data set it is tested on."""
+        return columns(self.trained) | {"dataset": short_name(self.dataset)}
+
+    def requires(self) -> list[RunConfig]:
+        """The network's run."""
+        return [self.trained]
+
+    def kin(self) -> list[tuple]:
+        """Evaluations of the same form of network on the same data."""
+        return [(self.kind, self.dataset, self.training.network)]

@@ -1,0 +1,62 @@
+"""Run of an evaluation: the network of a finished run on the test images of another data set."""
+
+import dataclasses
+import time
+
+import torch
+from accelerate.utils import reduce
+
+from nslab.configs.evaluation import EvaluateConfig
+from nslab.datasets import dataset_of, load
+from nslab.datasets.batches import make_batches
+from nslab.networks import build_network
+from nslab.runs.folder import folder_of
+from nslab.system.content_names import short_name
+from nslab.system.distributed import process_group
+from nslab.training.checkpoint import load_weights
+from nslab.training.loop import Trained, evaluate, metrics_row
+from nslab.training.metrics import Tally
+from nslab.training.setup import evaluation_batch
+
+
+def run_evaluation(config: EvaluateConfig) -> Trained:
+    """Test the network that ``config.trained`` ended with.
+
+    Where images have several right labels, the likeliest class counts as right if it is any of
+    them; ``top5`` likewise. Raises ``ValueError`` for images of another shape, or other classes,
+    than the network's.
+    """
+    started, training = time.perf_counter(), config.training
+    form = dataset_of(training.dataset, training.image_size)
+    data = load(config.dataset, image_size=training.image_size)
+    about, classes = data.dataset, form.layout.num_classes
+    for what, has, needs in (
+        ("classes", about.layout.num_classes, classes),
+        ("images of shape", about.shape, form.shape),
+    ):
+        if has != needs:
+            raise ValueError(
+                f"{config.dataset} has {what} {has}, the network of {training.label()} is for "
+                f"{what} {needs}: it cannot be tested on them"
+            )
+    group = process_group()
+    model = build_network(training.network, form.shape, classes, training.seed)
+    model = load_weights(model, folder_of(config.trained)).to(group.device)
+    if training.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    batches = make_batches(
+        data.arrays.test_x,
+        data.arrays.test_y,
+        dataclasses.replace(about, mean=form.mean, std=form.std),
+        group.device,
+        batch_size=evaluation_batch(group.device, form.shape[1]) * group.num_processes,
+        rank=group.process_index,
+        world=group.num_processes,
+        channels_last=training.channels_last,
+    )
+    tally = evaluate(model, batches, classes, accepted=data.accepted)
+    if group.num_processes > 1:
+        tally = Tally.unpacked(reduce(tally.packed(), "sum"))
+    row = metrics_row("test", tally) | {"images": len(data.arrays.test_y)}
+    row |= {"tested_on": short_name(config.dataset), "selected_by": "nothing"}
+    return Trained(model, [], row | {"seconds": time.perf_counter() - started})
