@@ -181,14 +181,10 @@ def check_count(data: str, classes: int, outputs: int, *, named: bool = False) -
     unit = "class folders" if is_folder(data) else "classes"
     advice = "evaluate it on data of its own classes"
     if classes < outputs:
+        empty = "add an empty folder for each class without images, or " if is_folder(data) else ""
         advice = (
-            "which output is which class cannot be told. "
-            + (
-                "Add an empty folder for each class that has no images, or "
-                if is_folder(data)
-                else ""
-            )
-            + f"give classes=[...], the names of all {outputs} in the order of the outputs"
+            f"which output is which class cannot be told; {empty}give classes=[...], the names of "
+            f"all {outputs} in the order of the outputs"
         )
     raise ValueError(f"{data} has {classes} {unit}, the network gives {outputs} logits: {advice}")
 
