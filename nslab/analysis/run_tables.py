@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import pandas as pd
@@ -24,6 +25,8 @@ from nslab.runs.store import Result
 from nslab.training.checkpoint import load_weights
 from nslab.training.loop import training_set
 from nslab.types import Batch
+
+SHOWN = 64  # samples of a batch that is only looked at
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,22 @@ def trained_model(result: Result) -> nn.Module:
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return load_weights(model, result.folder).eval()
+
+
+def training_batch(config: TrainConfig, data: ImageData) -> Batch:
+    """The first batch of a training, augmented as there; on the CPU."""
+    arrays, size = data.arrays, min(config.batch_size, len(data.arrays.train_y))
+    batches = make_batches(
+        arrays.train_x,
+        arrays.train_y,
+        data.dataset,
+        torch.device("cpu"),
+        batch_size=min(size, SHOWN),
+        seed=config.seed,
+        augment=config.augment,
+    )
+    with closing(batches):
+        return batches.nth(0)
 
 
 def training_batches(dataset: str, batch_size: int, seed: int) -> DatasetBatches:

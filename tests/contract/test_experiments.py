@@ -3,7 +3,7 @@
 import pytest
 
 from nslab import compare, experiment
-from nslab.analysis.measures import final_number
+from nslab.analysis.measures import measure_of
 from nslab.configs import RunConfig, decode, encode
 from nslab.experiments import EXPERIMENTS, PRESETS
 from nslab.papers.tables import paper_table
@@ -13,7 +13,8 @@ from nslab.system.provenance import source_digest
 
 def result(config: RunConfig, value: float) -> Result:
     """A finished run, made up."""
-    row = dict.fromkeys({exp.measure for exp in EXPERIMENTS.values()}, value)
+    numbers = {exp.measure for exp in EXPERIMENTS.values()} | {"test_accuracy", "test_top5"}
+    row = dict.fromkeys(numbers, value)
     return Result(config.id, encode(config), row, [], {"source": source_digest()})
 
 
@@ -55,5 +56,5 @@ def test_every_experiment_can_be_planned(name: str) -> None:
         if exp.measure.endswith("_errors"):
             return  # each number has keys of its own: tests/analysis/test_robustness.py
         runs = [result(c, 1.0) for c in exp.plan("paper")]
-        compared = compare(name, runs, final_number(exp.measure, runs))
+        compared = compare(name, runs, measure_of(exp.measure)(runs))
         assert compared["delta"].notna().any() == exp.comparable

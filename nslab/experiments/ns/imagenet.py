@@ -148,6 +148,12 @@ def imagenet_row(config: TrainConfig) -> TableRow:
     return {key: row[key] for key in ("dataset", "network", "method")} | {"grid": grid}
 
 
+def arm_of(config: TrainConfig) -> str:
+    """The column of Table I, as figures name it: ``ce``, ``ns_ws_2x2``."""
+    row = imagenet_row(config)
+    return f"{row['method']}_{row['grid']}" if row["grid"] else str(row["method"])
+
+
 def hard_row(config: EvaluateConfig) -> TableRow:
     """Row of Table X: data set, network, method."""
     row = columns(config)
