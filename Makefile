@@ -56,6 +56,7 @@ lab: $(READY) ## open JupyterLab on the notebooks
 bench: $(READY) ## measure what the claims of speed rest on
 	$(BIN)/python benchmarks/ns_overhead.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/image_input.py
 	$(BIN)/python benchmarks/de_generation.py
 	$(BIN)/python benchmarks/population_forward.py
 	$(BIN)/python benchmarks/de_functions.py

@@ -62,8 +62,8 @@ def photograph(width: int, height: int, rng: np.random.Generator) -> Image.Image
     image = Image.fromarray((128 + 45 * values).clip(0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
     for _ in range(12):
-        x, y = rng.integers(0, width), rng.integers(0, height)
-        w, h = rng.integers(width // 40, width // 5, 2)
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        w, h = rng.integers(width // 40, width // 5, 2).tolist()
         shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
         shape((x, y, x + w, y + h), fill=tuple(rng.integers(0, 256, 3).tolist()))
     grain = rng.normal(0, 2, (height, width, 1))

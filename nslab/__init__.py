@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
     from nslab.workbench.compare_methods import compare_methods
+    from nslab.workbench.evaluation import evaluate
 
 __version__ = "0.2.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "nslab.training.loop": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
     "nslab.workbench.compare_methods": ("compare_methods",),
+    "nslab.workbench.evaluation": ("evaluate",),
 }
 sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -71,6 +73,7 @@ __all__ = [
     "build_network",
     "compare",
     "compare_methods",
+    "evaluate",
     "evolve_checkpoints",
     "experiment",
     "finished",

@@ -23,9 +23,16 @@ def compare(
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
     every: Every = False,
+    classes: Annotated[
+        bool, typer.Option("--classes", help="Also the accuracy of each class.")
+    ] = False,
+    confusion: Annotated[
+        bool,
+        typer.Option("--confusion", help="Also confusion matrices, computed from kept weights."),
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Paper beside ours, for the runs that are finished; nothing is computed."""
+    """Paper beside ours, for the runs that are finished; nothing is trained."""
     from nslab.analysis.paper_tables import compare as compared
     from nslab.experiments import experiment
     from nslab.runs import store
@@ -35,6 +42,13 @@ def compare(
         found = store.finished(configs)
         typer.echo(f"{len(found)} of {len(configs)} runs of preset {preset} are finished")
         show_table(compared(name, found), every)
+        if classes or confusion:
+            from nslab.workbench.class_reports import confusions, worst_classes
+
+            if classes:
+                typer.echo("\n".join(worst_classes(found, every)))
+            if confusion:
+                typer.echo("\n".join(confusions(found, name, preset)))
 
 
 @app.command(epilog="Example: nslab ledger --paper ns --to ledger.md")

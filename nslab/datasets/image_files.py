@@ -37,6 +37,7 @@ class ImageFiles(BatchOrder):
         dataset: gives size, mean and sd; for the others see `BatchOrder`.
         decoding: of all images of these batches, see `nslab.datasets.decoding`. ``"reduced"`` is
             faster and changes pixels a little: what is evaluated is best decoded exactly.
+        prepared: images that have the size already are evaluated as they are.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class ImageFiles(BatchOrder):
         epochs: int = 1,
         epoch_parts: int = 1,
         decoding: Decoding = "exact",
+        prepared: bool = False,
     ) -> None:
         super().__init__(
             y,
@@ -71,6 +73,7 @@ class ImageFiles(BatchOrder):
         )
         check_decoding(decoding)
         self.files, self.size, self.channels_last = files, dataset.layout.shape[0], channels_last
+        self.prepared = prepared
         self.decoding, self.pinned = decoding, y.device.type == "cuda"
         device = y.device
         # Repeated along a row of pixels: the inner loop of the normalisation is then long.
@@ -210,7 +213,7 @@ class ImageFiles(BatchOrder):
 
     def middle(self, file: str) -> Pixels:
         """The middle of an image, as it is evaluated."""
-        return middle_square(file, self.size, self.decoding)
+        return middle_square(file, self.size, self.decoding, self.prepared)
 
     def normalised(self, pixels: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
         """On the device, with the data set's mean and sd."""

@@ -7,19 +7,23 @@ from operator import index
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from nslab.analysis.confusion import Confusion, confusion
+from nslab.analysis.run_tables import class_table
 from nslab.analysis.statistics import differences
 from nslab.configs import TrainConfig
 from nslab.configs.labels import short_repr
 from nslab.datasets import resolved
 from nslab.datasets.own_arrays import add_arrays
 from nslab.plots.comparison import paired_comparison
+from nslab.plots.confusion import confusion_matrix
 from nslab.plots.style import apply
 from nslab.runs.results import Result
 from nslab.runs.store import run_all
-from nslab.system.validation import check_count, check_parameters, hints
+from nslab.system.validation import check_count, check_parameters, hints, unknown
 from nslab.workbench.own_objects import network_name, objective_of
 
 FIRST_SEED = 2024
@@ -100,6 +104,28 @@ class MethodComparison:
         with mpl.rc_context():
             apply()
             return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """Test accuracy of each class (rows) by each method (columns), in percent: means over
+        seeds."""
+        table = class_table(self.results)
+        table["method"] = np.repeat(list(self.runs["method"]), len(table) // len(self.runs))
+        return table.pivot_table("accuracy", "class", "method", sort=False, dropna=False)
+
+    def confusion(self, method: str) -> Confusion:
+        """What the networks of a method take test images for, from the weights that they kept;
+        ``ValueError`` for a method that there is not."""
+        chosen = self.runs["method"] == method
+        if not chosen.any():
+            raise unknown("method", method, self.runs["method"].unique())
+        return confusion([r for r, own in zip(self.results, chosen, strict=True) if own])
+
+    def confusion_figure(self, method: str) -> Figure:
+        """The same as a matrix; of more than 30 classes the pairs that are most often confused."""
+        with mpl.rc_context():
+            apply()
+            return confusion_matrix(self.confusion(method), method)
 
     def _repr_html_(self) -> str:
         small = {"p": "{:.2g}".format}

@@ -60,6 +60,32 @@ def test_the_same_whenever_asked(make: Make, augment: str) -> None:
     assert not torch.equal(make(augment=augment, seed=4).nth(0).index, epochs[0][0].index)
 
 
+@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_an_epoch_from_any_batch_on(make: Make, augment: str) -> None:
+    """The rest of it to the bit; none after the last."""
+    whole = list(make(augment=augment).epoch(1))
+    for start in range(5):
+        rest = list(make(augment=augment).epoch(1, start))
+        assert len(rest) == max(0, 3 - start)
+        assert all(equal(a, b) for a, b in zip(rest, whole[start:], strict=True))
+
+
+def test_parts_are_the_batch(make: Make) -> None:
+    """Piece by piece, to the bit, as often as it is asked for."""
+    batches = make(augment="crop_flip", seed=3)
+    for k in (1, 1, 0, 5):
+        wanted, parts = make(augment="crop_flip", seed=3).nth(k), list(batches.parts(k, 5))
+        assert [len(part.y) for part in parts] == ([5, 1] if k == 5 else [5, 5, 2])
+        for name in ("x", "y", "index"):
+            assert torch.equal(
+                torch.cat([getattr(part, name) for part in parts]), getattr(wanted, name)
+            )
+        assert {(part.epoch, part.seed) for part in parts} == {(wanted.epoch, wanted.seed)}
+    with pytest.raises(ValueError, match="must have images, not 0"):
+        next(batches.parts(0, 0))
+    batches.close()
+
+
 def test_labels_belong_to_images(make: Make) -> None:
     """As evaluated, in their order; augmented batches name the same samples."""
     whole = list(make(batch_size=30).in_order())

@@ -43,6 +43,15 @@ def test_asked_in_order_nothing_is_made_twice() -> None:
     assert begun == [0, 1]
 
 
+def test_what_comes_before_is_not_made() -> None:
+    """An epoch that begins in its middle crops no earlier image."""
+    made, cropped = loader(), []
+    crop = made._crop
+    made._crop = lambda index, *at: cropped.append(len(index)) or crop(index, *at)  # type: ignore[method-assign]
+    assert len(list(made.epoch(0, 1))) == 2
+    assert cropped == [500, 294]
+
+
 @pytest.mark.slow
 def test_digits_networks_evolve() -> None:
     """The last epochs of one run evolve on augmented batches: the loss there falls."""

@@ -71,6 +71,21 @@ def test_loader(tmp_path: Path) -> None:
     assert contenders["nslab"]["cpu_s_per_image"] > 0
 
 
+def test_image_input(tmp_path: Path) -> None:
+    """From JPEGs that it makes itself."""
+    results = quick("image_input", tmp_path)
+    assert results["settings"]["quick"]
+    assert list(results["cases"]) == ["300x250 train", "300x250 eval"]
+    for name, case in results["cases"].items():
+        assert list(case["contenders"]) == ["nslab, exact", "nslab, reduced", "torchvision"]
+        for contender in case["contenders"].values():
+            assert contender["images_per_cpu_s"] > 0
+            check_ratio(contender["cpu_ratio"])
+        assert 0 <= case["difference"] < 20
+        assert 0 < case["bits_per_pixel"] < 24
+        assert f"{name} " in results["sentence"]
+
+
 def test_de_generation(tmp_path: Path) -> None:
     results = quick("de_generation", tmp_path)
     assert results["settings"]["quick"]

@@ -1,0 +1,38 @@
+"""The command for networks that are trained: ``nslab predict``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslab.cli.options import Plugins, app, explained
+
+
+@app.command(epilog="Example: nslab predict 1a2b3c4d5e6f folder:photographs --to photographs.csv")
+def predict(
+    run: Annotated[
+        str, typer.Argument(help="A finished run's id, or a best.safetensors of nslab evolve.")
+    ],
+    data: Annotated[str, typer.Argument(help="folder:PATH, with or without class folders.")],
+    to: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("predictions.csv"),
+    force: Annotated[bool, typer.Option("--force", help="Replace the CSV that is there.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """Write what a trained network takes images for: the five likeliest classes of each, as CSV.
+
+    Images are prepared as in the run's own evaluation.
+    """
+    from nslab.workbench.prediction import (
+        predictions,
+        summary,
+        trained_network,
+        write_predictions,
+    )
+
+    with explained():
+        if to.exists() and not force:
+            raise ValueError(f"{to} is there already: --force replaces it, --to names another file")
+        trained = trained_network(run)
+        table = predictions(trained, data)
+        write_predictions(table, to)
+    typer.echo(f"wrote {to}: {summary(table, trained.dataset.classes)}")

@@ -1,0 +1,69 @@
+"""Figures of confusion: a matrix where its names can be read, else the most confused pairs."""
+
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from nslab.analysis.confusion import Confusion
+
+LEGIBLE = 30  # classes whose names can be read beside a matrix
+WRITTEN = 15  # classes whose numbers fit into its cells
+LONGEST = 24  # letters of a class's name
+
+
+def confusion_matrix(confusion: Confusion, title: str) -> Figure:
+    """What each class is taken for, in percent of its images: of up to 30 classes as a matrix, of
+    more as the pairs that are most often confused."""
+    names = [shortened(name) for name in confusion.classes]
+    if len(names) > LEGIBLE:
+        return confused_pairs(confusion, title)
+    with np.errstate(invalid="ignore"):
+        shares = 100 * confusion.counts / confusion.counts.sum(1, keepdims=True)
+    side = 2.6 + 0.36 * len(names)
+    figure = Figure(figsize=(side + 1.2, side))
+    axes = figure.subplots()
+    axes.set_facecolor("0.93")  # of classes without images
+    sns.heatmap(
+        shares,
+        annot=len(names) <= WRITTEN,
+        fmt=".0f",
+        cmap="cividis",
+        vmin=0,
+        vmax=100,
+        square=True,
+        ax=axes,
+        xticklabels=names,
+        yticklabels=names,
+        cbar_kws={"label": "images of the class (%)"},
+        annot_kws={"fontsize": 8},
+    )
+    axes.tick_params(axis="x", rotation=90, labelsize=8)
+    axes.tick_params(axis="y", rotation=0, labelsize=8)
+    axes.set(xlabel="taken for", ylabel="class", title=said(confusion, title))
+    return figure
+
+
+def confused_pairs(confusion: Confusion, title: str) -> Figure:
+    """The pairs of classes that are most often confused, in percent of the first one's images."""
+    table = confusion.pairs()
+    figure = Figure(figsize=(7.5, 1.6 + 0.24 * max(1, len(table))))
+    axes = figure.subplots()
+    pairs = zip(table["class"], table["taken_for"], strict=True)
+    axes.barh(range(len(table)), table["share"], color=sns.color_palette("colorblind")[0])
+    labels = [f"{shortened(a)} as {shortened(b)}" for a, b in pairs]
+    axes.set_yticks(range(len(table)), labels, fontsize=8)
+    axes.invert_yaxis()
+    label = "images of the class (%)"
+    axes.set(xlabel=label, ylabel="class taken for another", title=said(confusion, title))
+    return figure
+
+
+def said(confusion: Confusion, title: str) -> str:
+    """The title, and of how many networks it is."""
+    number = confusion.networks
+    return f"{title}, n = {number} network{'s' if number > 1 else ''}"
+
+
+def shortened(name: str) -> str:
+    """A class's name, so far as there is room."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
