@@ -12,7 +12,7 @@ from nslab.system.renamed import Renamed, tell_new_name
 
 if TYPE_CHECKING:
     from nslab.analysis.paper_tables import compare, readable
-    from nslab.configs import EvolveConfig, LossSearchConfig, TrainConfig
+    from nslab.configs import EvaluateConfig, EvolveConfig, LossSearchConfig, TrainConfig
     from nslab.datasets import DATASETS, load
     from nslab.datasets.own_arrays import add_arrays
     from nslab.evolve import EVOLVERS
@@ -34,7 +34,7 @@ _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
     "nslab.datasets.own_arrays": ("add_arrays",),
     "nslab.evolve": ("EVOLVERS",),
-    "nslab.configs": ("EvolveConfig", "LossSearchConfig", "TrainConfig"),
+    "nslab.configs": ("EvaluateConfig", "EvolveConfig", "LossSearchConfig", "TrainConfig"),
     "nslab.experiments": ("EXPERIMENTS", "experiment"),
     "nslab.runs.evolve_checkpoints": ("evolve_checkpoints",),
     "nslab.runs.frozen": ("freeze",),
@@ -62,6 +62,7 @@ __all__ = [
     "Batch",
     "CrossEntropy",
     "DataInfo",
+    "EvaluateConfig",
     "EvolveConfig",
     "LossSearchConfig",
     "Objective",

@@ -155,8 +155,10 @@ class Monitor:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: 45 s, 12 min, 3 h 20 min."""
+    """Seconds in words: 45 s, 12 min, 3 h 20 min, 12 days."""
     minutes = round(seconds / 60)
+    if seconds >= 100 * 3600:
+        return f"{seconds / 86400:,.0f} days"
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nslab.analysis.paper_tables import compare
 from nslab.configs import RunConfig
 from nslab.configs.labels import label
-from nslab.datasets import load
+from nslab.datasets import MissingDataset, load
 from nslab.execution.local import Engine, run_local, stoppable
 from nslab.execution.monitor import Monitor
 from nslab.experiments import EXPERIMENTS, experiment
@@ -31,6 +31,7 @@ from nslab.system.presets import Preset
 from nslab.system.renamed import renamed_keywords
 from nslab.system.validation import check_count, unknown
 from nslab.system.yaml_files import read_yaml
+from nslab.workbench.absent_data import absent_folders, needs
 from nslab.workbench.notebooks import Planned, plan
 from nslab.workbench.render import render
 
@@ -165,9 +166,13 @@ def run_suite(
     `run`.
 
     A failure is tried ``retries`` times more and stops nothing else. Returns what failed in the
-    end, by name, and why. Raises `MissingDataset` before anything starts.
+    end, by name, and why. Runs on folders of images that people have to bring and that are not here
+    are left out, and said to be. Raises `MissingDataset` for other data before anything starts.
     """
-    todo = suite.todo()
+    absent = absent_folders(suite.todo())
+    for name, (count, why) in absent.items():
+        echo(f"LEFT OUT: {count} runs on {name}: {why}")
+    todo = [config for config in suite.todo() if not needs(config, absent)]
     for dataset in sorted({config.dataset for config in todo} - {""}):
         load(dataset)
     failed: dict[str, str] = {}
@@ -178,7 +183,7 @@ def run_suite(
         monitor.expect({p.name: "notebook" for p in notebooks})
         try:
             run_all(
-                list(suite.configs.values()),
+                [config for config in suite.configs.values() if not needs(config, absent)],
                 jobs=jobs,
                 devices=devices,
                 engine=engine,
@@ -207,7 +212,11 @@ def run_suite(
             retries=retries,
             monitor=monitor,
         )
-        failed |= {end.job.name: end.why() for end in ended if end.status}
+        for end in ended:
+            if end.status and absent and MissingDataset.__name__ in end.why():
+                echo(f"LEFT OUT: {end.job.name}: {end.why()}")
+            elif end.status:
+                failed[end.job.name] = end.why()
     for name, why in failed.items():
         echo(f"FAILED: {name}: {why}")
     return failed

@@ -251,3 +251,23 @@ def test_clock_going_backwards_changes_nothing(
     assert store.run(config, show=False).env["finished"].startswith("1999")
     assert store.run(config, show=False).origin == "stored"
     assert json.loads((store.folder_of(config) / store.RESULT).read_text())["id"] == config.id
+
+
+def test_runs_on_images_that_are_not_here_are_left_out(
+    file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that need them first, and notebooks that end for want of them; the rest runs."""
+    monkeypatch.setenv("NSLAB_DATA", str(file.parent / "data"))
+    write(folder, "photographs", "import nslab\nnslab.load('twitter1')")
+    file.write_text(
+        "- experiments: [ns/table10]\n  presets: [paper]\n  parameters: {seeds: [1], epochs: 1}\n"
+        f"- experiments: [ns/first]\n  {TINY}\n"
+        "- notebooks: [photographs]\n"
+    )
+    said: list[str] = []
+    failed = run_suite(read_suite(file, "smoke"), show=False, echo=said.append)
+    assert not failed
+    assert [line.partition(":")[0] for line in said] == ["LEFT OUT"] * len(said)
+    assert any("runs on imagenet_hard: " in line for line in said)
+    assert any(line.startswith("LEFT OUT: smoke/photographs") for line in said)
+    assert len(store.finished(read_suite(file, "smoke").tables[1].configs)) == 2
