@@ -1,4 +1,4 @@
-"""Which classes a trained network takes for which: confusion matrices and tables of classes."""
+"""Classes that a trained network takes for others: confusion matrices and tables of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What `nslab compare` says of classes: accuracy class by class, and which are confused."""
+"""Reports of classes for `nslab compare`: accuracy of each, and what is confused."""
 
 import re
 from collections.abc import Sequence
