@@ -139,7 +139,7 @@ def _office(domain: str, images: int) -> ImageFolderDataset:
 
 _TEN = tuple("0123456789")
 
-DATASETS |= {
+_FOLDERS: dict[str, Dataset] = {
     # Russakovsky et al. 2015
     "imagenet": ImageFolderDataset(
         Layout(1281167, 50000, (SIZE, SIZE, 3), 1000),
@@ -187,3 +187,4 @@ DATASETS |= {
         make=write_hard,
     ),
 }
+DATASETS |= _FOLDERS
