@@ -1,7 +1,7 @@
 """Pretrained ResNets: Tables 1 to 3 and S7 to S9, evolution against averages and ensembles."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Literal
 
 from nslab.configs.evolve import EvolveConfig
@@ -12,10 +12,17 @@ from nslab.experiments.de.presets import (
     evolved,
     networks_of,
     pretrained,
-    table_row,
 )
-from nslab.experiments.definition import Experiment, TableRow
+from nslab.experiments.de.pretrained_rows import (
+    TABLE_BASELINES,
+    depth_row,
+    ingredient_row,
+    initialised_row,
+    initialization_row,
+)
+from nslab.experiments.definition import Experiment
 from nslab.experiments.presets import SEEDS, Preset
+from nslab.neuroevolution.options import Genes
 
 TABLE_1_METHODS: tuple[EvolutionMethod, ...] = (
     "pretrained",
@@ -57,14 +64,16 @@ def table1(
     batches: int | None = None,
     generations: int | None = None,
     start: str | None = None,
+    dtype: Genes | None = None,
 ) -> list[EvolveConfig]:
     """Table 1: networks of several depths, parents from epochs of continued training.
 
     The paper's Ensemble is fast geometric ensembling (``fge``), whose parents come of a cyclic
     learning rate; ``ensemble`` is a vote of the same parents as all other methods have, so its row
-    is called ``vote``. Preset ``smoke`` goes through image files, as the paper's does.
+    is called ``vote``. A population of ``dtype="bfloat16"`` takes half of the memory. Preset
+    ``smoke`` goes through image files, as the paper's does.
     """
-    sizes = {"batches": batches, "generations": generations}
+    sizes = {"batches": batches, "generations": generations, "dtype": dtype}
     dataset = dataset or ("digits_folder" if preset == "smoke" else None)
     return once(
         [
@@ -86,12 +95,14 @@ def pretrained_table2(
     dataset: str | None = None,
     epochs: int | None = None,
     start: str | None = None,
+    dtype: Genes | None = None,
 ) -> list[EvolveConfig]:
     """Table 2: two initial populations, and what every method makes of them."""
     runs = [
-        evolved(preset, pretrained(preset, network, seed, dataset, epochs, start), init, method)
+        evolved(preset, base, init, method, dtype=dtype)
         for seed in seeds or SEEDS[preset]
         for network in networks or networks_of(preset, dataset)
+        for base in (pretrained(preset, network, seed, dataset, epochs, start),)
         for init in inits
         for method in methods
     ]
@@ -106,17 +117,20 @@ def table3(
     dataset: str | None = None,
     epochs: int | None = None,
     start: str | None = None,
+    dtype: Genes | None = None,
 ) -> list[EvolveConfig]:
     """Table 3: the ingredients one by one on last epochs, then the whole on Init-RS and Init-HP."""
     made = []
     for seed in seeds or SEEDS[preset]:
         for network in networks or networks_of(preset, dataset):
             base = pretrained(preset, network, seed, dataset, epochs, start)
-            made += [evolved(preset, base, "last_epochs", method) for method in methods]
+            made += [
+                evolved(preset, base, "last_epochs", method, dtype=dtype) for method in methods
+            ]
             if "sa_shade_tri_ensin" in methods:
                 made += [
-                    evolved(preset, base, "init_rs", "sa_shade_tri_ensin"),
-                    evolved(preset, base, "init_hp", "sa_shade_tri_ensin"),
+                    evolved(preset, base, "init_rs", METHOD, dtype=dtype),
+                    evolved(preset, base, "init_hp", METHOD, dtype=dtype),
                 ]
     return made
 
@@ -134,6 +148,7 @@ def table_s7(
     seeds: tuple[int, ...] | None = None,
     sizes: tuple[int, ...] | None = None,
     dataset: str | None = None,
+    dtype: Genes | None = None,
 ) -> list[EvolveConfig]:
     """Table S7: how many members.
 
@@ -141,7 +156,7 @@ def table_s7(
     """
     chosen = sizes or ((6, 8, 10) if preset == "smoke" else (6, 10, 20, 40))
     return [
-        evolved(preset, base, "last_epochs", METHOD, size=size)
+        evolved(preset, base, "last_epochs", METHOD, size=size, dtype=dtype)
         for base in bases(preset, seeds, dataset)
         for size in chosen
     ]
@@ -197,48 +212,6 @@ def once(runs: list[EvolveConfig]) -> list[EvolveConfig]:
         seen.setdefault(run.with_seed(0) if run.init == "pretrained" else run, run)
     return list(seen.values())
 
-
-def initialised_row(config: EvolveConfig) -> TableRow:
-    """Row of Table 2; its measure tells top-1 from top-5."""
-    return table_row(config)
-
-
-def depth_row(config: EvolveConfig) -> TableRow:
-    """Row of Table 1, where a vote of parents is not the paper's ensemble."""
-    row = table_row(config)
-    row.pop("initialization")
-    return row | ({"method": "vote"} if row["method"] == "ensemble" else {})
-
-
-def ingredient_row(config: EvolveConfig) -> TableRow:
-    """Row of Table 3; the initial population is blank where it is last epochs."""
-    method, init = str(table_row(config)["method"]), config.initialization
-    has = {
-        "de": method == "de",
-        "sade": method.startswith("sa"),
-        "shade": method.startswith("sa_shade"),
-        "trigonometric": "tri" in method,
-        "sin_f": "ensin" in method,
-    }
-    named = table_row(config) | {"initialization": "" if init == "last_epochs" else init}
-    return named | {name: "yes" if yes else "no" for name, yes in has.items()}
-
-
-def initialization_row(config: EvolveConfig) -> TableRow:
-    """Row of Table S9."""
-    names = {"pretrained": "pytorch", "noise": "random_noise", "last_epochs": "fine_tuned"}
-    return {"initialization": names[config.initialization]}
-
-
-# What the paper compares with, by table; Table 3 starts from plain DE, S7 is set against its size.
-PLAIN = {"method": "de", "de": "yes"} | dict.fromkeys(("sade", "shade", "trigonometric"), "no")
-TABLE_BASELINES: dict[str, Mapping[str, str | float]] = {
-    "de/table1": {"method": "pretrained"},
-    "de/table2": {"method": "pretrained"},
-    "de/table3": PLAIN | {"sin_f": "no"},
-    "de/tableS7": {"population_size": 10},
-    "de/tableS9": {"initialization": "pytorch"},
-}
 
 PRINTED = {"pretrained": "pytorch"}
 EXPERIMENTS: dict[str, Experiment] = {
