@@ -184,11 +184,11 @@ def best_parent(
     """The best parent on held-out samples and its numbers there; without such samples the last."""
     if not setup.held:
         return (network_with(setup.model, states[-1]),)
-    networks = [network_with(setup.model, state) for state in states]
-    rows = [setup.held_out(made) for made in networks]
+    # one at a time: a large population fits the memory once, not twice
+    rows = [setup.held_out(network_with(setup.model, state)) for state in states]
     best = SELECTION.best(rows)
     assert best is not None
-    return networks[best], rows[best]
+    return network_with(setup.model, states[best]), rows[best]
 
 
 def mean_row(rows: Sequence[Row]) -> Row:

@@ -1,27 +1,40 @@
 """Reports of classes for `nslab compare`: accuracy of each, and what is confused."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import matplotlib as mpl
 import pandas as pd
 
 from nslab.analysis.confusion import confusion
-from nslab.analysis.run_tables import class_table, run_columns
+from nslab.analysis.run_tables import class_table
+from nslab.configs import RunConfig
+from nslab.configs.labels import columns, short_repr
+from nslab.configs.serialization import decode
 from nslab.plots.confusion import LEGIBLE, confusion_matrix
 from nslab.plots.style import apply, save
 from nslab.runs.results import Result
 
+PLACE = ("dataset", "network")  # what a table of classes is of
 SHOWN = 30  # classes of a table, unless all are asked for
 
 
 def by_line(results: Sequence[Result]) -> dict[tuple[str, ...], list[Result]]:
-    """Runs that differ in their seed alone, by what tells them apart: data set, network, method."""
-    found: dict[tuple[str, ...], list[Result]] = {}
+    """Runs that differ in their seed alone, by what tells them apart: data set, network, method,
+    and where that is not enough the run in more words, or its id."""
+    groups: dict[RunConfig, list[Result]] = {}
     for result in results:
-        about = {k: str(v) for k, v in run_columns(result).items() if k != "seed"}
-        found.setdefault(tuple(about.values()), []).append(result)
-    return found
+        groups.setdefault(decode(result.config).with_seed(0), []).append(result)
+    names = {config: _name(config) for config in groups}
+    for more in (lambda c: short_repr(getattr(c, "objective", c)), lambda c: c.id):
+        several = Counter(names.values())
+        names = {c: (*n, more(c)) if several[n] > 1 else n for c, n in names.items()}
+    return {names[config]: runs for config, runs in groups.items()}
+
+
+def _name(config: RunConfig) -> tuple[str, ...]:
+    return tuple(str(value) for key, value in columns(config).items() if key != "seed")
 
 
 def worst_classes(results: Sequence[Result], every: bool = False) -> list[str]:
@@ -31,8 +44,13 @@ def worst_classes(results: Sequence[Result], every: bool = False) -> list[str]:
     if not known:
         return ["no run has numbers of classes"]
     said = []
-    table = class_table(known)
-    keys = [key for key in ("dataset", "network") if key in table]
+    tables = []
+    for name, runs in by_line(known).items():
+        own = class_table(runs)
+        own["method"] = ", ".join(str(part) for part in name[len(set(own) & {*PLACE}) :])
+        tables.append(own)
+    table = pd.concat(tables)
+    keys = [key for key in PLACE if key in table]
     for values, part in table.groupby(keys, sort=False):
         wide = part.pivot_table("accuracy", "class", "method", sort=False, dropna=False)
         seeds = part.groupby("method")["seed"].nunique().max()

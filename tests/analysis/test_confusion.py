@@ -1,5 +1,6 @@
 """Which classes are taken for which: counts, tables, figures."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,22 @@ def test_comparisons_of_methods_know_classes() -> None:
     assert "n = 2 networks" in found.confusion_figure("ce").axes[0].get_title()
     with pytest.raises(ValueError, match="unknown method 'nss': did you mean ns"):
         found.confusion("nss")
+
+
+def test_runs_that_differ_in_a_setting_are_not_one_line() -> None:
+    """Two groupings of one method are told apart, seeds of one are not."""
+    from nslab.objectives import NS
+    from nslab.workbench.class_reports import by_line
+
+    plain = nslab.TrainConfig("digits", "mlp", epochs=1, train_size=200)
+    configs = [
+        dataclasses.replace(plain, objective=objective, seed=seed)
+        for objective in (NS((1, 2)), NS((2, 2)), plain.objective)
+        for seed in (1, 2)
+    ]
+    lines = by_line(nslab.run_all(configs, show=False))
+    assert [len(runs) for runs in lines.values()] == [2, 2, 2]
+    assert ("digits", "mlp", "ns_ws", "NS(grid=(1, 2))") in lines
+    assert ("digits", "mlp", "ce") in lines
+    (text,) = worst_classes([run for runs in lines.values() for run in runs])
+    assert "ns_ws, NS(grid=(1, 2))" in text
