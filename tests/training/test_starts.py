@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +145,36 @@ def test_a_cyclic_rate_gives_its_minima() -> None:
     assert EvolveConfig(base, "cyclic", size=4, method=Vote()).columns()["method"] == "fge"
     with pytest.raises(ValueError, match="Triangular"):
         EvolveConfig(dataclasses.replace(base, schedule=Constant()), "cyclic", 4, Vote())
+
+
+def test_timms_files_are_known_by_their_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in its place is used, without timm; fetched it is put there; missing it is told."""
+    monkeypatch.setenv("NSLAB_DATA", str(tmp_path))
+    source = tmp_path / "source.safetensors"
+    save_file({"weight": torch.ones(2)}, source)
+    asked: list[tuple[str, str]] = []
+
+    class Hub:
+        @staticmethod
+        def hf_hub_download(repository: str, name: str) -> str:
+            asked.append((repository, name))
+            return str(source)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
+    name = resolved_weights("timm:a1_in1k", "timm/resnet18")
+    assert asked == [("timm/resnet18.a1_in1k", "model.safetensors")]
+    assert name == f"timm:a1_in1k#{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}"
+    assert resolved_weights("timm:a1_in1k", "timm/resnet18") == name
+    assert len(asked) == 1
+    file = weights_file(name, "timm/resnet18")
+    assert file == tmp_path / "weights" / "timm" / "resnet18.a1_in1k.safetensors"
+    save_file({"weight": torch.zeros(2)}, file)
+    os.utime(file, (1, 1))  # clocks of files tick slowly
+    with pytest.raises(ValueError, match="is not trusted"):
+        weights_file(name, "timm/resnet18")
+    file.unlink()
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(FileNotFoundError, match=r"put model\.safetensors of timm/resnet18\.a1"):
+        weights_file(name, "timm/resnet18")
