@@ -87,7 +87,9 @@ class Parents:
 class WeightAverage:
     """The mean of all weights, with BatchNorm's statistics estimated anew (Izmailov et al. 2018).
 
-    Without BatchNorm this is a uniform soup (Wortsman et al. 2022).
+    Without BatchNorm this is a uniform soup (Wortsman et al. 2022). NOTE: statistics estimated on
+    few images can ruin a network: of an EfficientNet that knew 94 % of 80 photographs, 480 crops of
+    96 others left 58 % (n = 1); `average` averages the statistics too, which kept 95 %.
     """
 
     min_population = 1
