@@ -1,10 +1,12 @@
 """Runs on folders of images, end to end: fine-tuning, evolution, networks tested on hard images."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from image_helpers import make_images
 
 from nslab.configs import EvaluateConfig, EvolveConfig, TrainConfig
 from nslab.configs.schedules import Cosine
@@ -79,6 +81,20 @@ def test_what_cannot_be_tested_is_refused() -> None:
         store.run(EvaluateConfig(gray, "digits_hard"), show=False)
     with pytest.raises(ValueError, match="no training images"):
         store.run(TrainConfig("digits_hard", "resnet8", epochs=1), show=False)
+
+
+def test_classes_of_other_names_are_not_taken_for_the_networks(tmp_path: Path) -> None:
+    """As many class folders, one of them called otherwise: numbers would mean nothing."""
+    folders = {name: tmp_path / name for name in ("seen", "alike", "other")}
+    for name, folder in folders.items():
+        make_images(folder)
+        if name == "other":
+            (folder / "red").rename(folder / "x")
+    seen, alike, other = (f"folder:{folder}" for folder in folders.values())
+    trained = TrainConfig(seen, "mlp", epochs=1, batch_size=8, lr=0.001, image_size=16)
+    assert store.run(EvaluateConfig(trained, alike), show=False).metrics["images"] > 0
+    with pytest.raises(ValueError, match=r"class 2 is 'x' here and 'red' there. Name"):
+        store.run(EvaluateConfig(trained, other), show=False)
 
 
 @pytest.mark.parametrize("policy", ["inherit", "recalibrate", "parent"])
