@@ -67,6 +67,10 @@ def evaluate(
     """
     if not isinstance(model, nn.Module) or not isinstance(data, str):
         raise ValueError("evaluate takes an nn.Module and the name of data, such as 'folder:PATH'")
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"size is {size!r}: the pixels a side that the network takes, say 224")
+    if any(isinstance(values, int | float) for values in (mean, std)):
+        raise ValueError("mean and std are numbers for each channel, such as (0.5, 0.5, 0.5)")
     form = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(()))
     found = relabelled(data_to_test_on(data, size), classes)
     about = normalised_by(found.dataset, mean, std)
