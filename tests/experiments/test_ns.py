@@ -166,3 +166,10 @@ def test_frozen_tables(tmp_path: Path) -> None:
         frozen.table("other", tmp_path)
     with pytest.raises(ValueError, match="column 'run'"):
         frozen.freeze_table("bad", table.drop(columns="run"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["ns/table1", "ns/table3", "de/table1", "de/table2", "de/table3"])
+def test_no_epochs_are_not_the_presets(name: str) -> None:
+    """A length of 0 is refused, not taken for none given."""
+    with pytest.raises(ValueError, match="epochs must be above 0"):
+        experiment(name).plan("smoke", epochs=0)

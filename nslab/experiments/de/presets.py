@@ -98,6 +98,7 @@ def pretrained(
     ``start``: other weights than torchvision's first ones, such as ``file:PATH``.
     """
     name = dataset or DATA[preset]
+    epochs = 1 if epochs is None else epochs
     if preset == "smoke":
         ancestor = TrainConfig(
             dataset=name,
@@ -110,14 +111,14 @@ def pretrained(
             hold_out=HELD_OUT[preset],
         )
         return dataclasses.replace(
-            ancestor, ancestor=ancestor, epochs=epochs or 1, lr=0.02, warmup_epochs=0.0, seed=seed
+            ancestor, ancestor=ancestor, epochs=epochs, lr=0.02, warmup_epochs=0.0, seed=seed
         )
     if is_folder(name):
         return TrainConfig(
             dataset=name,
             network=network or "resnet50",
             start=start or WEIGHTS,
-            epochs=epochs or 1,
+            epochs=epochs,
             batch_size=256,
             lr=0.001,
             weight_decay=1e-4,
@@ -130,7 +131,7 @@ def pretrained(
         dataset=name,
         network=network or "resnet20_public",
         start="public",
-        epochs=epochs or 1,
+        epochs=epochs,
         lr=0.01,
         weight_decay=1e-4,
         schedule=Cosine(),

@@ -75,7 +75,7 @@ def table3(
 ) -> list[TrainConfig]:
     """Table III: pretrained networks fine-tuned on emotion sets, with and without NS-LF."""
     base = BASES[preset]
-    base = dataclasses.replace(base, epochs=epochs or base.epochs)
+    base = dataclasses.replace(base, epochs=base.epochs if epochs is None else epochs)
     made = []
     for dataset in datasets or SETS[preset]:
         for network in networks or NETWORKS[preset]:
