@@ -97,7 +97,9 @@ def _evolution(config: EvolveConfig, data: Dataset, step: StepSeconds) -> float:
     if not isinstance(config.method, Evolver):
         return config.size * (test + held) * step.forward
     looks = config.size * held + config.batches * (held + config.test_each_batch * test) + 3 * test
-    return (config.cost() + looks) * step.forward
+    there = config.base.train_size or data.layout.train - held
+    scored = config.cost() * min(1.0, there / config.batch_size)  # a batch has all images at most
+    return (scored + looks) * step.forward
 
 
 def _wait(device: torch.device) -> None:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 import pytest
+from image_helpers import make_images
 
 from nslab.analysis import de as tables
 from nslab.analysis.paper_tables import compare
@@ -13,6 +15,7 @@ from nslab.configs import EvolveConfig, TrainConfig
 from nslab.configs.labels import columns
 from nslab.configs.methods import EVOLUTION_METHODS
 from nslab.configs.serialization import encode
+from nslab.datasets import dataset_of
 from nslab.evolve import EVOLVERS, TABLE_3
 from nslab.experiments import experiment
 from nslab.experiments.de.presets import EvolutionMethod, evolved, pretrained
@@ -203,3 +206,11 @@ def test_table_s1_end_to_end() -> None:
     assert ours["method"].tolist() == ["adam", "de", "wa"]
     assert ours["delta"].isna().all()
     assert results[1].metrics["start_test_accuracy"] > 50
+
+
+def test_batches_of_a_small_folder(tmp_path: Path) -> None:
+    """Table S8 has one row for all batches that are the whole of a folder, by its true size."""
+    make_images(tmp_path)
+    runs = experiment("de/tableS8").plan("cpu", seeds=(1,), dataset=f"folder:{tmp_path}")
+    (run,) = (run for run in runs if isinstance(run, EvolveConfig))
+    assert run.batch_size == dataset_of(run.dataset).layout.train - run.base.hold_out

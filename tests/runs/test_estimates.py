@@ -6,10 +6,12 @@ import pytest
 
 from nslab.configs import EvolveConfig, RunConfig, TrainConfig
 from nslab.configs.serialization import encode
+from nslab.datasets import dataset_of
 from nslab.evolve import EVOLVERS
 from nslab.neuroevolution.baselines import WeightAverage
 from nslab.objectives import NS, Focal
 from nslab.runs.estimates import STARTING, Estimates, finished_here
+from nslab.runs.probe import probed_seconds
 from nslab.system.provenance import environment
 
 BASE = TrainConfig(network="lenet5", epochs=10)
@@ -72,3 +74,12 @@ def test_other_devices_and_old_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     found = finished_here()
     assert len(found) == 3
     assert Estimates(found).of(BASE) == STARTING + 20
+
+
+def test_a_batch_has_all_images_of_a_folder_at_most() -> None:
+    """A larger one takes no longer, once a step of the network is timed."""
+    base = TrainConfig("digits_folder", "resnet8", epochs=6, hold_out=100)
+    layout = dataset_of(base.dataset).layout
+    whole = EvolveConfig(base, "last_epochs", size=6, batch_size=layout.train - 100)
+    larger = replace(whole, batch_size=10 * whole.batch_size)
+    assert probed_seconds(larger) == pytest.approx(probed_seconds(whole))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import is_folder
+from nslab.datasets import dataset_of, is_folder
 from nslab.experiments.de.presets import (
     EvolutionMethod,
     evolved,
@@ -174,7 +174,7 @@ def table_s8(
     shares of the training set, the whole of it at most, and they pass whole, without parts as small
     as training's batches: that is the mismatch of BatchNorm which the paper speaks of (S4.4.4). On
     folders of images they pass in parts of training's size; those that do not fit the memory are
-    decoded anew for each generation.
+    decoded anew for each generation. A folder with fewer images than that has one row of all.
     """
     every = {
         "digits": (64, 128, 256, 512),
@@ -185,7 +185,11 @@ def table_s8(
     made = []
     for base in bases(preset, seeds, dataset):
         name = "digits" if preset == "smoke" else "cpu" if preset == "cpu" else base.dataset
-        for size in batch_sizes or every.get(name, every["imagenet"]):
+        chosen = batch_sizes or every.get(name, every["imagenet"])
+        if is_folder(base.dataset):
+            there = dataset_of(base.dataset).layout.train - base.hold_out
+            chosen = tuple(dict.fromkeys(min(size, there) for size in chosen))
+        for size in chosen:
             run = evolved(preset, base, "last_epochs", METHOD, batch_size=size)
             made.append(
                 run if is_folder(base.dataset) else dataclasses.replace(run, microbatch=None)
