@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nslab.analysis.statistics import regression
-from nslab.configs import RunConfig, TrainConfig
+from nslab.configs import EvaluateConfig, RunConfig, TrainConfig
 from nslab.configs.labels import columns, label
 from nslab.configs.serialization import decode
 from nslab.datasets import ImageData, dataset_of, load
@@ -90,6 +90,11 @@ def trained_model(result: Result) -> nn.Module:
     config: RunConfig = decode(result.config)
     if (training := config.training) is None:
         raise ValueError(f"run {result.id} ({label(config)}) is no classifier's")
+    if isinstance(config, EvaluateConfig):
+        trained = config.trained
+        raise ValueError(
+            f"run {result.id} tested the network of run {trained.id} ({label(trained)}): name that"
+        )
     if not config.leaves_weights:
         raise ValueError(f"run {result.id} ended with several networks: {label(config)}")
     if result.folder is None:

@@ -20,8 +20,8 @@ class EvaluateConfig(RunConfig):
     Attributes:
         trained: the run whose network it is; it is computed first.
         dataset: key of ``DATASETS`` or ``folder:PATH`` with the classes of that run's data set;
-            of a folder without ``test/`` or ``val/`` one image in five is tested on, as in training
-            (`nslab.evaluate` and ``nslab predict`` take all of it).
+            of a folder without ``test/`` or ``val/`` all images are tested on, unless the network
+            was trained on that very folder: then one in five, as after training.
             Images are as large as that run's and normalised as it does.
 
     >>> config = EvaluateConfig(TrainConfig("digits", "mlp"), "digits")

@@ -48,6 +48,11 @@ class ImageData:
             stay, out = (part.numpy() for part in held_out(len(arrays.train_y), hold_out))
             held = arrays.train_x[out], arrays.train_y[out]
             arrays = arrays._replace(train_x=arrays.train_x[stay], train_y=arrays.train_y[stay])
+        if train_size >= len(arrays.train_y) > 0:
+            raise ValueError(
+                f"train_size is {train_size}, and {self.name} has {len(arrays.train_y)} training "
+                "images that are not held out: take fewer, or all of them with train_size=0"
+            )
         if train_size:
             _, part = held_out(len(arrays.train_y), train_size)
             arrays = arrays._replace(train_x=arrays.train_x[part], train_y=arrays.train_y[part])

@@ -25,6 +25,7 @@ from nslab.system.validation import unknown
 from nslab.types import StateDict
 
 SOURCES = ("torchvision", "timm")
+EXAMPLE = "torchvision:IMAGENET1K_V1"
 SHORT_DIGEST = re.compile(r"-([0-9a-f]{8})\.pth$")  # at the end of torchvision's names of files
 
 
@@ -46,10 +47,14 @@ def resolved_weights(start: str, network: str) -> str:
     if "#" in start:
         return start
     source, _, tag = start.partition(":")
+    if not tag:
+        raise ValueError(f"start is {start!r}: it lacks the name of the weights, as {EXAMPLE}")
     if source == "torchvision":
         name, url = _torchvision(network, tag)
         found = SHORT_DIGEST.search(url)
         return f"torchvision:{name}" + (f"#{found[1]}" if found else "")
+    if not network.startswith("timm/"):
+        raise ValueError(f"timm has no weights for {network}: take a network timm/<name>")
     file = weights_file(start, network)
     return content_name("timm", tag, _digest(file))
 

@@ -3,16 +3,20 @@
 import dataclasses
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate.utils import reduce
 
 from nslab.configs.evaluation import EvaluateConfig
-from nslab.datasets import DATASETS, ImageFolderDataset, dataset_of, is_folder, load
+from nslab.configs.train import TrainConfig
+from nslab.datasets import DATASETS, ImageData, ImageFolderDataset, dataset_of, is_folder, load
 from nslab.datasets.batches import make_batches
+from nslab.datasets.image_folder import split_root
 from nslab.networks import build_network
 from nslab.runs.folder import folder_of
-from nslab.system.content_names import short_name
+from nslab.system.content_names import content_of, parts_of, short_name
 from nslab.system.distributed import process_group
 from nslab.training.checkpoint import load_weights
 from nslab.training.loop import Trained, evaluate, metrics_row
@@ -29,7 +33,7 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
     """
     started, training = time.perf_counter(), config.training
     form = dataset_of(training.dataset, training.image_size)
-    data = load(config.dataset, image_size=training.image_size)
+    data = tested_images(load(config.dataset, image_size=training.image_size), training)
     about, classes = data.dataset, form.layout.num_classes
     for what, has, needs in (
         ("classes", about.layout.num_classes, classes),
@@ -81,3 +85,17 @@ def named_by_folders(dataset: str) -> bool:
     """Whether a data set's classes are called as its class folders: not so ImageNet's."""
     entry = DATASETS.get(dataset)
     return entry.form == "classes" if isinstance(entry, ImageFolderDataset) else is_folder(dataset)
+
+
+def tested_images(data: ImageData, training: TrainConfig) -> ImageData:
+    """The data with the images to test on: of a plain folder of class folders all there are, as
+    nothing is trained on them; but not where the network was trained on that very folder."""
+    kind, where, _ = parts_of(data.name) or ("", "", "")
+    own = content_of(data.name) == content_of(training.dataset)
+    if kind != "folder" or own or split_root(Path(where)) is not None:
+        return data
+    x, y = (
+        np.concatenate([getattr(data.arrays, f"{split}_{part}") for split in ("test", "train")])
+        for part in "xy"
+    )
+    return dataclasses.replace(data, arrays=data.arrays._replace(test_x=x, test_y=y))

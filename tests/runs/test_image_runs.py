@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 import torch
 from image_helpers import make_images
+from PIL import Image
 
+from nslab.analysis.run_tables import trained_model
 from nslab.configs import EvaluateConfig, EvolveConfig, TrainConfig
 from nslab.configs.schedules import Cosine
 from nslab.datasets import load
+from nslab.datasets.batches import make_batches
 from nslab.evolve import PSO
 from nslab.neuroevolution.baselines import Parents
 from nslab.runs import evolve_setup, store
@@ -53,9 +56,6 @@ def test_either_right_label_counts() -> None:
     trained = dataclasses.replace(HALF, dataset="digits_folder")
     config = EvaluateConfig(trained, "digits_hard")
     result = store.run(config, show=False)
-    from nslab.analysis.run_tables import trained_model
-    from nslab.datasets.batches import make_batches
-
     model, hard = trained_model(store.run(trained, weights=True, show=False)), load("digits_hard")
     batches = make_batches(
         hard.arrays.test_x, hard.arrays.test_y, hard.dataset, torch.device("cpu"), batch_size=50
@@ -112,3 +112,20 @@ def test_a_batch_in_parts_scores_as_the_whole(monkeypatch: pytest.MonkeyPatch, p
     monkeypatch.setattr(evolve_setup, "WHOLE_BYTES", 0)
     assert isinstance(EvolveSetup(config).batch_of(0), evolve_setup.BatchParts)
     assert history() == whole
+
+
+def test_all_of_a_plain_folder_is_tested_on(tmp_path: Path) -> None:
+    """But not where the network was trained on it: then one image in five."""
+    for label in range(10):
+        for k in range(5):
+            file = tmp_path / "plain" / str(label) / f"{k}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 40), (20 * label, 50 * k, 9)).save(file)
+    name = f"folder:{tmp_path / 'plain'}"
+    trained = dataclasses.replace(HALF, dataset="digits_folder", image_size=32)
+    assert store.run(EvaluateConfig(trained, name), show=False).metrics["images"] == 50
+    own = TrainConfig(name, "resnet8", epochs=1, batch_size=8, image_size=32)
+    result = store.run(EvaluateConfig(own, name), show=False)
+    assert result.metrics["images"] == 10
+    with pytest.raises(ValueError, match=f"tested the network of run {own.id}"):
+        trained_model(result)

@@ -147,6 +147,17 @@ def test_a_cyclic_rate_gives_its_minima() -> None:
         EvolveConfig(dataclasses.replace(base, schedule=Constant()), "cyclic", 4, Vote())
 
 
+@pytest.mark.parametrize(("start", "network", "said"), [
+    ("timm:a1_in1k", "resnet8", "take a network timm/<name>"),
+    ("timm:", "timm/resnet18", "it lacks the name of the weights"),
+    ("torchvision:", "resnet18", "it lacks the name of the weights"),
+])  # fmt: skip
+def test_starts_that_are_none_are_told_at_once(start: str, network: str, said: str) -> None:
+    """Before anything is fetched."""
+    with pytest.raises(ValueError, match=said):
+        resolved_weights(start, network)
+
+
 def test_timms_files_are_known_by_their_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

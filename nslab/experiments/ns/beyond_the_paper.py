@@ -33,7 +33,7 @@ def losses_with_ns(
 ) -> list[TrainConfig]:
     """Every loss alone, under NS-WS and under NS-LF, on the long-tailed set of the preset."""
     start = long_tail.LONG_TAIL[preset]
-    start = dataclasses.replace(start, epochs=epochs or start.epochs)
+    start = dataclasses.replace(start, epochs=start.epochs if epochs is None else epochs)
     ns = ns_settings(start.dataset)
     made = []
     for seed in seeds or SEEDS_OF_MANY[preset][:1]:
@@ -67,7 +67,7 @@ def noise(
     """Training labels of which a share is wrong; the history tells the two kinds apart."""
     small = {"epochs": 12} if preset == "smoke" else {}
     start = plain(preset, noise=kind, noise_rate=rate, **small)
-    start = dataclasses.replace(start, epochs=epochs or start.epochs)
+    start = dataclasses.replace(start, epochs=start.epochs if epochs is None else epochs)
     ns = ns_settings(start.dataset)
     return [
         trained_by(dataclasses.replace(start, seed=seed), method, ns.get(method, ns["ns_ws"]))

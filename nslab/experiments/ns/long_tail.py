@@ -72,7 +72,7 @@ def table5(
     sets = datasets or (("cifar10", "cifar100") if whole else (start.dataset,))
     factors = imbalances or ((200, 100, 50, 10) if whole else (start.imbalance,))
     start = dataclasses.replace(
-        start, network=network or start.network, epochs=epochs or start.epochs
+        start, network=network or start.network, epochs=start.epochs if epochs is None else epochs
     )
     return [
         trained_by(
