@@ -21,6 +21,7 @@ _COUNTED = {
     "train_loss": "training loss (nats)",
     "held_out_loss": "held-out loss (nats)",
     "held_out_accuracy": "held-out accuracy (%)",
+    "test_accuracy": "test accuracy (%)",
     "best": "best loss on the batch (nats)",
     "diversity": "mean distance of two members",
 }
