@@ -135,10 +135,13 @@ def test_a_frozen_row_of_other_data_is_named_and_used(
     assert "data of digits changed since its frozen result was made" in capsys.readouterr().err
 
 
-def test_a_data_set_whose_code_was_edited_is_made_anew(registries: None) -> None:
+def test_a_data_set_whose_code_was_edited_is_made_anew(
+    registries: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The file that the old code left is kept under another name."""
     about = DATASETS["digits"]
     arrays = load("digits").arrays
+    monkeypatch.setenv("NSLAB_DATA", str(tmp_path))  # it leaves files there
 
     def register(turns: int) -> None:
         def fetch(folder: Path, name: str) -> Arrays:
