@@ -11,6 +11,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nslab.system.paths import checkout
 from nslab.system.safe_python import python_command
 
 FILTER = "nslab-notebooks"  # its name in .gitattributes
+TRIES = 20  # to tell git of a saved notebook
 # What programs write that run a notebook; anything else that was added is the author's.
 STORED_KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -56,7 +58,7 @@ def set_up() -> bool:
     """
     if not (root := checkout()):
         return False
-    key, value = f"filter.{FILTER}.clean", _filter()
+    key, value = f"filter.{FILTER}.clean", clean_filter()
     if (_git(root, "config", key) or "").strip() == value:
         return True
     return _git(root, "config", key, value) is not None
@@ -75,7 +77,11 @@ def after_save(model: dict[str, Any], os_path: str, **_: Any) -> None:
     if model["type"] != "notebook" or answer.split()[-1:] != [FILTER]:
         return
     if _git(file.parent, "show", f":./{file.name}") == unrun(file.read_text(encoding="utf-8")):
-        _git(file.parent, "-c", f"filter.{FILTER}.clean={_filter()}", "add", "--", file.name)
+        words = ("-c", f"filter.{FILTER}.clean={clean_filter()}", "add", "--", file.name)
+        for _attempt in range(TRIES):  # an editor that looks at git meanwhile locks its index
+            if _git(file.parent, *words) is not None:
+                break
+            time.sleep(0.1)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
@@ -95,7 +101,8 @@ def stored() -> dict[str, str]:
     return {name: _git(root, "show", f":{name}") or "" for name in names}
 
 
-def _filter() -> str:
+def clean_filter() -> str:
+    """The shell command that git pipes notebooks through on their way in."""
     python, *_ = command = python_command("nslab.workbench.unrun")
     return f"if [ -x {shlex.quote(python)} ]; then {shlex.join(command)}; else cat; fi"
 

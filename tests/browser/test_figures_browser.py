@@ -11,7 +11,7 @@ from panels import WAIT, Explorer
 from servers import serving
 from sessions import OPTIONS, SHOTS, chromium
 
-from nslab.workbench.unrun import set_up_jupyter, unrun
+from nslab.workbench.unrun import FILTER, clean_filter, set_up_jupyter, unrun
 
 CELLS = (
     "import nslab\nfrom nslab.analysis import run_tables\nfrom nslab.plots import ns as plots",
@@ -42,6 +42,8 @@ def test_a_plain_cell_shows_its_figure(tmp_path: Path, monkeypatch: pytest.Monke
         (work / ".gitattributes").write_text("*.ipynb filter=nslab-notebooks\n")
         (work / ".gitignore").write_text(".ipynb_checkpoints\n")
         git(work, "init", "--quiet")
+        # as `make` sets up a checkout; without it git reads again what was saved in this second
+        git(work, "config", f"filter.{FILTER}.clean", clean_filter())
         git(work, "add", "--all")
         chrome = playwright.chromium.launch(executable_path=browser, args=OPTIONS)
         page = chrome.new_page(viewport={"width": 1100, "height": 1500})
