@@ -19,7 +19,7 @@ import torch
 from nslab.networks.external import AUX, WITH_AUX, check_external
 from nslab.networks.torchvision_models import SMALLEST_IMAGE
 from nslab.system.content_names import content_name, parts_of
-from nslab.system.files import explaining
+from nslab.system.files import explaining, replacing
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.validation import unknown
 from nslab.types import StateDict
@@ -144,7 +144,9 @@ def _fetch(source: str, url: str, file: Path, start: str) -> None:
             torch.hub.download_url_to_file(url, str(file), progress=False)
         else:
             hub = importlib.import_module("huggingface_hub")
-            shutil.copyfile(hub.hf_hub_download(url, "model.safetensors"), file)
+            fetched = hub.hf_hub_download(url, "model.safetensors")
+            with replacing(file) as temporary:  # half a file would pass for other weights
+                shutil.copyfile(fetched, temporary)
     except Exception as error:  # each library has its own for a network that is not there
         file.unlink(missing_ok=True)
         expected = _expected(start, file)
