@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 Logits = Float[Tensor, "b c"]
@@ -32,7 +32,7 @@ class Batch:
     (torch.Size([2, 1, 8, 8]), 0)
     """
 
-    x: Float[Tensor, "b ..."]
+    x: Num[Tensor, "b ..."]
     y: Labels
     index: Int[Tensor, " b"]
     epoch: int = 0
@@ -65,8 +65,24 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class TokenInfo:
+    """Texts as rows of token ids (b, length): how long a row is, how many ids there are, and the
+    ids of padding (on the right), of a row's first and of its last token (None: there are none).
+
+    >>> TokenInfo(length=64, vocabulary=20_000).pad
+    0
+    """
+
+    length: int
+    vocabulary: int
+    pad: int = 0
+    begin: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True)
 class DataInfo:
-    """What a method may know of its training set before training starts.
+    """What a method may know of its training set before training starts; ``tokens``: of texts.
 
     >>> DataInfo.of(torch.tensor([0, 0, 2]), num_classes=3).class_counts
     tensor([2, 0, 1])
@@ -75,6 +91,7 @@ class DataInfo:
     num_classes: int
     num_samples: int
     class_counts: Int[Tensor, " k"] = field(compare=False)
+    tokens: TokenInfo | None = None
 
     @classmethod
     def of(cls, labels: Int[Tensor, " n"], num_classes: int) -> "DataInfo":
@@ -174,5 +191,6 @@ __all__ = [
     "Row",
     "Scored",
     "StateDict",
+    "TokenInfo",
     "Weigh",
 ]
