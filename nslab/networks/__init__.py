@@ -1,6 +1,7 @@
 """Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits.
 
-Beside those, ``torchvision/<name>`` and ``timm/<name>`` are networks too, see `build_network`.
+Beside those, ``torchvision/<name>`` and ``timm/<name>`` are networks too, and any of them with a
+bottleneck and a weight-normalised head, ``bottleneck/<network>``: see `build_network`.
 
 >>> NETWORKS["lenet1"]((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
 torch.Size([2, 10])
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from nslab.networks.alexnet_vgg_cifar import alexnet_cifar, vgg19_bn_cifar
+from nslab.networks.bottleneck import PREFIX, Bottlenecked, backbone_of
 from nslab.networks.densenet_cifar import DenseNetCifar
 from nslab.networks.external import build_external, check_external
 from nslab.networks.lenet import lenet1, lenet5
@@ -35,7 +37,7 @@ Network = Callable[[ImageShape, int], nn.Module]
 
 def _network_problem(key: str, value: object) -> str:
     if "/" in key:
-        return "names with / are those of torchvision and timm"
+        return "names with / are those of torchvision and timm, and of networks with a bottleneck"
     return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
 
 
@@ -64,6 +66,7 @@ NETWORKS |= {
 
 def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
+    name = backbone_of(name)
     if name in NETWORKS:
         return
     if parts := parts_of(name):
@@ -80,8 +83,9 @@ def check_network(name: str) -> None:
 def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
     """A network with initial weights that depend on ``seed`` alone.
 
-    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``; ``ValueError`` for
-    any other. torch's global generator is left as it was.
+    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``, or
+    ``bottleneck/`` and any of these (see `nslab.networks.bottleneck`); ``ValueError`` for any
+    other. torch's global generator is left as it was.
 
     >>> build_network("resnet8", (1, 32, 32), 10, seed=0)(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])
@@ -89,6 +93,7 @@ def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> 
     check_network(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
-        if name in NETWORKS:
-            return NETWORKS[name](shape, num_classes)
-        return build_external(name, shape, num_classes)
+        inner = backbone_of(name)
+        make = NETWORKS[inner] if inner in NETWORKS else partial(build_external, inner)
+        network = make(shape, num_classes)
+        return Bottlenecked(network, num_classes) if name.startswith(PREFIX) else network
