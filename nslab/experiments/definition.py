@@ -126,7 +126,9 @@ def _exact(config: Any) -> Any:
         if isinstance(value, TrainConfig | EvolveConfig | AdaptConfig):
             changes[f.name] = _exact(value)
         # looking at held-out samples more seldom may choose another epoch
-        elif f.name in NUMERICS and not (f.name == "eval_every" and getattr(config, "hold_out", 0)):
+        elif f.name in NUMERICS and not (
+            f.name == "eval_every" and getattr(config, "hold_out", None)
+        ):
             changes[f.name] = f.default
     return replaced(config, changes)
 

@@ -71,6 +71,7 @@ TASKS: dict[str, tuple[str, ...]] = {
         if source != target
     ),
 }
+IMAGES = {"smoke": 0, "cpu": 10_000, "paper": 0}  # used of a domain at most; 0: all
 METHODS_SHOWN: dict[str, tuple[AdaptationMethod, ...]] = {
     "smoke": ("source_only", "ce", "ce_constant", "ns_ws", "target_labels"),
     "cpu": ("source_only", "ce", "ce_constant", "ns_ws", "target_labels"),
@@ -87,13 +88,16 @@ def table4(
     epochs: int | None = None,
     source_epochs: int | None = None,
     start: str | None = None,
+    train_size: int | None = None,
 ) -> list[AdaptConfig | TrainConfig]:
     """Table IV: SHOT with other losses of the pseudo-labels, by source and target domain.
 
     ``tasks`` names data sets as ``source->target``. Beside the paper's methods ``source_only`` is
     the source's network as it is, and ``target_labels`` a training on the target's own labels, an
-    upper bound: it depends on the target alone, and is tested on images that it has not seen.
+    upper bound: it depends on the target alone, and is tested on images that it has not seen. Of a
+    domain with more training images only ``train_size`` are used (0: all).
     """
+    most = IMAGES[preset] if train_size is None else train_size
     base = ADAPTED[preset]
     changes: dict[str, Any] = {"network": network, "epochs": source_epochs, "start": start}
     given = {name: value for name, value in changes.items() if value is not None}
@@ -107,27 +111,33 @@ def table4(
         if len(pair) != 2:
             raise ValueError(f"a task is written source{TO}target, not {task!r}")
         for seed in seeds or SEEDS[preset]:
-            trained = dataclasses.replace(source_on(pair[0], source), seed=seed)
-            config = dataclasses.replace(base, source=trained, dataset=pair[1])
-            made += [arm(config, method) for method in methods or METHODS_SHOWN[preset]]
+            trained = dataclasses.replace(source_on(pair[0], source, most), seed=seed)
+            size = used(pair[1], most)
+            config = dataclasses.replace(base, source=trained, dataset=pair[1], train_size=size)
+            made += [arm(config, method, most) for method in methods or METHODS_SHOWN[preset]]
     return list(dict.fromkeys(made))
 
 
-def source_on(dataset: str, base: TrainConfig) -> TrainConfig:
+def used(dataset: str, most: int) -> int:
+    """``train_size`` for a domain of which at most so many images are used (0: all)."""
+    return most if dataset_of(dataset).layout.train > most else 0
+
+
+def source_on(dataset: str, base: TrainConfig, most: int = 0) -> TrainConfig:
     """The training on a source domain; of one that is used whole a tenth is held out."""
     size = dataset_of(dataset, base.image_size).layout.train
     held = round(size / 10) if getattr(DATASETS.get(resolved(dataset)), "whole", False) else 0
-    return dataclasses.replace(base, dataset=dataset, image_size=0, hold_out=held)
+    changes: dict[str, Any] = {"image_size": 0, "hold_out": held, "train_size": used(dataset, most)}
+    return dataclasses.replace(base, dataset=dataset, **changes)
 
 
-def arm(config: AdaptConfig, method: AdaptationMethod) -> AdaptConfig | TrainConfig:
+def arm(config: AdaptConfig, method: AdaptationMethod, most: int = 0) -> AdaptConfig | TrainConfig:
     """A row of the table for a task: the adaptation by a method, or what frames it."""
     if method == "source_only":
         return dataclasses.replace(config, epochs=0)
-    training = config.training
     if method == "target_labels":
         own = config.dataset.replace(ALL, "office_home/")  # with images of its own to test on
-        return dataclasses.replace(training, dataset=own, image_size=0, hold_out=0)
+        return source_on(own, config.training, most)
     steps = trained_by(config.steps, method, WS)
     fields = ("objective", "sampler", "weight_decay", "clip_norm")
     return dataclasses.replace(config, **{name: getattr(steps, name) for name in fields})
