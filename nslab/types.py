@@ -13,6 +13,8 @@ Labels = Int[Tensor, " b"]
 PerSample = Float[Tensor, " b"]
 Images = Float[Tensor, "b c h w"]
 ImageShape = tuple[int, int, int]  # channels, height, width
+TextShape = tuple[int, int]  # tokens, ids that there are
+InputShape = ImageShape | TextShape
 Precision = Literal["no", "bf16", "fp16"]  # of autocast
 AUTOCAST: dict[Precision, torch.dtype | None] = {
     "no": None,
@@ -180,6 +182,7 @@ __all__ = [
     "DataInfo",
     "ImageShape",
     "Images",
+    "InputShape",
     "Labels",
     "Logits",
     "Loss",
@@ -192,6 +195,7 @@ __all__ = [
     "Row",
     "Scored",
     "StateDict",
+    "TextShape",
     "TokenInfo",
     "Weigh",
 ]

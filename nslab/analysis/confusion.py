@@ -96,7 +96,7 @@ def confusion(results: Sequence[Result]) -> Confusion:
         raise ValueError("a confusion matrix is of runs of one data set")
     models = [trained_model(result) for result in results]
     data, device = load(forms[0].dataset, image_size=forms[0].image_size), process_group().device
-    size = evaluation_batch(device, data.dataset.shape[1])
+    size = evaluation_batch(device, data.dataset.shape)
     images = data.arrays.test_x, data.arrays.test_y
     batches = make_batches(*images, data.dataset, device, batch_size=size)
     accepted = None if data.accepted is None else torch.from_numpy(data.accepted).to(device)

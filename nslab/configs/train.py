@@ -1,5 +1,6 @@
 """`TrainConfig`: a training run as a frozen value whose hash is its identity."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -9,12 +10,14 @@ from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import Constant, Schedule
 from nslab.configs.starts import resolved_start
-from nslab.datasets import DATASETS, image_side, resolved
+from nslab.datasets import DATASETS, Dataset, dataset_of, image_side, is_text, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.decoding import Decoding
 from nslab.datasets.samplers import SAMPLERS
+from nslab.datasets.text_sets import entry_of
+from nslab.datasets.tokenization import MIN_COUNT, PRETRAINED, VOCABULARY, Tokenization
 from nslab.datasets.variants import LabelNoise
-from nslab.networks import check_network
+from nslab.networks import check_network, takes_texts
 from nslab.networks.lenet import padding
 from nslab.objectives import CrossEntropy
 from nslab.objectives.checks import check_objective
@@ -40,7 +43,8 @@ class TrainConfig(RunConfig):
 
     Attributes:
         dataset: key of ``DATASETS``, or ``folder:PATH`` (see `nslab.datasets.image_folder`), which
-            gets the digest of the folder: that is part of the identity, the path is not.
+            gets the digest of the folder: that is part of the identity, the path is not; texts may
+            also be ``csv:PATH`` (see `nslab.datasets.text_sets`), likewise.
         network: key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``.
         objective: any value of a class in ``OBJECTIVES``.
         batch_size: samples per step over all processes together.
@@ -79,6 +83,10 @@ class TrainConfig(RunConfig):
             a smaller size where that is enough, which is faster and changes pixels a little.
         eval_every: test and held-out samples are looked at every so many epochs, and after the
             last; numbers of a held-out choice are of those epochs.
+        text_length: most tokens of a text; 0: what the data set says. Images have none.
+        vocabulary, min_count: token ids that there may be, and how often a word occurs at least,
+            in the texts that are trained on, to get one; 0: 20,000 and 2. A pretrained network
+            brings its own.
 
     >>> from nslab.objectives import NS
     >>> config = TrainConfig("digits", "resnet8", NS(), epochs=2)
@@ -125,10 +133,13 @@ class TrainConfig(RunConfig):
     epoch_parts: int = field(default=1, metadata=omitted_means(1))
     accumulate: int = field(default=1, metadata=omitted_means(1))
     decoding: Decoding = field(default="exact", metadata=omitted_means("exact"))
+    text_length: int = field(default=0, metadata=omitted_means(0))
+    vocabulary: int = field(default=0, metadata=omitted_means(0))
+    min_count: int = field(default=0, metadata=omitted_means(0))
 
     def __post_init__(self) -> None:
         from_zero = "momentum weight_decay warmup_epochs noise_rate keep_last hold_out train_size "
-        from_zero += "patience image_size backbone_lr"
+        from_zero += "patience image_size backbone_lr text_length vocabulary min_count"
         check_fields(
             self,
             positive=("epochs", "batch_size", "lr", "lr_scale", "eval_every", "clip_norm"),
@@ -142,7 +153,10 @@ class TrainConfig(RunConfig):
         if side := image_side(self.dataset):
             object.__setattr__(self, "image_size", self.image_size or side)
         elif self.image_size:
-            raise ValueError(f"images of {self.dataset} have their size: image_size is for folders")
+            raise ValueError(
+                f"{self.dataset} has samples of its own size: image_size is for folders"
+            )
+        self._check_texts()
         check_objective("TrainConfig: objective", self.objective)
         if isinstance(self.schedule, type) or not hasattr(self.schedule, "factor"):
             raise TypeError(
@@ -169,6 +183,44 @@ class TrainConfig(RunConfig):
             )
         if self.nesterov and not self.momentum:
             raise ValueError("TrainConfig: nesterov needs momentum")
+
+    def _check_texts(self) -> None:
+        """Give a run on texts its tokens, and refuse what does not go with its kind of data."""
+        texts, reads = is_text(self.dataset), takes_texts(self.network)
+        if texts != reads:
+            kinds = ("images", "texts")
+            raise ValueError(
+                f"TrainConfig: {short_name(self.dataset)} has {kinds[texts]}, the network "
+                f"{short_name(self.network)} reads {kinds[reads]}"
+            )
+        fields = ("text_length", "vocabulary", "min_count")
+        given = [name for name in fields if getattr(self, name)]
+        if not texts and given:
+            raise ValueError(f"TrainConfig: {given[0]} is for texts, {self.dataset} has images")
+        if not texts:
+            return
+        if self.augment != "none":
+            raise ValueError(f"TrainConfig: augment is {self.augment!r}: texts take none")
+        usual = {"text_length": entry_of(self.dataset).length}
+        if not self.network.startswith(PRETRAINED):
+            usual |= {"vocabulary": VOCABULARY, "min_count": MIN_COUNT}
+        elif given not in ([], ["text_length"]):
+            raise ValueError(f"TrainConfig: {given[-1]} is not {self.network}'s, which has its own")
+        for name, value in usual.items():
+            object.__setattr__(self, name, getattr(self, name) or value)
+
+    @property
+    def tokenization(self) -> Tokenization | None:
+        """How texts become tokens; None for images."""
+        if not is_text(self.dataset):
+            return None
+        return Tokenization(self.text_length, self.vocabulary, self.min_count, self.network)
+
+    @property
+    def about(self) -> Dataset:
+        """What is known of its data before they are loaded: shape, classes, mean and sd."""
+        data, texts = dataset_of(self.dataset, self.image_size), self.tokenization
+        return dataclasses.replace(data, tokens=texts.info) if texts else data
 
     @property
     def revision(self) -> int:

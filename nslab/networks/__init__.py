@@ -1,4 +1,5 @@
-"""Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits.
+"""Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits,
+or from rows of token ids; ``shape`` is then the length of a row and the number of ids.
 
 Beside those, ``torchvision/<name>`` and ``timm/<name>`` are networks too, see `build_network`.
 
@@ -8,6 +9,7 @@ torch.Size([2, 10])
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -22,15 +24,16 @@ from nslab.networks.pretrained_cifar import FILES, public_resnet
 from nslab.networks.resnet_cifar import ResNetCifar
 from nslab.networks.resnext_cifar import ResNeXtCifar
 from nslab.networks.row_lstm import RowLSTM
+from nslab.networks.textcnn import TextCNN
 from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
 from nslab.system.content_names import parts_of
 from nslab.system.registry import Registry, callable_with
 from nslab.system.validation import unknown
-from nslab.types import ImageShape
+from nslab.types import ImageShape, InputShape
 
-Network = Callable[[ImageShape, int], nn.Module]
+Network = Callable[[Any, int], nn.Module]  # (shape, num_classes); shape: an InputShape
 
 
 def _network_problem(key: str, value: object) -> str:
@@ -58,6 +61,8 @@ NETWORKS |= {
     "densenet_bc_190_40": partial(DenseNetCifar, depth=190, growth=40),
     **{name: partial(imagenet, name=name) for name in SMALLEST_IMAGE},
     "vmamba_t": VMamba,
+    "textcnn": TextCNN,
+    "textcnn_64": partial(TextCNN, width=64),
     **{f"resnet{depth}_public": partial(public_resnet, depth=depth) for depth in FILES},
 }
 
@@ -77,7 +82,19 @@ def check_network(name: str) -> None:
     check_external(name)
 
 
-def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+def takes_texts(name: str) -> bool:
+    """Whether a network reads rows of token ids, not images: its class or function says so by an
+    attribute ``for_texts``.
+
+    >>> takes_texts("textcnn"), takes_texts("resnet20")
+    (True, False)
+    """
+    made = NETWORKS.get(name)
+    made = made.func if isinstance(made, partial) else made
+    return bool(getattr(made, "for_texts", name.startswith("transformers/")))
+
+
+def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> nn.Module:
     """A network with initial weights that depend on ``seed`` alone.
 
     ``name`` is a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``; ``ValueError`` for
@@ -91,4 +108,4 @@ def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> 
         torch.manual_seed(stream_seed(seed, "weights"))
         if name in NETWORKS:
             return NETWORKS[name](shape, num_classes)
-        return build_external(name, shape, num_classes)
+        return build_external(name, cast(ImageShape, shape), num_classes)

@@ -11,7 +11,7 @@ from accelerate.utils import reduce
 
 from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS, ImageData, ImageFolderDataset, dataset_of, is_folder, load
+from nslab.datasets import DATASETS, ImageData, ImageFolderDataset, is_folder, load
 from nslab.datasets.batches import make_batches
 from nslab.datasets.image_folder import split_root
 from nslab.networks import build_network
@@ -32,7 +32,7 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
     than the network's, in number or, of class folders, in name.
     """
     started, training = time.perf_counter(), config.training
-    form = dataset_of(training.dataset, training.image_size)
+    form = training.about
     data = tested_images(load(config.dataset, image_size=training.image_size), training)
     about, classes = data.dataset, form.layout.num_classes
     for what, has, needs in (
@@ -55,7 +55,7 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
         data.arrays.test_y,
         dataclasses.replace(about, mean=form.mean, std=form.std),
         group.device,
-        batch_size=evaluation_batch(group.device, form.shape[1]) * group.num_processes,
+        batch_size=evaluation_batch(group.device, form.shape) * group.num_processes,
         rank=group.process_index,
         world=group.num_processes,
         channels_last=training.channels_last,

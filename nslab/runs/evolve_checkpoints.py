@@ -201,7 +201,7 @@ def cautions(config: EvolveConfig) -> list[str]:
     assert isinstance(config.init, CheckpointFiles)
     if twice := config.size - len(set(config.init.digests)):
         lines.append(f"{twice} of the {config.size} checkpoints are there twice: they add nothing")
-    layout = dataset_of(base.dataset, base.image_size).layout
+    layout = base.about.layout
     if (left := layout.train - base.hold_out) < config.batch_size:
         lines.append(f"batches have {left} images: there are no {config.batch_size} to spare")
     if 0 < base.hold_out < FEW:
@@ -236,7 +236,7 @@ def summary(config: EvolveConfig, result: Result, average: Result) -> list[str]:
 
 def how_to_load(config: EvolveConfig, out: Path) -> str:
     """Lines of Python that load what was written."""
-    about = dataset_of(config.base.dataset, config.base.image_size)
+    about = config.base.about
     network = config.base.network
     code = loading_code(network, about.shape, about.layout.num_classes, out / BEST)
     return "\n".join([f"wrote {out / BEST}; to load it:", *code])

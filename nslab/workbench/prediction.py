@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nslab.analysis.run_tables import trained_model
 from nslab.configs import TrainConfig
 from nslab.configs.serialization import decode
-from nslab.datasets import dataset_of, is_folder, load
+from nslab.datasets import is_folder, load
 from nslab.datasets.catalogue import Dataset
 from nslab.datasets.decoding import opened
 from nslab.datasets.folder_files import Passed, images_of, looked_through, subfolders
@@ -72,7 +72,7 @@ def trained_network(run: str) -> Trained:
         raise ValueError(f"run {found[0]} is not finished")
     training = decode(result.config).training
     model = trained_model(result)
-    return Trained(model, training, dataset_of(training.dataset, training.image_size))
+    return Trained(model, training, training.about)
 
 
 def _from_file(file: Path) -> Trained:
@@ -89,7 +89,7 @@ def _from_file(file: Path) -> Trained:
         ) from None
     if hashlib.sha256(whole).hexdigest() != digest:
         raise ValueError(f"{file} is not the file that {record} was written with")
-    dataset = dataset_of(training.dataset, training.image_size)
+    dataset = training.about
     number = dataset.layout.num_classes
     model = build_network(training.network, dataset.shape, number, training.seed)
     (state,) = fitted(model, [load_file(file)], [str(file)], number)
@@ -155,7 +155,7 @@ def predictions(trained: Trained, data: str, *, show: bool = True) -> pd.DataFra
 def batches(trained: Trained, files: list[str]) -> Iterator[Tensor]:
     """Images on the device, prepared as in the evaluation of the network's run."""
     dataset, device = trained.dataset, process_group().device
-    size, y = evaluation_batch(device, dataset.shape[1]), torch.zeros(len(files), dtype=torch.int64)
+    size, y = evaluation_batch(device, dataset.shape), torch.zeros(len(files), dtype=torch.int64)
     options: dict[str, Any] = {"batch_size": size, "channels_last": trained.training.channels_last}
     if is_folder(trained.training.dataset):
         yield from (b.x for b in ImageFiles(files, y.to(device), dataset, **options).in_order())

@@ -81,7 +81,7 @@ def test_parts_are_the_batch(make: Make) -> None:
                 torch.cat([getattr(part, name) for part in parts]), getattr(wanted, name)
             )
         assert {(part.epoch, part.seed) for part in parts} == {(wanted.epoch, wanted.seed)}
-    with pytest.raises(ValueError, match="must have images, not 0"):
+    with pytest.raises(ValueError, match="must have samples, not 0"):
         next(batches.parts(0, 0))
     batches.close()
 
