@@ -71,7 +71,7 @@ def test_every_class_of_the_registries_has_its_key() -> None:
         {"train", "evolve", "pretrain", "evaluate"},
         {"de", "pso", "es", "chaotic_evolution"},
     )
-    losses = {"loss_form", "regimes", "shipped", "checkpoint_files"}
+    losses = {"loss_form", "regimes", "shipped", "checkpoint_files", "joined_texts", "tokens"}
     assert runs | searches | losses | {*OBJECTIVES, *SCHEDULES, *BASELINES} == set(known)
     assert len(set(known.values())) == len(known)
     for key, cls in known.items():

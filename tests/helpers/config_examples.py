@@ -15,9 +15,9 @@ from nslab.evolve.chaotic_evolution import ChaoticEvolution
 from nslab.evolve.es import ES
 from nslab.lossnet import LossForm, Regimes, Shipped
 from nslab.neuroevolution.baselines import BASELINES, WeightAverage
-from nslab.objectives import NS, OBJECTIVES, CrossEntropy
+from nslab.objectives import NS, OBJECTIVES, CrossEntropy, Joined
 from nslab.system.validation import omitted_means
-from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
+from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample, TokenInfo
 
 STEP = Step((81, 122), (0.1, 0.1))
 # What classes without defaults are made with.
@@ -26,6 +26,8 @@ ARGUMENTS: dict[str, tuple] = {
     "evolve": (TrainConfig(epochs=20),),
     "checkpoint_files": (("a.pt",), ("1" * 64,)),
     "evaluate": (TrainConfig(),),
+    "tokens": (64, 500),
+    "joined_texts": (TokenInfo(64, 500, 0, 1, 2), "literal"),
 }
 
 # Another valid value for every field; a field added later must be added here.
@@ -132,6 +134,7 @@ NS_CHANGES: dict[str, Any] = {
     "fold_batchnorm": True,
     "score_dtype": "bfloat16",
     "base": OtherLoss(),
+    "compose": "tiled",
 }
 
 
@@ -178,6 +181,7 @@ def examples() -> list[Any]:
     ns = NS((3, 1), 2.5, -1.0, "shuffled", "eval", True, 0.0, True, "float16")
     made += [EvolveConfig(**EVOLVE_CHANGES), LossSearchConfig(**PRETRAIN_CHANGES)]
     made += EVOLVERS.values()
+    made.append(NS(compose=Joined(*ARGUMENTS["joined_texts"])))
     files = CheckpointFiles(("/here/a.pt", "/here/b.pt"), ("1" * 64, "2" * 64))
     made.append(EvolveConfig(TrainConfig(), files, 2, PSO()))
     texts = TrainConfig("imdb", "textcnn", **TEXT_CHANGES)
