@@ -9,7 +9,7 @@ from nslab.datasets import ImageData, load
 from nslab.datasets.tokenization import WordTokenizer
 
 TOPICS = {"animals": "cat dog mouse horse", "food": "bread soup apple rice", "sky": "sun moon star"}
-COMMON = "the a of and some very old new small with".split()
+COMMON = ["the", "a", "of", "and", "some", "very", "old", "new", "small", "with"]
 
 
 def rows(n: int, seed: int = 0) -> list[tuple[str, str]]:
