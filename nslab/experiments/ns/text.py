@@ -9,7 +9,7 @@ and few epochs, and as many training texts as are here.
 """
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from nslab.configs.labels import columns, paper_name_of
 from nslab.configs.train import TrainConfig
@@ -57,7 +57,7 @@ TEXTCNN: dict[str, TrainConfig] = {
     ),
 }
 # What differs on IMDB, whose texts are longer.
-IMDB: dict[str, dict[str, int]] = {
+IMDB: dict[str, dict[str, Any]] = {
     "cpu": {"text_length": 200, "epochs": 3},
     "paper": {"text_length": 256},
 }
