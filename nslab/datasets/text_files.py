@@ -98,6 +98,15 @@ def has_texts(place: Path) -> bool:
     return any(map(_CSV.fullmatch, names)) or set(SPLITS) <= names
 
 
+def sets_apart(place: Path) -> bool:
+    """Whether a place has texts to test on apart from those to train on; taken for granted of an
+    archive."""
+    if place.is_file():
+        return place.name.lower().endswith(ARCHIVES)
+    names = [path.name.lower() for path in place.iterdir()]
+    return "test" in names or any((m := _CSV.fullmatch(n)) and m[1] == "test" for n in names)
+
+
 def _rows(place: Path, entry: TextDataset) -> dict[str, Rows]:
     """Texts and written labels of each split that is there."""
     if not place.exists():

@@ -16,7 +16,7 @@ from nslab.datasets.arrays import Layout
 from nslab.datasets.catalogue import DATASETS, TextDataset
 from nslab.datasets.image_folder import Listing
 from nslab.datasets.sources import MissingDataset
-from nslab.datasets.text_files import FORM, has_texts, read_texts, stamp
+from nslab.datasets.text_files import FORM, has_texts, read_texts, sets_apart, stamp
 from nslab.system.content_names import DIGITS, content_name, parts_of, short_name
 from nslab.system.files import write_text
 from nslab.system.locks import locked
@@ -123,6 +123,13 @@ def present(name: str, folder: Path | None = None) -> tuple[Path, Listing]:
             f"To run on them as they are, name the data csv:{where}"
         )
     return place, found
+
+
+def all_to_test_on(name: str) -> bool:
+    """Whether ``csv:PATH`` has no test texts set apart, so that a network trained on other texts is
+    tested on all of them."""
+    parts = parts_of(name)
+    return parts is not None and not sets_apart(Path(parts[1]))
 
 
 def digest_of(name: str) -> str:
