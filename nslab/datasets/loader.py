@@ -126,6 +126,6 @@ class Loader(BatchOrder):
 
 def on_device(
     x: np.ndarray, y: np.ndarray, device: torch.device
-) -> tuple[Num[Tensor, "n h w c"], Int[Tensor, " n"]]:
-    """Images and labels as tensors on a device; a split lives there whole."""
+) -> tuple[Num[Tensor, "n *rest"], Int[Tensor, " n"]]:
+    """Samples and labels as tensors on a device; a split lives there whole."""
     return torch.tensor(x).to(device), torch.tensor(y).to(device)

@@ -70,6 +70,9 @@ TRAIN_CHANGES: dict[str, Any] = {
     "decoding": "reduced",
 }
 
+# Of a run on texts, whose fields those of images are not.
+TEXT_CHANGES: dict[str, Any] = {"text_length": 65, "vocabulary": 5000, "min_count": 1}
+
 
 @dataclass(frozen=True)
 class OtherLoss:
@@ -181,7 +184,8 @@ def examples() -> list[Any]:
     made.append(NS(compose=Joined(*ARGUMENTS["joined_texts"])))
     files = CheckpointFiles(("/here/a.pt", "/here/b.pt"), ("1" * 64, "2" * 64))
     made.append(EvolveConfig(TrainConfig(), files, 2, PSO()))
-    return [*made, TrainConfig(), TrainConfig(**changed), ns, Cosine(0.1), Polynomial(2.0)]
+    texts = TrainConfig("imdb", "textcnn", **TEXT_CHANGES)
+    return [*made, TrainConfig(), TrainConfig(**changed), texts, ns, Cosine(0.1), Polynomial(2.0)]
 
 
 def by_hand(text: str) -> str:
