@@ -15,13 +15,14 @@ from nslab.datasets.batch_order import Augment
 from nslab.datasets.decoding import Decoding
 from nslab.datasets.samplers import SAMPLERS
 from nslab.datasets.text_sets import entry_of
-from nslab.datasets.tokenization import MIN_COUNT, PRETRAINED, VOCABULARY, Tokenization
+from nslab.datasets.tokenization import MIN_COUNT, VOCABULARY, Tokenization
 from nslab.datasets.variants import LabelNoise
 from nslab.networks import check_network, takes_texts
 from nslab.networks.lenet import padding
 from nslab.objectives import CrossEntropy
 from nslab.objectives.checks import check_objective
 from nslab.system.content_names import content_of, short_name
+from nslab.system.encoder_files import is_encoder, resolved_encoder
 from nslab.system.validation import check_fields, hashed_as, omitted_means
 from nslab.types import ObjectiveConfig
 
@@ -45,7 +46,9 @@ class TrainConfig(RunConfig):
         dataset: key of ``DATASETS``, or ``folder:PATH`` (see `nslab.datasets.image_folder`), which
             gets the digest of the folder: that is part of the identity, the path is not; texts may
             also be ``csv:PATH`` (see `nslab.datasets.text_sets`), likewise.
-        network: key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``.
+        network: key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>``, or, for texts,
+            ``transformers/<name or folder>`` (see `nslab.system.encoder_files`), which gets the
+            digest of its files: that is part of the identity, the place is not.
         objective: any value of a class in ``OBJECTIVES``.
         batch_size: samples per step over all processes together.
         lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
@@ -55,7 +58,8 @@ class TrainConfig(RunConfig):
         noise, noise_rate: kind and share of wrong training labels.
         sampler: key of ``SAMPLERS``.
         start: what training starts from, see `nslab.training.starts`: weights of torchvision
-            (``torchvision:IMAGENET1K_V1``), of timm (``timm:TAG``), a file (``file:PATH``);
+            (``torchvision:IMAGENET1K_V1``), of timm (``timm:TAG``), those beside a network of
+            transformers (``transformers:pretrained``), a file (``file:PATH``);
             ``public``, for the CIFAR networks that have such; a run's final weights, by its id, or
             ``id@e`` for those it kept after epoch e (from 1). Files get their digest, which is
             part of the identity, the path is not. Empty: initial weights from ``seed``. A head
@@ -149,6 +153,8 @@ class TrainConfig(RunConfig):
             one_of={"sampler": SAMPLERS},
         )
         check_network(self.network)
+        if is_encoder(self.network):
+            object.__setattr__(self, "network", resolved_encoder(self.network))
         object.__setattr__(self, "dataset", resolved(self.dataset))
         if side := image_side(self.dataset):
             object.__setattr__(self, "image_size", self.image_size or side)
@@ -202,7 +208,7 @@ class TrainConfig(RunConfig):
         if self.augment != "none":
             raise ValueError(f"TrainConfig: augment is {self.augment!r}: texts take none")
         usual = {"text_length": entry_of(self.dataset).length}
-        if not self.network.startswith(PRETRAINED):
+        if not is_encoder(self.network):
             usual |= {"vocabulary": VOCABULARY, "min_count": MIN_COUNT}
         elif given not in ([], ["text_length"]):
             raise ValueError(f"TrainConfig: {given[-1]} is not {self.network}'s, which has its own")

@@ -14,12 +14,13 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from nslab.datasets.pretrained_tokenizer import PretrainedTokenizer
+from nslab.system.encoder_files import is_encoder
 from nslab.types import TokenInfo
 
 PAD, UNKNOWN = 0, 1  # ids of padding and of words that are not in the vocabulary
 RESERVED = 2
 VOCABULARY, MIN_COUNT = 20_000, 2  # unless a run says others
-PRETRAINED = "transformers/"  # begins the names of networks that bring a tokenizer
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -55,10 +56,14 @@ class Tokenization:
     @property
     def info(self) -> TokenInfo:
         """What is known of the tokens before any text is read."""
+        if is_encoder(self.network):
+            return PretrainedTokenizer(self.network, self.length).info
         return TokenInfo(self.length, self.vocabulary, PAD)
 
     def tokenizer(self, texts: Sequence[str]) -> Tokenizer:
         """The tokenizer for a training set of these texts."""
+        if is_encoder(self.network):
+            return PretrainedTokenizer(self.network, self.length)
         return WordTokenizer.of(texts, self.length, self.vocabulary, self.min_count)
 
 

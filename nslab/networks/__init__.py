@@ -1,7 +1,8 @@
 """Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits,
 or from rows of token ids; ``shape`` is then the length of a row and the number of ids.
 
-Beside those, ``torchvision/<name>`` and ``timm/<name>`` are networks too, see `build_network`.
+Beside those, ``torchvision/<name>``, ``timm/<name>`` and ``transformers/<name or folder>`` are
+networks too, see `build_network`.
 
 >>> NETWORKS["lenet1"]((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
 torch.Size([2, 10])
@@ -24,11 +25,13 @@ from nslab.networks.pretrained_cifar import FILES, public_resnet
 from nslab.networks.resnet_cifar import ResNetCifar
 from nslab.networks.resnext_cifar import ResNeXtCifar
 from nslab.networks.row_lstm import RowLSTM
+from nslab.networks.text_encoders import text_encoder
 from nslab.networks.textcnn import TextCNN
 from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
 from nslab.system.content_names import parts_of
+from nslab.system.encoder_files import is_encoder, resolved_encoder
 from nslab.system.registry import Registry, callable_with
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, InputShape
@@ -38,7 +41,7 @@ Network = Callable[[Any, int], nn.Module]  # (shape, num_classes); shape: an Inp
 
 def _network_problem(key: str, value: object) -> str:
     if "/" in key:
-        return "names with / are those of torchvision and timm"
+        return "names with / are those of torchvision, timm and transformers"
     return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
 
 
@@ -69,7 +72,7 @@ NETWORKS |= {
 
 def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
-    if name in NETWORKS:
+    if name in NETWORKS or is_encoder(name):
         return
     if parts := parts_of(name):
         raise ValueError(
@@ -77,7 +80,7 @@ def check_network(name: str) -> None:
             "has been edited since: run what defines it again"
         )
     if "/" not in name:
-        more = ", torchvision/<name> and timm/<name>"
+        more = ", torchvision/<name>, timm/<name> and transformers/<name or folder>"
         raise unknown("network", name, NETWORKS, more)
     check_external(name)
 
@@ -91,14 +94,15 @@ def takes_texts(name: str) -> bool:
     """
     made = NETWORKS.get(name)
     made = made.func if isinstance(made, partial) else made
-    return bool(getattr(made, "for_texts", name.startswith("transformers/")))
+    return bool(getattr(made, "for_texts", is_encoder(name)))
 
 
 def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> nn.Module:
     """A network with initial weights that depend on ``seed`` alone.
 
-    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``; ``ValueError`` for
-    any other. torch's global generator is left as it was.
+    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>`` or
+    ``transformers/<name or folder>``; ``ValueError`` for any other. torch's global generator is
+    left as it was.
 
     >>> build_network("resnet8", (1, 32, 32), 10, seed=0)(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])
@@ -108,4 +112,6 @@ def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> 
         torch.manual_seed(stream_seed(seed, "weights"))
         if name in NETWORKS:
             return NETWORKS[name](shape, num_classes)
+        if is_encoder(name):
+            return text_encoder(resolved_encoder(name), shape, num_classes)
         return build_external(name, cast(ImageShape, shape), num_classes)

@@ -42,7 +42,9 @@ def check_external(name: str) -> None:
         if not timm.is_model(short):
             raise unknown(short, source, timm.list_models())
     else:
-        raise ValueError(f"{name!r} is neither torchvision/<name> nor timm/<name>")
+        raise ValueError(
+            f"{name!r} is neither torchvision/<name>, timm/<name> nor transformers/<name>"
+        )
 
 
 def _torchvision(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
