@@ -156,8 +156,11 @@ def _gathered(members: Iterable[tuple[str, Any]], place: Path) -> _Found:
     return found
 
 
-def read_table(name: str, data: bytes, entry: TextDataset) -> Rows:
-    """Texts and labels of a CSV; ``ValueError`` if its columns cannot be told."""
+def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = True) -> Rows:
+    """Texts and labels of a CSV; blank ones where it has none, and need have none.
+
+    Raises ``ValueError`` if its columns cannot be told.
+    """
     ending = name.lower().rpartition(".")[2]
     packed: Any = {"gz": "gzip", "xz": "xz", "bz2": "bz2"}.get(ending)
     try:
@@ -173,7 +176,7 @@ def read_table(name: str, data: bytes, entry: TextDataset) -> Rows:
         raise ValueError(f"{name} cannot be read ({error}): expected is {FORM}") from None
     names = [str(value).strip().casefold() for value in table.iloc[0]]
     label, text = (next((n for n in known if n in names), "") for known in (LABELS, TEXTS))
-    if label and text:
+    if text and (label or not labelled):
         table = table.iloc[1:]
     elif entry.columns and len(names) == len(entry.columns):
         names, label, text = list(entry.columns), "label", "text"
@@ -185,7 +188,8 @@ def read_table(name: str, data: bytes, entry: TextDataset) -> Rows:
     if table.isna().any(axis=None):
         line = int(table.isna().any(axis=1).argmax()) + 1
         raise ValueError(f"{name}: row {line} has fewer columns than the first")
-    labels, texts = (table[names.index(column)] for column in (label, text))
+    texts = table[names.index(text)]
+    labels = table[names.index(label)] if label else texts.str[:0]
     if entry.titled and "title" in names:
         texts = table[names.index("title")] + " . " + texts
     return texts.tolist(), labels.str.strip().tolist()

@@ -10,6 +10,7 @@ import json
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from nslab.datasets import docstrings
 from nslab.datasets.arrays import Layout
@@ -45,7 +46,7 @@ DATASETS |= {
         length=200,
     ),
     "docstrings": TextDataset(
-        Layout(4464, 1113, (), 6),
+        Layout(4427, 1103, (), 6),
         classes=tuple(docstrings.LIBRARIES),
         length=32,
         make=docstrings.read_docstrings,
@@ -140,7 +141,7 @@ def digest_of(name: str) -> str:
         return ""
 
 
-def provenance(name: str) -> dict[str, object]:
+def provenance(name: str) -> dict[str, Any]:
     """What is written down of texts that are here: where, their digest, how many, of how many that
     are published, and the versions that they follow from."""
     try:
@@ -148,7 +149,7 @@ def provenance(name: str) -> dict[str, object]:
     except MissingDataset:
         return {}
     entry = entry_of(name)
-    about: dict[str, object] = {
+    about: dict[str, Any] = {
         "kind": "csv",
         "where": str(place),
         "digest": found.digest[:DIGITS],

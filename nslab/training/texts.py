@@ -15,8 +15,9 @@ import numpy as np
 from nslab.configs.train import TrainConfig
 from nslab.datasets import ImageData, load
 from nslab.datasets.text_sets import all_to_test_on, present
-from nslab.datasets.tokenization import PRETRAINED, Tokenization, Tokenizer, WordTokenizer
+from nslab.datasets.tokenization import Tokenization, Tokenizer, WordTokenizer
 from nslab.system.content_names import content_of, short_name
+from nslab.system.encoder_files import is_encoder
 from nslab.system.files import write_text
 from nslab.system.seals import sealed_json, unsealed_json
 
@@ -69,7 +70,7 @@ def tokenizer_of(config: TrainConfig, folder: Path | None = None) -> Tokenizer:
     Raises ``ValueError`` for a damaged file, `MissingDataset` where the texts are not here.
     """
     assert config.tokenization is not None
-    if config.network.startswith(PRETRAINED):
+    if is_encoder(config.network):
         return config.tokenization.tokenizer(())
     file = folder / VOCABULARY if folder else None
     if file is None or not file.exists():
@@ -81,11 +82,14 @@ def tokenizer_of(config: TrainConfig, folder: Path | None = None) -> Tokenizer:
     return WordTokenizer(words, config.text_length, config.vocabulary)
 
 
-def texts_to_test_on(config: TrainConfig, dataset: str, folder: Path | None = None) -> ImageData:
+def texts_to_test_on(
+    config: TrainConfig, dataset: str, folder: Path | None = None, *, tokens: bool = True
+) -> ImageData:
     """The test texts of a data set as the network of a run reads them, labelled by its classes; of
     a file with no test texts set apart all there are, unless the network was trained on it.
 
-    ``folder``: of the network's run. Raises ``ValueError`` for classes that are not the network's.
+    ``folder``: of the network's run; ``tokens``: else they stay texts. Raises ``ValueError`` for
+    classes that are not the network's.
     """
     data = load(dataset)
     whole = all_to_test_on(data.name) and content_of(data.name) != content_of(config.dataset)
@@ -96,7 +100,7 @@ def texts_to_test_on(config: TrainConfig, dataset: str, folder: Path | None = No
     arrays = arrays._replace(train_x=x[:0], train_y=y[:0], test_x=x, test_y=places[y])
     about = dataclasses.replace(config.about, tokens=None)
     data = dataclasses.replace(data, dataset=about, arrays=arrays)
-    return data.tokenized(tokenizer_of(config, folder))
+    return data.tokenized(tokenizer_of(config, folder)) if tokens else data
 
 
 def places_of(names: Sequence[str], classes: Sequence[str], what: str) -> np.ndarray:
