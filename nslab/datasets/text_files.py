@@ -185,14 +185,15 @@ def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = T
             f"{name} begins with the line {', '.join(names)[:80]!r}: name the columns there, the "
             "one of classes label and the one of texts text"
         )
-    if table.isna().any(axis=None):
-        line = int(table.isna().any(axis=1).argmax()) + 1
-        raise ValueError(f"{name}: row {line} has fewer columns than the first")
+    table = table.fillna("")  # of rows that end early
     texts = table[names.index(text)]
-    labels = table[names.index(label)] if label else texts.str[:0]
+    labels = table[names.index(label)].str.strip() if label else texts.str[:0]
+    if label and (labels == "").any():
+        row = int(labels.index[labels == ""][0]) + 1
+        raise ValueError(f"{name}: row {row} has no label: give it one, or take it out")
     if entry.titled and "title" in names:
         texts = table[names.index("title")] + " . " + texts
-    return texts.tolist(), labels.str.strip().tolist()
+    return texts.tolist(), labels.tolist()
 
 
 def numbered(
