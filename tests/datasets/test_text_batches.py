@@ -1,6 +1,6 @@
 """Texts of like length in one batch, in an order that stays random."""
 
-from pathlib import Path
+import itertools
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ def test_texts_of_like_length_meet(data: ImageData) -> None:
         found = [order[i : i + SIZE] for i in range(window.start, window.stop, SIZE)]
         spans = [(min(length[i] for i in b), max(length[i] for i in b)) for b in found]
         ranked = sorted(spans)
-        assert all(a[1] <= b[0] for a, b in zip(ranked, ranked[1:], strict=False))
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(ranked))
         shuffled += spans != ranked
     assert shuffled > 1
     assert batches(data).order(2).tolist() == order
