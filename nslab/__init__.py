@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nslab.evolve import EVOLVERS
     from nslab.experiments import EXPERIMENTS, experiment
     from nslab.networks import NETWORKS, build_network
-    from nslab.objectives import EDL, NS, OBJECTIVES, CrossEntropy, Weighted
+    from nslab.objectives import EDL, NS, OBJECTIVES, CrossEntropy, Joined, Weighted
     from nslab.runs.evolve_checkpoints import evolve_checkpoints
     from nslab.runs.frozen import freeze
     from nslab.runs.store import Result, finished, run, run_all
@@ -52,7 +52,7 @@ _HOMES = {
     "nslab.runs.frozen": ("freeze",),
     "nslab.analysis.paper_tables": ("compare", "readable"),
     "nslab.networks": ("NETWORKS", "build_network"),
-    "nslab.objectives": ("EDL", "NS", "OBJECTIVES", "CrossEntropy", "Weighted"),
+    "nslab.objectives": ("EDL", "NS", "OBJECTIVES", "CrossEntropy", "Joined", "Weighted"),
     "nslab.runs.store": ("Result", "finished", "run", "run_all"),
     "nslab.system.plugins": ("use",),
     "nslab.training.loop": ("fit",),
@@ -77,6 +77,7 @@ __all__ = [
     "DataInfo",
     "EvaluateConfig",
     "EvolveConfig",
+    "Joined",
     "LossSearchConfig",
     "Objective",
     "Result",

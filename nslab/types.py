@@ -13,6 +13,8 @@ Labels = Int[Tensor, " b"]
 PerSample = Float[Tensor, " b"]
 Images = Float[Tensor, "b c h w"]
 ImageShape = tuple[int, int, int]  # channels, height, width
+TextShape = tuple[int, int]  # tokens, ids that there are
+InputShape = ImageShape | TextShape
 Precision = Literal["no", "bf16", "fp16"]  # of autocast
 AUTOCAST: dict[Precision, torch.dtype | None] = {
     "no": None,
@@ -142,7 +144,8 @@ class Objective(Protocol):
     ``min_batch`` is the smallest batch the method can score: training drops a shorter last batch
     of an epoch (its samples come back with the next shuffle). An objective that remembers
     something from batch to batch has ``state_dict()`` and ``load_state_dict(state)`` too: an
-    interrupted training then goes on with its memory.
+    interrupted training then goes on with its memory. One that counts something has ``counted()``:
+    its shares become part of an epoch's row, see `nslab.objectives.weighted.counted`.
 
     >>> from nslab.objectives import GCE
     >>> batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([3, 5]), index=torch.arange(2))
@@ -179,6 +182,7 @@ __all__ = [
     "DataInfo",
     "ImageShape",
     "Images",
+    "InputShape",
     "Labels",
     "Logits",
     "Loss",
@@ -191,6 +195,7 @@ __all__ = [
     "Row",
     "Scored",
     "StateDict",
+    "TextShape",
     "TokenInfo",
     "Weigh",
 ]

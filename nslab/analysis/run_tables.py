@@ -14,7 +14,7 @@ from nslab.analysis.statistics import regression
 from nslab.configs import EvaluateConfig, RunConfig, TrainConfig
 from nslab.configs.labels import columns, label
 from nslab.configs.serialization import decode
-from nslab.datasets import ImageData, dataset_of, load
+from nslab.datasets import ImageData, load
 from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.networks import build_network
 from nslab.networks.logits import logits_of
@@ -63,7 +63,7 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
     lines = []
     for result in results:
         about, form = run_columns(result), decode(result.config).training
-        classes = dataset_of(form.dataset, form.image_size).classes
+        classes = form.about.classes
         accuracies = zip(classes, result.metrics["per_class_accuracy"], strict=True)
         lines += [about | {"class": name, "accuracy": value} for name, value in accuracies]
     return pd.DataFrame(lines)
@@ -102,7 +102,7 @@ def trained_model(result: Result) -> nn.Module:
             f"run {result.id} is frozen: its numbers are here, its weights are not. "
             "nslab.run(config, weights=True) computes it again to have them."
         )
-    dataset, seed = dataset_of(training.dataset, training.image_size), training.seed
+    dataset, seed = training.about, training.seed
     model = build_network(training.network, dataset.shape, dataset.layout.num_classes, seed)
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)

@@ -12,8 +12,10 @@ from typing import Any
 
 from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.lossnet import LossForm, Regimes, Shipped
+from nslab.objectives.joined_texts import Joined
 from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.system.validation import PLUGIN_ADVICE, check_parameters, hints, unknown
+from nslab.types import TokenInfo
 
 # Kinds of run by their key, filled by `nslab.configs`; a kind of one's own adds itself.
 RUN_KINDS: Registry[type] = Registry(
@@ -24,6 +26,7 @@ RUN_KINDS: Registry[type] = Registry(
 )
 PARTS: Registry[type] = Registry("part of a config", names=CONFIG_CLASSES)
 PARTS |= {"checkpoint_files": CheckpointFiles}
+PARTS |= {"joined_texts": Joined, "tokens": TokenInfo}
 PARTS |= {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
 
 

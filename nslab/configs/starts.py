@@ -26,6 +26,6 @@ def resolved_start(start: str, network: str) -> str:
         return start
     hint = f"; a file of weights is file:{start}" if os.path.isfile(start) else ""
     raise ValueError(
-        f"TrainConfig: start is {start!r}, neither torchvision:WEIGHTS, timm:TAG, file:PATH, a "
-        f"run's id, id@epoch nor public{hint}"
+        f"TrainConfig: start is {start!r}, neither torchvision:WEIGHTS, timm:TAG, "
+        f"transformers:pretrained, file:PATH, a run's id, id@epoch nor public{hint}"
     )

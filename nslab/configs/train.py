@@ -1,5 +1,6 @@
 """`TrainConfig`: a training run as a frozen value whose hash is its identity."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -9,16 +10,19 @@ from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import Constant, Schedule
 from nslab.configs.starts import resolved_start
-from nslab.datasets import DATASETS, image_side, resolved
+from nslab.configs.texts import TEXT_FIELDS, check_kinds, text_fields
+from nslab.datasets import DATASETS, Dataset, dataset_of, image_side, is_text, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.decoding import Decoding
 from nslab.datasets.samplers import SAMPLERS
+from nslab.datasets.tokenization import Tokenization
 from nslab.datasets.variants import LabelNoise
 from nslab.networks import check_network
 from nslab.networks.lenet import padding
 from nslab.objectives import CrossEntropy
 from nslab.objectives.checks import check_objective
 from nslab.system.content_names import content_of, short_name
+from nslab.system.encoder_files import is_encoder, resolved_encoder
 from nslab.system.validation import check_fields, hashed_as, omitted_means
 from nslab.types import ObjectiveConfig
 
@@ -41,8 +45,11 @@ class TrainConfig(RunConfig):
 
     Attributes:
         dataset: key of ``DATASETS``, or ``folder:PATH`` (see `nslab.datasets.image_folder`), which
-            gets the digest of the folder: that is part of the identity, the path is not.
-        network: key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``.
+            gets the digest of the folder: that is part of the identity, the path is not; texts may
+            also be ``csv:PATH`` (see `nslab.datasets.text_sets`), likewise.
+        network: key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>``, or, for texts,
+            ``transformers/<name or folder>`` (see `nslab.system.encoder_files`), which gets the
+            digest of its files: that is part of the identity, the place is not.
         objective: any value of a class in ``OBJECTIVES``.
         batch_size: samples per step over all processes together.
         lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
@@ -52,7 +59,8 @@ class TrainConfig(RunConfig):
         noise, noise_rate: kind and share of wrong training labels.
         sampler: key of ``SAMPLERS``.
         start: what training starts from, see `nslab.training.starts`: weights of torchvision
-            (``torchvision:IMAGENET1K_V1``), of timm (``timm:TAG``), a file (``file:PATH``);
+            (``torchvision:IMAGENET1K_V1``), of timm (``timm:TAG``), those beside a network of
+            transformers (``transformers:pretrained``), a file (``file:PATH``);
             ``public``, for the CIFAR networks that have such; a run's final weights, by its id, or
             ``id@e`` for those it kept after epoch e (from 1). Files get their digest, which is
             part of the identity, the path is not. Empty: initial weights from ``seed``. A head
@@ -81,6 +89,10 @@ class TrainConfig(RunConfig):
             a smaller size where that is enough, which is faster and changes pixels a little.
         eval_every: test and held-out samples are looked at every so many epochs, and after the
             last; numbers of a held-out choice are of those epochs.
+        text_length: most tokens of a text; 0: what the data set says. Images have none.
+        vocabulary, min_count: token ids that there may be, and how often a word occurs at least,
+            in the texts that are trained on, to get one; 0: 20,000 and 2. A pretrained network
+            brings its own.
 
     >>> from nslab.objectives import NS
     >>> config = TrainConfig("digits", "resnet8", NS(), epochs=2)
@@ -127,10 +139,13 @@ class TrainConfig(RunConfig):
     epoch_parts: int = field(default=1, metadata=omitted_means(1))
     accumulate: int = field(default=1, metadata=omitted_means(1))
     decoding: Decoding = field(default="exact", metadata=omitted_means("exact"))
+    text_length: int = field(default=0, metadata=omitted_means(0))
+    vocabulary: int = field(default=0, metadata=omitted_means(0))
+    min_count: int = field(default=0, metadata=omitted_means(0))
 
     def __post_init__(self) -> None:
         from_zero = "momentum weight_decay warmup_epochs noise_rate keep_last hold_out train_size "
-        from_zero += "patience image_size backbone_lr"
+        from_zero += "patience image_size backbone_lr text_length vocabulary min_count"
         check_fields(
             self,
             positive=("epochs", "batch_size", "lr", "lr_scale", "eval_every", "clip_norm"),
@@ -140,11 +155,19 @@ class TrainConfig(RunConfig):
             one_of={"sampler": SAMPLERS},
         )
         check_network(self.network)
+        if is_encoder(self.network):
+            object.__setattr__(self, "network", resolved_encoder(self.network))
         object.__setattr__(self, "dataset", resolved(self.dataset))
         if side := image_side(self.dataset):
             object.__setattr__(self, "image_size", self.image_size or side)
         elif self.image_size:
-            raise ValueError(f"images of {self.dataset} have their size: image_size is for folders")
+            raise ValueError(
+                f"{self.dataset} has samples of its own size: image_size is for folders"
+            )
+        check_kinds(self.dataset, self.network, self.objective)
+        given = {name: getattr(self, name) for name in TEXT_FIELDS}
+        for name, value in text_fields(self.dataset, self.network, self.augment, given).items():
+            object.__setattr__(self, name, value)
         check_objective("TrainConfig: objective", self.objective)
         if isinstance(self.schedule, type) or not hasattr(self.schedule, "factor"):
             raise TypeError(
@@ -171,6 +194,19 @@ class TrainConfig(RunConfig):
             )
         if self.nesterov and not self.momentum:
             raise ValueError("TrainConfig: nesterov needs momentum")
+
+    @property
+    def tokenization(self) -> Tokenization | None:
+        """How texts become tokens; None for images."""
+        if not is_text(self.dataset):
+            return None
+        return Tokenization(self.text_length, self.vocabulary, self.min_count, self.network)
+
+    @property
+    def about(self) -> Dataset:
+        """What is known of its data before they are loaded: shape, classes, mean and sd."""
+        data, texts = dataset_of(self.dataset, self.image_size), self.tokenization
+        return dataclasses.replace(data, tokens=texts.info) if texts else data
 
     @property
     def revision(self) -> int:

@@ -15,7 +15,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from nslab.datasets import image_folder, named_folders, own_arrays
+from nslab.datasets import image_folder, named_folders, own_arrays, text_sets
 from nslab.datasets.arrays import (
     Arrays,
     CorruptDataset,
@@ -25,9 +25,10 @@ from nslab.datasets.arrays import (
     read_arrays,
     write_arrays,
 )
-from nslab.datasets.catalogue import DATASETS, Dataset, ImageFolderDataset
+from nslab.datasets.catalogue import DATASETS, Dataset, ImageFolderDataset, TextDataset
 from nslab.datasets.image_data import ImageData
 from nslab.datasets.sources import MissingDataset
+from nslab.datasets.text_sets import is_text
 from nslab.system.code_digest import code_digest, is_own
 from nslab.system.content_names import DIGITS, parts_of, short_name
 from nslab.system.files import remove_strays
@@ -44,10 +45,12 @@ def resolved(name: str) -> str:
     """
     if name.startswith(image_folder.PREFIX):
         return image_folder.resolved(name)
+    if name.startswith(text_sets.PREFIX):
+        return text_sets.resolved(name)
     if name in DATASETS or parts_of(name):
         return name
     hint = f"; a folder of images is folder:{name}" if os.path.isdir(name) else ""
-    raise unknown("data set", name, DATASETS, f", and folder:PATH{hint}")
+    raise unknown("data set", name, DATASETS, f", folder:PATH and csv:PATH{hint}")
 
 
 def is_folder(name: str) -> bool:
@@ -74,7 +77,7 @@ def image_side(name: str) -> int:
 
 def array_sets() -> tuple[str, ...]:
     """The keys of ``DATASETS`` whose images are arrays in memory."""
-    return tuple(name for name in DATASETS if not is_folder(name))
+    return tuple(name for name in DATASETS if not (is_folder(name) or is_text(name)))
 
 
 def dataset_of(name: str, image_size: int = 0) -> Dataset:
@@ -92,6 +95,8 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
         there = None if entry.make else named_folders.found(name, entry)
         return _seen(entry.of_side(image_size), there) if there else entry.of_side(image_size)
     kind, where, digest = parts_of(name) or ("", "", "")
+    if kind == "csv":
+        return _of_texts(text_sets.OWN, text_sets.present(name)[1])
     if kind == "arrays":
         return Dataset(**own_arrays.description(where, digest), fetch=_unfetched)
     if kind != "folder":
@@ -105,6 +110,12 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
 def _seen(entry: ImageFolderDataset, there: image_folder.Listing) -> Dataset:
     """An entry with the numbers of images and the class names that are here."""
     layout = dataclasses.replace(entry.layout, train=len(there.train[0]), test=len(there.test[0]))
+    return dataclasses.replace(entry, layout=layout, classes=there.classes)
+
+
+def _of_texts(entry: TextDataset, there: image_folder.Listing) -> TextDataset:
+    """An entry with the numbers of texts and the class names that are here."""
+    layout = Layout(len(there.train[0]), len(there.test[0]), (), len(there.classes))
     return dataclasses.replace(entry, layout=layout, classes=there.classes)
 
 
@@ -143,6 +154,9 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
     ((1294, 32, 32, 1), 10)
     """
     name = resolved(name)
+    if is_text(name):
+        _, texts = text_sets.present(name, folder)
+        return ImageData(name, _of_texts(text_sets.entry_of(name), texts), texts.arrays())
     if isinstance(entry := DATASETS.get(name), ImageFolderDataset):
         there = named_folders.present(name, entry, folder)
         about = _seen(entry.of_side(image_size), there)
@@ -201,6 +215,8 @@ def data_digest(name: str) -> str | None:
     if name not in DATASETS:
         return None
     dataset, file = DATASETS[name], array_file(name)
+    if isinstance(dataset, TextDataset):
+        return text_sets.digest_of(name) or None
     if isinstance(dataset, ImageFolderDataset):
         listed = named_folders.digest_of(name, dataset)
         return _normalised(listed, dataset) if listed else None
@@ -230,6 +246,8 @@ def _file_digest(file: Path, mtime: int, size: int, inode: int, layout: Layout) 
 def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
     """What is written down of somebody's own data, and of a named folder that is here; nothing of
     arrays of ``DATASETS``."""
+    if is_text(name):
+        return text_sets.provenance(name)
     parts, entry = parts_of(name), DATASETS.get(name)
     if isinstance(entry, ImageFolderDataset):
         where, digest = named_folders.place_of(entry), named_folders.digest_of(name, entry)
@@ -248,11 +266,13 @@ __all__ = [
     "ImageData",
     "ImageFolderDataset",
     "MissingDataset",
+    "TextDataset",
     "array_sets",
     "data_digest",
     "dataset_of",
     "image_side",
     "is_folder",
+    "is_text",
     "load",
     "provenance_of",
     "resolved",

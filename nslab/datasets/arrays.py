@@ -34,7 +34,7 @@ class Layout:
 
     train: int
     test: int
-    shape: tuple[int, int, int]  # height, width, channels
+    shape: tuple[int, ...]  # height, width, channels; of texts none
     num_classes: int
 
     def problem(self, arrays: Arrays) -> str | None:

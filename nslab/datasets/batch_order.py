@@ -1,6 +1,7 @@
 """Order of samples in batches: the same whatever holds the samples, and on any device."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from nslab.datasets.samplers import SAMPLERS
 from nslab.rng import generator
 from nslab.system.validation import unknown
+from nslab.types import Batch
 
 Augment = Literal["none", "crop", "crop_flip"]
 
@@ -57,6 +59,7 @@ class BatchOrder:
         self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
         self.rank, self.world, self.min_batch = rank, world, min_batch
         self.sampler, self.epochs, self.epoch_parts = SAMPLERS[sampler], epochs, epoch_parts
+        self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
         # samples of an epoch
         whole = len(y) // batch_size // epoch_parts * batch_size
         self.samples = whole if epoch_parts > 1 else len(y)
@@ -71,6 +74,31 @@ class BatchOrder:
         full, rest = divmod(self.samples, self.batch_size)
         share = rest // self.world
         return full + (share > 0 and share >= self.min_batch)
+
+    def nth(self, k: int) -> Batch:
+        """Batch k (from 0) of epoch after epoch, for `nslab.neuroevolution.evolution.evolve`.
+
+        The same whatever was asked before; asked in order, nothing is made twice.
+        """
+        epoch, place = divmod(k, len(self))
+        if self._upcoming is None or self._upcoming[0] != k:
+            self._upcoming = k, self.epoch(epoch, place)
+        batch = next(batches := self._upcoming[1])
+        self._upcoming = (k + 1, batches) if place + 1 < len(self) else None
+        return batch
+
+    def parts(self, k: int, size: int) -> Iterator[Batch]:
+        """Batch k in parts of ``size`` samples, the last perhaps fewer."""
+        if size < 1:
+            raise ValueError(f"a part of a batch must have samples, not {size}")
+        whole = self.nth(k)
+        for first in range(0, len(whole.y), size):
+            x, y, index = (t[first : first + size] for t in (whole.x, whole.y, whole.index))
+            yield replace(whole, x=x, y=y, index=index)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from batch ``start`` on: what holds the samples makes them."""
+        raise NotImplementedError
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
         """The samples in the order that an epoch shows them, on the CPU."""

@@ -1,4 +1,4 @@
-"""Batches of a split of a data set, whether its images lie in memory or are files."""
+"""Batches of a split of a data set: of images in memory, of image files, or of texts."""
 
 from typing import Any
 
@@ -9,8 +9,9 @@ from nslab.datasets import Dataset
 from nslab.datasets.decoding import Decoding
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.loader import Loader, on_device
+from nslab.datasets.text_batches import TextBatches
 
-DatasetBatches = Loader | ImageFiles
+DatasetBatches = Loader | ImageFiles | TextBatches
 
 
 def make_batches(
@@ -20,14 +21,17 @@ def make_batches(
     device: torch.device,
     *,
     decoding: Decoding = "exact",
+    channels_last: bool = True,
     **options: Any,
 ) -> DatasetBatches:
-    """Batches on ``device`` of images, or of files if ``x`` names such; for the options see
-    `Loader`, for ``decoding`` `nslab.datasets.decoding`: ``ValueError`` where nothing is decoded
-    and it is not ``"exact"``."""
-    if x.dtype == object:
-        labels = torch.tensor(y).to(device)
+    """Batches on ``device`` of images, of files if ``x`` names such, or of texts if ``x`` are rows
+    of token ids; for the options see `Loader`, for ``decoding`` `nslab.datasets.decoding`:
+    ``ValueError`` where nothing is decoded and it is not ``"exact"``."""
+    if dataset.tokens is None and x.dtype == object:
+        labels, options = torch.tensor(y).to(device), options | {"channels_last": channels_last}
         return ImageFiles(x.tolist(), labels, dataset, decoding=decoding, **options)
     if decoding != "exact":
-        raise ValueError(f"decoding is {decoding!r}: that is for image files, and these are arrays")
-    return Loader(*on_device(x, y, device), dataset, **options)
+        raise ValueError(f"decoding is {decoding!r}: that is for image files, and these are none")
+    if dataset.tokens is not None:
+        return TextBatches(*on_device(x, y, device), dataset, **options)
+    return Loader(*on_device(x, y, device), dataset, channels_last=channels_last, **options)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nslab.datasets.arrays import Arrays, Layout
 from nslab.datasets.digit_folders import write_digits, write_half, write_hard
@@ -15,22 +15,24 @@ from nslab.datasets.sources import (
     fetch_torchvision,
 )
 from nslab.system.registry import Registry, instance_of
-from nslab.types import ImageShape
+from nslab.types import InputShape, TokenInfo
 
 
 @dataclass(frozen=True)
 class Dataset:
     """A data set: its layout, the mean and sd to normalise with (per channel, of pixels in
-    [0, 1]), its class names, and the function that gets it when it is not there."""
+    [0, 1]), its class names, and the function that gets it when it is not there; ``tokens``: of
+    texts, once it is known how they become tokens."""
 
     layout: Layout
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...]
     fetch: Callable[[Path, str], Arrays]
+    tokens: TokenInfo | None = None
 
     @property
-    def shape(self) -> ImageShape:
+    def shape(self) -> InputShape:
         """Channels, height, width."""
         height, width, channels = self.layout.shape
         return channels, height, width
@@ -38,7 +40,7 @@ class Dataset:
 
 def not_fetched(folder: Path, name: str) -> Arrays:
     """`MissingDataset`: nothing downloads it."""
-    raise MissingDataset(f"{name} lies in a folder of images, or nowhere: nothing fetches it")
+    raise MissingDataset(f"{name} lies in a folder of its own, or nowhere: nothing fetches it")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,46 @@ class ImageFolderDataset(Dataset):
         return replace(self, layout=replace(self.layout, shape=size))
 
 
+@dataclass(frozen=True)
+class TextDataset(Dataset):
+    """Texts with labels, in files below ``NSLAB_DATA`` that somebody puts there: nothing is
+    downloaded. What is here counts; the layout says what is published, so that runs can be planned
+    without the data.
+
+    Attributes:
+        layout: published numbers of texts and classes; texts have no shape.
+        classes: their names, in the order of their numbers.
+        places: folders or archives below ``NSLAB_DATA`` where the texts may lie.
+        columns: of CSV files without a first line of names.
+        titled: whether a column ``title`` is read before the text.
+        length: tokens of a text, unless a run says another number.
+        make: lists the texts, for a data set that comes with nslab.
+        version: changes when what ``make`` lists does.
+
+    >>> reviews = TextDataset(Layout(900, 100, (), 2), classes=("bad", "good"), places=("reviews",))
+    >>> reviews.length
+    128
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    classes: tuple[str, ...] = ()
+    fetch: Callable[[Path, str], Arrays] = not_fetched
+    places: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    titled: bool = False
+    length: int = 128
+    make: Callable[[], Any] | None = None
+    version: Callable[[], dict[str, str]] | None = None
+
+    @property
+    def shape(self) -> InputShape:
+        """Tokens of a row, and the ids that there are; ``ValueError`` before that is known."""
+        if self.tokens is None:
+            raise ValueError("texts have no shape before it is said how they become tokens")
+        return self.tokens.length, self.tokens.vocabulary
+
+
 def _digits(layout: Layout, mean: float, std: float, fetch: Callable) -> Dataset:
     return Dataset(layout, (mean,), (std,), tuple("0123456789"), fetch)
 
@@ -100,8 +142,9 @@ _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 
 
 def _dataset_problem(key: str, value: object) -> str:
-    if isinstance(value, ImageFolderDataset):
-        return "" if value.places else "say in places where its folder lies below NSLAB_DATA"
+    if isinstance(value, ImageFolderDataset | TextDataset):
+        there = value.places or value.make
+        return "" if there else "say in places where its folder lies below NSLAB_DATA"
     return "its key names a file: no /" if "/" in key else instance_of(Dataset)(key, value)
 
 

@@ -8,14 +8,15 @@ import torch
 
 from nslab.datasets.arrays import Arrays
 from nslab.datasets.catalogue import Dataset
+from nslab.datasets.tokenization import Tokenizer, padded
 from nslab.datasets.variants import LabelNoise, held_out, long_tail, noisy_labels
 from nslab.types import DataInfo
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """A loaded data set; ``accepted``: where test images have several right labels, all of each,
-    int64 (n, most), padded with -1, and ``test_y`` has the first."""
+    """A loaded data set, of images or texts; ``accepted``: where test images have several right
+    labels, all of each, int64 (n, most), padded with -1, and ``test_y`` has the first."""
 
     name: str
     dataset: Dataset
@@ -29,7 +30,23 @@ class ImageData:
         """What a method may know of the training set; ``ValueError`` where there is none."""
         self._check_trains()
         labels = torch.from_numpy(np.ascontiguousarray(self.arrays.train_y))
-        return DataInfo.of(labels, self.dataset.layout.num_classes)
+        info = DataInfo.of(labels, self.dataset.layout.num_classes)
+        return dataclasses.replace(info, tokens=self.dataset.tokens)
+
+    def tokenized(self, tokenizer: Tokenizer) -> "ImageData":
+        """The same with rows of token ids in the place of texts."""
+        info = tokenizer.info
+        train, test = (
+            padded(tokenizer.encode(texts.tolist()), info)
+            for texts in (self.arrays.train_x, self.arrays.test_x)
+        )
+        held = self.held and (padded(tokenizer.encode(self.held[0].tolist()), info), self.held[1])
+        return dataclasses.replace(
+            self,
+            dataset=dataclasses.replace(self.dataset, tokens=info),
+            arrays=self.arrays._replace(train_x=train, test_x=test),
+            held=held,
+        )
 
     def variant(
         self,
@@ -51,7 +68,7 @@ class ImageData:
         if train_size >= len(arrays.train_y) > 0:
             raise ValueError(
                 f"train_size is {train_size}, and {self.name} has {len(arrays.train_y)} training "
-                "images that are not held out: take fewer, or all of them with train_size=0"
+                "samples that are not held out: take fewer, or all of them with train_size=0"
             )
         if train_size:
             _, part = held_out(len(arrays.train_y), train_size)

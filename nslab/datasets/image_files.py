@@ -106,7 +106,7 @@ class ImageFiles(BatchOrder):
         a time. Call `close` after the last one.
         """
         if size < 1:
-            raise ValueError(f"a part of a batch must have images, not {size}")
+            raise ValueError(f"a part of a batch must have samples, not {size}")
         index, epoch = self.places(k), k // len(self)
         cuts = [slice(first, first + size) for first in range(0, len(index), size)]
         if 3 * self.size**2 * len(index) <= DECODED_BYTES:

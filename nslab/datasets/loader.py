@@ -8,7 +8,6 @@ very batch that one process alone would see.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -70,7 +69,6 @@ class Loader(BatchOrder):
             epoch_parts=epoch_parts,
         )
         self.channels_last = channels_last
-        self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
         self.pad = 0 if augment == "none" else pad
         self.shape = x.shape[1:]
         self.images = F.pad(x, (0, 0, self.pad, self.pad, self.pad, self.pad))
@@ -100,27 +98,6 @@ class Loader(BatchOrder):
                 x = torch.where(flip[part, None, None, None], x.flip(2), x)
             yield Batch(self._normalised(x), self.y[index], index, epoch, seed=self.seed)
 
-    def nth(self, k: int) -> Batch:
-        """Batch k (from 0) of epoch after epoch, for `nslab.neuroevolution.evolution.evolve`.
-
-        The same whatever was asked before; asked in order, nothing is made twice.
-        """
-        epoch, place = divmod(k, len(self))
-        if self._upcoming is None or self._upcoming[0] != k:
-            self._upcoming = k, self.epoch(epoch, place)
-        batch = next(batches := self._upcoming[1])
-        self._upcoming = (k + 1, batches) if place + 1 < len(self) else None
-        return batch
-
-    def parts(self, k: int, size: int) -> Iterator[Batch]:
-        """Batch k in parts of ``size`` images, the last perhaps fewer."""
-        if size < 1:
-            raise ValueError(f"a part of a batch must have images, not {size}")
-        whole = self.nth(k)
-        for first in range(0, len(whole.y), size):
-            x, y, index = (t[first : first + size] for t in (whole.x, whole.y, whole.index))
-            yield replace(whole, x=x, y=y, index=index)
-
     def in_order(self) -> Iterator[Batch]:
         """Every sample once, not augmented: this rank's are ``rank, rank + world, ...``"""
         for index in self.evaluated():
@@ -149,6 +126,6 @@ class Loader(BatchOrder):
 
 def on_device(
     x: np.ndarray, y: np.ndarray, device: torch.device
-) -> tuple[Num[Tensor, "n h w c"], Int[Tensor, " n"]]:
-    """Images and labels as tensors on a device; a split lives there whole."""
+) -> tuple[Num[Tensor, "n *rest"], Int[Tensor, " n"]]:
+    """Samples and labels as tensors on a device; a split lives there whole."""
     return torch.tensor(x).to(device), torch.tensor(y).to(device)

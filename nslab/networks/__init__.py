@@ -1,7 +1,9 @@
-"""Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits.
+"""Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits,
+or from rows of token ids; ``shape`` is then the length of a row and the number of ids.
 
-Beside those, ``torchvision/<name>`` and ``timm/<name>`` are networks too, and any of them with a
-bottleneck and a weight-normalised head, ``bottleneck/<network>``: see `build_network`.
+Beside those, ``torchvision/<name>``, ``timm/<name>`` and ``transformers/<name or folder>`` are
+networks too, and any of them with a bottleneck and a weight-normalised head,
+``bottleneck/<network>``: see `build_network`.
 
 >>> NETWORKS["lenet1"]((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
 torch.Size([2, 10])
@@ -9,6 +11,7 @@ torch.Size([2, 10])
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -24,20 +27,23 @@ from nslab.networks.pretrained_cifar import FILES, public_resnet
 from nslab.networks.resnet_cifar import ResNetCifar
 from nslab.networks.resnext_cifar import ResNeXtCifar
 from nslab.networks.row_lstm import RowLSTM
+from nslab.networks.text_encoders import text_encoder
+from nslab.networks.textcnn import TextCNN
 from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
 from nslab.system.content_names import parts_of
+from nslab.system.encoder_files import is_encoder, resolved_encoder
 from nslab.system.registry import Registry, callable_with
 from nslab.system.validation import unknown
-from nslab.types import ImageShape
+from nslab.types import ImageShape, InputShape
 
-Network = Callable[[ImageShape, int], nn.Module]
+Network = Callable[[Any, int], nn.Module]  # (shape, num_classes); shape: an InputShape
 
 
 def _network_problem(key: str, value: object) -> str:
     if "/" in key:
-        return "names with / are those of torchvision and timm, and of networks with a bottleneck"
+        return "names with / are those of torchvision, timm and transformers, or begin bottleneck/"
     return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
 
 
@@ -60,6 +66,8 @@ NETWORKS |= {
     "densenet_bc_190_40": partial(DenseNetCifar, depth=190, growth=40),
     **{name: partial(imagenet, name=name) for name in SMALLEST_IMAGE},
     "vmamba_t": VMamba,
+    "textcnn": TextCNN,
+    "textcnn_64": partial(TextCNN, width=64),
     **{f"resnet{depth}_public": partial(public_resnet, depth=depth) for depth in FILES},
 }
 
@@ -67,7 +75,7 @@ NETWORKS |= {
 def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
     name = backbone_of(name)
-    if name in NETWORKS:
+    if name in NETWORKS or is_encoder(name):
         return
     if parts := parts_of(name):
         raise ValueError(
@@ -75,17 +83,31 @@ def check_network(name: str) -> None:
             "has been edited since: run what defines it again"
         )
     if "/" not in name:
-        more = ", torchvision/<name> and timm/<name>"
+        more = ", torchvision/<name>, timm/<name> and transformers/<name or folder>"
         raise unknown("network", name, NETWORKS, more)
     check_external(name)
 
 
-def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> nn.Module:
+def takes_texts(name: str) -> bool:
+    """Whether a network reads rows of token ids, not images: its class or function says so by an
+    attribute ``for_texts``.
+
+    >>> takes_texts("textcnn"), takes_texts("resnet20")
+    (True, False)
+    """
+    name = backbone_of(name)
+    made = NETWORKS.get(name)
+    made = made.func if isinstance(made, partial) else made
+    return bool(getattr(made, "for_texts", is_encoder(name)))
+
+
+def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> nn.Module:
     """A network with initial weights that depend on ``seed`` alone.
 
-    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``, or
-    ``bottleneck/`` and any of these (see `nslab.networks.bottleneck`); ``ValueError`` for any
-    other. torch's global generator is left as it was.
+    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>``,
+    ``transformers/<name or folder>``, or ``bottleneck/`` and any of these (see
+    `nslab.networks.bottleneck`); ``ValueError`` for any other. torch's global generator is left as
+    it was.
 
     >>> build_network("resnet8", (1, 32, 32), 10, seed=0)(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])
@@ -94,6 +116,10 @@ def build_network(name: str, shape: ImageShape, num_classes: int, seed: int) -> 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
         inner = backbone_of(name)
-        make = NETWORKS[inner] if inner in NETWORKS else partial(build_external, inner)
-        network = make(shape, num_classes)
+        if inner in NETWORKS:
+            network = NETWORKS[inner](shape, num_classes)
+        elif is_encoder(inner):
+            network = text_encoder(resolved_encoder(inner), shape, num_classes)
+        else:
+            network = build_external(inner, cast(ImageShape, shape), num_classes)
         return Bottlenecked(network, num_classes) if name.startswith(PREFIX) else network

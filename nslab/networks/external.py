@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nslab.networks.heads import last_linear
 from nslab.system.validation import near
-from nslab.types import ImageShape, StateDict
+from nslab.types import ImageShape, InputShape, StateDict
 
 WITH_AUX, AUX = ("googlenet", "inception_v3"), "+aux"
 COUNTER = "num_batches_tracked"  # of BatchNorm; files from before torch 0.4.1 lack it
@@ -42,7 +42,9 @@ def check_external(name: str) -> None:
         if not timm.is_model(short):
             raise unknown(short, source, timm.list_models())
     else:
-        raise ValueError(f"{name!r} is neither torchvision/<name> nor timm/<name>")
+        raise ValueError(
+            f"{name!r} is neither torchvision/<name>, timm/<name> nor transformers/<name>"
+        )
 
 
 def _torchvision(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
@@ -134,7 +136,7 @@ def named_alike(state: StateDict, own: StateDict) -> StateDict:
 
 
 @torch.no_grad()
-def try_model(model: nn.Module, shape: ImageShape, num_classes: int, device: torch.device) -> None:
+def try_model(model: nn.Module, shape: InputShape, num_classes: int, device: torch.device) -> None:
     """Let the model see two black images; ``ValueError`` unless it gives logits for each class."""
     try:
         logits = model.eval()(torch.zeros(2, *shape, device=device))
@@ -145,7 +147,7 @@ def try_model(model: nn.Module, shape: ImageShape, num_classes: int, device: tor
         raise ValueError("the model gives no logits: a classifier of images is needed")
 
 
-def loading_code(name: str, shape: ImageShape, num_classes: int, file: Path) -> tuple[str, str]:
+def loading_code(name: str, shape: InputShape, num_classes: int, file: Path) -> tuple[str, str]:
     """Two lines of Python that make the network of a file."""
     source, _, short = name.rpartition("/")
     short = short.removesuffix(AUX)

@@ -2,7 +2,8 @@
 
 ``torchvision:IMAGENET1K_V1`` is a file of torchvision for a network of its own,
 ``timm:a1_in1k`` one of timm's. A resolved name ends with the first digits of the file's SHA-256,
-which torchvision has in its files' names: ``torchvision:IMAGENET1K_V1#f37072fd``.
+which torchvision has in its files' names: ``torchvision:IMAGENET1K_V1#f37072fd``. What lies beside
+the configuration of a network of transformers is ``transformers:pretrained``.
 """
 
 import functools
@@ -19,23 +20,25 @@ import torch
 from nslab.networks.external import AUX, WITH_AUX, check_external
 from nslab.networks.torchvision_models import SMALLEST_IMAGE
 from nslab.system.content_names import content_name, parts_of
+from nslab.system.encoder_files import KIND, START, resolved_weights_of
 from nslab.system.files import explaining, replacing
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.validation import unknown
 from nslab.types import StateDict
 
-SOURCES = ("torchvision", "timm")
+SOURCES = ("torchvision", "timm", KIND)
 EXAMPLE = "torchvision:IMAGENET1K_V1"
 SHORT_DIGEST = re.compile(r"-([0-9a-f]{8})\.pth$")  # at the end of torchvision's names of files
 
 
 def is_pretrained(start: str) -> bool:
-    """Whether a start names weights of torchvision or timm."""
+    """Whether a start names weights of torchvision, timm or transformers."""
     return start.partition(":")[0] in SOURCES and ":" in start
 
 
 def resolved_weights(start: str, network: str) -> str:
-    """``torchvision:TAG`` or ``timm:TAG`` with the digest of the file, for a network.
+    """``torchvision:TAG``, ``timm:TAG`` or ``transformers:pretrained`` with the digest of the file,
+    for a network.
 
     timm's files have no digest in their names, so the file must be here, or is fetched. Raises
     ``ValueError`` for another network's weights and for unknown ones, and for a file of timm's that
@@ -47,6 +50,10 @@ def resolved_weights(start: str, network: str) -> str:
     if "#" in start:
         return start
     source, _, tag = start.partition(":")
+    if source == KIND:
+        if start != START:
+            raise ValueError(f"start is {start!r}: of transformers there is {START}")
+        return resolved_weights_of(network)
     if not tag:
         raise ValueError(f"start is {start!r}: it lacks the name of the weights, as {EXAMPLE}")
     if source == "torchvision":

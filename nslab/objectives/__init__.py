@@ -15,6 +15,7 @@ from nslab.objectives.ce_eps_mae import CEepsMAE
 from nslab.objectives.edl import EDL
 from nslab.objectives.focal import Focal
 from nslab.objectives.gce import GCE
+from nslab.objectives.joined_texts import Joined
 from nslab.objectives.label_smoothing import LabelSmoothing
 from nslab.objectives.low import LOW
 from nslab.objectives.mixup import Mixup
@@ -73,6 +74,7 @@ __all__ = [
     "CEepsMAE",
     "CrossEntropy",
     "Focal",
+    "Joined",
     "LabelSmoothing",
     "Mixup",
     "Poly1",

@@ -3,10 +3,16 @@
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nslab.system.registry import EVERY, callable_with, name_of
 from nslab.types import Scored
+
+_TEXTS = (
+    "texts need compose='tiled' or 'literal', and in a loop of one's own "
+    "compose=nslab.Joined.of(tokenizer)"
+)
 
 
 def check_loss(loss: Any) -> None:
@@ -92,10 +98,27 @@ def checked_number(name: str, value: float) -> float:
     return float(value)
 
 
-def check_images(x: Tensor) -> None:
+def check_images(x: Any) -> None:
     """Raise ``ValueError`` unless x is a batch of float images."""
+    if not isinstance(x, Tensor):
+        raise ValueError(f"competition needs float images, not a {type(x).__name__}; {_TEXTS}")
     if x.dim() != 4 or not x.is_floating_point():
+        texts = x.dim() == 2 and not x.is_floating_point()
         raise ValueError(
             "competition needs float images (batch, channels, height, width), "
-            f"not {x.dtype} of shape {tuple(x.shape)}"
+            f"not {x.dtype} of shape {tuple(x.shape)}" + (f"; {_TEXTS}" if texts else "")
         )
+
+
+def check_tokens(x: Any) -> None:
+    """Raise ``ValueError`` unless x is a batch of token ids."""
+    kind = f"a {type(x).__name__}"
+    if isinstance(x, Tensor):
+        whole = not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+        if x.dim() == 2 and x.shape[1] and whole:
+            return
+        kind = f"{x.dtype} of shape {tuple(x.shape)}"
+    raise ValueError(
+        f"texts are joined as rows of token ids (batch, length), not as {kind}; images need "
+        "compose='images'"
+    )

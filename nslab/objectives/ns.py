@@ -1,7 +1,8 @@
 """Natural Selection: samples of a batch compete in composite images; the scores weigh the loss.
 
 Source: "Evolution-Inspired Sample Competition for Deep Neural Network Optimization" (2026).
-Read top to bottom, the functions follow the paper's section III; `NS` holds the
+Read top to bottom, the functions follow the paper's section III, after the composites in
+`nslab.objectives.composites` (images) and `nslab.objectives.joined_texts`; `NS` holds the
 hyper-parameters. In a training loop of your own::
 
     ns = NS(grid=(2, 2), sigma=0.7, rho=+1)
@@ -9,72 +10,32 @@ hyper-parameters. In a training loop of your own::
     loss = (w * F.cross_entropy(model(x), y, reduction="none")).mean()
 """
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from nslab.networks.batchnorm_folding import folded_copy
 from nslab.networks.logits import check_classes, check_labels, check_logits, logits_of
 from nslab.networks.modes import bare, local, scoring
 from nslab.objectives.checks import check_images, check_objective, checked_grid, checked_number
+from nslab.objectives.composites import Compose, Grid, composite, stitch
+from nslab.objectives.joined_texts import IDS, Joined, LostTexts
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
 from nslab.rng import sample_bits
-from nslab.types import Batch, DataInfo, Images, Labels, Logits, ObjectiveConfig, PerSample
+from nslab.system.validation import omitted_means
+from nslab.types import Batch, DataInfo, Labels, Logits, ObjectiveConfig, PerSample
 
-Grid = tuple[int, int]
-Forward = Callable[[Tensor], Any]
-
-
-def stitch(x: Images, grid: Grid) -> Float[Tensor, "g c H W"]:
-    """Tile each R*C consecutive images into one of R rows and C columns, row by row.
-
-    Raises ``ValueError`` if the number of images is no multiple of R*C.
-    """
-    rows, cols = checked_grid(grid)
-    b, c, h, w = x.shape
-    if b % (rows * cols):
-        raise ValueError(f"{b} images do not fill {rows} x {cols} grids")
-    if x.is_contiguous(memory_format=torch.channels_last):  # keep the layout, in one copy
-        tiles = x.permute(0, 2, 3, 1).view(-1, rows, cols, h, w, c)
-        tiled = tiles.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * h, cols * w, c)
-        return tiled.permute(0, 3, 1, 2)
-    tiles = x.reshape(-1, rows, cols, c, h, w)
-    tiled = tiles.permute(0, 3, 1, 4, 2, 5)
-    return tiled.reshape(-1, c, rows * h, cols * w)  # [NS Eq. 3]
-
-
-def composite(x: Images, grid: Grid, antialias: bool = False) -> Float[Tensor, "g c h w"]:
-    """Stitched images resized bilinearly to the size of one image (S' of the paper).
-
-    Each image shrinks by R rows and C columns. Where these divide the image's sides, bilinear
-    sampling (``align_corners=False``, no antialias) reads one pixel of each block if the factor is
-    odd, the mean of the middle two if it is even, and never looks across a seam: so shrinking each
-    image first gives the same numbers for less memory traffic. Otherwise the stitched image is
-    resized as written.
-    """
-    (rows, cols), (h, w) = checked_grid(grid), x.shape[-2:]
-    if rows > h or cols > w:
-        raise ValueError(
-            f"a {rows} x {cols} grid leaves less than a pixel of each {h} x {w} image: "
-            "use a smaller grid or larger images"
-        )
-    if antialias or h % rows or w % cols:
-        return F.interpolate(
-            stitch(x, grid), (h, w), mode="bilinear", align_corners=False, antialias=antialias
-        )
-    if rows * cols == 1:
-        return x
-    top, left = (rows - 1) // 2, (cols - 1) // 2
-    window = (2 - rows % 2, 2 - cols % 2)
-    return stitch(F.avg_pool2d(x[..., top:, left:], window, stride=grid), grid)
+Inputs = Num[Tensor, "b ..."] | Mapping[str, Any]  # of transformers: see `Joined`
+Forward = Callable[..., Any]
+TEXTS = ("tiled", "literal")  # ways to join texts
 
 
 def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSample:
@@ -97,7 +58,7 @@ def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSampl
 @torch.no_grad()
 def ns_scores(
     model: nn.Module,
-    x: Images,
+    x: Inputs,
     y: Labels,
     grid: Grid,
     *,
@@ -105,6 +66,7 @@ def ns_scores(
     antialias: bool = False,
     order: Int[Tensor, " b"] | None = None,
     forward: Forward | None = None,
+    compose: Compose | None = None,
 ) -> PerSample:
     """Natural-selection scores of a batch, without gradients, [NS Alg. 1].
 
@@ -118,22 +80,29 @@ def ns_scores(
     as it was found. It may return its logits as they are or inside of an object, see `logits_of`;
     ``forward``, from images to the same, is called in place of ``model``, in the same mode.
 
+    ``compose``, from samples and grid to composites, is for samples that are no images, such as
+    `Joined`. A model is called with composites of a mapping as transformers' are, ``model(**x)``.
+
     NOTE: the paper says neither which mode nor what happens to a remainder; these are our choices.
 
     Raises ``ValueError`` for an impossible grid, inputs that are no images, labels that are no
     classes of the model's, and a model that does not give one row of logits per composite.
     """
     rows, cols = checked_grid(grid)
-    m, b = rows * cols, len(x)
-    check_images(x)
+    if compose is None:
+        check_images(x)
+        compose = partial(composite, antialias=antialias)
+    some = _tensor_of(x, y)
+    m, b = rows * cols, len(some)
     check_labels(y, b)
     competing = b - b % m
     if not competing:
-        return torch.ones(b, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+        dtype = torch.promote_types(some.dtype, torch.float32)
+        return torch.ones(b, dtype=dtype, device=some.device)
     head = slice(competing) if order is None else order[:competing]
-    images = composite(x[head], grid, antialias)
+    composites = compose(_rows(x, head), grid)
     with scoring(local(model), mode) as net:
-        logits = logits_of((forward or net)(images))  # [NS Eq. 4]
+        logits = logits_of(_called(forward or net, composites, forward is None))  # [NS Eq. 4]
     check_logits(logits, competing // m)
     check_classes(logits, y)
     scores = group_scores(logits, y[head])
@@ -142,6 +111,22 @@ def ns_scores(
     full = torch.ones(b, dtype=scores.dtype, device=scores.device)
     full[head] = scores
     return full
+
+
+def _rows(x: Any, which: slice | Tensor) -> Any:
+    """Some samples of a batch."""
+    if isinstance(x, Mapping):
+        return {k: v[which] if isinstance(v, Tensor) else v for k, v in x.items()}
+    return x[which]
+
+
+def _tensor_of(x: Inputs, y: Labels) -> Tensor:
+    """A tensor with a row for each sample."""
+    return x.get(IDS, y) if isinstance(x, Mapping) else x
+
+
+def _called(model: Forward, x: Any, spread: bool) -> Any:
+    return model(**x) if spread and isinstance(x, Mapping) else model(x)
 
 
 def ns_weights(
@@ -177,6 +162,10 @@ class NS:
         min_weight: lower bound of a weight; None, as in the paper, for none.
         fold_batchnorm: score with a copy whose BatchNorm is folded into its convolutions.
         score_dtype: precision of the scoring pass; ``"model"`` keeps the model's own.
+        compose: how a group becomes one input: ``"images"`` are stitched and shrunk; texts are
+            joined, ``"tiled"`` or ``"literal"`` (see `Joined`), their special tokens those of the
+            run's data. In a loop of one's own: a `Joined`, or any function from samples and grid
+            to composites.
         base: the objective whose losses are weighed. NOTE: any other than cross-entropy is a
             combination of ours, in none of the papers.
 
@@ -197,6 +186,9 @@ class NS:
     fold_batchnorm: bool = False
     score_dtype: Literal["model", "bfloat16", "float16"] = "model"
     base: ObjectiveConfig = field(default_factory=CrossEntropy)
+    compose: Literal["images", "tiled", "literal"] | Compose = field(
+        default="images", metadata=omitted_means("images")
+    )
 
     def __post_init__(self) -> None:
         check_objective("NS: base", self.base)
@@ -211,6 +203,11 @@ class NS:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"NS: {name} is {getattr(self, name)!r}, not one of {allowed}")
+        if self.compose not in ("images", *TEXTS) and not callable(self.compose):
+            raise ValueError(
+                f"NS: compose is {self.compose!r}, neither 'images', 'tiled' nor 'literal', nor a "
+                "nslab.Joined or another function of samples and grid"
+            )
         if self.copies and self.mode == "train":
             raise ValueError("NS: a folded or 16-bit copy scores in eval mode only")
 
@@ -229,7 +226,7 @@ class NS:
     def weights(
         self,
         model: nn.Module,
-        x: Images,
+        x: Inputs,
         y: Labels,
         order: Int[Tensor, " b"] | None = None,
         *,
@@ -239,24 +236,34 @@ class NS:
 
         A batch of any size will do: who competes with nobody has the mean weight, sigma + rho. A
         shuffled grouping without ``order`` draws one from torch's global generator. ``forward``,
-        from images to logits, is for a model that is not called by its images alone.
+        from images to logits, is for a model that is not called by its images alone. Texts are
+        rows of token ids, or what a tokenizer of transformers gives for ``model(**x)``.
 
-        Raises ``ValueError`` for a ``forward`` beside a folded or 16-bit copy.
+        Raises ``ValueError`` for a ``forward`` beside a folded or 16-bit copy, and for texts where
+        ``compose`` does not say which tokens are special.
 
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
         >>> ns, x, y = NS(grid=(2, 2), sigma=0.7, rho=+1), torch.randn(9, 3, 8, 8), torch.arange(9)
         >>> w = ns.weights(model, x, y)
         >>> print(f"{w.mean():.2f}, and {w[8]:.2f} of the one left over")
         1.70, and 1.70 of the one left over
+        >>> import torch.nn.functional as F
         >>> loss = (w * F.cross_entropy(model(x), y, reduction="none")).mean()
         >>> torch.equal(w, ns.weights(model, x, y, forward=lambda images: model(input=images)))
         True
         """
+        if self.compose in TEXTS:
+            raise ValueError(
+                f"NS: compose={self.compose!r} takes special tokens from the data of a run; in a "
+                f"loop of your own give compose=nslab.Joined.of(tokenizer, how={self.compose!r})"
+            )
+        some = _tensor_of(x, y)
         if order is None and self.grouping == "shuffled":
-            order = torch.randperm(len(x), device=x.device)
-        if self.copies and forward is not None:
-            raise ValueError("NS: give forward, or have a folded or 16-bit copy, not both")
-        if self.copies and len(x) >= math.prod(self.grid):
+            order = torch.randperm(len(some), device=some.device)
+        if self.copies and (forward is not None or isinstance(x, Mapping)):
+            other = "give forward" if forward is not None else "give texts in a mapping"
+            raise ValueError(f"NS: {other}, or have a folded or 16-bit copy, not both")
+        if self.copies and len(some) >= math.prod(self.grid):
             dtype = None if self.score_dtype == "model" else getattr(torch, self.score_dtype)
             forward = folded_copy(bare(model), dtype, self.fold_batchnorm)
         scores = ns_scores(
@@ -268,6 +275,7 @@ class NS:
             antialias=self.antialias,
             order=order,
             forward=forward,
+            compose=None if isinstance(self.compose, str) else self.compose,
         )
         return ns_weights(scores, self.sigma, self.rho, self.min_weight)
 
@@ -277,12 +285,41 @@ class NS:
         return self.weights(model, batch.x, batch.y, order)
 
     def build(self, info: DataInfo) -> Reweighted:
-        """The objective for a training set.
+        """The objective for a training set; the share of texts that joining loses is counted.
 
         NOTE: scores are taken before the batch passes through the network, as in a loop of one's
         own; the paper does not say. It matters in so far as BatchNorm learns from the batch.
         """
-        return Reweighted(self.base.build(info), self.weigh, math.prod(self.grid))
+        ns, counter = self.for_data(info), None
+        if isinstance(ns.compose, Joined) and ns.compose.how == "literal":
+            counter = LostTexts(ns.compose)
+            ns = dataclasses.replace(ns, compose=counter)
+        return Reweighted(self.base.build(info), ns.weigh, math.prod(self.grid), counter)
+
+    def for_data(self, info: DataInfo) -> "NS":
+        """The same for a data set: texts are joined by its special tokens.
+
+        Raises ``ValueError`` for texts composed as images, and images as texts.
+
+        >>> from nslab.types import TokenInfo
+        >>> texts = DataInfo(2, 100, torch.tensor([50, 50]), TokenInfo(length=64, vocabulary=500))
+        >>> NS(compose="tiled").for_data(texts).compose.how
+        'tiled'
+        """
+        tokens = info.tokens
+        if tokens is not None and self.compose == "images":
+            raise ValueError(
+                "NS: the data are texts and compose is 'images': take compose='tiled', or 'literal'"
+            )
+        if isinstance(self.compose, Joined) and tokens is not None:
+            self.compose.check(tokens)
+        if self.compose != "tiled" and self.compose != "literal":
+            return self
+        if tokens is None:
+            raise ValueError(
+                f"NS: compose is {self.compose!r} and the data are no texts: take compose='images'"
+            )
+        return dataclasses.replace(self, compose=Joined(tokens, self.compose))
 
 
 _SOURCE = "section IV-A2"
@@ -301,3 +338,15 @@ SETTINGS: dict[str, Setting[NS]] = {
     "cifar10_lt": Setting(_LF(grid=(1, 2), sigma=2.5), _SOURCE),
     "cifar100_lt": Setting(_LF(grid=(2, 2), sigma=1.5), _SOURCE),
 }
+
+__all__ = [
+    "NS",
+    "SETTINGS",
+    "Grid",
+    "composite",
+    "group_scores",
+    "ns_scores",
+    "ns_weights",
+    "shuffled_order",
+    "stitch",
+]

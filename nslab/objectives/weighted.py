@@ -14,6 +14,8 @@ from nslab.networks.logits import NO_LABEL, check_batch, logits_of
 from nslab.objectives.checks import check_loss, check_per_sample, loss_name
 from nslab.types import Batch, DataInfo, Labels, Logits, Loss, Objective, PerSample, Scored, Weigh
 
+COUNTER = "counter"  # in the memory of an objective: what its counter remembers
+
 
 def full_precision(logits: Logits) -> Logits:
     """Logits in at least float32: a loss in 16 bits would lose the small probabilities."""
@@ -64,12 +66,14 @@ class Reweighted:
     """Another objective with its losses weighed by ``weigh(model, batch, None)``.
 
     The weights are taken before the batch passes through the network, while no activations are
-    kept. Penalties stay as they are: they belong to no sample.
+    kept. Penalties stay as they are: they belong to no sample. ``counter`` counts something on the
+    way, see `counted`.
     """
 
     inner: Objective
     weigh: Weigh
     smallest: int = 1
+    counter: Any = None
 
     @property
     def min_batch(self) -> int:
@@ -84,23 +88,35 @@ class Reweighted:
         return dataclasses.replace(scored, loss=weight * scored.loss, weight=total)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the inner objective remembers."""
-        return memory_of(self.inner)
+        """What the inner objective remembers, and what was counted."""
+        counts = memory_of(self.counter)
+        return memory_of(self.inner) | ({COUNTER: counts} if counts else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with that memory."""
-        recall(self.inner, state)
+        recall(self.inner, {name: value for name, value in state.items() if name != COUNTER})
+        recall(self.counter, state.get(COUNTER, {}))
+
+    def counted(self) -> dict[str, Tensor]:
+        """What was counted since this was last asked."""
+        return counted(self.inner) | counted(self.counter)
 
 
-def memory_of(objective: Objective) -> dict[str, Any]:
+def memory_of(objective: Any) -> dict[str, Any]:
     """What an objective remembers from batch to batch; empty for most."""
     return objective.state_dict() if hasattr(objective, "state_dict") else {}
 
 
-def recall(objective: Objective, state: Mapping[str, Any]) -> None:
+def recall(objective: Any, state: Mapping[str, Any]) -> None:
     """Give an objective its memory back."""
     if hasattr(objective, "load_state_dict"):
         objective.load_state_dict(state)
+
+
+def counted(objective: Any) -> dict[str, Tensor]:
+    """Shares that an objective has counted since it was last asked, by name: a tensor of how many
+    and out of how many; nothing for most."""
+    return objective.counted() if hasattr(objective, "counted") else {}
 
 
 class PlainLoss:

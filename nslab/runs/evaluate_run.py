@@ -10,7 +10,7 @@ from accelerate.utils import reduce
 
 from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import ImageData, dataset_of, load
+from nslab.datasets import ImageData, load
 from nslab.datasets.batches import make_batches
 from nslab.datasets.domains import check_class_names
 from nslab.datasets.image_folder import split_root
@@ -22,6 +22,7 @@ from nslab.training.checkpoint import load_weights
 from nslab.training.loop import Trained, evaluate, metrics_row
 from nslab.training.metrics import Tally
 from nslab.training.setup import evaluation_batch
+from nslab.training.texts import texts_to_test_on
 
 
 def run_evaluation(config: EvaluateConfig) -> Trained:
@@ -32,8 +33,11 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
     than the network's, in number or, of class folders, in name.
     """
     started, training = time.perf_counter(), config.training
-    form = dataset_of(training.dataset, training.image_size)
-    data = tested_images(load(config.dataset, image_size=training.image_size), training)
+    form = training.about
+    if training.tokenization:
+        data = texts_to_test_on(training, config.dataset, folder_of(config.trained))
+    else:
+        data = tested_images(load(config.dataset, image_size=training.image_size), training)
     about, classes = data.dataset, form.layout.num_classes
     for what, has, needs in (
         ("classes", about.layout.num_classes, classes),
@@ -57,7 +61,7 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
         data.arrays.test_y,
         dataclasses.replace(about, mean=form.mean, std=form.std),
         group.device,
-        batch_size=evaluation_batch(group.device, form.shape[1]) * group.num_processes,
+        batch_size=evaluation_batch(group.device, form.shape) * group.num_processes,
         rank=group.process_index,
         world=group.num_processes,
         channels_last=training.channels_last,

@@ -11,11 +11,11 @@ from tqdm.auto import tqdm
 from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS, dataset_of, is_folder, resolved
+from nslab.datasets import DATASETS, dataset_of, is_folder, is_text, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.image_folder import PREFIX
 from nslab.evolve import EVOLVERS
-from nslab.networks import build_network, check_network
+from nslab.networks import build_network, check_network, takes_texts
 from nslab.networks.external import fitted, loading_code, try_model, with_heads
 from nslab.neuroevolution.baselines import WeightAverage
 from nslab.neuroevolution.checkpoints import from_checkpoints
@@ -63,6 +63,11 @@ def checkpoint_config(
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out is a share, at least 0 and below 1, not {held_out}")
     check_network(model)
+    if is_text(data) or takes_texts(model):
+        raise ValueError(
+            "checkpoint files of networks for texts do not say which word has which number: evolve "
+            "a run, whose vocabulary is known, by nslab.EvolveConfig(TrainConfig(...))"
+        )
     known = data in DATASETS or is_folder(data) or parts_of(data)
     if not known and not os.path.isdir(data):
         raise ValueError(f"data {data!r} is neither a folder nor one of {', '.join(DATASETS)}")
@@ -201,7 +206,7 @@ def cautions(config: EvolveConfig) -> list[str]:
     assert isinstance(config.init, CheckpointFiles)
     if twice := config.size - len(set(config.init.digests)):
         lines.append(f"{twice} of the {config.size} checkpoints are there twice: they add nothing")
-    layout = dataset_of(base.dataset, base.image_size).layout
+    layout = base.about.layout
     if (left := layout.train - base.hold_out) < config.batch_size:
         lines.append(f"batches have {left} images: there are no {config.batch_size} to spare")
     if 0 < base.hold_out < FEW:
@@ -236,7 +241,7 @@ def summary(config: EvolveConfig, result: Result, average: Result) -> list[str]:
 
 def how_to_load(config: EvolveConfig, out: Path) -> str:
     """Lines of Python that load what was written."""
-    about = dataset_of(config.base.dataset, config.base.image_size)
+    about = config.base.about
     network = config.base.network
     code = loading_code(network, about.shape, about.layout.num_classes, out / BEST)
     return "\n".join([f"wrote {out / BEST}; to load it:", *code])

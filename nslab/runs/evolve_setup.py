@@ -12,7 +12,7 @@ from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.selection import SELECTION
 from nslab.configs.train import TrainConfig
-from nslab.datasets import ImageData, dataset_of
+from nslab.datasets import ImageData
 from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.datasets.image_files import ImageFiles
 from nslab.networks import build_network
@@ -45,7 +45,7 @@ class EvolveSetup:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.model = self.model.to(device).eval()
         x, y = data.arrays.train_x, data.arrays.train_y
-        group, tests = process_group(), evaluation_batch(device, data.dataset.shape[1])
+        group, tests = process_group(), evaluation_batch(device, data.dataset.shape)
         share = {"rank": group.process_index, "world": group.num_processes}
 
         def training(size: int, seed: int) -> DatasetBatches:
@@ -133,6 +133,6 @@ def read_files(given: CheckpointFiles, base: TrainConfig) -> list[StateDict]:
     """The states in files, in the types of the network; ``ValueError`` naming a file that is not
     what it was, or is another network's."""
     given.check()
-    data = dataset_of(base.dataset, base.image_size)
+    data = base.about
     model = build_network(base.network, data.shape, data.layout.num_classes, base.seed)
     return fitted(model, from_checkpoints(given.files), given.files, data.layout.num_classes)

@@ -69,7 +69,7 @@ def probed_seconds(config: RunConfig) -> float | None:
     form = config.training
     if not isinstance(form, TrainConfig) or not is_folder(form.dataset):
         return None
-    data = dataset_of(form.dataset, form.image_size)
+    data = form.about
     step = step_seconds(form.network, data.shape, data.layout.num_classes, form.precision)
     if isinstance(config, TrainConfig):
         return _training(config, data, step)

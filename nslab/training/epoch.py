@@ -13,6 +13,7 @@ from nslab.configs.train import TrainConfig
 from nslab.datasets.batches import DatasetBatches
 from nslab.networks.modes import bare
 from nslab.objectives.checks import check_scored
+from nslab.objectives.weighted import counted
 from nslab.training.pauses import Pauses
 from nslab.training.setup import frozen_modules
 from nslab.types import Batch, Objective, Row, Scored
@@ -89,6 +90,9 @@ def train_epoch(
         ):
             kinds[f"train_accuracy_{name}"] = 100 * hits / count if count else math.nan
             kinds[f"weight_mean_{name}"] = total_weight / count if count else math.nan
+    for name, counts in counted(objective).items():
+        part, whole = accelerator.reduce(counts.to(accelerator.device), "sum").tolist()
+        kinds[name] = part / whole if whole else math.nan
     spread = math.sqrt(max(0.0, squares / n - (weight / n) ** 2))
     return {
         "epoch": epoch,

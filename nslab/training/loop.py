@@ -34,6 +34,7 @@ from nslab.training.metrics import Tally
 from nslab.training.pauses import Pauses, taken_up
 from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
 from nslab.training.starts import start_weights
+from nslab.training.texts import save_vocabulary, tokenized, variant_of
 from nslab.types import Row
 
 
@@ -139,6 +140,7 @@ def fit(
         bare(net).load_state_dict(best)
     if folder and main:
         save_weights(bare(net), folder)
+        save_vocabulary(config, folder)
     accelerator.wait_for_everyone()
     return Trained(bare(net), history, summary(history))
 
@@ -168,11 +170,12 @@ def keep_epoch(config: TrainConfig, model: nn.Module, folder: Path, epoch: int) 
 
 
 def training_set(config: TrainConfig, data: ImageData | None = None) -> ImageData:
-    """The data of a run, its training set cut, long-tailed or mislabelled as the config says."""
+    """The data of a run, its training set cut, long-tailed or mislabelled as the config says; texts
+    as tokens."""
+    if config.tokenization:
+        return tokenized(config, data)[1]
     data = data or load(config.dataset, image_size=config.image_size)
-    return data.variant(
-        config.imbalance, config.noise, config.noise_rate, config.hold_out, config.train_size
-    )
+    return data.variant(**variant_of(config))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.networks.heads import head_parts, last_linear
 from nslab.system.distributed import process_group
 from nslab.system.validation import unknown
-from nslab.types import Objective
+from nslab.types import InputShape, Objective
 
 _OFF = ("false", "0", "no")
 # What accelerate takes from the environment, whatever it is told, and would change a run's numbers
@@ -83,7 +83,7 @@ def make_loaders(
             *split,
             data.dataset,
             accelerator.device,
-            batch_size=evaluation_batch(accelerator.device, data.dataset.shape[1])
+            batch_size=evaluation_batch(accelerator.device, data.dataset.shape)
             * accelerator.num_processes,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
@@ -97,10 +97,11 @@ def make_loaders(
     return train, test, held
 
 
-def evaluation_batch(device: torch.device, side: int = 32) -> int:
-    """Samples of a batch of evaluation, of images of so many pixels a side: few on a CPU, where the
-    activations of many leave its caches, and fewer of large ones."""
+def evaluation_batch(device: torch.device, shape: InputShape = (3, 32, 32)) -> int:
+    """Samples of a batch of evaluation: few on a CPU, where the activations of many leave its
+    caches, and fewer of large images."""
     samples, large = (256, 64) if device.type == "cpu" else (1024, 128)
+    side = shape[1] if len(shape) == 3 else 0
     return samples if side <= large else max(32, samples * large**2 // side**2)
 
 

@@ -1,6 +1,7 @@
 """Starts of a training: whose weights a network begins with, and which part of it is new.
 
-``TrainConfig.start`` names pretrained weights (``torchvision:TAG``, ``timm:TAG``), a file
+``TrainConfig.start`` names pretrained weights (``torchvision:TAG``, ``timm:TAG``,
+``transformers:pretrained``: what lies beside the network's configuration), a file
 (``file:PATH``: safetensors, or a state dict that torch reads without running code), public weights
 of CIFAR networks (``public``), or a finished run (its id, ``id@epoch``).
 """
@@ -16,8 +17,10 @@ from nslab.networks.bottleneck import Bottlenecked, backbone_of
 from nslab.networks.external import COUNTER, named_alike
 from nslab.networks.pretrained import is_pretrained, renamed_state, weights_file
 from nslab.networks.pretrained_cifar import public_weights
+from nslab.networks.text_encoders import pretrained_state
 from nslab.neuroevolution.checkpoints import from_checkpoints
 from nslab.system.content_names import parts_of
+from nslab.system.encoder_files import is_encoder
 from nslab.system.paths import runs_dir
 from nslab.training.checkpoint import run_weights
 from nslab.types import StateDict
@@ -32,7 +35,11 @@ def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
     """
     if not config.origin:
         return model
-    state, where = start_state(config)
+    where: str | Path
+    if is_encoder(config.network) and is_pretrained(config.start):
+        state, where = pretrained_state(model, config.network, config.start)
+    else:
+        state, where = start_state(config)
     into = model
     if isinstance(model, Bottlenecked) and "bottleneck.0.weight" not in state:
         into, state = model.features, model.feature_state(state)  # of a network with its own head

@@ -17,6 +17,7 @@ from config_examples import (
     NS_CHANGES,
     PRETRAIN_CHANGES,
     STEP,
+    TEXT_CHANGES,
     TRAIN_CHANGES,
     Early,
     Late,
@@ -37,9 +38,9 @@ from nslab.configs.loss_search import LossSearchConfig
 from nslab.configs.schedules import SCHEDULES, Constant, Cosine, Polynomial, Step
 from nslab.configs.serialization import decode, encode, identity
 from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS
+from nslab.datasets import DATASETS, is_text
 from nslab.evolve import PSO
-from nslab.networks import NETWORKS
+from nslab.networks import NETWORKS, takes_texts
 from nslab.neuroevolution.baselines import BASELINES
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
 
@@ -72,7 +73,7 @@ def test_every_class_of_the_registries_has_its_key() -> None:
         {"train", "evolve", "pretrain", "adapt", "evaluate"},
         {"de", "pso", "es", "chaotic_evolution"},
     )
-    losses = {"loss_form", "regimes", "shipped", "checkpoint_files"}
+    losses = {"loss_form", "regimes", "shipped", "checkpoint_files", "joined_texts", "tokens"}
     assert runs | searches | losses | {*OBJECTIVES, *SCHEDULES, *BASELINES} == set(known)
     assert len(set(known.values())) == len(known)
     for key, cls in known.items():
@@ -135,7 +136,7 @@ configs = st.fixed_dictionaries(
         "compile": st.booleans(),
         "seed": st.integers(),
     }
-)
+).filter(lambda config: is_text(config["dataset"]) == takes_texts(config["network"]))
 
 
 @given(configs, configs)
@@ -248,18 +249,20 @@ def test_identity_by_hand() -> None:
         ),
         (NS(), NS_CHANGES),
         (EvolveConfig(TrainConfig(epochs=20)), EVOLVE_CHANGES),
+        (TrainConfig("imdb", "textcnn"), TEXT_CHANGES),
         (LossSearchConfig(), PRETRAIN_CHANGES),
         (EvaluateConfig(TrainConfig()), EVALUATE_CHANGES),
         (AdaptConfig(TrainConfig()), ADAPT_CHANGES),
     ],
-    ids=["TrainConfig", "NS", "EvolveConfig", "LossSearchConfig", "EvaluateConfig", "AdaptConfig"],
+    ids="TrainConfig NS EvolveConfig texts LossSearchConfig EvaluateConfig AdaptConfig".split(),
 )
 def test_every_field_is_part_of_the_identity(
     register: Callable[..., None], base: Any, changes: dict[str, Any]
 ) -> None:
     """A change of any one field gives another identity, alone and inside a run's config."""
     register(other=OtherLoss)
-    assert set(changes) == {f.name for f in dataclasses.fields(base)}
+    others = {*TEXT_CHANGES, *TRAIN_CHANGES} if isinstance(base, TrainConfig) else set()
+    assert set(changes) | others == {f.name for f in dataclasses.fields(base)}
     made = [base, *(dataclasses.replace(base, **{name: v}) for name, v in changes.items())]
     assert len({identity(value) for value in made}) == len(made)
     if isinstance(base, NS):

@@ -1,5 +1,5 @@
-"""What training and evolution expect of batches: arrays in memory and image files are bound by
-these alike."""
+"""What training and evolution expect of batches: arrays in memory, image files and texts are bound
+by these alike."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 from image_helpers import folder_data, images
+from text_helpers import text_data
 
 from nslab.datasets import load
 from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.loader import Loader
+from nslab.datasets.text_batches import TextBatches
 from nslab.types import Batch, Batches
 
 __all__ = ["images"]  # a fixture
@@ -21,20 +23,28 @@ CPU = torch.device("cpu")
 Make = Callable[..., DatasetBatches]
 
 
-@pytest.fixture(params=["arrays", "files", "named"])
-def make(request: pytest.FixtureRequest, images: Path) -> Make:
-    """Makes batches of 30 images of a kind; 12 a batch unless said otherwise."""
+TYPES = {"arrays": Loader, "files": ImageFiles, "named": ImageFiles, "texts": TextBatches}
+
+
+@pytest.fixture(params=list(TYPES))
+def make(request: pytest.FixtureRequest, images: Path, tmp_path: Path) -> Make:
+    """Makes batches of 30 images of a kind, or texts; 12 a batch unless said otherwise. Texts are
+    not augmented."""
     if request.param == "files":
         data = folder_data(images, 16)
+    elif request.param == "texts":
+        data = text_data(tmp_path)
     else:
         data = load("digits" if request.param == "arrays" else "digits_folder")
     step = 28 if request.param == "named" else 1  # its classes come one after the other
     x, y = data.arrays.train_x[::step][:30], data.arrays.train_y[::step][:30]
 
     def of(**options: Any) -> DatasetBatches:
+        if request.param == "texts" and str(options.get("augment")).startswith("crop"):
+            del options["augment"]
         return make_batches(x, y, data.dataset, CPU, **{"batch_size": 12} | options)
 
-    assert type(of()) is (Loader if request.param == "arrays" else ImageFiles)
+    assert type(of()) is TYPES[request.param]
     return of
 
 
@@ -81,7 +91,7 @@ def test_parts_are_the_batch(make: Make) -> None:
                 torch.cat([getattr(part, name) for part in parts]), getattr(wanted, name)
             )
         assert {(part.epoch, part.seed) for part in parts} == {(wanted.epoch, wanted.seed)}
-    with pytest.raises(ValueError, match="must have images, not 0"):
+    with pytest.raises(ValueError, match="must have samples, not 0"):
         next(batches.parts(0, 0))
     batches.close()
 
@@ -91,12 +101,14 @@ def test_labels_belong_to_images(make: Make) -> None:
     whole = list(make(batch_size=30).in_order())
     x, y = torch.cat([b.x for b in whole]), torch.cat([b.y for b in whole])
     for batch in make(augment="none").epoch(2):
-        assert torch.equal(batch.x, x[batch.index])
+        width = batch.x.shape[1]  # texts are cut at the longest of a batch
+        assert torch.equal(batch.x, x[batch.index][:, :width])
+        assert not x[batch.index][:, width:].any()
         assert torch.equal(batch.y, y[batch.index])
     for batch in make(augment="crop_flip").epoch(2):
         assert torch.equal(batch.y, y[batch.index])
-        assert batch.x.shape[1:] == x.shape[1:]
-        assert batch.x.dtype == torch.float32
+        assert batch.x.shape[2:] == x.shape[2:]
+        assert batch.x.dtype == (torch.float32 if x.ndim == 4 else torch.int64)
 
 
 @pytest.mark.parametrize("augment", ["none", "crop_flip"])
@@ -137,5 +149,7 @@ def test_channels_last_is_a_matter_of_layout(make: Make) -> None:
     """The same images either way."""
     last, first = (make(channels_last=flag).nth(0).x for flag in (True, False))
     assert torch.equal(last, first)
+    if last.ndim < 4:
+        return
     assert last.is_contiguous(memory_format=torch.channels_last)
     assert first.is_contiguous()

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from network_helpers import equal, images, state
 from torch import Tensor, nn
 
-from nslab.networks import NETWORKS, build_network
+from nslab.networks import NETWORKS, build_network, takes_texts
 from nslab.networks.torchvision_models import SMALLEST_IMAGE
 
 # Sides of the images: as small as leaves work for every parameter, to be quick.
@@ -25,16 +25,23 @@ SIDES = {
     **{name: max(32, side) for name, side in SMALLEST_IMAGE.items()},
 }
 CLASSES = 7
+TOKENS, IDS = 9, 30
 
 
 def build(name: str, seed: int = 2024, channels: int = 3) -> nn.Module:
-    """The network of that name for small images."""
+    """The network of that name for small images, or for short texts."""
+    if takes_texts(name):
+        return build_network(name, (TOKENS, IDS), CLASSES, seed)
     side = SIDES.get(name, 16)
     return build_network(name, (channels, side, side), CLASSES, seed)
 
 
 def batch(name: str, n: int = 2, channels: int = 3) -> Tensor:
-    """Images for it."""
+    """Images for it, or texts of 1 to 9 tokens, padded by 0."""
+    if takes_texts(name):
+        draws = torch.Generator().manual_seed(0)
+        x = torch.randint(2, IDS, (n, TOKENS), generator=draws)
+        return x * (torch.arange(TOKENS) < torch.arange(TOKENS - n + 1, TOKENS + 1)[:, None])
     side = SIDES.get(name, 16)
     return images(n, channels, side, side)
 
@@ -113,7 +120,10 @@ def test_evaluation(name: str, built: nn.Module) -> None:
         assert first.shape == (2, CLASSES)
         assert torch.equal(built(x), first)
         torch.testing.assert_close(built(x[:1]), first[:1], rtol=1e-3, atol=1e-4 * scale)
-        found = built(x.to(memory_format=torch.channels_last))
+        if not takes_texts(name):
+            found = built(x.to(memory_format=torch.channels_last))
+        else:  # more padding changes nothing
+            found = built(F.pad(x, (0, 5)))
         torch.testing.assert_close(found, first, rtol=1e-3, atol=1e-4 * scale)
         assert equal(state(built), before)
     assert torch.equal(x, kept)
@@ -123,7 +133,9 @@ def test_evaluation(name: str, built: nn.Module) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 2])
 def test_any_channels(name: str, channels: int) -> None:
-    """Grey images and others do, but for the networks that are made for colour."""
+    """Grey images and others do, but for the networks that are made for colour, or for texts."""
+    if takes_texts(name):
+        return
     if name in SMALLEST_IMAGE or name.endswith("_public"):
         with pytest.raises(
             ValueError, match=f"{name} needs images with 3 channels, not {channels}"

@@ -188,7 +188,7 @@ def test_parts_are_the_batch(
     batches.close()
     if not kept:
         assert len(asked) == 3 * 6
-    with pytest.raises(ValueError, match="must have images, not 0"):
+    with pytest.raises(ValueError, match="must have samples, not 0"):
         next(batches.parts(0, 0))
 
 

@@ -16,9 +16,9 @@ from nslab.evolve.chaotic_evolution import ChaoticEvolution
 from nslab.evolve.es import ES
 from nslab.lossnet import LossForm, Regimes, Shipped
 from nslab.neuroevolution.baselines import BASELINES, WeightAverage
-from nslab.objectives import NS, OBJECTIVES, CrossEntropy
+from nslab.objectives import NS, OBJECTIVES, CrossEntropy, Joined
 from nslab.system.validation import omitted_means
-from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample
+from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample, TokenInfo
 
 STEP = Step((81, 122), (0.1, 0.1))
 # What classes without defaults are made with.
@@ -28,6 +28,8 @@ ARGUMENTS: dict[str, tuple] = {
     "checkpoint_files": (("a.pt",), ("1" * 64,)),
     "evaluate": (TrainConfig(),),
     "adapt": (TrainConfig(),),
+    "tokens": (64, 500),
+    "joined_texts": (TokenInfo(64, 500, 0, 1, 2), "literal"),
 }
 
 # Another valid value for every field; a field added later must be added here.
@@ -69,6 +71,9 @@ TRAIN_CHANGES: dict[str, Any] = {
     "accumulate": 2,
     "decoding": "reduced",
 }
+
+# Of a run on texts, whose fields those of images are not.
+TEXT_CHANGES: dict[str, Any] = {"text_length": 65, "vocabulary": 5000, "min_count": 1}
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,7 @@ NS_CHANGES: dict[str, Any] = {
     "fold_batchnorm": True,
     "score_dtype": "bfloat16",
     "base": OtherLoss(),
+    "compose": "tiled",
 }
 
 
@@ -206,9 +212,11 @@ def examples() -> list[Any]:
     made += [EvolveConfig(**EVOLVE_CHANGES), AdaptConfig(**{**ADAPT_CHANGES, "im_weight": 2.0})]
     made += [LossSearchConfig(**PRETRAIN_CHANGES)]
     made += EVOLVERS.values()
+    made.append(NS(compose=Joined(*ARGUMENTS["joined_texts"])))
     files = CheckpointFiles(("/here/a.pt", "/here/b.pt"), ("1" * 64, "2" * 64))
     made.append(EvolveConfig(TrainConfig(), files, 2, PSO()))
-    return [*made, TrainConfig(), TrainConfig(**changed), ns, Cosine(0.1), Polynomial(2.0)]
+    texts = TrainConfig("imdb", "textcnn", **TEXT_CHANGES)
+    return [*made, TrainConfig(), TrainConfig(**changed), texts, ns, Cosine(0.1), Polynomial(2.0)]
 
 
 def by_hand(text: str) -> str:

@@ -25,7 +25,7 @@ def test_names_that_any_run_may_have() -> None:
         ("torchvision/resnet19", "torchvision has no classifier 'resnet19'; it has res"),
         ("torchvision/resnet18+aux", "no classifier"),
         ("torchvision/fcn_resnet50", "no classifier"),
-        ("transformers/vit", "neither torchvision/<name> nor timm/<name>"),
+        ("keras/vit", "neither torchvision/<name>, timm/<name> nor"),
     ):
         with pytest.raises(ValueError, match=message):
             check_network(name)

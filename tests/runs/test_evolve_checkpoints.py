@@ -290,7 +290,7 @@ def test_a_data_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ("change", "message"),
     [
         ({"model": "torchvision/resnet19"}, "torchvision has no classifier 'resnet19'; it has res"),
-        ({"model": "transformers/vit"}, "neither torchvision/<name> nor timm/<name>"),
+        ({"model": "keras/vit"}, "neither torchvision/<name>, timm/<name> nor"),
         ({"model": "timm/resnet18"}, "pip install timm"),
         ({"evolver": "cma"}, "unknown evolver 'cma'"),
         ({"files": 3}, r"at least 6 parents, not 3; fewer are enough for shade \(3\), pso \(2\)"),

@@ -19,7 +19,6 @@ from nslab.analysis.predictions.features import NamedNumbers, statistics
 from nslab.analysis.predictions.losses import behaviour
 from nslab.analysis.predictions.outputs import OutputMode, epochs_of, softmax_outputs
 from nslab.configs.serialization import decode
-from nslab.datasets import dataset_of
 from nslab.experiments.edl import loss_name
 from nslab.lossnet import Regimes
 from nslab.lossnet.synthetic_predictions import Predictions
@@ -50,7 +49,7 @@ def prediction_table(
         raise ValueError(f"n must be at least 10 images, not {n}")
     regimes, configs = regimes or Regimes(), [decode(result.config) for result in results]
     chosen = [epochs_of(result, epochs) for result in results]  # before any work
-    layouts = [dataset_of(config.dataset, config.image_size).layout for config in configs]
+    layouts = [config.about.layout for config in configs]
     numbers = {layout.num_classes for layout in layouts}
     if len(numbers) != 1:
         raise ValueError(f"all runs must have one number of classes, not {sorted(numbers)}")

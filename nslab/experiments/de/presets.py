@@ -170,7 +170,7 @@ def partial_epochs(base: TrainConfig, size: int) -> int:
     """Partial epochs of a pass: ten, or as many as spread the population over the passes of
     ``base``; fewer where the images are too few for so many batches."""
     wanted = PARTS if base.epochs == 1 else max(1, size // base.epochs)
-    images = dataset_of(base.dataset, base.image_size).layout.train - base.hold_out
+    images = base.about.layout.train - base.hold_out
     return max(1, min(wanted, images // base.batch_size))
 
 

@@ -9,6 +9,7 @@ from nslab.experiments.ns import (
     emotion,
     imagenet,
     long_tail,
+    text,
 )
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -19,4 +20,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     **beyond_the_paper.EXPERIMENTS,
     **imagenet.EXPERIMENTS,
     **emotion.EXPERIMENTS,
+    **text.EXPERIMENTS,
 }

@@ -89,7 +89,9 @@ def trained_by(config: TrainConfig, method: TrainingMethod, ns: NS) -> TrainConf
         case "ce_lr":
             return dataclasses.replace(config, lr_scale=mean)
         case "ce_constant":
-            return dataclasses.replace(config, objective=NS(grid=ns.grid, sigma=mean, rho=0.0))
+            return dataclasses.replace(
+                config, objective=dataclasses.replace(ns, sigma=mean, rho=0.0)
+            )
         case "cbs" | "srs" | "pbs":
             return dataclasses.replace(config, sampler=method)
         case "ce":

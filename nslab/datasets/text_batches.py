@@ -1,0 +1,85 @@
+"""Batches of texts: rows of token ids, those of a batch about equally long."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from nslab.datasets import Dataset
+from nslab.datasets.batch_order import BatchOrder
+from nslab.rng import generator
+from nslab.types import Batch
+
+WINDOW = 16  # batches whose texts are sorted by length together
+
+
+class TextBatches(BatchOrder):
+    """Batches of token ids, int64 (b, l), as wide as the longest text of the batch.
+
+    The seeded order of an epoch is cut into windows of 16 batches. Inside a window, texts of like
+    length come into the same batch; the window's batches are then shuffled, and so are the texts
+    of each. So a text moves by less than a window, and groups of consecutive texts are random
+    among those of like length. The few texts after the last whole batch stay as they are.
+
+    Args:
+        x: token ids, padded on the right, on the device the batches shall be on.
+        y: labels, there too.
+        dataset: gives the id of padding.
+        bucketed: whether texts are brought together by length.
+        options: see `BatchOrder`.
+
+    Raises ``ValueError`` for an augmentation: there is none for texts.
+    """
+
+    def __init__(
+        self,
+        x: Int[Tensor, "n l"],
+        y: Int[Tensor, " n"],
+        dataset: Dataset,
+        *,
+        bucketed: bool = True,
+        **options: Any,
+    ) -> None:
+        if (given := options.get("augment", "none")) in ("crop", "crop_flip"):
+            raise ValueError(f"augment is {given!r}, which is for images: texts take none")
+        super().__init__(y, **options)
+        assert dataset.tokens is not None
+        self.x, self.bucketed, pad = x, bucketed, dataset.tokens.pad
+        places = torch.arange(1, x.shape[1] + 1, device=x.device)
+        self.lengths = ((x != pad) * places).amax(1).cpu() if len(x) else torch.zeros(0).long()
+
+    def order(self, epoch: int) -> Int[Tensor, " n"]:
+        """The texts in the order that an epoch shows them, on the CPU."""
+        order, size = super().order(epoch), self.batch_size
+        if not self.bucketed:
+            return order
+        draws = generator(self.seed, "buckets", epoch)
+        whole = len(order) // size * size
+        parts = []
+        for window in order[:whole].split(WINDOW * size):
+            ranked = window[self.lengths[window].argsort(stable=True)].view(-1, size)
+            for batch in ranked[torch.randperm(len(ranked), generator=draws)]:
+                parts.append(batch[torch.randperm(size, generator=draws)])
+        return torch.cat([*parts, order[whole:]])
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (from 0), from batch ``start`` on; cut as `Loader` does."""
+        order = self.order(epoch)
+        for i in range(start, len(self)):
+            first, last = i * self.batch_size, (i + 1) * self.batch_size
+            width = self._width(order[first:last])  # of the batch of all ranks together
+            yield self._batch(order[self.share(i)].to(self.y.device), width, epoch)
+
+    def in_order(self) -> Iterator[Batch]:
+        """Every text once: this rank's are ``rank, rank + world, ...``"""
+        for index in self.evaluated():
+            yield self._batch(index, self._width(index.cpu()), 0)
+
+    def _width(self, index: Int[Tensor, " b"]) -> int:
+        return max(1, int(self.lengths[index].amax())) if len(index) else 1
+
+    def _batch(self, index: Int[Tensor, " b"], width: int, epoch: int) -> Batch:
+        x = self.x[index, :width].long()
+        return Batch(x, self.y[index], index, epoch, seed=self.seed)

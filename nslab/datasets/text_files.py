@@ -1,0 +1,232 @@
+"""Texts in files: CSV files, also compressed, or a text file each in class folders; as they are or
+in an archive. Nothing is unpacked onto the disk."""
+
+import hashlib
+import io
+import os
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from nslab.datasets.catalogue import TextDataset
+from nslab.datasets.image_folder import Listing, one_in_five
+
+LABELS = ("label", "class", "category", "class index", "sentiment", "target")
+TEXTS = ("text", "description", "review", "content", "sentence")
+FORM = (
+    "a CSV whose first line names the columns, among them label and text, or a folder with such a "
+    "train.csv and test.csv; .gz, .xz and .bz2 are read too"
+)
+SPLITS = ("train", "test")
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
+_CSV = re.compile(r"(train|test)[^/]*\.csv(\.gz|\.xz|\.bz2)?")
+_TXT = re.compile(r"(train|test)/([^/]+)/[^/]+\.txt")
+Rows = tuple[list[str], list[str]]  # texts, and labels as they are written
+
+
+@dataclass
+class _Found:
+    """What lies in a place: CSV files, and text files with the names of their class folders."""
+
+    tables: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    files: dict[str, Rows] = field(default_factory=dict)
+
+
+def read_texts(place: Path, entry: TextDataset) -> Listing:
+    """The texts in a CSV file, a folder or an archive, in the order of the files; where no test
+    texts are set apart, one in five of each class is.
+
+    Raises ``ValueError`` saying what is expected, for anything else.
+    """
+    rows = _rows(place, entry)
+    classes, labels = numbered(place, {split: labels for split, (_, labels) in rows.items()}, entry)
+    texts = {split: found for split, (found, _) in rows.items()}
+    whole = {split: (texts[split], labels[split]) for split in texts}
+    if "test" not in whole:
+        test, train = one_in_five(*whole["train"])
+        whole = {"train": train, "test": test}
+    if not whole["train"][0] or not whole["test"][0] or len(classes) < 2:
+        raise ValueError(
+            f"{place} has {len(whole['train'][0])} texts to train on, {len(whole['test'][0])} to "
+            f"test on and {len(classes)} classes: at least two classes, with two texts each, are "
+            f"expected in {FORM}"
+        )
+    empty = sum(not text.strip() for split in whole.values() for text in split[0])
+    said = (f"{empty} texts are empty",) if empty else ()
+    return Listing(classes, whole["train"], whole["test"], digest_of(classes, whole), said=said)
+
+
+def digest_of(classes: Sequence[str], whole: dict[str, tuple[list[str], list[int]]]) -> str:
+    """SHA-256 of class names, texts and labels, in whatever files they lie."""
+    digest = hashlib.sha256("\0".join(classes).encode())
+    for split in SPLITS:
+        texts, labels = whole[split]
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        digest.update(lengths.tobytes() + np.array(labels, np.int64).tobytes())
+        digest.update("".join(texts).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def stamp(place: Path) -> tuple:
+    """What changes when files of a place do: names, sizes and times, of class folders the times."""
+    if place.is_file():
+        return _stat(place)
+    inside = [path for split in SPLITS if (path := place / split).is_dir()]
+    folders = [path for outer in inside for path in sorted(outer.iterdir()) if path.is_dir()]
+    tables = [path for path in sorted(place.iterdir()) if _CSV.fullmatch(path.name.lower())]
+    return tuple(_stat(path) for path in (*tables, *inside, *folders))
+
+
+def _stat(path: Path) -> tuple:
+    about = path.stat()
+    return str(path), about.st_mtime_ns, about.st_size, about.st_ino
+
+
+def has_texts(place: Path) -> bool:
+    """Whether a place looks like one of texts, by the names in it."""
+    if place.is_file():
+        return place.name.lower().endswith(ARCHIVES)
+    if not place.is_dir():
+        return False
+    names = {path.name.lower() for path in place.iterdir()}
+    return any(map(_CSV.fullmatch, names)) or set(SPLITS) <= names
+
+
+def sets_apart(place: Path) -> bool:
+    """Whether a place has texts to test on apart from those to train on; taken for granted of an
+    archive."""
+    if place.is_file():
+        return place.name.lower().endswith(ARCHIVES)
+    names = [path.name.lower() for path in place.iterdir()]
+    return "test" in names or any((m := _CSV.fullmatch(n)) and m[1] == "test" for n in names)
+
+
+def _rows(place: Path, entry: TextDataset) -> dict[str, Rows]:
+    """Texts and written labels of each split that is there."""
+    if not place.exists():
+        raise ValueError(f"{place} is not there: expected is {FORM}")
+    if place.is_file() and not place.name.lower().endswith(ARCHIVES):
+        return {"train": read_table(place.name, place.read_bytes(), entry)}
+    found = _gathered(_members(place), place)
+    rows = {split: read_table(*table, entry) for split, table in found.tables.items()}
+    rows = rows or found.files
+    if "train" not in rows:
+        raise ValueError(f"{place} has no texts to train on: expected is {FORM}")
+    return rows
+
+
+def _members(place: Path) -> Iterator[tuple[str, Any]]:
+    """Names of files in a folder or archive, relative to it, and how to read each."""
+    if place.is_file():
+        with tarfile.open(place) as archive:
+            for member in archive:
+                if member.isfile() and (opened := archive.extractfile(member)):
+                    yield member.name.removeprefix("./").partition("/")[2], opened.read
+        return
+    folders = [place, *(place / split for split in SPLITS)]
+    folders += [p for f in folders[1:] if f.is_dir() for p in sorted(f.iterdir()) if p.is_dir()]
+    for folder in (f for f in folders if f.is_dir()):
+        for name in sorted(os.listdir(folder)):
+            if name.lower().endswith((".txt", ".csv", ".gz", ".xz", ".bz2")):
+                file = folder / name
+                yield file.relative_to(place).as_posix(), file.read_bytes
+
+
+def _gathered(members: Iterable[tuple[str, Any]], place: Path) -> _Found:
+    found, texts = _Found(), dict[tuple[str, str, str], str]()
+    for name, read in members:
+        if table := _CSV.fullmatch(name.lower()):
+            if other := found.tables.get(table[1]):
+                raise ValueError(f"{place} has {other[0]} and {name}: move one of them elsewhere")
+            found.tables[table[1]] = name, read()
+        elif part := _TXT.fullmatch(name):
+            if part[2].startswith("unsup"):  # texts without labels, beside IMDB's
+                continue
+            texts[part[1], part[2], name] = read().decode("utf-8", "replace")
+    for (split, label, _), text in sorted(texts.items()):
+        rows = found.files.setdefault(split, ([], []))
+        rows[0].append(text)
+        rows[1].append(label)
+    return found
+
+
+def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = True) -> Rows:
+    """Texts and labels of a CSV; blank ones where it has none, and need have none.
+
+    Raises ``ValueError`` if its columns cannot be told.
+    """
+    ending = name.lower().rpartition(".")[2]
+    packed: Any = {"gz": "gzip", "xz": "xz", "bz2": "bz2"}.get(ending)
+    try:
+        table = pd.read_csv(
+            io.BytesIO(data),
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            compression=packed,
+        )
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{name} cannot be read ({error}): expected is {FORM}") from None
+    names = [str(value).strip().casefold() for value in table.iloc[0]]
+    label, text = (next((n for n in known if n in names), "") for known in (LABELS, TEXTS))
+    if text and (label or not labelled):
+        table = table.iloc[1:]
+    elif entry.columns and len(names) == len(entry.columns):
+        names, label, text = list(entry.columns), "label", "text"
+    else:
+        raise ValueError(
+            f"{name} begins with the line {', '.join(names)[:80]!r}: name the columns there, the "
+            "one of classes label and the one of texts text"
+        )
+    table = table.fillna("")  # of rows that end early
+    texts = table[names.index(text)]
+    labels = table[names.index(label)].str.strip() if label else texts.str[:0]
+    if label and (labels == "").any():
+        row = int(labels.index[labels == ""][0]) + 1
+        raise ValueError(f"{name}: row {row} has no label: give it one, or take it out")
+    if entry.titled and "title" in names:
+        texts = table[names.index("title")] + " . " + texts
+    return texts.tolist(), labels.tolist()
+
+
+def numbered(
+    place: Path, written: dict[str, list[str]], entry: TextDataset
+) -> tuple[tuple[str, ...], dict[str, list[int]]]:
+    """Class names, and labels as numbers from 0. Of a data set with classes of its own labels are
+    their numbers, from 0 or from 1, or their names, or beginnings of these."""
+    if not entry.classes:
+        known = {split: set(labels) for split, labels in written.items()}
+        if more := known.get("test", set()) - known["train"]:
+            raise ValueError(f"{place}: test texts have the label {min(more)!r}, training ones not")
+        names = known["train"]
+        classes = tuple(sorted(names, key=int if all(n.isdecimal() for n in names) else None))
+        places = {name: k for k, name in enumerate(classes)}
+        return classes, {s: [places[label] for label in labels] for s, labels in written.items()}
+    numbers = {}
+    for split, labels in written.items():
+        places = {label: _place(label, entry.classes) for label in set(labels)}
+        first = int(min(places.values()) == 1 and max(places.values()) == len(entry.classes))
+        found = {label: k - first for label, k in places.items()}
+        if sorted(found.values()) != list(range(len(entry.classes))):
+            raise ValueError(
+                f"{place}: {split} labels are {', '.join(sorted(found))}; expected are "
+                f"{', '.join(entry.classes)}, or numbers for these, each at least once"
+            )
+        numbers[split] = [found[label] for label in labels]
+    return entry.classes, numbers
+
+
+def _place(label: str, classes: Sequence[str]) -> int:
+    """Where a class stands; -1 for none."""
+    if label.isdecimal():
+        return int(label)
+    given = label.casefold()
+    begin = [k for k, name in enumerate(classes) if given and name.casefold().startswith(given)]
+    return begin[0] if len(begin) == 1 else -1

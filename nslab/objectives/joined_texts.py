@@ -1,0 +1,240 @@
+"""Composites of texts: the samples of a group joined into one row of tokens.
+
+Rows of token ids (b, l) are padded on the right. A row may begin with a special token of its own
+([CLS]) and end with one ([SEP]); `TokenInfo` says which.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from nslab.datasets.special_tokens import token_info
+from nslab.networks.logits import may_look
+from nslab.objectives.checks import check_tokens, checked_grid
+from nslab.objectives.composites import Grid
+from nslab.types import TokenInfo
+
+IDS, MASK, LABELS = "input_ids", "attention_mask", "labels"
+PER_TOKEN = (IDS, MASK, "token_type_ids")  # what a batch of transformers may hold
+Tokens = Int[Tensor, "b l"]
+
+
+class Spans(NamedTuple):
+    """Of each text (b,): where its content begins and ends in its row, and how much is kept of it:
+    so many tokens of its content, and whether the token after it."""
+
+    start: Int[Tensor, " b"]
+    stop: Int[Tensor, " b"]
+    kept: Int[Tensor, " b"]
+    closed: Bool[Tensor, " b"]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Joins each R*C consecutive texts into one row of at most ``tokens.length`` tokens.
+
+    The first token of a row, such as [CLS], comes once, at the start of the composite; the last,
+    such as [SEP], after each text. There is no padding between texts, only after the last one.
+
+    Attributes:
+        tokens: length of the model's input and ids of special tokens.
+        how: ``"tiled"``: of each text the first tokens, so many that R*C texts always fit, as an
+            image shrinks to its tile. ``"literal"``: texts as they are, cut at the length: those at
+            the end may be lost, see `lost`.
+
+    NOTE: the paper joins "four text instances into a single input" and says neither how long texts
+    are fitted in nor which tokens stand between them. The same number of tokens for each text, the
+    first ones, is our reading of a tile. One last token after each text is how BERT joins a pair;
+    RoBERTa writes two between the texts of a pair, here there is one. Token types are those of
+    each text (all 0, where texts are no pairs): no model has learnt more than two.
+
+    >>> joined = Joined(TokenInfo(length=9, vocabulary=100, pad=0, begin=1, end=2))
+    >>> joined(torch.tensor([[1, 11, 12, 13, 14, 2], [1, 21, 2, 0, 0, 0]]), (1, 2))
+    tensor([[ 1, 11, 12, 13,  2, 21,  2,  0,  0]])
+    """
+
+    tokens: TokenInfo
+    how: Literal["tiled", "literal"] = "tiled"
+
+    def __post_init__(self) -> None:
+        if self.how not in ("tiled", "literal"):
+            raise ValueError(f"Joined: how is {self.how!r}, not 'tiled' or 'literal'")
+        if not isinstance(self.tokens, TokenInfo):
+            raise TypeError(
+                f"Joined: tokens must be an nslab.types.TokenInfo, not {self.tokens!r}: "
+                "Joined.of(tokenizer) takes it from a tokenizer"
+            )
+
+    @classmethod
+    def of(
+        cls, tokenizer: Any, length: int | None = None, how: Literal["tiled", "literal"] = "tiled"
+    ) -> "Joined":
+        """For a tokenizer of transformers; ``length``: of the model's input, special tokens
+        included (None: the most that the tokenizer says). For errors see `token_info`."""
+        return cls(token_info(tokenizer, length), how)
+
+    def check(self, tokens: TokenInfo) -> None:
+        """``ValueError`` unless data have the same special tokens."""
+        mine, theirs = ((t.pad, t.begin, t.end) for t in (self.tokens, tokens))
+        if mine != theirs:
+            raise ValueError(
+                f"NS: compose joins texts with padding, first and last token {mine}, the data have "
+                f"{theirs}: compose={self.how!r} takes those of the data"
+            )
+
+    def __call__(
+        self, x: Tokens | Mapping[str, Any], grid: Grid
+    ) -> Int[Tensor, "g w"] | dict[str, Tensor]:
+        """Composites of rows of ids; of a mapping (``input_ids``, ``attention_mask`` and perhaps
+        ``token_type_ids``) a dict with the same keys.
+
+        They are as wide as texts of ``x``'s width may need, at most ``tokens.length``. Raises
+        ``ValueError`` for what is no batch of tokens, a mapping without a mask or with more in it
+        (labels apart), padding on the left, and texts that do not fill the grids.
+        """
+        m = math.prod(checked_grid(grid))
+        ids, mask = ids_and_mask(x)
+        b, long = ids.shape
+        if b % m:
+            raise ValueError(f"{b} texts do not fill grids of {m}")
+        first = int(self.tokens.begin is not None)
+        spans = self._spans(ids, mask, m)
+        width = self._width(long, m)
+        # of each place of a composite: its text, and how far inside that it is
+        place = torch.arange(width, device=ids.device) - first
+        stops = (spans.kept + spans.closed).view(-1, m).cumsum(1)
+        order = (place >= stops[:, :, None]).sum(1)  # m: behind all texts
+        groups = torch.arange(len(stops), device=ids.device)[:, None]
+        row = groups * m + order.clamp(max=m - 1)
+        inside = place - (stops.flatten() - spans.kept - spans.closed.long())[row]
+        used = order < m
+        closing = used & (inside == spans.kept[row])
+        column = torch.where(closing, spans.stop[row], spans.start[row] + inside).clamp(0, long - 1)
+        joined = ids[row, column]  # [NS Eq. 3]
+        if self.tokens.end is not None:
+            joined = joined.masked_fill(closing, self.tokens.end)
+        if self.tokens.begin is not None:
+            joined[:, 0] = self.tokens.begin
+        joined = joined.masked_fill(~used, self.tokens.pad)
+        if not isinstance(x, Mapping):
+            return joined
+        made = {IDS: joined, MASK: used.to(x[MASK].dtype)}
+        return made | {
+            key: x[key][row, column].masked_fill(~used, 0) for key in PER_TOKEN[2:] if key in x
+        }
+
+    def lost(self, x: Tokens | Mapping[str, Any], grid: Grid) -> Bool[Tensor, " b"]:
+        """Which texts leave no token of their content in their composite; an empty text has none
+        to lose.
+
+        >>> joined = Joined(TokenInfo(length=4, vocabulary=100), how="literal")
+        >>> joined.lost(torch.tensor([[3, 4, 5], [3, 0, 0], [6, 0, 0]]), (1, 3))
+        tensor([False, False,  True])
+        """
+        ids, mask = ids_and_mask(x)
+        spans = self._spans(ids, mask, math.prod(checked_grid(grid)))
+        return (spans.kept == 0) & (spans.stop > spans.start)
+
+    def _share(self, m: int) -> int:
+        """Tokens of content that each of ``m`` tiled texts may keep."""
+        first, last = self.tokens.begin is not None, self.tokens.end is not None
+        share = (self.tokens.length - first) // m - last
+        if share < 1:
+            raise ValueError(
+                f"{m} texts in {self.tokens.length} tokens leave not one of each: use a smaller "
+                "grid or a longer input"
+            )
+        return share
+
+    def _width(self, long: int, m: int) -> int:
+        """Columns that suffice for ``m`` texts of a batch ``long`` tokens wide. It hangs on shapes
+        alone: to look at the texts would stall an accelerator."""
+        first, last = self.tokens.begin is not None, self.tokens.end is not None
+        most = min(long, self._share(m)) if self.how == "tiled" else long
+        return min(self.tokens.length, first + m * (most + last))
+
+    def _spans(self, ids: Tokens, mask: Tokens | None, m: int) -> Spans:
+        """What is kept of each text, and where it stands."""
+        tokens = self.tokens
+        places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+        real = ids != tokens.pad if mask is None else mask != 0
+        size = (real * places).amax(1)
+        start = torch.zeros_like(size)
+        if tokens.begin is not None:
+            start = ((ids[:, 0] == tokens.begin) & (size > 0)).long()
+        stop = size
+        if tokens.end is not None:
+            final = ids.gather(1, (size - 1).clamp(min=0)[:, None])[:, 0]
+            stop = size - ((final == tokens.end) & (size > start)).long()
+        content, last = stop - start, int(tokens.end is not None)
+        if self.how == "tiled":
+            kept = content.clamp(max=self._share(m))
+            return Spans(start, stop, kept, torch.full_like(kept, last, dtype=torch.bool))
+        sizes = (content + last).view(-1, m)
+        before = (sizes.cumsum(1) - sizes).flatten()
+        left = tokens.length - int(tokens.begin is not None) - before
+        kept = torch.minimum(content, (left - last).clamp(min=0))
+        closed = (left >= last) & ((kept > 0) | (content == 0)) & bool(last)
+        return Spans(start, stop, kept, closed)
+
+
+def ids_and_mask(x: Any) -> tuple[Tokens, Tokens | None]:
+    """Ids, and which of them are no padding where a batch says so.
+
+    Raises ``ValueError``, with what to do, for what is no batch of tokens.
+    """
+    if not isinstance(x, Mapping):
+        check_tokens(x)
+        return x, None
+    for key in (IDS, MASK):
+        if key not in x:
+            raise ValueError(
+                f"a batch with {', '.join(map(str, x))} has no {key}: give what the tokenizer "
+                "returns, input_ids and attention_mask"
+            )
+        check_tokens(x[key])
+    if more := [str(key) for key in x if key not in (*PER_TOKEN, LABELS)]:
+        raise ValueError(
+            f"texts with {', '.join(more)} cannot be joined: leave that out of the batch that "
+            f"competes; it may have {', '.join(PER_TOKEN)}"
+        )
+    mask = x[MASK]
+    if may_look(mask) and bool((mask[:, 1:] > mask[:, :-1]).any()):
+        raise ValueError(
+            'texts are padded on the left: set tokenizer.padding_side = "right", as classifiers '
+            "are trained"
+        )
+    return x[IDS], mask
+
+
+class LostTexts:
+    """Joins texts and counts those that are lost in their composites."""
+
+    def __init__(self, joined: Joined) -> None:
+        self.joined = joined
+        self.sums = torch.zeros(2, dtype=torch.float64)  # lost texts, all that competed
+
+    def __call__(self, x: Any, grid: Grid) -> Any:
+        """The composites."""
+        lost = self.joined.lost(x, grid)
+        counts = torch.stack([lost.sum(), torch.ones_like(lost).sum()])
+        self.sums = self.sums.to(lost.device) + counts
+        return self.joined(x, grid)
+
+    def counted(self) -> dict[str, Tensor]:
+        """Texts lost, and texts there were, since this was last asked."""
+        sums, self.sums = self.sums, torch.zeros_like(self.sums)
+        return {"texts_lost": sums}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been counted."""
+        return {"sums": self.sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting from there."""
+        self.sums = state["sums"]

@@ -1,0 +1,163 @@
+"""Files of transformers' models: where they lie, and names of them by their content.
+
+A network ``transformers/NAME`` is a folder as ``save_pretrained`` writes it, or a model of the
+Hugging Face hub that lies in its local cache; nothing is downloaded here. Resolved it is
+``transformers:NAME#digest``, with a digest of the configuration and the tokenizer's files; that of
+the weights belongs to the start of a training.
+"""
+
+import functools
+import hashlib
+import importlib
+import json
+import os
+import re
+from pathlib import Path
+
+from nslab.system.content_names import content_name, parts_of
+
+KIND, PREFIX = "transformers", "transformers/"
+START = f"{KIND}:pretrained"  # of a training: the weights that lie beside the configuration
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"),
+)
+HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+
+def is_encoder(name: str) -> bool:
+    """Whether a network is one of transformers.
+
+    >>> is_encoder("transformers/bert-base-uncased"), is_encoder("transformers:x#0123456789ab")
+    (True, True)
+    """
+    return name.startswith((PREFIX, f"{KIND}:"))
+
+
+def resolved_encoder(name: str) -> str:
+    """The name of a network of transformers by the content of its configuration and tokenizer; a
+    model of the hub that is not here keeps its name, so that runs can be planned.
+
+    Raises ``ValueError`` for a folder that is not there, or is none of a model.
+    """
+    if parts_of(name):
+        return name
+    where = name.removeprefix(PREFIX)
+    folder = _found(where)
+    if folder is None:
+        if not HUB_NAME.fullmatch(where):
+            raise ValueError(f"{name}: there is no folder {where}")
+        return name
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder} has no {CONFIG}: a folder that save_pretrained wrote is meant")
+    place = folder.absolute() if Path(where).expanduser().is_dir() else where
+    return content_name(KIND, place, described_digest(folder))
+
+
+def encoder_folder(name: str) -> Path:
+    """The folder of a resolved network of transformers.
+
+    Raises ``FileNotFoundError`` where it is not here, with what to fetch, and ``ValueError`` for
+    other files than those of its digest, and for files that came after the name was given.
+    """
+    _, where, digest = parts_of(name) or (KIND, name.removeprefix(PREFIX), "")
+    folder = _found(where)
+    if folder is None or not (folder / CONFIG).is_file():
+        hub = HUB_NAME.fullmatch(where)
+        advice = f", or on a machine with a network run `hf download {where}`" if hub else ""
+        raise FileNotFoundError(
+            f"the files of {PREFIX}{where} are not here, and nothing is downloaded unasked: put "
+            f"{CONFIG}, {WEIGHTS} and the tokenizer's files into a folder and name it, "
+            f"transformers/FOLDER{advice}"
+        )
+    if not digest:
+        raise ValueError(
+            f"the files of {name} have come since the run was planned: plan it anew, and it is "
+            "known by their content"
+        )
+    if not described_digest(folder).startswith(digest):
+        raise ValueError(
+            f"{folder} has another configuration or tokenizer than when the run was planned: put "
+            "the old files back, or plan the run anew"
+        )
+    return folder
+
+
+def resolved_weights_of(network: str) -> str:
+    """The start of a training from the weights of a network of transformers, by their content; as
+    it was given where the network is not here.
+
+    Raises ``ValueError`` for a network of another kind, and where there are no safetensors.
+    """
+    if not is_encoder(network):
+        raise ValueError(
+            f"transformers has no weights for {network}: take a network transformers/<name>, or "
+            "transformers/<folder>"
+        )
+    if not parts_of(network):
+        return START
+    return content_name(KIND, START.partition(":")[2], weights_digest(encoder_folder(network)))
+
+
+def described_digest(folder: Path) -> str:
+    """SHA-256 of the configuration and the tokenizer's files."""
+    files = [name for name in (CONFIG, *TOKENIZER) if (folder / name).is_file()]
+    return _digest_of(folder, files)
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 of the safetensors of a folder; ``ValueError`` where there are none."""
+    if (folder / WEIGHTS).is_file():
+        return _digest_of(folder, [WEIGHTS])
+    if not (folder / INDEX).is_file():
+        raise ValueError(
+            f"{folder} has no {WEIGHTS}, and files that are unpickled are not read. If you trust "
+            "them, convert them once: AutoModel.from_pretrained(folder).save_pretrained(folder)"
+        )
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    parts = sorted(set(index["weight_map"].values()))
+    if missing := [name for name in parts if not (folder / name).is_file()]:
+        raise ValueError(f"{folder} lacks {', '.join(missing)}, which its {INDEX} names")
+    return _digest_of(folder, parts)
+
+
+def _digest_of(folder: Path, names: list[str]) -> str:
+    whole = hashlib.sha256()
+    for name in names:
+        about = (folder / name).stat()
+        digest = _file_digest(folder / name, about.st_size, about.st_mtime_ns)
+        whole.update(f"{name} {digest}\n".encode())
+    return whole.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _file_digest(file: Path, size: int, mtime: int) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _found(where: str) -> Path | None:
+    """A folder, or where the hub's cache has a model of that name; None where there is neither."""
+    folder = Path(where).expanduser()
+    if folder.is_dir():
+        return folder
+    if not HUB_NAME.fullmatch(where):
+        return None
+    try:
+        hub = importlib.import_module("huggingface_hub")
+    except ImportError:
+        return None
+    file = hub.try_to_load_from_cache(where, CONFIG)
+    return Path(file).parent if isinstance(file, str | os.PathLike) else None
+
+
+__all__ = [
+    "START",
+    "described_digest",
+    "encoder_folder",
+    "is_encoder",
+    "resolved_encoder",
+    "resolved_weights_of",
+    "weights_digest",
+]
