@@ -74,6 +74,8 @@ NETWORKS |= {
 
 def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
+    if name.startswith(PREFIX) and takes_texts(name):
+        raise ValueError(f"{name}: a bottleneck is for networks of images")
     name = backbone_of(name)
     if name in NETWORKS or is_encoder(name):
         return
