@@ -26,5 +26,5 @@ def joined_rows(group: JoinedTexts, title: str) -> Figure:
     for k, label in enumerate(group.labels):
         axes.plot([], [], "s", color=colours(k + 1), label=f"{k + 1}: {label}")
     axes.plot([], [], "s", color=PADDING, label="padding")
-    axes.legend(ncols=m + 1, loc="upper center", bbox_to_anchor=(0.5, -0.45), frameon=False)
+    figure.legend(ncols=m + 1, loc="outside lower center", frameon=False)
     return figure
