@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,14 +10,16 @@ import torch
 from jaxtyping import Int
 
 from nslab.analysis.run_tables import trained_model
+from nslab.configs import TrainConfig
 from nslab.configs.serialization import decode
-from nslab.datasets import load
+from nslab.datasets import ImageData, load
 from nslab.datasets.batches import make_batches
 from nslab.networks.logits import logits_of
 from nslab.networks.modes import scoring
 from nslab.runs.results import Result
 from nslab.system.distributed import process_group
 from nslab.training.setup import evaluation_batch
+from nslab.training.texts import texts_to_test_on, variant_of
 
 MOST = 20  # pairs of classes that a table has
 
@@ -92,10 +95,11 @@ def confusion(results: Sequence[Result]) -> Confusion:
     `trained_model` does, ``FileNotFoundError`` where weights are not here.
     """
     forms = [decode(result.config).training for result in results]
-    if len({form and (form.dataset, form.image_size) for form in forms}) != 1:
+    if len({form and reads(form) for form in forms}) != 1:
         raise ValueError("a confusion matrix is of runs of one data set")
     models = [trained_model(result) for result in results]
-    data, device = load(forms[0].dataset, image_size=forms[0].image_size), process_group().device
+    device = process_group().device
+    data = test_set(forms[0], results[0].folder)
     size = evaluation_batch(device, data.dataset.shape)
     images = data.arrays.test_x, data.arrays.test_y
     batches = make_batches(*images, data.dataset, device, batch_size=size)
@@ -114,3 +118,17 @@ def confusion(results: Sequence[Result]) -> Confusion:
         model.cpu()
     whole = counts.view(number, number).cpu().numpy()
     return Confusion(data.dataset.classes, whole, len(models))
+
+
+def reads(form: TrainConfig) -> tuple:
+    """What runs must have in common to be tested on the same inputs: of texts also what their
+    vocabularies follow from."""
+    texts = form.tokenization and (form.tokenization, *variant_of(form).values())
+    return form.dataset, form.image_size, texts
+
+
+def test_set(form: TrainConfig, folder: Path | None) -> ImageData:
+    """The test images of a run's data set, or its test texts as tokens."""
+    if form.tokenization:
+        return texts_to_test_on(form, form.dataset, folder)
+    return load(form.dataset, image_size=form.image_size)

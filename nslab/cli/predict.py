@@ -13,14 +13,14 @@ def predict(
     run: Annotated[
         str, typer.Argument(help="A finished run's id, or a best.safetensors of nslab evolve.")
     ],
-    data: Annotated[str, typer.Argument(help="folder:PATH, with or without class folders.")],
+    data: Annotated[str, typer.Argument(help="folder:PATH; of texts csv:PATH, or text:WORDS.")],
     to: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("predictions.csv"),
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV that is there.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Write what a trained network takes images for: the five likeliest classes of each, as CSV.
+    """Write what a trained network takes images or texts for: the five likeliest classes, as CSV.
 
-    Images are prepared as in the run's own evaluation.
+    Images and texts are prepared as in the run's own evaluation.
     """
     from nslab.workbench.prediction import (
         predictions,

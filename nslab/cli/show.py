@@ -123,13 +123,13 @@ def plugins(plugin: Plugins = None) -> None:
 @app.command(epilog="Example: nslab data cifar10 cifar100")
 def data(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Data sets, or folder:PATH; default: digits.")
+        list[str] | None, typer.Argument(help="Data sets, folder:PATH, csv:PATH; default: digits.")
     ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Fetch data sets into NSLAB_DATA (default data/cache) and check them; look folders of images
-    through, and decode some."""
-    from nslab.datasets import DATASETS, is_folder, load
+    and texts through."""
+    from nslab.datasets import DATASETS, is_folder, is_text, load
     from nslab.system.paths import cache_dir
 
     for name in names or ["digits"]:
@@ -138,6 +138,11 @@ def data(
                 from nslab.datasets.folder_report import report
 
                 typer.echo("\n".join(report(name)))
+                continue
+            if is_text(name):
+                from nslab.datasets.text_report import report as of_texts
+
+                typer.echo("\n".join(of_texts(name)))
                 continue
             loaded = load(name)
         layout, own = loaded.dataset.layout, loaded.name not in DATASETS

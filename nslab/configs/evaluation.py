@@ -8,7 +8,7 @@ from nslab.configs.evolve import EvolveConfig
 from nslab.configs.labels import columns, label
 from nslab.configs.protocol import RunConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import resolved
+from nslab.datasets import is_text, resolved
 from nslab.system.content_names import content_of, short_name
 from nslab.system.validation import check_fields, hashed_as
 
@@ -22,7 +22,8 @@ class EvaluateConfig(RunConfig):
         dataset: key of ``DATASETS`` or ``folder:PATH`` with the classes of that run's data set;
             of a folder without ``test/`` or ``val/`` all images are tested on, unless the network
             was trained on that very folder: then one in five, as after training.
-            Images are as large as that run's and normalised as it does.
+            Images are as large as that run's and normalised as it does. Texts (``csv:PATH`` too)
+            become tokens as in that run, and their labels are its classes, by name or number.
 
     >>> config = EvaluateConfig(TrainConfig("digits", "mlp"), "digits")
     >>> config.label(), config.requires()[0] == config.trained
@@ -42,6 +43,13 @@ class EvaluateConfig(RunConfig):
             raise TypeError(
                 f"EvaluateConfig: trained must be a TrainConfig or an EvolveConfig, not "
                 f"{self.trained!r}"
+            )
+        kinds = [is_text(name) for name in (self.dataset, str(self.trained.dataset))]
+        if kinds[0] != kinds[1]:
+            words = ["texts" if kind else "images" for kind in kinds]
+            raise ValueError(
+                f"EvaluateConfig: {short_name(self.dataset)} has {words[0]}, the network of "
+                f"{self.trained.label()} reads {words[1]}"
             )
         if not self.trained.leaves_weights:
             raise ValueError(

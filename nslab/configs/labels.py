@@ -88,7 +88,7 @@ LABELS: dict[str, Label] = {
     "vit_b_16": Label(paper_name="vit_b16"),
     "mobilenet_v2_cifar": Label(paper_name="mobilenet"),
     "textcnn_64": Label(paper_name="textcnn"),
-    "transformers/bert-base-uncased": Label(paper_name="bert_base"),
+    "bert-base-uncased": Label("BERT-base", paper_name="bert_base"),
     # mutations of DE
     "rand/1": Label("S$_1$", BLUE, "S1"),
     "current-to-best/1": Label("S$_2$", ORANGE, "S2"),

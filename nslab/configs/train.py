@@ -10,14 +10,14 @@ from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import Constant, Schedule
 from nslab.configs.starts import resolved_start
+from nslab.configs.texts import TEXT_FIELDS, check_kinds, text_fields
 from nslab.datasets import DATASETS, Dataset, dataset_of, image_side, is_text, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.decoding import Decoding
 from nslab.datasets.samplers import SAMPLERS
-from nslab.datasets.text_sets import entry_of
-from nslab.datasets.tokenization import MIN_COUNT, VOCABULARY, Tokenization
+from nslab.datasets.tokenization import Tokenization
 from nslab.datasets.variants import LabelNoise
-from nslab.networks import check_network, takes_texts
+from nslab.networks import check_network
 from nslab.networks.lenet import padding
 from nslab.objectives import CrossEntropy
 from nslab.objectives.checks import check_objective
@@ -164,7 +164,10 @@ class TrainConfig(RunConfig):
             raise ValueError(
                 f"{self.dataset} has samples of its own size: image_size is for folders"
             )
-        self._check_texts()
+        check_kinds(self.dataset, self.network, self.objective)
+        given = {name: getattr(self, name) for name in TEXT_FIELDS}
+        for name, value in text_fields(self.dataset, self.network, self.augment, given).items():
+            object.__setattr__(self, name, value)
         check_objective("TrainConfig: objective", self.objective)
         if isinstance(self.schedule, type) or not hasattr(self.schedule, "factor"):
             raise TypeError(
@@ -191,31 +194,6 @@ class TrainConfig(RunConfig):
             )
         if self.nesterov and not self.momentum:
             raise ValueError("TrainConfig: nesterov needs momentum")
-
-    def _check_texts(self) -> None:
-        """Give a run on texts its tokens, and refuse what does not go with its kind of data."""
-        texts, reads = is_text(self.dataset), takes_texts(self.network)
-        if texts != reads:
-            kinds = ("images", "texts")
-            raise ValueError(
-                f"TrainConfig: {short_name(self.dataset)} has {kinds[texts]}, the network "
-                f"{short_name(self.network)} reads {kinds[reads]}"
-            )
-        fields = ("text_length", "vocabulary", "min_count")
-        given = [name for name in fields if getattr(self, name)]
-        if not texts and given:
-            raise ValueError(f"TrainConfig: {given[0]} is for texts, {self.dataset} has images")
-        if not texts:
-            return
-        if self.augment != "none":
-            raise ValueError(f"TrainConfig: augment is {self.augment!r}: texts take none")
-        usual = {"text_length": entry_of(self.dataset).length}
-        if not is_encoder(self.network):
-            usual |= {"vocabulary": VOCABULARY, "min_count": MIN_COUNT}
-        elif given not in ([], ["text_length"]):
-            raise ValueError(f"TrainConfig: {given[-1]} is not {self.network}'s, which has its own")
-        for name, value in usual.items():
-            object.__setattr__(self, name, getattr(self, name) or value)
 
     @property
     def tokenization(self) -> Tokenization | None:

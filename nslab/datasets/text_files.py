@@ -98,6 +98,15 @@ def has_texts(place: Path) -> bool:
     return any(map(_CSV.fullmatch, names)) or set(SPLITS) <= names
 
 
+def sets_apart(place: Path) -> bool:
+    """Whether a place has texts to test on apart from those to train on; taken for granted of an
+    archive."""
+    if place.is_file():
+        return place.name.lower().endswith(ARCHIVES)
+    names = [path.name.lower() for path in place.iterdir()]
+    return "test" in names or any((m := _CSV.fullmatch(n)) and m[1] == "test" for n in names)
+
+
 def _rows(place: Path, entry: TextDataset) -> dict[str, Rows]:
     """Texts and written labels of each split that is there."""
     if not place.exists():
@@ -147,8 +156,11 @@ def _gathered(members: Iterable[tuple[str, Any]], place: Path) -> _Found:
     return found
 
 
-def read_table(name: str, data: bytes, entry: TextDataset) -> Rows:
-    """Texts and labels of a CSV; ``ValueError`` if its columns cannot be told."""
+def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = True) -> Rows:
+    """Texts and labels of a CSV; blank ones where it has none, and need have none.
+
+    Raises ``ValueError`` if its columns cannot be told.
+    """
     ending = name.lower().rpartition(".")[2]
     packed: Any = {"gz": "gzip", "xz": "xz", "bz2": "bz2"}.get(ending)
     try:
@@ -164,7 +176,7 @@ def read_table(name: str, data: bytes, entry: TextDataset) -> Rows:
         raise ValueError(f"{name} cannot be read ({error}): expected is {FORM}") from None
     names = [str(value).strip().casefold() for value in table.iloc[0]]
     label, text = (next((n for n in known if n in names), "") for known in (LABELS, TEXTS))
-    if label and text:
+    if text and (label or not labelled):
         table = table.iloc[1:]
     elif entry.columns and len(names) == len(entry.columns):
         names, label, text = list(entry.columns), "label", "text"
@@ -173,13 +185,15 @@ def read_table(name: str, data: bytes, entry: TextDataset) -> Rows:
             f"{name} begins with the line {', '.join(names)[:80]!r}: name the columns there, the "
             "one of classes label and the one of texts text"
         )
-    if table.isna().any(axis=None):
-        line = int(table.isna().any(axis=1).argmax()) + 1
-        raise ValueError(f"{name}: row {line} has fewer columns than the first")
-    labels, texts = (table[names.index(column)] for column in (label, text))
+    table = table.fillna("")  # of rows that end early
+    texts = table[names.index(text)]
+    labels = table[names.index(label)].str.strip() if label else texts.str[:0]
+    if label and (labels == "").any():
+        row = int(labels.index[labels == ""][0]) + 1
+        raise ValueError(f"{name}: row {row} has no label: give it one, or take it out")
     if entry.titled and "title" in names:
         texts = table[names.index("title")] + " . " + texts
-    return texts.tolist(), labels.str.strip().tolist()
+    return texts.tolist(), labels.tolist()
 
 
 def numbered(

@@ -10,13 +10,14 @@ import json
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from nslab.datasets import docstrings
 from nslab.datasets.arrays import Layout
 from nslab.datasets.catalogue import DATASETS, TextDataset
 from nslab.datasets.image_folder import Listing
 from nslab.datasets.sources import MissingDataset
-from nslab.datasets.text_files import FORM, has_texts, read_texts, stamp
+from nslab.datasets.text_files import FORM, has_texts, read_texts, sets_apart, stamp
 from nslab.system.content_names import DIGITS, content_name, parts_of, short_name
 from nslab.system.files import write_text
 from nslab.system.locks import locked
@@ -45,7 +46,7 @@ DATASETS |= {
         length=200,
     ),
     "docstrings": TextDataset(
-        Layout(4464, 1113, (), 6),
+        Layout(4427, 1103, (), 6),
         classes=tuple(docstrings.LIBRARIES),
         length=32,
         make=docstrings.read_docstrings,
@@ -125,6 +126,13 @@ def present(name: str, folder: Path | None = None) -> tuple[Path, Listing]:
     return place, found
 
 
+def all_to_test_on(name: str) -> bool:
+    """Whether ``csv:PATH`` has no test texts set apart, so that a network trained on other texts is
+    tested on all of them."""
+    parts = parts_of(name)
+    return parts is not None and not sets_apart(Path(parts[1]))
+
+
 def digest_of(name: str) -> str:
     """The digest of a named data set's texts; empty if they are not here, or cannot be read."""
     try:
@@ -133,7 +141,7 @@ def digest_of(name: str) -> str:
         return ""
 
 
-def provenance(name: str) -> dict[str, object]:
+def provenance(name: str) -> dict[str, Any]:
     """What is written down of texts that are here: where, their digest, how many, of how many that
     are published, and the versions that they follow from."""
     try:
@@ -141,7 +149,7 @@ def provenance(name: str) -> dict[str, object]:
     except MissingDataset:
         return {}
     entry = entry_of(name)
-    about: dict[str, object] = {
+    about: dict[str, Any] = {
         "kind": "csv",
         "where": str(place),
         "digest": found.digest[:DIGITS],

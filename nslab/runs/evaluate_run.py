@@ -22,6 +22,7 @@ from nslab.training.checkpoint import load_weights
 from nslab.training.loop import Trained, evaluate, metrics_row
 from nslab.training.metrics import Tally
 from nslab.training.setup import evaluation_batch
+from nslab.training.texts import texts_to_test_on
 
 
 def run_evaluation(config: EvaluateConfig) -> Trained:
@@ -33,7 +34,10 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
     """
     started, training = time.perf_counter(), config.training
     form = training.about
-    data = tested_images(load(config.dataset, image_size=training.image_size), training)
+    if training.tokenization:
+        data = texts_to_test_on(training, config.dataset, folder_of(config.trained))
+    else:
+        data = tested_images(load(config.dataset, image_size=training.image_size), training)
     about, classes = data.dataset, form.layout.num_classes
     for what, has, needs in (
         ("classes", about.layout.num_classes, classes),

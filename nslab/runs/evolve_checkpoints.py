@@ -11,11 +11,11 @@ from tqdm.auto import tqdm
 from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS, dataset_of, is_folder, resolved
+from nslab.datasets import DATASETS, dataset_of, is_folder, is_text, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.image_folder import PREFIX
 from nslab.evolve import EVOLVERS
-from nslab.networks import build_network, check_network
+from nslab.networks import build_network, check_network, takes_texts
 from nslab.networks.external import fitted, loading_code, try_model, with_heads
 from nslab.neuroevolution.baselines import WeightAverage
 from nslab.neuroevolution.checkpoints import from_checkpoints
@@ -63,6 +63,11 @@ def checkpoint_config(
     if not 0 <= held_out < 1:
         raise ValueError(f"held_out is a share, at least 0 and below 1, not {held_out}")
     check_network(model)
+    if is_text(data) or takes_texts(model):
+        raise ValueError(
+            "checkpoint files of networks for texts do not say which word has which number: evolve "
+            "a run, whose vocabulary is known, by nslab.EvolveConfig(TrainConfig(...))"
+        )
     known = data in DATASETS or is_folder(data) or parts_of(data)
     if not known and not os.path.isdir(data):
         raise ValueError(f"data {data!r} is neither a folder nor one of {', '.join(DATASETS)}")

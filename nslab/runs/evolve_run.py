@@ -21,6 +21,7 @@ from nslab.system.distributed import process_group
 from nslab.system.seals import set_aside
 from nslab.training.checkpoint import read_weights, save_weights
 from nslab.training.loop import Trained
+from nslab.training.texts import save_vocabulary
 from nslab.types import Row, StateDict
 
 BEST = "best-{}.safetensors"  # the network after a batch, from 1
@@ -52,6 +53,7 @@ def run_evolution(
         made, history, metrics = combined(config, setup, states, folder, show, on_generation)
     if folder and config.leaves_weights and process_group().is_main_process:
         save_weights(made, folder)
+        save_vocabulary(config.base, folder)
     return Trained(made, history, metrics | {"seconds": time.perf_counter() - started})
 
 

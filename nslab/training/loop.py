@@ -34,7 +34,7 @@ from nslab.training.metrics import Tally
 from nslab.training.pauses import Pauses, taken_up
 from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
 from nslab.training.starts import start_weights
-from nslab.training.texts import tokenized, variant_of
+from nslab.training.texts import save_vocabulary, tokenized, variant_of
 from nslab.types import Row
 
 
@@ -140,6 +140,7 @@ def fit(
         bare(net).load_state_dict(best)
     if folder and main:
         save_weights(bare(net), folder)
+        save_vocabulary(config, folder)
     accelerator.wait_for_everyone()
     return Trained(bare(net), history, summary(history))
 

@@ -1,13 +1,27 @@
-"""Texts of a run: the tokenizer that its training texts make, and all of its texts as tokens."""
+"""Texts of a run: the tokenizer that its training texts make, and texts as its network reads them.
 
+A vocabulary is kept with the weights that were trained on it, so that a network can be tested and
+used where its training texts are not.
+"""
+
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nslab.configs.train import TrainConfig
 from nslab.datasets import ImageData, load
-from nslab.datasets.text_sets import present
-from nslab.datasets.tokenization import Tokenization, Tokenizer
+from nslab.datasets.text_sets import all_to_test_on, present
+from nslab.datasets.tokenization import Tokenization, Tokenizer, WordTokenizer
+from nslab.system.content_names import content_of, short_name
+from nslab.system.encoder_files import is_encoder
+from nslab.system.files import write_text
+from nslab.system.seals import sealed_json, unsealed_json
+
+VOCABULARY = "vocabulary.json"  # beside weights
 
 
 def tokenized(config: TrainConfig, data: ImageData | None = None) -> tuple[Tokenizer, ImageData]:
@@ -40,3 +54,68 @@ def _tokenized(
     data = data.variant(**variant)
     tokenizer = tokenization.tokenizer(data.arrays.train_x.tolist())
     return tokenizer, data.tokenized(tokenizer)
+
+
+def save_vocabulary(config: TrainConfig, folder: Path) -> None:
+    """Keep the vocabulary of a run beside its weights; images, and networks that bring a tokenizer,
+    have none."""
+    if config.tokenization and isinstance(tokenizer := tokenized(config)[0], WordTokenizer):
+        write_text(folder / VOCABULARY, sealed_json({"words": tokenizer.words}))
+
+
+def tokenizer_of(config: TrainConfig, folder: Path | None = None) -> Tokenizer:
+    """The tokenizer of a run: by the vocabulary in ``folder``, if there is one, else made again of
+    its training texts.
+
+    Raises ``ValueError`` for a damaged file, `MissingDataset` where the texts are not here.
+    """
+    assert config.tokenization is not None
+    if is_encoder(config.network):
+        return config.tokenization.tokenizer(())
+    file = folder / VOCABULARY if folder else None
+    if file is None or not file.exists():
+        return tokenized(config)[0]
+    try:
+        words = tuple(map(str, unsealed_json(file.read_bytes())[0]["words"]))
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{file} is damaged ({error}): remove it, and it is made again") from None
+    return WordTokenizer(words, config.text_length, config.vocabulary)
+
+
+def texts_to_test_on(
+    config: TrainConfig, dataset: str, folder: Path | None = None, *, tokens: bool = True
+) -> ImageData:
+    """The test texts of a data set as the network of a run reads them, labelled by its classes; of
+    a file with no test texts set apart all there are, unless the network was trained on it.
+
+    ``folder``: of the network's run; ``tokens``: else they stay texts. Raises ``ValueError`` for
+    classes that are not the network's.
+    """
+    data = load(dataset)
+    whole = all_to_test_on(data.name) and content_of(data.name) != content_of(config.dataset)
+    splits = ("test", "train") if whole else ("test",)
+    arrays = data.arrays
+    x, y = (np.concatenate([getattr(arrays, f"{s}_{part}") for s in splits]) for part in "xy")
+    places = places_of(data.dataset.classes, config.about.classes, short_name(dataset))
+    arrays = arrays._replace(train_x=x[:0], train_y=y[:0], test_x=x, test_y=places[y])
+    about = dataclasses.replace(config.about, tokens=None)
+    data = dataclasses.replace(data, dataset=about, arrays=arrays)
+    return data.tokenized(tokenizer_of(config, folder)) if tokens else data
+
+
+def places_of(names: Sequence[str], classes: Sequence[str], what: str) -> np.ndarray:
+    """The places of names among a network's classes: by name, or as they are where names are but
+    numbers from 0; ``ValueError`` for any other.
+
+    >>> places_of(["good", "Bad"], ["bad", "good"], "reviews"), places_of("01", "ab", "reviews")
+    (array([1, 0]), array([0, 1]))
+    """
+    folded = {name.casefold(): k for k, name in enumerate(classes)}
+    if all(name.casefold() in folded for name in names):
+        return np.array([folded[name.casefold()] for name in names])
+    if list(names) == [str(k) for k in range(len(names))] and len(names) <= len(classes):
+        return np.arange(len(names))
+    raise ValueError(
+        f"{what} has the classes {', '.join(names[:5])}, the network has learned "
+        f"{', '.join(classes[:5])}: name them alike, or number them from 0 in that order"
+    )

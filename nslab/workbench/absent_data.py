@@ -1,15 +1,17 @@
-"""Data sets that are not here: which runs of a suite have to be left out."""
+"""Data sets that somebody has to put down and are not here: which runs have to be left out."""
 
 from collections.abc import Collection, Sequence
 
 from nslab.configs import RunConfig
-from nslab.datasets import MissingDataset, is_folder, load
+from nslab.datasets import MissingDataset, is_folder, is_text, load
 
 
 def absent_folders(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
-    """The folders of images that runs need and that are not here: how many runs, and what to do."""
+    """The folders of images, and the texts, that runs need and that are not here: how many runs,
+    and what to do."""
     absent: dict[str, tuple[int, str]] = {}
-    for name in sorted({config.dataset for config in todo if is_folder(config.dataset)}):
+    names = {config.dataset for config in todo}
+    for name in sorted(name for name in names if is_folder(name) or is_text(name)):
         try:
             load(name)
         except MissingDataset as error:

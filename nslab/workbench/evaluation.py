@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nslab.datasets import ImageData, is_folder, load
+from nslab.datasets import ImageData, is_folder, is_text, load
 from nslab.datasets.arrays import Arrays, Layout
 from nslab.datasets.batches import make_batches
 from nslab.datasets.catalogue import Dataset
@@ -71,6 +71,11 @@ def evaluate(
         raise ValueError(f"size is {size!r}: the pixels a side that the network takes, say 224")
     if any(isinstance(values, int | float) for values in (mean, std)):
         raise ValueError("mean and std are numbers for each channel, such as (0.5, 0.5, 0.5)")
+    if is_text(data):
+        raise ValueError(
+            f"{data} has texts, and which tokens a network reads is not known from the network: "
+            "test a run on it, nslab.run(EvaluateConfig(config, data)), or nslab predict RUN"
+        )
     form = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(()))
     found = relabelled(data_to_test_on(data, size), classes)
     about = normalised_by(found.dataset, mean, std)

@@ -1,4 +1,4 @@
-"""Predictions of trained networks on images in files, as a table."""
+"""Predictions of trained networks on images in files, or on texts, as a table."""
 
 import hashlib
 import json
@@ -37,17 +37,20 @@ from nslab.system.paths import runs_dir
 from nslab.system.progress import Progress
 from nslab.training.setup import evaluation_batch
 from nslab.workbench.evaluation import data_to_test_on
+from nslab.workbench.text_prediction import texts_in, token_batches
 
-PLACES = 5  # classes of an image that are named
+PLACES = 5  # classes of an image or text that are named
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, and the training whose data it has seen: their classes, sizes, mean and sd."""
+    """A network, and the training whose data it has seen: their classes, sizes, mean and sd;
+    ``folder``: of its run, if it is one's."""
 
     model: nn.Module
     training: TrainConfig
     dataset: Dataset
+    folder: Path | None = None
 
 
 def trained_network(run: str) -> Trained:
@@ -72,7 +75,7 @@ def trained_network(run: str) -> Trained:
         raise ValueError(f"run {found[0]} is not finished")
     training = decode(result.config).training
     model = trained_model(result)
-    return Trained(model, training, training.about)
+    return Trained(model, training, training.about, result.folder)
 
 
 def _from_file(file: Path) -> Trained:
@@ -125,24 +128,29 @@ def images_in(data: str) -> tuple[list[str], list[str]]:
 
 @torch.no_grad()
 def predictions(trained: Trained, data: str, *, show: bool = True) -> pd.DataFrame:
-    """A line per image: ``file``, ``true`` (its class folder, if any image has one), ``predicted``,
-    ``probability``, and so on to ``predicted_5``, the likeliest class first.
+    """A line per image or text: ``file`` or ``text``, ``true`` (its class folder or label, if any
+    has one), ``predicted``, ``probability``, and so on to ``predicted_5``, the likeliest class
+    first.
 
     Images are prepared as those that the network was tested on: of a network trained on arrays they
-    must have the size of those. For ``data`` see `images_in`. Raises ``ValueError`` naming a file
-    that cannot be read, or has another size.
+    must have the size of those. For ``data`` see `images_in` and `texts_in`. Raises ``ValueError``
+    naming a file that cannot be read, or has another size.
     """
-    files, true = images_in(data)
+    texts = trained.training.tokenization is not None
+    files, true = texts_in(data, trained.training) if texts else images_in(data)
     device, classes = process_group().device, np.array(trained.dataset.classes, dtype=object)
     model, places = trained.model.to(device), min(PLACES, len(classes))
     values, names = [], []
-    with scoring(model), Progress(len(files), "images", unit="image", show=show) as bar:
+    unit = "text" if texts else "image"
+    with scoring(model), Progress(len(files), f"{unit}s", unit=unit, show=show) as bar:
         for x in batches(trained, files):
             likely = logits_of(model(x)).float().softmax(1).topk(places)
             values.append(likely.values.cpu().numpy())
             names.append(classes[likely.indices.cpu().numpy()])
             bar.advance("", len(x))
-    table: dict[str, object] = {"file": [relative(file, data) for file in files]}
+    table: dict[str, object] = {"text": files}
+    if not texts:
+        table = {"file": [relative(file, data) for file in files]}
     if any(true):
         table["true"] = true
     columns = zip(np.concatenate(names).T, np.concatenate(values).T, strict=True)
@@ -153,9 +161,12 @@ def predictions(trained: Trained, data: str, *, show: bool = True) -> pd.DataFra
 
 
 def batches(trained: Trained, files: list[str]) -> Iterator[Tensor]:
-    """Images on the device, prepared as in the evaluation of the network's run."""
+    """Images or tokens of texts on the device, prepared as in the evaluation of the run."""
     dataset, device = trained.dataset, process_group().device
     size, y = evaluation_batch(device, dataset.shape), torch.zeros(len(files), dtype=torch.int64)
+    if trained.training.tokenization:
+        yield from token_batches(trained.training, files, trained.folder, size)
+        return
     options: dict[str, Any] = {"batch_size": size, "channels_last": trained.training.channels_last}
     if is_folder(trained.training.dataset):
         yield from (b.x for b in ImageFiles(files, y.to(device), dataset, **options).in_order())
@@ -197,11 +208,13 @@ def write_predictions(table: pd.DataFrame, file: Path) -> None:
 
 
 def summary(table: pd.DataFrame, classes: tuple[str, ...]) -> str:
-    """How many images, and how many of those in folders named as a class are recognised."""
-    said = f"{len(table):,} images"
+    """How many images or texts, and how many of those of a known class are recognised."""
+    texts = "text" in table
+    said = f"{len(table):,} {'texts' if texts else 'images'}"
     if "true" in table:
         known = table[table["true"].isin(classes)]
         if len(known):
             right = 100 * (known["true"] == known["predicted"]).mean()
-            said += f", {right:.2f} % right of the {len(known):,} in folders named as a class"
+            where = "with a label" if texts else "in folders named as a class"
+            said += f", {right:.2f} % right of the {len(known):,} {where}"
     return said

@@ -74,6 +74,14 @@ def states_equal(a: nn.Module, b: nn.Module) -> bool:
             "objective": NS((1, 2), base=OGC(queue=128, every=2)),
         },
     {"epoch_parts": 2, "augment": "crop", "schedule": Cosine(), "accumulate": 2},
+    {
+            "dataset": "docstrings",
+            "image_size": 0,
+            "network": "textcnn_64",
+            "vocabulary": 500,
+            "text_length": 12,
+            "objective": NS((1, 2), 2.5, -1.0, compose="literal"),
+        },
 ])  # fmt: skip
 def test_a_training_killed_inside_an_epoch_ends_the_same(
     small: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]

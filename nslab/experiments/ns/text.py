@@ -12,49 +12,57 @@ import dataclasses
 from typing import Any, Literal
 
 from nslab.configs.labels import columns, paper_name_of
+from nslab.configs.schedules import Polynomial
 from nslab.configs.train import TrainConfig
 from nslab.experiments.definition import Experiment, TableRow, with_seeds
 from nslab.experiments.ns.presets import trained_by
 from nslab.experiments.presets import SEEDS, Preset
 from nslab.objectives import NS
+from nslab.system.content_names import parts_of
+from nslab.system.encoder_files import is_encoder
 
 TextMethod = Literal["ce", "ns_lf", "ce_constant"]
 NS_LF = NS(grid=(2, 2), sigma=2.5, rho=-1.0, compose="tiled")
 SIGMAS = (1.5, 2.0, 2.5, 3.0)
+BERT = "transformers/bert-base-uncased"
 
+KIM = TrainConfig(
+    "ag_news",
+    "textcnn",
+    epochs=10,
+    batch_size=50,
+    optimizer="adam",
+    lr=1e-3,
+    weight_decay=0.0,
+    text_length=128,
+)
+DEVLIN = TrainConfig(
+    "ag_news",
+    BERT,
+    epochs=3,
+    batch_size=32,
+    optimizer="adamw",
+    lr=2e-5,
+    weight_decay=0.01,
+    schedule=Polynomial(1.0),
+    warmup_epochs=0.3,
+    text_length=128,
+    start="transformers:pretrained",
+)
 TEXTCNN: dict[str, TrainConfig] = {
-    "smoke": TrainConfig(
-        "docstrings",
-        "textcnn_64",
+    "smoke": dataclasses.replace(
+        KIM,
+        dataset="docstrings",
+        network="textcnn_64",
         epochs=4,
         batch_size=64,
-        optimizer="adam",
         lr=3e-3,
-        weight_decay=0.0,
         train_size=1500,
         text_length=24,
         vocabulary=3000,
     ),
-    "cpu": TrainConfig(
-        "ag_news",
-        "textcnn_64",
-        epochs=4,
-        batch_size=64,
-        optimizer="adam",
-        lr=1e-3,
-        weight_decay=0.0,
-        text_length=64,
-    ),
-    "paper": TrainConfig(
-        "ag_news",
-        "textcnn",
-        epochs=10,
-        batch_size=50,
-        optimizer="adam",
-        lr=1e-3,
-        weight_decay=0.0,
-        text_length=128,
-    ),
+    "cpu": dataclasses.replace(KIM, network="textcnn_64", epochs=4, batch_size=64, text_length=64),
+    "paper": KIM,
 }
 # What differs on IMDB, whose texts are longer.
 IMDB: dict[str, dict[str, Any]] = {
@@ -62,12 +70,12 @@ IMDB: dict[str, dict[str, Any]] = {
     "paper": {"text_length": 256},
 }
 SETS = {"smoke": ("docstrings",), "cpu": ("imdb", "ag_news"), "paper": ("imdb", "ag_news")}
-NETWORKS = {"smoke": ("textcnn_64",), "cpu": ("textcnn_64",), "paper": ("textcnn",)}
+NETWORKS = {"smoke": ("textcnn_64",), "cpu": ("textcnn_64",), "paper": ("textcnn", BERT)}
 
 
 def text_base(preset: Preset, dataset: str, network: str) -> TrainConfig:
     """The recipe of a preset for a network on a data set."""
-    base = TEXTCNN[preset]
+    base = DEVLIN if is_encoder(network) else TEXTCNN[preset]
     changes = IMDB.get(preset, {}) if dataset == "imdb" else {}
     return dataclasses.replace(base, dataset=dataset, network=network, **changes)
 
@@ -113,7 +121,8 @@ def sigmas(
 def text_row(config: TrainConfig) -> TableRow:
     """Row of Table XI: data set, network, method."""
     row = columns(config)
-    network = paper_name_of(config.network)
+    _, where, _ = parts_of(config.network) or ("", config.network, "")
+    network = paper_name_of(where.rpartition("/")[2])
     return {"dataset": row["dataset"], "network": network, "method": row["method"]}
 
 

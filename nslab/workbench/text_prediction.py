@@ -1,0 +1,57 @@
+"""Texts that a trained network is asked about, and how it reads them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from nslab.configs import TrainConfig
+from nslab.datasets import is_text
+from nslab.datasets.loader import on_device
+from nslab.datasets.text_batches import TextBatches
+from nslab.datasets.text_files import read_table
+from nslab.datasets.text_sets import OWN, PREFIX
+from nslab.datasets.tokenization import padded
+from nslab.system.content_names import parts_of
+from nslab.system.distributed import process_group
+from nslab.training.texts import places_of, texts_to_test_on, tokenizer_of
+
+TEXT = "text:"
+
+
+def texts_in(data: str, training: TrainConfig) -> tuple[list[str], list[str]]:
+    """Texts, and their classes, empty where there is no label.
+
+    ``data``: ``text:WORDS``, a text itself; ``csv:PATH``, a file whose column ``text`` is read, and
+    its column ``label`` if it has one; or texts by name, or in a folder, of which the test texts
+    are. Raises ``ValueError`` for anything else.
+    """
+    if data.startswith(TEXT):
+        return [data.removeprefix(TEXT)], [""]
+    if not is_text(data):
+        raise ValueError(f"predictions are of texts, csv:PATH or text:WORDS, not of {data!r}")
+    classes = training.about.classes
+    place = Path(data.removeprefix(PREFIX)).expanduser()
+    if not data.startswith(PREFIX) or parts_of(data) or not place.is_file():
+        found = texts_to_test_on(training, data, tokens=False)
+        return found.arrays.test_x.tolist(), [classes[k] for k in found.arrays.test_y]
+    texts, labels = read_table(place.name, place.read_bytes(), OWN, labelled=False)
+    names = sorted(set(labels))
+    try:
+        places = dict(zip(names, places_of(names, classes, data).tolist(), strict=True))
+    except ValueError:  # they are other names, or there are none
+        return texts, labels
+    return texts, [classes[places[label]] for label in labels]
+
+
+def token_batches(
+    training: TrainConfig, texts: list[str], folder: Path | None, size: int
+) -> Iterator[Tensor]:
+    """Texts on the device, as tokens of the network's; ``folder``: of its run."""
+    tokenizer, device = tokenizer_of(training, folder), process_group().device
+    about = replace(training.about, tokens=tokenizer.info)
+    x, y = padded(tokenizer.encode(texts), tokenizer.info), np.zeros(len(texts), np.int64)
+    loader = TextBatches(*on_device(x, y, device), about, batch_size=size)
+    yield from (batch.x for batch in loader.in_order())
