@@ -43,10 +43,7 @@ Network = Callable[[Any, int], nn.Module]  # (shape, num_classes); shape: an Inp
 
 def _network_problem(key: str, value: object) -> str:
     if "/" in key:
-        return (
-            "names with / are those of torchvision, timm and transformers, and of networks with a "
-            "bottleneck"
-        )
+        return "names with / are those of torchvision, timm and transformers, or begin bottleneck/"
     return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
 
 
@@ -121,13 +118,11 @@ def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> 
     check_network(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
-        network = _made(backbone_of(name), shape, num_classes)
+        inner = backbone_of(name)
+        if inner in NETWORKS:
+            network = NETWORKS[inner](shape, num_classes)
+        elif is_encoder(inner):
+            network = text_encoder(resolved_encoder(inner), shape, num_classes)
+        else:
+            network = build_external(inner, cast(ImageShape, shape), num_classes)
         return Bottlenecked(network, num_classes) if name.startswith(PREFIX) else network
-
-
-def _made(name: str, shape: InputShape, num_classes: int) -> nn.Module:
-    if name in NETWORKS:
-        return NETWORKS[name](shape, num_classes)
-    if is_encoder(name):
-        return text_encoder(resolved_encoder(name), shape, num_classes)
-    return build_external(name, cast(ImageShape, shape), num_classes)
