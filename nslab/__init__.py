@@ -12,7 +12,13 @@ from nslab.system.renamed import Renamed, tell_new_name
 
 if TYPE_CHECKING:
     from nslab.analysis.paper_tables import compare, readable
-    from nslab.configs import EvaluateConfig, EvolveConfig, LossSearchConfig, TrainConfig
+    from nslab.configs import (
+        AdaptConfig,
+        EvaluateConfig,
+        EvolveConfig,
+        LossSearchConfig,
+        TrainConfig,
+    )
     from nslab.datasets import DATASETS, load
     from nslab.datasets.own_arrays import add_arrays
     from nslab.evolve import EVOLVERS
@@ -34,7 +40,13 @@ _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),
     "nslab.datasets.own_arrays": ("add_arrays",),
     "nslab.evolve": ("EVOLVERS",),
-    "nslab.configs": ("EvaluateConfig", "EvolveConfig", "LossSearchConfig", "TrainConfig"),
+    "nslab.configs": (
+        "AdaptConfig",
+        "EvaluateConfig",
+        "EvolveConfig",
+        "LossSearchConfig",
+        "TrainConfig",
+    ),
     "nslab.experiments": ("EXPERIMENTS", "experiment"),
     "nslab.runs.evolve_checkpoints": ("evolve_checkpoints",),
     "nslab.runs.frozen": ("freeze",),
@@ -59,6 +71,7 @@ __all__ = [
     "NETWORKS",
     "NS",
     "OBJECTIVES",
+    "AdaptConfig",
     "Batch",
     "CrossEntropy",
     "DataInfo",

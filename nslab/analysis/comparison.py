@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from nslab.analysis.measures import NO_KEYS, measure_of
-from nslab.configs import RunConfig
+from nslab.configs import AdaptConfig, RunConfig
 from nslab.configs.serialization import decode
 from nslab.experiments import PRESETS, Experiment
 from nslab.experiments.definition import precision_of, preset_sizes, size_of
@@ -224,7 +224,7 @@ def _alike(line: TableLine, base: TableLine) -> bool:
 
 
 def _setting(size: RunConfig) -> tuple:
-    fields = fields_of(size.training or size)
+    fields = fields_of(size if isinstance(size, AdaptConfig) else size.training or size)
     return tuple((name, value) for name, value in fields.items() if name not in OF_METHOD)
 
 

@@ -12,12 +12,15 @@ from functools import partial
 import pandas as pd
 
 from nslab.analysis.robustness import corruption_numbers
+from nslab.configs.serialization import decode
 from nslab.datasets.corruption.sets import CorruptedSet
+from nslab.experiments.ns.adaptation import OFFICE, TASKS, adaptation_row
 from nslab.runs import frozen
 from nslab.runs.portability import known_config
 from nslab.runs.results import Result
 
 Measure = Callable[[Sequence[Result]], pd.DataFrame]
+DOMAINS = ("source_domain", "target_domain")
 NO_KEYS = ("run", "value", "part", "differs", "note")
 FROZEN_ERRORS = "de_robustness_cpu"
 
@@ -65,6 +68,25 @@ def top1_and_top5(results: Sequence[Result], *, of_inits: bool = False) -> pd.Da
     return pd.DataFrame(lines, columns=None if lines else ["run", "value", "metric"])
 
 
+def adaptation_accuracy(results: Sequence[Result]) -> pd.DataFrame:
+    """Test accuracy of adaptations; of Office-Home's once more as part of the mean over its
+    tasks."""
+    rows = [adaptation_row(decode(result.config)) for result in results]
+    lines, (a, b) = [], DOMAINS
+    for row, line in zip(
+        rows, final_number("test_accuracy", results).to_dict("records"), strict=True
+    ):
+        pair, office = {key: row[key] for key in DOMAINS}, row["target_domain"] in OFFICE
+        said = dict.fromkeys(("differs", "note"), "" if office else "other domains")
+        lines.append(line | pair | said | {"part": ""})
+        if office and row["source_domain"]:
+            alike = [r for r in rows if r["method"] == row["method"]]
+            there, all_of = len({(r[a], r[b]) for r in alike}), len(TASKS["paper"])
+            part = "" if there == all_of else f"{there} of {all_of} tasks"
+            lines.append(line | dict.fromkeys(DOMAINS, "average") | said | {"part": part})
+    return pd.DataFrame(lines, columns=None if lines else ["run", "value"])
+
+
 def imagenet(result: Result) -> bool:
     """Whether a run is on ImageNet's images."""
     config = known_config(result.config)
@@ -74,6 +96,7 @@ def imagenet(result: Result) -> bool:
 MEASURES: dict[str, Measure] = {
     "test_accuracy": partial(final_number, "test_accuracy"),
     "ranking_accuracy": partial(final_number, "ranking_accuracy"),
+    "adaptation_accuracy": adaptation_accuracy,
     "imagenet_top1": partial(on_imagenet, "test_accuracy"),
     "top1_and_top5": top1_and_top5,
     "top1_and_top5_of_inits": partial(top1_and_top5, of_inits=True),

@@ -1,9 +1,10 @@
 """Configs: frozen values that say all of a run, their JSON, and the hash that names the run.
 
 A run is a value of a class in ``RUN_KINDS``: a training, an evolution, the search for a loss, a
-network tested on other data.
+network adapted to another domain, or tested on other data.
 """
 
+from nslab.configs.adapt import AdaptConfig
 from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.loss_search import LossSearchConfig
@@ -11,11 +12,12 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import RUN_KINDS, decode, encode, identity
 from nslab.configs.train import Parent, TrainConfig
 
-for kind in (TrainConfig, EvolveConfig, LossSearchConfig, EvaluateConfig):
+for kind in (TrainConfig, EvolveConfig, LossSearchConfig, AdaptConfig, EvaluateConfig):
     RUN_KINDS.register(kind)
 
 __all__ = [
     "RUN_KINDS",
+    "AdaptConfig",
     "EvaluateConfig",
     "EvolveConfig",
     "LossSearchConfig",

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nslab.configs.adapt import AdaptConfig
 from nslab.configs.evolve import EvolveConfig
 from nslab.configs.labels import columns, label
 from nslab.configs.protocol import RunConfig
@@ -15,7 +16,7 @@ from nslab.system.validation import check_fields, hashed_as
 
 @dataclass(frozen=True)
 class EvaluateConfig(RunConfig):
-    """A trained or evolved network, tested on the test images of another data set.
+    """A trained, evolved or adapted network, tested on the test images of another data set.
 
     Attributes:
         trained: the run whose network it is; it is computed first.
@@ -33,16 +34,16 @@ class EvaluateConfig(RunConfig):
     kind: ClassVar = "evaluate"
     measured: ClassVar = ("test_accuracy", "test_loss", "seconds")
 
-    trained: TrainConfig | EvolveConfig
+    trained: TrainConfig | EvolveConfig | AdaptConfig
     dataset: str = dataclasses.field(default="digits", metadata=hashed_as(content_of))
 
     def __post_init__(self) -> None:
         check_fields(self)
         object.__setattr__(self, "dataset", resolved(self.dataset))
-        if not isinstance(self.trained, TrainConfig | EvolveConfig):
+        if not isinstance(self.trained, TrainConfig | EvolveConfig | AdaptConfig):
             raise TypeError(
-                f"EvaluateConfig: trained must be a TrainConfig or an EvolveConfig, not "
-                f"{self.trained!r}"
+                f"EvaluateConfig: trained must be a TrainConfig, an EvolveConfig or an "
+                f"AdaptConfig, not {self.trained!r}"
             )
         kinds = [is_text(name) for name in (self.dataset, str(self.trained.dataset))]
         if kinds[0] != kinds[1]:

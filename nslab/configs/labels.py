@@ -40,6 +40,8 @@ LABELS: dict[str, Label] = {
     "ns_lf_2x2": Label("NS-LF, fours", PURPLE),
     "ce_lr": Label("CE, learning rate × mean weight", ORANGE),
     "ce_constant": Label("CE × mean weight", BROWN),
+    "source_only": Label("source only", PINK),
+    "target_labels": Label("target labels (bound)", SKY),
     "focal": Label("focal", OTHER),
     "gce": Label("GCE", PURPLE),
     "label_smoothing": Label("label smoothing", OTHER),

@@ -118,6 +118,29 @@ class Triangular:
         return list(range(self.cycle // 2, epochs + 1, self.cycle))
 
 
+@dataclass(frozen=True)
+class InverseDecay:
+    """(1 + rate * progress) ** -power.
+
+    Source: Ganin and Lempitsky 2015, and since then the rule of domain adaptation.
+
+    >>> [round(InverseDecay().factor(epoch, 0, 15), 3) for epoch in (0, 5, 15)]
+    [1.0, 0.333, 0.166]
+    """
+
+    rate: float = 10.0
+    power: float = 0.75
+
+    def __post_init__(self) -> None:
+        typed(self, rate=self.rate, power=self.power)
+        if not (0 <= self.rate < math.inf and 0 <= self.power < math.inf):
+            raise ValueError(f"{self}: rate and power must not be negative")
+
+    def factor(self, epoch: float, start: float, end: float) -> float:
+        """1 at ``start``, (1 + rate) ** -power at ``end``."""
+        return float((1 + self.rate * (epoch - start) / (end - start)) ** -self.power)
+
+
 SCHEDULES: Registry[type] = Registry("schedule", check=config_class("factor"), names=CONFIG_CLASSES)
 SCHEDULES |= {
     "constant": Constant,
@@ -125,4 +148,5 @@ SCHEDULES |= {
     "cosine": Cosine,
     "polynomial": Polynomial,
     "triangular": Triangular,
+    "inverse": InverseDecay,
 }

@@ -4,6 +4,7 @@ import os
 import re
 
 from nslab.configs.checkpoint_files import digest
+from nslab.networks.bottleneck import backbone_of
 from nslab.networks.pretrained import is_pretrained, resolved_weights
 from nslab.system.content_names import content_name, parts_of
 
@@ -17,7 +18,7 @@ def resolved_start(start: str, network: str) -> str:
     are none of.
     """
     if is_pretrained(start):
-        return resolved_weights(start, network)
+        return resolved_weights(start, backbone_of(network))
     if start.startswith(FILE) and not parts_of(start):
         file = os.path.abspath(os.path.expanduser(start.removeprefix(FILE)))
         return content_name("file", file, digest(file))

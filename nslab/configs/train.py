@@ -26,7 +26,8 @@ from nslab.system.encoder_files import is_encoder, resolved_encoder
 from nslab.system.validation import check_fields, hashed_as, omitted_means
 from nslab.types import ObjectiveConfig
 
-BACKBONE = "backbone"  # of frozen parts: everything but the head
+# of frozen parts: everything but the head; the layer that gives the logits
+BACKBONE, LAST_LINEAR = "backbone", "last_linear"
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,11 @@ class TrainConfig(RunConfig):
             part of the identity, the path is not. Empty: initial weights from ``seed``. A head
             for other classes is replaced by a fresh one.
         ancestor: run whose final weights training starts from, by its config: it is computed first.
-        backbone_lr: multiplies ``lr`` for all parameters but those of the head, the last linear
-            layer.
+        backbone_lr: multiplies ``lr`` for all parameters but those of the head: the last linear
+            layer, with the bottleneck of a network that has one.
         frozen: parts of the network, by the names of its modules, that are not trained (their
-            BatchNorm statistics neither); ``"backbone"``: all but the head.
+            BatchNorm statistics neither); ``"backbone"``: all but the head; ``"last_linear"``: the
+            last linear layer.
         keep_last: how many of the last epochs' weights are kept.
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
         hold_out: so many training samples, the same in every run, are kept out of training; the

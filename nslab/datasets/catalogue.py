@@ -8,7 +8,12 @@ from typing import Any, Literal
 from nslab.datasets.arrays import Arrays, Layout
 from nslab.datasets.digit_folders import write_digits, write_half, write_hard
 from nslab.datasets.image_folder import MEAN, SIZE, STD
-from nslab.datasets.sources import MissingDataset, fetch_digits, fetch_torchvision
+from nslab.datasets.sources import (
+    MissingDataset,
+    fetch_digits,
+    fetch_slanted,
+    fetch_torchvision,
+)
 from nslab.system.registry import Registry, instance_of
 from nslab.types import InputShape, TokenInfo
 
@@ -55,6 +60,8 @@ class ImageFolderDataset(Dataset):
             ``train/wnid/image`` and ``val/wnid/image``, see `nslab.datasets.imagenet_tree`.
             ``"labels"``: images to test on that have several right labels each, in a file of
             labels, see `nslab.datasets.several_labels`.
+        whole: whether every image is both trained and tested on, as benchmarks of adaptation use a
+            domain, since no label of the target is seen. A supervised run must then hold some out.
         make: writes it into an empty folder at first use, and returns a digest of what it wrote,
             for one that comes with nslab.
 
@@ -69,6 +76,7 @@ class ImageFolderDataset(Dataset):
     fetch: Callable[[Path, str], Arrays] = not_fetched
     places: tuple[str, ...] = ()
     form: Literal["classes", "imagenet", "labels"] = "classes"
+    whole: bool = False
     make: Callable[[Path], str] | None = None
 
     def __post_init__(self) -> None:
@@ -143,7 +151,16 @@ def _dataset_problem(key: str, value: object) -> str:
 DATASETS: Registry[Dataset] = Registry("data set", check=_dataset_problem)
 DATASETS |= {
     "digits": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.1717, 0.2907, fetch_digits),
+    "digits_slanted": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.1717, 0.2881, fetch_slanted),
     "mnist": _digits(Layout(60000, 10000, (28, 28, 1), 10), 0.1307, 0.3081, fetch_torchvision),
+    "usps": _digits(Layout(7291, 2007, (16, 16, 1), 10), 0.2469, 0.2989, fetch_torchvision),
+    "svhn": Dataset(
+        Layout(73257, 26032, (32, 32, 3), 10),
+        (0.4377, 0.4438, 0.4728),
+        (0.1980, 0.2010, 0.1970),
+        tuple("0123456789"),
+        fetch_torchvision,
+    ),
     "fashion_mnist": Dataset(
         Layout(60000, 10000, (28, 28, 1), 10),
         (0.2860,),
@@ -174,10 +191,16 @@ def split_in_five(images: int, classes: int, *places: str) -> ImageFolderDataset
     return ImageFolderDataset(layout, places=places)
 
 
-def _office(domain: str, images: int) -> ImageFolderDataset:
+def _office(domain: str, images: int, whole: bool) -> ImageFolderDataset:
     homes = ("office_home", "OfficeHome", "office-home", "OfficeHomeDataset_10072016")
     names = dict.fromkeys((domain, domain.replace(" ", ""), domain.replace(" ", "_")))
-    return split_in_five(images, 65, *(f"{home}/{name}" for home in homes for name in names))
+    entry = split_in_five(images, 65, *(f"{home}/{name}" for home in homes for name in names))
+    layout = replace(entry.layout, train=images, test=images)
+    return replace(entry, layout=layout, whole=True) if whole else entry
+
+
+# Venkateswara et al. 2017
+_OFFICE = {"Art": 2427, "Clipart": 4365, "Product": 4439, "Real World": 4357}
 
 
 _TEN = tuple("0123456789")
@@ -204,11 +227,8 @@ _FOLDERS: dict[str, Dataset] = {
     "emoset": split_in_five(
         118102, 8, "emoset/image", "EmoSet/image", "EmoSet-118K/image", "emoset", "EmoSet"
     ),
-    # Venkateswara et al. 2017
-    "office_home/Art": _office("Art", 2427),
-    "office_home/Clipart": _office("Clipart", 4365),
-    "office_home/Product": _office("Product", 4439),
-    "office_home/Real World": _office("Real World", 4357),
+    **{f"office_home/{domain}": _office(domain, n, False) for domain, n in _OFFICE.items()},
+    **{f"office_home_all/{domain}": _office(domain, n, True) for domain, n in _OFFICE.items()},
     # scikit-learn's digits as files, made at first use
     "digits_folder": ImageFolderDataset(
         Layout(840, 310, (32, 32, 3), 10),

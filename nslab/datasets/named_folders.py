@@ -104,6 +104,9 @@ def listing(name: str, entry: ImageFolderDataset, place: Path, *, quiet: bool = 
                     f"one folder each: {EXPECTED[entry.form]}. Another set is folder:{place}"
                 )
             there = read_tree(place, root, TESTS)
+        if entry.whole:
+            every = there.train[0] + there.test[0], there.train[1] + there.test[1]
+            there = replace(there, train=every, test=every)
         if said := difference(entry, there):
             there = replace(there, said=(*there.said, f"{name} {said}"))
         if not quiet:
@@ -112,13 +115,13 @@ def listing(name: str, entry: ImageFolderDataset, place: Path, *, quiet: bool = 
 
     beside = several_labels.labels_file(place) if entry.form == "labels" else key_file(place)
     files = [beside] if beside and entry.form != "classes" else []
-    return kept(f"{name} {entry.form} {classes}", place, read, *files)
+    return kept(f"{name} {entry.form} {classes} {entry.whole}", place, read, *files)
 
 
 def difference(entry: ImageFolderDataset, there: Listing) -> str:
     """How numbers of images differ from the published ones; empty if they do not."""
     layout, train, test = entry.layout, len(there.train[0]), len(there.test[0])
-    if entry.form == "classes":
+    if entry.form == "classes" and not entry.whole:
         here, published = f"{train + test:,}", f"{layout.train + layout.test:,}"
     else:
         here, published = f"{train:,} + {test:,}", f"{layout.train:,} + {layout.test:,}"

@@ -7,6 +7,8 @@ import numpy as np
 
 from nslab.datasets.arrays import Arrays
 
+SLANT = 0.45  # pixels sideways for each pixel of height
+
 
 class MissingDataset(FileNotFoundError):
     """A data set that is neither here nor to be had; the message says what to do."""
@@ -35,6 +37,26 @@ def fetch_digits(folder: Path, name: str) -> Arrays:
     return Arrays(x[~test], labels[~test].astype(np.int64), x[test], labels[test].astype(np.int64))
 
 
+def fetch_slanted(folder: Path, name: str) -> Arrays:
+    """The digits of `fetch_digits`, each of them sheared: a second domain, made here.
+
+    A pixel y above the middle of the image goes 0.45 y to the right, one below to the left, by
+    bilinear interpolation. The images to train and to test on are those of the digits.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    def slanted(x: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(x).permute(0, 3, 1, 2).double()
+        shear = torch.tensor([[1.0, SLANT, 0.0], [0.0, 1.0, 0.0]]).double().expand(len(x), 2, 3)
+        grid = F.affine_grid(shear, list(images.shape), align_corners=False)
+        made = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+        return made.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+    digits = fetch_digits(folder, name)
+    return digits._replace(train_x=slanted(digits.train_x), test_x=slanted(digits.test_x))
+
+
 def fetch_torchvision(folder: Path, name: str) -> Arrays:
     """A data set of torchvision, from its files in ``folder`` or else its own download.
 
@@ -47,10 +69,13 @@ def fetch_torchvision(folder: Path, name: str) -> Arrays:
         "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw/*-ubyte.gz"),
         "cifar10": ("CIFAR10", "cifar-10-batches-py/*"),
         "cifar100": ("CIFAR100", "cifar-100-python/*"),
+        "usps": ("USPS", "usps*.bz2"),
+        "svhn": ("SVHN", "*_32x32.mat"),
     }
     cls, files = known[name]
+    parts = [{"split": s} if name == "svhn" else {"train": s == "train"} for s in ("train", "test")]
     try:
-        splits = [getattr(datasets, cls)(folder, train=t, download=True) for t in (True, False)]
+        splits = [getattr(datasets, cls)(folder, download=True, **part) for part in parts]
     except (OSError, RuntimeError, HTTPException) as error:
         raise MissingDataset(
             f"data set {name!r} is not in {folder} and could not be downloaded ({error}). "
@@ -61,5 +86,7 @@ def fetch_torchvision(folder: Path, name: str) -> Arrays:
     arrays = []
     for split in splits:
         x = np.asarray(split.data)
-        arrays += [x if x.ndim == 4 else x[..., None], np.asarray(split.targets, dtype=np.int64)]
+        x = x.transpose(0, 2, 3, 1) if name == "svhn" else x if x.ndim == 4 else x[..., None]
+        labels = split.labels if name == "svhn" else split.targets
+        arrays += [np.ascontiguousarray(x), np.asarray(labels, dtype=np.int64)]
     return Arrays(*arrays)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nslab.configs import EvolveConfig, RunConfig
+from nslab.configs import AdaptConfig, EvolveConfig, RunConfig
 from nslab.configs.train import TrainConfig
 from nslab.system.validation import MEANT, check_count, check_parameters, hints
 from nslab.types import ObjectiveConfig
@@ -83,7 +83,7 @@ def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
     changes: dict[str, Any] = {}
     for f in dataclasses.fields(config) if numerics else ():
         value = getattr(config, f.name)
-        if isinstance(value, TrainConfig | EvolveConfig):
+        if isinstance(value, TrainConfig | EvolveConfig | AdaptConfig):
             changes[f.name] = computed_with(value, numerics)
         elif f.name in numerics:
             changes[f.name] = numerics[f.name]
@@ -123,10 +123,12 @@ def _exact(config: Any) -> Any:
     changes = {}
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
-        if isinstance(value, TrainConfig | EvolveConfig):
+        if isinstance(value, TrainConfig | EvolveConfig | AdaptConfig):
             changes[f.name] = _exact(value)
         # looking at held-out samples more seldom may choose another epoch
-        elif f.name in NUMERICS and not (f.name == "eval_every" and config.hold_out):
+        elif f.name in NUMERICS and not (
+            f.name == "eval_every" and getattr(config, "hold_out", None)
+        ):
             changes[f.name] = f.default
     return replaced(config, changes)
 
@@ -137,7 +139,8 @@ def precision_of(config: RunConfig) -> str:
     own = getattr(config, "precision", "no").replace("no", "")
     for f in dataclasses.fields(config):  # type: ignore[arg-type]
         value = getattr(config, f.name)
-        if isinstance(value, TrainConfig | EvolveConfig) and (before := precision_of(value)) != own:
+        parts = TrainConfig | EvolveConfig | AdaptConfig
+        if isinstance(value, parts) and (before := precision_of(value)) != own:
             return f"{own or 'float32'} after {before or 'float32'}"
     return own
 

@@ -2,7 +2,8 @@
 or from rows of token ids; ``shape`` is then the length of a row and the number of ids.
 
 Beside those, ``torchvision/<name>``, ``timm/<name>`` and ``transformers/<name or folder>`` are
-networks too, see `build_network`.
+networks too, and any of them with a bottleneck and a weight-normalised head,
+``bottleneck/<network>``: see `build_network`.
 
 >>> NETWORKS["lenet1"]((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
 torch.Size([2, 10])
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from nslab.networks.alexnet_vgg_cifar import alexnet_cifar, vgg19_bn_cifar
+from nslab.networks.bottleneck import PREFIX, Bottlenecked, backbone_of
 from nslab.networks.densenet_cifar import DenseNetCifar
 from nslab.networks.external import build_external, check_external
 from nslab.networks.lenet import lenet1, lenet5
@@ -41,7 +43,7 @@ Network = Callable[[Any, int], nn.Module]  # (shape, num_classes); shape: an Inp
 
 def _network_problem(key: str, value: object) -> str:
     if "/" in key:
-        return "names with / are those of torchvision, timm and transformers"
+        return "names with / are those of torchvision, timm and transformers, or begin bottleneck/"
     return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
 
 
@@ -72,6 +74,10 @@ NETWORKS |= {
 
 def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
+    inner = backbone_of(name)
+    if inner != name and is_encoder(inner):
+        raise ValueError(f"{PREFIX} is for networks of images, and {inner} reads texts")
+    name = inner
     if name in NETWORKS or is_encoder(name):
         return
     if parts := parts_of(name):
@@ -92,6 +98,7 @@ def takes_texts(name: str) -> bool:
     >>> takes_texts("textcnn"), takes_texts("resnet20")
     (True, False)
     """
+    name = backbone_of(name)
     made = NETWORKS.get(name)
     made = made.func if isinstance(made, partial) else made
     return bool(getattr(made, "for_texts", is_encoder(name)))
@@ -100,9 +107,10 @@ def takes_texts(name: str) -> bool:
 def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> nn.Module:
     """A network with initial weights that depend on ``seed`` alone.
 
-    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>`` or
-    ``transformers/<name or folder>``; ``ValueError`` for any other. torch's global generator is
-    left as it was.
+    ``name`` is a key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>``,
+    ``transformers/<name or folder>``, or ``bottleneck/`` and any of these (see
+    `nslab.networks.bottleneck`); ``ValueError`` for any other. torch's global generator is left as
+    it was.
 
     >>> build_network("resnet8", (1, 32, 32), 10, seed=0)(torch.zeros(2, 1, 32, 32)).shape
     torch.Size([2, 10])
@@ -110,8 +118,11 @@ def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> 
     check_network(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "weights"))
-        if name in NETWORKS:
-            return NETWORKS[name](shape, num_classes)
-        if is_encoder(name):
-            return text_encoder(resolved_encoder(name), shape, num_classes)
-        return build_external(name, cast(ImageShape, shape), num_classes)
+        inner = backbone_of(name)
+        if inner in NETWORKS:
+            network = NETWORKS[inner](shape, num_classes)
+        elif is_encoder(inner):
+            network = text_encoder(resolved_encoder(inner), shape, num_classes)
+        else:
+            network = build_external(inner, cast(ImageShape, shape), num_classes)
+        return Bottlenecked(network, num_classes) if name.startswith(PREFIX) else network

@@ -1,6 +1,10 @@
-"""The last linear layer of a network: the head that maps features to classes."""
+"""The head of a network: the last linear layer, which maps features to classes."""
 
-from torch import nn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
 
 
 def last_linear(model: nn.Module) -> str:
@@ -13,3 +17,32 @@ def last_linear(model: nn.Module) -> str:
             "logits (head='...') or let all of it evolve (exempt_head=False)"
         )
     return found[-1]
+
+
+def head_parts(model: nn.Module) -> tuple[str, ...]:
+    """Names of the modules that are no part of the backbone: the last linear layer, with the
+    bottleneck before it where there is one."""
+    return getattr(model, "parts", ()) or (last_linear(model),)
+
+
+@contextmanager
+def features_of(model: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects what the last linear layer is given, pass by pass.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> with features_of(net) as seen:
+    ...     out = net(torch.ones(5, 4))
+    >>> torch.equal(net[2](seen[0]), out)
+    True
+    """
+    seen: list[Tensor] = []
+
+    def keep(module: nn.Module, given: tuple[Any, ...]) -> None:
+        seen.append(given[0])
+
+    hook = model.get_submodule(last_linear(model)).register_forward_pre_hook(keep)
+    try:
+        yield seen
+    finally:
+        hook.remove()

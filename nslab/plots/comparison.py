@@ -220,6 +220,7 @@ def correlations(
     labels = {
         "size": "training samples of the class",
         "accuracy": "test accuracy of the class (%)",
+        "pseudo": "right pseudo-labels of the class (%)",
         "score": "mean score s of the class",
     }
     for axes, (part, table, x, y, line) in zip(

@@ -11,7 +11,15 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from nslab.configs import EvaluateConfig, EvolveConfig, LossSearchConfig, Parent, TrainConfig
+from nslab.adapt import adapt
+from nslab.configs import (
+    AdaptConfig,
+    EvaluateConfig,
+    EvolveConfig,
+    LossSearchConfig,
+    Parent,
+    TrainConfig,
+)
 from nslab.lossnet import Pretrained
 from nslab.runs.evaluate_run import run_evaluation
 from nslab.runs.evolve_run import run_evolution
@@ -20,7 +28,7 @@ from nslab.runs.made_of import COMPUTES
 from nslab.runs.results import find
 from nslab.system.distributed import process_group
 from nslab.system.registry import Registry, callable_with
-from nslab.training.checkpoint import read_weights, weights_file
+from nslab.training.checkpoint import read_weights, run_weights, weights_file
 from nslab.training.loop import Trained, fit
 from nslab.types import Row
 
@@ -61,6 +69,12 @@ def compute_evolution(config: EvolveConfig, context: RunContext) -> Trained:
         raise ValueError(f"the device's memory is too small, try microbatch: {error}") from None
 
 
+def compute_adaptation(config: AdaptConfig, context: RunContext) -> Trained:
+    """Adapt a finished network to another domain."""
+    state = run_weights(folder_of(config.source))
+    return adapt(config, state, context.folder, show=context.show, on_epoch=context.log)
+
+
 def compute_evaluation(config: EvaluateConfig, context: RunContext) -> Trained:
     """Test a finished network on other data."""
     return run_evaluation(config)
@@ -78,6 +92,7 @@ COMPUTE: Registry[Callable[[Any, RunContext], Outcome]] = Registry(
 COMPUTE |= {
     TrainConfig.kind: compute_training,
     EvolveConfig.kind: compute_evolution,
+    AdaptConfig.kind: compute_adaptation,
     EvaluateConfig.kind: compute_evaluation,
     LossSearchConfig.kind: compute_loss_search,
 }

@@ -2,7 +2,6 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,9 @@ from accelerate.utils import reduce
 
 from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS, ImageData, ImageFolderDataset, is_folder, load
+from nslab.datasets import ImageData, load
 from nslab.datasets.batches import make_batches
+from nslab.datasets.domains import check_class_names
 from nslab.datasets.image_folder import split_root
 from nslab.networks import build_network
 from nslab.runs.folder import folder_of
@@ -48,7 +48,9 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
                 f"{config.dataset} has {what} {has}, the network of {training.label()} is for "
                 f"{what} {needs}: it cannot be tested on them"
             )
-    check_names(config, form.classes, about.classes)
+    check_class_names(
+        training.dataset, form.classes, config.dataset, about.classes, training.label()
+    )
     group = process_group()
     model = build_network(training.network, form.shape, classes, training.seed)
     model = load_weights(model, folder_of(config.trained)).to(group.device)
@@ -70,25 +72,6 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
     row = metrics_row("test", tally) | {"images": len(data.arrays.test_y)}
     row |= {"tested_on": short_name(config.dataset), "selected_by": "nothing"}
     return Trained(model, [], row | {"seconds": time.perf_counter() - started})
-
-
-def check_names(config: EvaluateConfig, trained: Sequence[str], tested: Sequence[str]) -> None:
-    """``ValueError`` where class folders have other names than those that the network learned: as
-    many of them would be taken for each other."""
-    names = (config.training.dataset, config.dataset)
-    if all(map(named_by_folders, names)) and list(trained) != list(tested):
-        k = next(k for k, pair in enumerate(zip(trained, tested, strict=True)) if len({*pair}) > 1)
-        raise ValueError(
-            f"{config.dataset} has the classes {', '.join(tested[:5])}, the network of "
-            f"{config.training.label()} has learned {', '.join(trained[:5])}: class {k} is "
-            f"{tested[k]!r} here and {trained[k]!r} there. Name the class folders alike"
-        )
-
-
-def named_by_folders(dataset: str) -> bool:
-    """Whether a data set's classes are called as its class folders: not so ImageNet's."""
-    entry = DATASETS.get(dataset)
-    return entry.form == "classes" if isinstance(entry, ImageFolderDataset) else is_folder(dataset)
 
 
 def tested_images(data: ImageData, training: TrainConfig) -> ImageData:

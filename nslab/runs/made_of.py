@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nslab.configs.adapt import AdaptConfig
 from nslab.configs.protocol import RunConfig
 from nslab.configs.train import TrainConfig
 from nslab.datasets import DATASETS, data_digest
@@ -42,6 +43,8 @@ def entries(config: Any) -> Iterator[tuple[Registry, str]]:
     named: list[tuple[Registry, str]] = []
     if isinstance(config, TrainConfig):
         named = [(DATASETS, config.dataset), (NETWORKS, config.network), (SAMPLERS, config.sampler)]
+    if isinstance(config, AdaptConfig):
+        named = [(SAMPLERS, config.sampler)]
     if isinstance(config, RunConfig):
         named.append((DATASETS, str(config.dataset)))
         named += [(EVERY[COMPUTES], config.kind)] if COMPUTES in EVERY else []

@@ -12,7 +12,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-from nslab.configs import EvaluateConfig, EvolveConfig, RunConfig, TrainConfig
+from nslab.configs import AdaptConfig, EvaluateConfig, EvolveConfig, RunConfig, TrainConfig
 from nslab.datasets import Dataset, dataset_of, is_folder
 from nslab.evolve.protocol import Evolver
 from nslab.networks import build_network
@@ -73,6 +73,12 @@ def probed_seconds(config: RunConfig) -> float | None:
     step = step_seconds(form.network, data.shape, data.layout.num_classes, form.precision)
     if isinstance(config, TrainConfig):
         return _training(config, data, step)
+    if isinstance(config, AdaptConfig):
+        target = dataset_of(config.dataset, config.steps.image_size)
+        labelled = config.epochs * (config.train_size or target.layout.train) * step.forward
+        if not config.epochs:
+            return target.layout.test * step.forward
+        return _training(config.steps, target, step) + labelled
     if isinstance(config, EvaluateConfig):
         tested = dataset_of(config.dataset, form.image_size)
         return tested.layout.test * step.forward

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from nslab.configs.train import TrainConfig
+from nslab.configs.protocol import RunConfig
 from nslab.networks.modes import bare
 from nslab.objectives.weighted import memory_of, recall
 from nslab.system.seals import load_tensors, load_torch, save_tensors, save_torch, set_aside
@@ -31,6 +31,7 @@ class Checkpoint:
     best: dict[str, Any] = field(default_factory=dict)  # the network chosen so far, if any
     history: list[dict[str, Any]] = field(default_factory=list)
     partial: dict[str, Any] = field(default_factory=dict)  # of an epoch under way, see `Pauses`
+    kept: dict[str, Any] = field(default_factory=dict)  # whatever else a kind of run goes on from
 
     def save(self, folder: Path) -> Path:
         """Write to ``folder``, replacing the one before in one step."""
@@ -61,7 +62,7 @@ def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Chec
 
 
 def resume(
-    config: TrainConfig,
+    config: RunConfig,
     folder: Path | None,
     model: nn.Module,
     objective: Objective,
@@ -94,7 +95,7 @@ def resume(
 
 
 def save_checkpoint(
-    config: TrainConfig,
+    config: RunConfig,
     folder: Path,
     model: nn.Module,
     objective: Objective,
@@ -103,6 +104,7 @@ def save_checkpoint(
     history: list[dict[str, Any]],
     best: dict[str, Any],
     partial: dict[str, Any] | None = None,
+    kept: dict[str, Any] | None = None,
 ) -> None:
     """Keep the state after an epoch, or inside one."""
     scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
@@ -116,6 +118,7 @@ def save_checkpoint(
         best,
         history,
         partial or {},
+        kept or {},
     )
     state.save(folder)
 

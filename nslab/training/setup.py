@@ -8,10 +8,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from nslab.configs.train import BACKBONE, TrainConfig
+from nslab.configs.train import BACKBONE, LAST_LINEAR, TrainConfig
 from nslab.datasets import ImageData
 from nslab.datasets.batches import DatasetBatches, make_batches
-from nslab.networks.heads import last_linear
+from nslab.networks.heads import head_parts, last_linear
 from nslab.system.distributed import process_group
 from nslab.system.validation import unknown
 from nslab.types import InputShape, Objective
@@ -128,8 +128,9 @@ def parameter_groups(config: TrainConfig, model: nn.Module) -> list[dict[str, An
     """
     for module in frozen_modules(config, model):
         module.requires_grad_(False)
+    told_apart = BACKBONE in config.frozen or config.backbone_lr != 1
+    head = tuple(f"{part}." for part in head_parts(model)) if told_apart else ()
     if BACKBONE in config.frozen:  # parameters of the network itself, such as a class token
-        head = f"{last_linear(model)}."
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name.startswith(head))
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -137,7 +138,6 @@ def parameter_groups(config: TrainConfig, model: nn.Module) -> list[dict[str, An
         raise ValueError(f"frozen is {config.frozen}: nothing is left to train")
     if config.backbone_lr == 1:
         return [{"params": list(trained.values())}]
-    head = f"{last_linear(model)}."
     backbone = [p for name, p in trained.items() if not name.startswith(head)]
     rest = [p for name, p in trained.items() if name.startswith(head)]
     groups = ((backbone, config.backbone_lr), (rest, 1.0))
@@ -157,10 +157,16 @@ def frozen_modules(config: TrainConfig, model: nn.Module) -> list[nn.Module]:
     chosen: list[str] = []
     for name in config.frozen:
         if name == BACKBONE:
-            head = last_linear(model)
-            chosen += [k for k in known if k != head and not head.startswith(f"{k}.")]
-        elif name in known:
-            chosen += [k for k in known if k == name or k.startswith(f"{name}.")]
+            parts = head_parts(model)
+            chosen += [k for k in known if not any(_in(k, p) or _in(p, k) for p in parts)]
+        elif name in known or name == LAST_LINEAR:
+            part = last_linear(model) if name == LAST_LINEAR else name
+            chosen += [k for k in known if _in(k, part)]
         else:
-            raise unknown("part of the network to freeze", name, [*known, BACKBONE])
+            raise unknown("part of the network to freeze", name, [*known, BACKBONE, LAST_LINEAR])
     return [known[name] for name in dict.fromkeys(chosen)]
+
+
+def _in(name: str, part: str) -> bool:
+    """Whether a module is a part or lies in it."""
+    return name == part or name.startswith(f"{part}.")

@@ -13,6 +13,7 @@ from torch import nn
 from nslab.configs.checkpoint_files import digest
 from nslab.configs.starts import FILE
 from nslab.configs.train import TrainConfig
+from nslab.networks.bottleneck import Bottlenecked, backbone_of
 from nslab.networks.external import COUNTER, named_alike
 from nslab.networks.pretrained import is_pretrained, renamed_state, weights_file
 from nslab.networks.pretrained_cifar import public_weights
@@ -39,17 +40,20 @@ def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
         state, where = pretrained_state(model, config.network, config.start)
     else:
         state, where = start_state(config)
-    model.load_state_dict(fitting_state(model, state, where))
+    into = model
+    if isinstance(model, Bottlenecked) and "bottleneck.0.weight" not in state:
+        into, state = model.features, model.feature_state(state)  # of a network with its own head
+    into.load_state_dict(fitting_state(into, state, where))
     return model
 
 
 def start_state(config: TrainConfig) -> tuple[StateDict, str]:
     """The state that a training starts from, and where it lies."""
-    start = config.origin
+    start, network = config.origin, backbone_of(config.network)
     if start == "public":
-        return public_weights(config.network), f"the public weights of {config.network}"
+        return public_weights(network), f"the public weights of {network}"
     if is_pretrained(start):
-        file = weights_file(start, config.network)
+        file = weights_file(start, network)
         return renamed_state(from_checkpoints([file])[0]), str(file)
     if start.startswith(FILE):
         _, where, known = parts_of(start) or ("", "", "")

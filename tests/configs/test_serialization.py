@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from config_examples import (
+    ADAPT_CHANGES,
     ARGUMENTS,
     EVALUATE_CHANGES,
     EVOLVE_CHANGES,
@@ -29,6 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nslab.configs import serialization
+from nslab.configs.adapt import AdaptConfig
 from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.evolve import EvolveConfig
@@ -68,7 +70,7 @@ def test_every_class_of_the_registries_has_its_key() -> None:
     """Keys are unique, and the encoded value names its own."""
     known = serialization.classes()
     runs, searches = (
-        {"train", "evolve", "pretrain", "evaluate"},
+        {"train", "evolve", "pretrain", "adapt", "evaluate"},
         {"de", "pso", "es", "chaotic_evolution"},
     )
     losses = {"loss_form", "regimes", "shipped", "checkpoint_files", "joined_texts", "tokens"}
@@ -188,7 +190,7 @@ def test_decode_reads_text_and_fills_in_defaults() -> None:
         (
             {"@": "adam"},
             ValueError,
-            "unknown kind of config 'adam'; there are .*train, evolve, pretrain",
+            "unknown kind of config 'adam'.*here are .*train, evolve, pretrain",
         ),
         ({}, ValueError, "unknown kind of config None"),
         ({"@": "train", "lrr": 0.1}, ValueError, "train has no parameter 'lrr'"),
@@ -250,8 +252,9 @@ def test_identity_by_hand() -> None:
         (TrainConfig("imdb", "textcnn"), TEXT_CHANGES),
         (LossSearchConfig(), PRETRAIN_CHANGES),
         (EvaluateConfig(TrainConfig()), EVALUATE_CHANGES),
+        (AdaptConfig(TrainConfig()), ADAPT_CHANGES),
     ],
-    ids=["TrainConfig", "NS", "EvolveConfig", "texts", "LossSearchConfig", "EvaluateConfig"],
+    ids="TrainConfig NS EvolveConfig texts LossSearchConfig EvaluateConfig AdaptConfig".split(),
 )
 def test_every_field_is_part_of_the_identity(
     register: Callable[..., None], base: Any, changes: dict[str, Any]

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from nslab.configs.adapt import AdaptConfig
 from nslab.configs.checkpoint_files import CheckpointFiles
 from nslab.configs.evaluation import EvaluateConfig
 from nslab.configs.evolve import EvolveConfig
@@ -26,6 +27,7 @@ ARGUMENTS: dict[str, tuple] = {
     "evolve": (TrainConfig(epochs=20),),
     "checkpoint_files": (("a.pt",), ("1" * 64,)),
     "evaluate": (TrainConfig(),),
+    "adapt": (TrainConfig(),),
     "tokens": (64, 500),
     "joined_texts": (TokenInfo(64, 500, 0, 1, 2), "literal"),
 }
@@ -108,6 +110,33 @@ EVALUATE_CHANGES: dict[str, Any] = {
     "dataset": "folder:/data/pets#0123456789ab",
 }
 
+ADAPT_CHANGES: dict[str, Any] = {
+    "source": EvolveConfig(TrainConfig(epochs=20)),
+    "dataset": "folder:/data/pets#0123456789ab",
+    "objective": NS(),
+    "epochs": 0,
+    "batch_size": 32,
+    "optimizer": "adamw",
+    "lr": 0.0100001,
+    "momentum": 0.8,
+    "nesterov": False,
+    "weight_decay": 1e-4,
+    "schedule": Cosine(),
+    "backbone_lr": 0.2,
+    "augment": "crop",
+    "sampler": "pbs",
+    "train_size": 500,
+    "precision": "bf16",
+    "channels_last": False,
+    "clip_norm": 1.0,
+    "accumulate": 2,
+    "decoding": "reduced",
+    "pseudo_weight": 0.0,
+    "im_weight": 0.0,
+    "threshold": 5,
+    "eval_every": 5,
+}
+
 PRETRAIN_CHANGES: dict[str, Any] = {
     "form": LossForm("pairs", hidden=8, log_feature=True),
     "search": ChaoticEvolution(cr=0.3),
@@ -174,12 +203,14 @@ def examples() -> list[Any]:
         "regimes": Regimes,
         "shipped": Shipped,
         "evaluate": EvaluateConfig,
+        "adapt": AdaptConfig,
     }
     registered = {**OBJECTIVES, **SCHEDULES, **evolution, **BASELINES, **losses}
     made = [cls(*ARGUMENTS.get(key, ())) for key, cls in registered.items()]
     changed = {**TRAIN_CHANGES, "objective": NS(), "schedule": STEP, "start": ""}
     ns = NS((3, 1), 2.5, -1.0, "shuffled", "eval", True, 0.0, True, "float16")
-    made += [EvolveConfig(**EVOLVE_CHANGES), LossSearchConfig(**PRETRAIN_CHANGES)]
+    made += [EvolveConfig(**EVOLVE_CHANGES), AdaptConfig(**{**ADAPT_CHANGES, "im_weight": 2.0})]
+    made += [LossSearchConfig(**PRETRAIN_CHANGES)]
     made += EVOLVERS.values()
     made.append(NS(compose=Joined(*ARGUMENTS["joined_texts"])))
     files = CheckpointFiles(("/here/a.pt", "/here/b.pt"), ("1" * 64, "2" * 64))

@@ -3,6 +3,7 @@
 from nslab.experiments.definition import Experiment
 from nslab.experiments.ns import (
     ablations,
+    adaptation,
     beyond_the_paper,
     classification,
     emotion,
@@ -15,6 +16,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **classification.EXPERIMENTS,
     **long_tail.EXPERIMENTS,
     **ablations.EXPERIMENTS,
+    **adaptation.EXPERIMENTS,
     **beyond_the_paper.EXPERIMENTS,
     **imagenet.EXPERIMENTS,
     **emotion.EXPERIMENTS,

@@ -1,0 +1,224 @@
+"""Adaptation of a trained network to unlabelled images: SHOT's loop, stopped and resumed."""
+
+import copy
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from nslab.adapt.shot import Shot, pseudo_labels
+from nslab.adapt.truth import Seen, judged
+from nslab.configs.adapt import AdaptConfig
+from nslab.configs.selection import LAST
+from nslab.datasets import ImageData, dataset_of, load
+from nslab.datasets.batches import DatasetBatches
+from nslab.datasets.domains import check_class_names, in_form_of
+from nslab.networks import build_network
+from nslab.networks.heads import features_of
+from nslab.networks.logits import logits_of
+from nslab.networks.modes import bare, local, scoring
+from nslab.objectives.weighted import full_precision, memory_of, recall
+from nslab.rng import stream_seed
+from nslab.system.progress import Progress
+from nslab.training.checkpoint import resume, save_checkpoint, save_weights
+from nslab.training.epoch import NonFiniteLoss, train_epoch
+from nslab.training.loop import Trained, dropout_stream, evaluate, metrics_row, training_set
+from nslab.training.pauses import Pauses, taken_up
+from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.types import Batch, DataInfo, Objective, Row, Scored, StateDict
+
+
+def adapt(
+    config: AdaptConfig,
+    state: StateDict,
+    folder: Path | None = None,
+    *,
+    data: ImageData | None = None,
+    show: bool = True,
+    on_epoch: Callable[[Row], object] | None = None,
+) -> Trained:
+    """Adapt the network with the weights ``state`` to the training images of ``config.dataset``.
+
+    At the start of each epoch all of them are labelled by `nslab.adapt.shot.pseudo_labels`, in
+    evaluation mode; then the network, but for its last linear layer, goes through them once. Their
+    true labels, and those of the test images, are looked at when all is over: the numbers of
+    `nslab.adapt.truth` are then added to the history. With a ``folder`` an interrupted adaptation
+    goes on where it stopped, to the same bits on a CPU.
+
+    NOTE: hyper-parameters that follow from class sizes, such as NLNL's weights, follow from those
+    of each epoch's pseudo-labels.
+
+    Raises ``ValueError`` for a target with other classes, and `NonFiniteLoss`.
+
+    >>> from nslab.configs import TrainConfig
+    >>> from nslab.training.loop import fit
+    >>> source = TrainConfig("digits", "bottleneck/mlp", epochs=2, train_size=300)
+    >>> trained = fit(source, show=False).model
+    >>> config = AdaptConfig(source, "digits_slanted", epochs=1, train_size=200)
+    >>> row = adapt(config, trained.state_dict(), show=False).history[0]
+    >>> 0 <= row["pseudo_accuracy"] <= 100
+    True
+    """
+    steps, form = config.steps, config.training
+    accelerator = make_accelerator(steps)
+    source = dataset_of(form.dataset, form.image_size)
+    data = data or load(config.dataset, image_size=steps.image_size)
+    data = training_set(steps, in_form_of(data, source))
+    names = (source.classes, config.dataset, data.dataset.classes, form.label())
+    check_class_names(form.dataset, *names)
+    truth = data.arrays.train_y, data.arrays.test_y
+    data, classes = blind(data), source.layout.num_classes
+    objective: Objective = config.objective.build(data.info)
+    train, test, _ = make_loaders(steps, data, objective, accelerator)
+    model = build_network(form.network, source.shape, classes, config.seed)
+    model.load_state_dict(state)
+    if config.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    net: Any
+    net, optimizer = accelerator.prepare(model, make_optimizer(steps, model))
+    found = resume(config, folder, net, objective, optimizer, accelerator)
+    history, partial, kept = (found.history, found.partial, found.kept) if found else ([], {}, {})
+    seen = Seen(**kept) if kept else Seen([likeliest(net, test, accelerator)])
+    main = accelerator.is_main_process
+
+    def keep(partial: dict[str, Any]) -> None:
+        if folder and main:
+            save_checkpoint(
+                *(config, folder, net, objective, optimizer, accelerator, history, {}),
+                partial,
+                vars(seen),
+            )
+
+    bar = Progress(config.epochs, f"{config.label()} {config.id}", show=show and main)
+    with dropout_stream(accelerator.device), bar:
+        if history:
+            bar.resume(len(history))
+        while len(history) < config.epochs:
+            epoch, before = len(history), float(partial.get("seconds", 0.0))
+            started = time.perf_counter() - before
+            if not partial:
+                seen.begin(pseudo_labels(*outputs(net, train, accelerator), config.threshold))
+            train.y = seen.pseudo[-1].to(train.y)
+            memory = copy.deepcopy(memory_of(objective))
+            objective = config.objective.build(DataInfo.of(train.y, classes))
+            recall(objective, memory)
+            recorder = Recorder(objective, config, seen.values[-1].to(accelerator.device))
+            torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
+            try:
+                row = train_epoch(
+                    steps,
+                    net,
+                    recorder,
+                    train,
+                    optimizer,
+                    accelerator,
+                    epoch,
+                    begun=taken_up(partial, config.seed, accelerator),
+                    pauses=Pauses(recorder.before(keep, seen), accelerator, epoch, before)
+                    if folder
+                    else None,
+                )
+            except NonFiniteLoss as error:
+                raise NonFiniteLoss(str(error).replace(steps.id, config.id)) from None
+            partial = {}
+            seen.values[-1] = recorder.over_processes(accelerator)
+            looked = (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs
+            seen.tested.append(likeliest(net, test, accelerator) if looked else None)
+            row["seconds"] = time.perf_counter() - started
+            history.append(row)
+            keep({})
+            if on_epoch:
+                on_epoch(row)
+            bar.advance(f"agreement with pseudo-labels {row['train_accuracy']:.2f} %")
+    if folder and main:
+        save_weights(bare(net), folder)
+    accelerator.wait_for_everyone()
+    rows = [row | more for row, more in zip(history, judged(seen, truth, classes), strict=True)]
+    test.y = torch.from_numpy(truth[1]).to(test.y)
+    final = metrics_row("test", evaluate(net, test, classes, accelerator))
+    final |= {"source_accuracy": seen.test_accuracy(0, truth[1]), "selected_by": LAST}
+    last = {k: v for k, v in rows[-1].items() if k not in {"epoch", "lr", *final}} if rows else {}
+    seconds = sum(row["seconds"] for row in rows)
+    return Trained(bare(net), rows, last | final | {"epochs": len(rows), "seconds": seconds})
+
+
+def blind(data: ImageData) -> ImageData:
+    """The data with labels that say nothing of the images: one class after the other."""
+    k = data.dataset.layout.num_classes
+    train, test = (np.arange(len(y)) % k for y in (data.arrays.train_y, data.arrays.test_y))
+    return dataclasses.replace(data, arrays=data.arrays._replace(train_y=train, test_y=test))
+
+
+@torch.no_grad()
+def outputs(
+    model: nn.Module, batches: DatasetBatches, accelerator: Accelerator
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
+    """Features (what the last linear layer is given) and probabilities of all samples of
+    ``batches``, not augmented, in evaluation mode; the same in every process."""
+    net, parts = local(model), []
+    several = accelerator.num_processes > 1
+    for buffer in net.buffers() if several else ():  # BatchNorm of the first process counts
+        torch.distributed.broadcast(buffer, 0)
+    with scoring(net), features_of(bare(net)) as seen:
+        for batch in batches.in_order():
+            p = full_precision(logits_of(net(batch.x))).softmax(1)
+            parts.append((batch.index, full_precision(seen.pop()), p))
+    index, *found = (torch.cat(column) for column in zip(*parts, strict=True))
+    made = []
+    for values in found:
+        whole = values.new_zeros(len(batches.y), values.shape[1])
+        whole[index] = values
+        made.append(accelerator.reduce(whole, "sum") if several else whole)
+    return made[0], made[1]
+
+
+def likeliest(
+    model: nn.Module, batches: DatasetBatches, accelerator: Accelerator
+) -> Int[Tensor, " n"]:
+    """The likeliest class of each sample."""
+    return outputs(model, batches, accelerator)[1].argmax(1).to("cpu", torch.int16)
+
+
+class Recorder:
+    """SHOT's objective, which writes down of each sample of an epoch the probability of its
+    pseudo-label and the weight of its loss, NaN where there is none."""
+
+    def __init__(
+        self, inner: Objective, config: AdaptConfig, values: Float[Tensor, "two n"]
+    ) -> None:
+        self.objective = Shot(inner, config.pseudo_weight, config.im_weight)
+        self.values, self.min_batch = values, self.objective.min_batch
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Scored:
+        scored = self.objective(model, batch)
+        p = full_precision(scored.logits.detach()).softmax(1).gather(1, batch.y[:, None])
+        self.values[0, batch.index] = p.squeeze(1)
+        if scored.weight is not None:
+            self.values[1, batch.index] = scored.weight.float()
+        return scored
+
+    def before(
+        self, keep: Callable[[dict[str, Any]], None], seen: Seen
+    ) -> Callable[[dict[str, Any]], None]:
+        """``keep``, of what is written down so far too."""
+
+        def kept(partial: dict[str, Any]) -> None:
+            seen.values[-1] = self.values.cpu()
+            keep(partial)
+
+        return kept
+
+    def over_processes(self, accelerator: Accelerator) -> Float[Tensor, "two n"]:
+        """What all processes wrote down, the mean where several saw a sample; on the CPU."""
+        if accelerator.num_processes == 1:
+            return self.values.cpu()
+        there = ~self.values.isnan()
+        sums = accelerator.reduce(self.values.nan_to_num(0.0), "sum")
+        return (sums / accelerator.reduce(there.float(), "sum")).cpu()

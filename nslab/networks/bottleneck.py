@@ -1,0 +1,69 @@
+"""Bottleneck and weight-normalised classifier in place of a network's head, as SHOT has them.
+
+Source: Liang et al. 2020, "Do We Really Need to Access the Source Data?", and tim-learn/SHOT.
+"""
+
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from nslab.networks.heads import last_linear
+from nslab.networks.logits import logits_of
+from nslab.types import Logits, StateDict
+
+PREFIX = "bottleneck/"  # begins the name of a network that has them
+WIDTH = 256
+
+
+class Bottlenecked(nn.Module):
+    """Logits ``classifier(bottleneck(features(x)))``: the features are another network without its
+    last linear layer, the bottleneck is linear with BatchNorm, the classifier's rows have a
+    direction and a length of their own (Salimans and Kingma 2016).
+
+    The bottleneck starts as in the reference: weights by Xavier's normal law, BatchNorm's scale
+    from N(1, 0.02^2). NOTE: the reference does the same to the classifier, after weight
+    normalisation has taken its weight over, which leaves it as torch draws it; so do we, with the
+    bias at 0.
+
+    Raises ``ValueError`` for a network without a linear layer.
+
+    >>> import torch
+    >>> net = Bottlenecked(nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.Linear(32, 10)), 10)
+    >>> net(torch.zeros(2, 1, 8, 8)).shape, net.bottleneck[0].in_features
+    (torch.Size([2, 10]), 32)
+    """
+
+    parts = ("bottleneck", "classifier")  # what is new beside the features
+
+    def __init__(self, network: nn.Module, num_classes: int, width: int = WIDTH) -> None:
+        super().__init__()
+        self.replaced = last_linear(network)
+        head = network.get_submodule(self.replaced)
+        assert isinstance(head, nn.Linear)
+        if not self.replaced:
+            raise ValueError("a linear layer has no features before it: take a deeper network")
+        network.set_submodule(self.replaced, nn.Identity())
+        self.features = network
+        linear, norm = nn.Linear(head.in_features, width), nn.BatchNorm1d(width)
+        nn.init.xavier_normal_(linear.weight)
+        nn.init.normal_(norm.weight, 1.0, 0.02)
+        self.bottleneck = nn.Sequential(linear, norm)
+        classifier = nn.Linear(width, num_classes)
+        for bias in (linear.bias, classifier.bias):
+            nn.init.zeros_(bias)
+        self.classifier = weight_norm(classifier)
+
+    def forward(self, x: Tensor) -> Logits:
+        return self.classifier(self.bottleneck(logits_of(self.features(x))))
+
+    def feature_state(self, state: StateDict) -> StateDict:
+        """The part of a state of the network before its head was replaced that is still there."""
+        return {k: t for k, t in state.items() if not k.startswith(f"{self.replaced}.")}
+
+
+def backbone_of(name: str) -> str:
+    """The name of the network that gives the features; of any other network its own.
+
+    >>> backbone_of("bottleneck/resnet50"), backbone_of("resnet50")
+    ('resnet50', 'resnet50')
+    """
+    return name.removeprefix(PREFIX)

@@ -1,0 +1,122 @@
+"""Figures of adaptations: pseudo-labels over epochs, and scores of classes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from nslab.configs.labels import colour_of, text_of
+from nslab.plots.comparison import GREY
+from nslab.plots.style import PALETTE
+
+
+def tasks(table: pd.DataFrame, title: str) -> Figure:
+    """Test accuracy by task and method: a point per seed, a dash for their mean; columns ``task``,
+    ``method``, ``value``."""
+    order = list(dict.fromkeys(table["method"]))
+    names = list(dict.fromkeys(table["task"]))
+    figure = Figure(figsize=(7.5, 1.2 + (0.25 * len(order) + 0.3) * len(names)))
+    axes, ticks, place = figure.subplots(), [], 0.0
+    for name in names:
+        axes.text(0.01, place - 0.75, name, transform=axes.get_yaxis_transform(), fontsize=10)
+        for method in order:
+            values = table.loc[(table["task"] == name) & (table["method"] == method), "value"]
+            look = {"color": colour_of(method)}
+            axes.plot(values, [place] * len(values), "o", alpha=0.6, markersize=5, **look)
+            axes.plot([values.mean()], [place], "|", markersize=13, markeredgewidth=2.5, **look)
+            ticks.append((place, text_of(method)))
+            place += 1
+        place += 1.2
+    axes.set_yticks(*zip(*ticks, strict=True))
+    axes.set(ylim=(place - 1.5, -1.5), xlabel="test accuracy on the target domain (%)")
+    axes.grid(axis="y", color="0.92")
+    figure.suptitle("\n".join(title.split("; ")), fontsize=11)
+    return figure
+
+
+def pseudo_label_curves(history: pd.DataFrame, title: str) -> Figure:
+    """Right pseudo-labels, and how well weights and probabilities tell them from wrong ones, over
+    epochs: mean over tasks and seeds, band from the lowest seed's mean over tasks to the
+    highest's."""
+    keys = ["method", "seed", "epoch"]
+    history = history.groupby(keys, sort=False).mean(numeric_only=True).reset_index()
+    figure = Figure(figsize=(10, 3.6))
+    left, right = figure.subplots(1, 2)
+    named = history.assign(method=history["method"].map(text_of))
+    sns.lineplot(
+        named,
+        x="epoch",
+        y="pseudo_accuracy",
+        hue="method",
+        style="method",
+        palette={text_of(k): colour_of(k) for k in history["method"].unique()},
+        errorbar=("pi", 100),
+        ax=left,
+    )
+    left.set(xlabel="epoch", ylabel="right pseudo-labels (%)")
+    left.get_legend().set_title(None)
+    scored = history[history["method"].str.startswith("ns_")]
+    colours = sns.color_palette(PALETTE)
+    for column, label, colour, line in (
+        ("auc_probability", "probability of the pseudo-label", colours[0], "-"),
+        ("auc_weight", "weight by NS", colours[3], "--"),
+    ):
+        grouped = scored.groupby("epoch")[column]
+        middle, low, high = grouped.mean(), grouped.min(), grouped.max()
+        right.plot(middle.index, middle, color=colour, linestyle=line, label=label)
+        right.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
+    right.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+    right.set(xlabel="epoch", ylabel="chance to be larger on a right\npseudo-label (AUC)")
+    right.set_ylim(0, 1.02)
+    right.legend(loc="lower right")
+    for axes in (left, right):
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def class_maps(table: pd.DataFrame, title: str) -> Figure:
+    """Right pseudo-labels and mean scores, class by class over epochs; columns ``class``,
+    ``epoch``, ``pseudo``, ``score``. The mean of all scores is 1."""
+    count = table["class"].nunique()
+    figure = Figure(figsize=(10, 1.4 + 0.26 * min(count, 30)))
+    shown: Mapping[str, tuple[str, str, float | None]] = {
+        "pseudo": ("right pseudo-labels (%)", "cividis", None),
+        "score": ("mean score s", "vlag", 1.0),
+    }
+    for axes, (column, (label, cmap, centre)) in zip(
+        figure.subplots(1, 2), shown.items(), strict=True
+    ):
+        wide = table.pivot_table(index="class", columns="epoch", values=column, sort=False)
+        limits = {} if centre is None else {"center": centre}
+        few = count <= 20 and len(wide.columns) <= 8
+        sns.heatmap(
+            wide,
+            cmap=cmap,
+            ax=axes,
+            annot=few,
+            fmt=".0f" if centre is None else ".2f",
+            annot_kws={"fontsize": 8},
+            cbar_kws={"label": label},
+            yticklabels=True if count <= 30 else "auto",
+            **limits,
+        )
+        axes.set(xlabel="epoch", ylabel="class" if column == "pseudo" else "")
+        axes.tick_params(axis="y", rotation=0)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
+    """The verdict on a method in a few words, from paired differences (see
+    `nslab.analysis.statistics.differences`): better, worse, or undecided at 95 %."""
+    line = difference[difference["method"] == method].iloc[0]
+    pair = f"{text_of(method)} against {text_of(baseline)}"
+    gain = f"{line['mean']:+.2f} points"
+    if np.isnan(line["low"]):
+        return f"{pair}: {gain} (n = {line['n']}, no interval)"
+    verdict = "undecided" if line["low"] <= 0 <= line["high"] else "decided"
+    interval = f"95 % {line['low']:+.2f} to {line['high']:+.2f}"
+    return f"{pair}: {gain} ({interval}, n = {line['n']}): {verdict}"
