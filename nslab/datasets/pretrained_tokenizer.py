@@ -20,15 +20,20 @@ class PretrainedTokenizer:
     Attributes:
         network: the network's name.
         length: most tokens of a text, special ones included; the end of a longer text is cut off.
+
+    For errors see `encoder_folder` and `token_info`; ``ValueError`` too where the network and its
+    tokenizer pad by different ids.
     """
 
     network: str
     length: int
 
+    def __post_init__(self) -> None:
+        _info(self.network, self.length)
+
     @property
     def info(self) -> TokenInfo:
-        """Padding, first and last token. For errors see `encoder_folder` and `token_info`;
-        ``ValueError`` too where the network and its tokenizer pad by different ids."""
+        """Padding, first and last token."""
         return _info(self.network, self.length)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:

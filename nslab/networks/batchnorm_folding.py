@@ -76,8 +76,9 @@ class FoldedCopy:
             mine.bias.copy_(shift * scale + norm.bias if norm.affine else shift * scale)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits of the folded copy."""
-        return self.net(x if self.dtype is None else x.to(self.dtype))
+        """Logits of the folded copy; token ids stay whole numbers."""
+        cast = self.dtype is not None and x.is_floating_point()
+        return self.net(x.to(self.dtype) if cast else x)
 
 
 # The copies of each network still in use, with the parameters they were made for.

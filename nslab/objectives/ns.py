@@ -1,8 +1,8 @@
-"""Natural Selection: samples of a batch compete in composite images; the scores weigh the loss.
+"""Natural Selection: samples of a batch compete in composites; the scores weigh the loss.
 
 Source: "Evolution-Inspired Sample Competition for Deep Neural Network Optimization" (2026).
-Read top to bottom, the functions follow the paper's section III, after the composites in
-`nslab.objectives.composites` (images) and `nslab.objectives.joined_texts`; `NS` holds the
+Read top to bottom, the functions follow the paper's section III; composites are made in
+`nslab.objectives.composites` (images) and `nslab.objectives.joined_texts`. `NS` holds the
 hyper-parameters. In a training loop of your own::
 
     ns = NS(grid=(2, 2), sigma=0.7, rho=+1)

@@ -1,5 +1,6 @@
 """Joining of texts against a plain loop, over lengths, special tokens, grids and ways to join."""
 
+import dataclasses
 import itertools
 import math
 from typing import Any
@@ -245,6 +246,18 @@ def test_scores_are_those_of_the_composites(how: str, n: int) -> None:
         shuffled.weights(model, batch, y, order), shuffled.weights(model, x, y, order)
     )
     assert shuffled.weights(model, batch, y).mean().item() == pytest.approx(1.5)
+
+
+def test_a_16_bit_copy_scores_texts() -> None:
+    """Ids stay ids; the scores are near those of the network itself."""
+    x, y = batch_of(8)
+    model = nn.Sequential(nn.Embedding(200, 8), nn.AdaptiveAvgPool2d((1, 8)), nn.Flatten())
+    model.append(nn.Linear(8, 5))
+    plain = NS(sigma=2.5, rho=-1, compose=Joined(INFO))
+    copied = dataclasses.replace(plain, score_dtype="bfloat16")
+    torch.testing.assert_close(
+        copied.weights(model, x, y), plain.weights(model, x, y), rtol=0, atol=0.05
+    )
 
 
 def test_a_forward_of_ones_own_gets_the_composites() -> None:

@@ -59,6 +59,17 @@ def test_ns_overhead(tmp_path: Path) -> None:
     assert "limit of the project: +10 %" in results["sentence"]
 
 
+def test_ns_texts(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="pip install nslab[text]")
+    results = quick("ns_texts", tmp_path)
+    assert list(results["networks"]) == ["textcnn", "encoder"]
+    for rows in results["networks"].values():
+        assert list(rows) == ["ce", "ce_again", "ns_tiled", "ns_literal", "joining"]
+        for row in rows.values():
+            check_ratio(row["cpu_ratio"])
+            check_ratio(row["wall_ratio"])
+
+
 def test_loader(tmp_path: Path) -> None:
     results = quick("loader", tmp_path)
     assert results["settings"]["images"].startswith("random")

@@ -57,7 +57,7 @@ TEXTCNN: dict[str, TrainConfig] = {
         epochs=4,
         batch_size=64,
         lr=3e-3,
-        train_size=1500,
+        train_size=1000,
         text_length=24,
         vocabulary=3000,
     ),
