@@ -11,7 +11,7 @@ from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.schedules import InverseDecay, Schedule
 from nslab.configs.train import LAST_LINEAR, TrainConfig
-from nslab.datasets import dataset_of, is_folder, resolved
+from nslab.datasets import dataset_of, is_folder, is_text, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.decoding import Decoding
 from nslab.objectives import CrossEntropy
@@ -94,6 +94,8 @@ class AdaptConfig(RunConfig):
                 "AdaptConfig: pseudo_weight and im_weight are 0: nothing is left to train by"
             )
         object.__setattr__(self, "dataset", resolved(self.dataset))
+        if self.training.tokenization or is_text(self.dataset):
+            raise ValueError("AdaptConfig: texts are not adapted to, only images")
         _ = self.steps  # its checks are these fields'
 
     @property

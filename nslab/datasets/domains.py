@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def in_form_of(data: ImageData, form: Dataset) -> ImageData:
     >>> in_form_of(load("digits"), dataset_of("cifar10")).arrays.test_x.shape
     (503, 32, 32, 3)
     """
-    about, shape = data.dataset, form.shape
+    about, shape = data.dataset, cast(ImageShape, form.shape)
     if about.layout.num_classes != form.layout.num_classes:
         raise ValueError(
             f"{data.name} has {about.layout.num_classes} classes, the network was trained on "

@@ -74,10 +74,9 @@ NETWORKS |= {
 
 def check_network(name: str) -> None:
     """``ValueError`` unless there is a network of that name, see `build_network`."""
-    inner = backbone_of(name)
-    if inner != name and is_encoder(inner):
-        raise ValueError(f"{PREFIX} is for networks of images, and {inner} reads texts")
-    name = inner
+    if name.startswith(PREFIX) and takes_texts(name):
+        raise ValueError(f"{name}: a bottleneck is for networks of images")
+    name = backbone_of(name)
     if name in NETWORKS or is_encoder(name):
         return
     if parts := parts_of(name):

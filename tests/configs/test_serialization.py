@@ -254,7 +254,15 @@ def test_identity_by_hand() -> None:
         (EvaluateConfig(TrainConfig()), EVALUATE_CHANGES),
         (AdaptConfig(TrainConfig()), ADAPT_CHANGES),
     ],
-    ids="TrainConfig NS EvolveConfig texts LossSearchConfig EvaluateConfig AdaptConfig".split(),
+    ids=[
+        "TrainConfig",
+        "NS",
+        "EvolveConfig",
+        "texts",
+        "LossSearchConfig",
+        "EvaluateConfig",
+        "AdaptConfig",
+    ],
 )
 def test_every_field_is_part_of_the_identity(
     register: Callable[..., None], base: Any, changes: dict[str, Any]

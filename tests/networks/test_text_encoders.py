@@ -243,7 +243,7 @@ def test_what_is_no_network_is_told(bert: Path, data: str, tmp_path: Path) -> No
         with pytest.raises(ValueError, match=message):
             resolved_encoder(f"transformers/{where}")
     check_network(f"transformers/{bert}")
-    with pytest.raises(ValueError, match="bottleneck/ is for networks of images"):
+    with pytest.raises(ValueError, match="a bottleneck is for networks of images"):
         check_network(f"bottleneck/transformers/{bert}")
     name = f"transformers/{bert}"
     for shape, message in (
