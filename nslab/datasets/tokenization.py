@@ -113,6 +113,15 @@ class WordTokenizer:
             for text in texts
         ]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The words of a row; padding is left out, an unknown word is shown as …
+
+        >>> WordTokenizer(("a", "cat"), 4, 4).decode([2, 1, 3, 0])
+        'a … cat'
+        """
+        known = ("", "…", *self.words)
+        return " ".join(known[k] for k in ids if k != PAD)
+
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case: letters and digits, apostrophes inside; HTML line breaks

@@ -104,14 +104,16 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
 
 
 def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
-    """Accuracy against a setting: ours (points a seed, line of means) over the paper's.
+    """Accuracy against a setting: ours (points a seed, line of means) over the paper's, if it has
+    any.
 
     ``table``: columns ``key``, ``seed``, ``value``, and ``paper`` (nan where it has no number);
     runs that have not ``learnt`` are grey.
     """
     learnt = table.get("learnt", pd.Series(True, table.index)).astype(bool)
-    figure = Figure(figsize=(5.5, 4.6))
-    upper, lower = figure.subplots(2, 1, sharex=True)
+    panels = 1 + int(table["paper"].notna().any())
+    figure = Figure(figsize=(5.5, 2.3 * panels + 0.6 * (panels == 1)))
+    upper, *below = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
     ticks = list(dict.fromkeys(table[key]))
     place = table[key].map(ticks.index)
     upper.plot(place[learnt], table["value"][learnt], "o", color=BLUE, alpha=0.6, markersize=5)
@@ -121,11 +123,13 @@ def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
     said = "" if learnt.all() else f"; {AT_CHANCE}"
     upper.set(ylabel="ours: accuracy (%)", title=f"{title}, n = {table['seed'].nunique()}{said}")
     paper = table.groupby(key, sort=False)["paper"].first().loc[ticks]
-    lower.plot(range(len(ticks)), paper, "D-", color=ORANGE)
-    lower.set(ylabel="the paper's (%)", xlabel=label)
-    lower.set_xticks(range(len(ticks)), ticks)
-    for axes in (upper, lower):
+    for lower in below:
+        lower.plot(range(len(ticks)), paper, "D-", color=ORANGE)
+        lower.set(ylabel="the paper's (%)")
+    for axes in (upper, *below):
         axes.grid(axis="y", color="0.92")
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlabel(label)
     return figure
 
 

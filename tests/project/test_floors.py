@@ -12,7 +12,7 @@ neuroevolution lossnet
 objectives
 configs
 training
-experiments
+adapt experiments
 runs
 analysis
 plots
