@@ -173,3 +173,30 @@ def test_no_epochs_are_not_the_presets(name: str) -> None:
     """A length of 0 is refused, not taken for none given."""
     with pytest.raises(ValueError, match="epochs must be above 0"):
         experiment(name).plan("smoke", epochs=0)
+
+
+def test_table_11_at_the_papers_setting() -> None:
+    """TextCNN as Kim's and BERT-base as Devlin's, both sets, three arms, three seeds; NS-LF joins
+    four texts, the control has its mean weight."""
+    plan = experiment("ns/table11").plan("paper")
+    assert len(plan) == 2 * 2 * 3 * 3
+    rows = {tuple(experiment("ns/table11").row(config).values()) for config in plan}
+    printed = paper_table("ns/table11")
+    keys = set(printed[["dataset", "network", "method"]].itertuples(index=False, name=None))
+    assert keys < rows
+    assert {row[2] for row in rows - keys} == {"ce_constant"}
+    lengths = {(c.dataset, c.text_length) for c in plan}
+    assert lengths == {("imdb", 256), ("ag_news", 128)}
+    kim = next(c for c in plan if c.network == "textcnn")
+    assert (kim.optimizer, kim.lr, kim.batch_size, kim.weight_decay) == ("adam", 1e-3, 50, 0)
+    bert = next(c for c in plan if c.network != "textcnn")
+    assert (bert.optimizer, bert.lr, bert.batch_size, bert.epochs) == ("adamw", 2e-5, 32, 3)
+    assert bert.start.startswith("transformers:pretrained")
+    rates = [bert.lr_at(step, 100) for step in (0, 29, 30, 165, 299)]
+    assert rates == pytest.approx([2e-5 / 30, 2e-5, 2e-5, 1e-5, 2e-5 / 270])
+    ns = {c.objective for c in plan if isinstance(c.objective, NS)}
+    wanted = NS((2, 2), 2.5, -1.0, compose="tiled")
+    assert ns == {wanted, dataclasses.replace(wanted, sigma=1.5, rho=0.0)}
+    cpu = experiment("ns/table11").plan("cpu", datasets=("ag_news",), epochs=1, compose="literal")
+    assert {c.text_length for c in cpu} == {64}
+    assert {c.objective.compose for c in cpu if isinstance(c.objective, NS)} == {"literal"}

@@ -163,7 +163,7 @@ NS_CHANGES: dict[str, Any] = {
     "fold_batchnorm": True,
     "score_dtype": "bfloat16",
     "base": OtherLoss(),
-    "compose": "tiled",
+    "compose": Joined(TokenInfo(64, 500)),
 }
 
 

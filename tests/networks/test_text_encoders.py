@@ -243,7 +243,7 @@ def test_what_is_no_network_is_told(bert: Path, data: str, tmp_path: Path) -> No
         with pytest.raises(ValueError, match=message):
             resolved_encoder(f"transformers/{where}")
     check_network(f"transformers/{bert}")
-    with pytest.raises(ValueError, match="bottleneck/ is for networks of images"):
+    with pytest.raises(ValueError, match="a bottleneck is for networks of images"):
         check_network(f"bottleneck/transformers/{bert}")
     name = f"transformers/{bert}"
     for shape, message in (
@@ -261,7 +261,7 @@ def test_what_is_no_network_is_told(bert: Path, data: str, tmp_path: Path) -> No
             TrainConfig(data, network, start=start)
     with pytest.raises(ValueError, match="digits has images, the network bert #"):
         TrainConfig("digits", name)
-    with pytest.raises(ValueError, match="which has its own"):
+    with pytest.raises(ValueError, match="it has a tokenizer"):
         config_of(bert, data, vocabulary=100)
     (bert / "model.safetensors").rename(bert / "pytorch_model.bin")
     with pytest.raises(ValueError, match="files that are unpickled are not read"):

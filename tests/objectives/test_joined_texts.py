@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import nslab
+from nslab.configs import TrainConfig
+from nslab.configs.serialization import decode, encode, identity
 from nslab.objectives import NS, Joined
 from nslab.objectives.ns import group_scores, ns_scores
 from nslab.objectives.weighted import counted, memory_of, recall
@@ -392,6 +394,17 @@ def test_the_wrong_way_to_compose_is_refused() -> None:
         Joined(INFO, "cut")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"Joined\.of\(tokenizer\)"):
         Joined(32)  # type: ignore[arg-type]
+
+
+def test_ways_to_compose_are_part_of_the_identity() -> None:
+    """Images as before there were texts; a run on texts is known by how they are joined."""
+    ways: tuple[Any, ...] = ("images", "tiled", "literal", Joined(INFO), Joined(INFO, "literal"))
+    made = [NS(compose=how) for how in ways]
+    assert len({identity(ns) for ns in made}) == len(made)
+    assert identity(made[0]) == "9502e3634e5b"
+    assert [decode(encode(ns)) for ns in made] == made
+    runs = [TrainConfig("imdb", "textcnn", ns).id for ns in made[1:]]
+    assert len(set(runs)) == len(runs)
 
 
 def test_nslab_has_it() -> None:
