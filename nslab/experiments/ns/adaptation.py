@@ -1,13 +1,15 @@
 """Source-free adaptation: Table IV, Office-Home by SHOT, and shifts between sets of digits.
 
 The networks, epochs, learning rates, batch size and NS-WS's setting are those of section IV-A2, the
-rest is SHOT's own for Office-Home (tim-learn/SHOT): label smoothing and 50 epochs on the source, a
-tenth of which chooses the epoch, Nesterov momentum, weight decay 1e-3, decaying learning rates.
-Each row of the table is the pseudo-label term with another loss or sampler.
+rest is SHOT's own for Office-Home (tim-learn/SHOT): label smoothing and 50 epochs on nine tenths of
+the source, Nesterov momentum, weight decay 1e-3, decaying learning rates. Each row of the table is
+the pseudo-label term with another loss or sampler.
 
-NOTE: in two details SHOT's code is not followed. Images are cropped and resized at random as for
-ImageNet; theirs are resized to 256 pixels a side and a square of 224 is cut out of them. The
-learning rate of a step is that of its beginning; theirs is one step ahead.
+NOTE: in three details SHOT's code is not followed. Images are cropped and resized at random as for
+ImageNet, and tested on their middle; theirs are squeezed to 256 pixels a side, and a square of 224
+is cut out of them. The learning rate of a step is that of its beginning; theirs is one step ahead.
+The tenth of the source that is held out chooses the epoch; theirs is meant to, but the network that
+it saves goes on changing, so in effect the last one is kept.
 """
 
 import dataclasses
