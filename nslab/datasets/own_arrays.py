@@ -88,7 +88,10 @@ def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, h, w, c) and labels (int64) of a pair of arrays or of a torch data set."""
     if isinstance(data, tuple | list) and len(data) == 2 and not _items(data):
         check_numbers(data[1], what)
-        x, y = (p if torch.is_tensor(p) else torch.as_tensor(np.asarray(p)) for p in data)
+        x, y = (
+            p if torch.is_tensor(p) else torch.as_tensor(np.require(p, requirements="W"))
+            for p in data
+        )
         torch_like = torch.is_tensor(data[0])
         if not len(x):
             raise ValueError(f"{what} has no images")

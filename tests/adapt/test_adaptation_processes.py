@@ -84,5 +84,6 @@ def test_two_processes_write_down_what_one_does(tmp_path: Path) -> None:
             k: v for k, v in c.items() if k != "seconds"
         }
         for name, value in a.items():
-            if isinstance(value, list | float) and name != "seconds":
+            # an image on the edge of two classes may fall on either side
+            if isinstance(value, list | float) and name not in ("seconds", "per_class_accuracy"):
                 assert b[name] == pytest.approx(value, rel=0.03, abs=0.03), name
