@@ -86,6 +86,10 @@ def adapt(
     found = resume(config, folder, net, objective, optimizer, accelerator)
     history, partial, kept = (found.history, found.partial, found.kept) if found else ([], {}, {})
     seen = Seen(**kept) if kept else Seen([likeliest(net, test, accelerator)])
+    if {len(labels) for labels in seen.pseudo} - {len(truth[0])}:
+        raise ValueError(
+            f"{folder} has the checkpoint of an adaptation to other images: remove it to start anew"
+        )
     main = accelerator.is_main_process
 
     def keep(partial: dict[str, Any]) -> None:
@@ -121,7 +125,9 @@ def adapt(
                     accelerator,
                     epoch,
                     begun=taken_up(partial, config.seed, accelerator),
-                    pauses=Pauses(recorder.before(keep, seen), accelerator, epoch, before)
+                    pauses=Pauses(
+                        recorder.before(keep, seen, accelerator), accelerator, epoch, before
+                    )
                     if folder
                     else None,
                 )
@@ -150,7 +156,7 @@ def adapt(
 
 
 def blind(data: ImageData) -> ImageData:
-    """The data with labels that say nothing of the images: one class after the other."""
+    """The data with other labels: one class after the other, whatever the images are of."""
     k = data.dataset.layout.num_classes
     train, test = (np.arange(len(y)) % k for y in (data.arrays.train_y, data.arrays.test_y))
     return dataclasses.replace(data, arrays=data.arrays._replace(train_y=train, test_y=test))
@@ -161,7 +167,8 @@ def outputs(
     model: nn.Module, batches: DatasetBatches, accelerator: Accelerator
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
     """Features (what the last linear layer is given) and probabilities of all samples of
-    ``batches``, not augmented, in evaluation mode; the same in every process."""
+    ``batches``, not augmented, in evaluation mode; the same in every process. `NonFiniteLoss` where
+    they are not finite."""
     net, parts = local(model), []
     several = accelerator.num_processes > 1
     for buffer in net.buffers() if several else ():  # BatchNorm of the first process counts
@@ -171,6 +178,11 @@ def outputs(
             p = full_precision(logits_of(net(batch.x))).softmax(1)
             parts.append((batch.index, full_precision(seen.pop()), p))
     index, *found = (torch.cat(column) for column in zip(*parts, strict=True))
+    if not all(bool(values.isfinite().all()) for values in found):
+        raise NonFiniteLoss(
+            "the network gives outputs that are not finite: the last whole epoch is kept; try a "
+            "smaller learning rate, or clip_norm"
+        )
     made = []
     for values in found:
         whole = values.new_zeros(len(batches.y), values.shape[1])
@@ -196,6 +208,10 @@ class Recorder:
         self.objective = Shot(inner, config.pseudo_weight, config.im_weight)
         self.values, self.min_batch = values, self.objective.min_batch
 
+    def counted(self) -> dict[str, Tensor]:
+        """What the objective has counted."""
+        return self.objective.counted()
+
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
         scored = self.objective(model, batch)
         p = full_precision(scored.logits.detach()).softmax(1).gather(1, batch.y[:, None])
@@ -205,12 +221,12 @@ class Recorder:
         return scored
 
     def before(
-        self, keep: Callable[[dict[str, Any]], None], seen: Seen
+        self, keep: Callable[[dict[str, Any]], None], seen: Seen, accelerator: Accelerator
     ) -> Callable[[dict[str, Any]], None]:
         """``keep``, of what is written down so far too."""
 
         def kept(partial: dict[str, Any]) -> None:
-            seen.values[-1] = self.values.cpu()
+            seen.values[-1] = self.over_processes(accelerator)
             keep(partial)
 
         return kept

@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nslab.networks.logits import check_logits
-from nslab.objectives.weighted import full_precision, memory_of, recall
+from nslab.objectives.weighted import counted, full_precision, memory_of, recall
 from nslab.types import Batch, Logits, Objective, Scored
 
 LOG_OFFSET = 1e-5  # inside of every logarithm
@@ -36,8 +36,11 @@ def pseudo_labels(
     over the images so labelled. Features get a coordinate of 1 and unit length before. Only classes
     that are the likeliest of more than ``threshold`` images are given.
 
-    NOTE: a class that no image is nearest to in the first round has no centroid in the second and
-    is not given; the reference divides 0 by 0 there.
+    NOTE: there are two versions of the reference. In the older one, followed here, the classes
+    that may be given are found once; in the newer one they are counted anew among the labels of
+    the first round, which is another rule for a threshold above 0. A class that no image is
+    nearest to in the first round has no centroid in the second and is not given, as in the newer
+    one; the older divides 0 by 0 there.
 
     Raises ``ValueError`` for shapes that do not fit, values that are not finite, and where no class
     is the likeliest of more than ``threshold`` images.
@@ -55,11 +58,14 @@ def pseudo_labels(
     f, p = full_precision(features), full_precision(probabilities)
     if not bool(torch.isfinite(f).all() and torch.isfinite(p).all()):
         raise ValueError("features or probabilities are not finite: the network has diverged")
-    f = F.normalize(torch.cat([f, torch.ones_like(f[:, :1])], 1), dim=1, eps=0.0)
+    f = torch.cat([f, torch.ones_like(f[:, :1])], 1)
+    f = F.normalize(f / f.abs().amax(1, keepdim=True), dim=1, eps=0.0)  # huge ones overflow a norm
     classes = p.shape[1]
     given = torch.bincount(p.argmax(1), minlength=classes) > threshold
     if not bool(given.any()):
-        raise ValueError(f"no class is the likeliest of more than {threshold} images: lower it")
+        raise ValueError(
+            f"no class is the likeliest of more than {threshold} images: lower threshold"
+        )
     labels = _nearest(f, p.to(f.dtype), given)  # [SHOT Eq. 4, 5]
     hard = F.one_hot(labels, classes).to(f.dtype)
     return _nearest(f, hard, given & (hard.sum(0) > 0))  # [SHOT Eq. 6]
@@ -117,6 +123,10 @@ class Shot:
         if scored.penalty is not None:
             penalty = penalty + scored.penalty
         return dataclasses.replace(scored, loss=self.pseudo_weight * scored.loss, penalty=penalty)
+
+    def counted(self) -> dict[str, Tensor]:
+        """What the other objective has counted."""
+        return counted(self.inner)
 
     def state_dict(self) -> dict[str, Any]:
         """What the other objective remembers."""

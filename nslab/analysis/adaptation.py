@@ -89,7 +89,7 @@ def telling_table(results: Sequence[Result]) -> pd.DataFrame:
     lines = []
     for result in results:
         config, history = decode(result.config), pd.DataFrame(result.history)
-        if not isinstance(config, AdaptConfig) or math.isnan(score_of(config.objective, 1.0)):
+        if not isinstance(config, AdaptConfig) or "auc_weight" not in history:
             continue
         about = {key: run_columns(result)[key] for key in ("source", "dataset", "method", "seed")}
         for name in ("weight", "probability"):

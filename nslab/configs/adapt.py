@@ -14,6 +14,7 @@ from nslab.configs.train import LAST_LINEAR, TrainConfig
 from nslab.datasets import dataset_of, is_folder, is_text, resolved
 from nslab.datasets.batch_order import Augment
 from nslab.datasets.decoding import Decoding
+from nslab.datasets.domains import check_class_names, check_form, has_floats
 from nslab.objectives import CrossEntropy
 from nslab.system.content_names import content_of, short_name
 from nslab.system.validation import check_fields, hashed_as
@@ -26,10 +27,12 @@ class AdaptConfig(RunConfig):
     sees; see `nslab.adapt`. The defaults are those of SHOT for Office-Home.
 
     Attributes:
-        source: the run whose network is adapted; it is computed first, and its seed is this run's.
+        source: the run whose network is adapted, a training, an evolution, or an adaptation; it is
+            computed first, and its seed is this run's.
         dataset: the target domain: key of ``DATASETS`` or ``folder:PATH``, with as many classes as
             the source. Images are brought to the source's size and number of channels, and
-            normalised as there. Its training images are adapted to, its test images tested on.
+            normalised as there; floats must be in the source's units. Its training images are
+            adapted to, its test images tested on.
         objective: of the pseudo-labels, any value of a class in ``OBJECTIVES``.
         epochs: pseudo-labels are renewed at the start of each; 0: the source's network as it is.
         batch_size, optimizer, lr, momentum, nesterov, weight_decay, schedule, augment, precision,
@@ -52,7 +55,7 @@ class AdaptConfig(RunConfig):
     kind: ClassVar = "adapt"
     measured: ClassVar = ("test_accuracy", "test_loss", "source_accuracy", "seconds")
 
-    source: TrainConfig | EvolveConfig
+    source: "TrainConfig | EvolveConfig | AdaptConfig"
     dataset: str = field(default="digits_slanted", metadata=hashed_as(content_of))
     objective: ObjectiveConfig = field(default_factory=CrossEntropy)
     epochs: int = 15
@@ -81,9 +84,10 @@ class AdaptConfig(RunConfig):
         check_fields(
             self, at_least=dict.fromkeys(("epochs", "pseudo_weight", "im_weight", "threshold"), 0)
         )
-        if not isinstance(self.source, TrainConfig | EvolveConfig):
+        if not isinstance(self.source, TrainConfig | EvolveConfig | AdaptConfig):
             raise TypeError(
-                f"AdaptConfig: source must be a TrainConfig or an EvolveConfig, not {self.source!r}"
+                "AdaptConfig: source must be a TrainConfig, an EvolveConfig or an AdaptConfig, not "
+                f"a value of {type(self.source).__name__}"
             )
         if not self.source.leaves_weights:
             raise ValueError(
@@ -96,7 +100,35 @@ class AdaptConfig(RunConfig):
         object.__setattr__(self, "dataset", resolved(self.dataset))
         if self.training.tokenization or is_text(self.dataset):
             raise ValueError("AdaptConfig: texts are not adapted to, only images")
-        _ = self.steps  # its checks are these fields'
+        try:
+            _ = self.steps  # its checks are these fields'
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("TrainConfig", "AdaptConfig")) from None
+        self.check_domain()
+
+    def check_domain(self) -> None:
+        """``ValueError`` for a target that does not fit the source's network, as far as is known of
+        both without loading them; data that are not here are checked when they are loaded."""
+        form = self.training
+        try:
+            source = dataset_of(form.dataset, form.image_size)
+            target = dataset_of(self.dataset, self.steps.image_size)
+            floats = has_floats(form.dataset), has_floats(self.dataset)
+        except (OSError, ValueError):  # not here, or no longer what it was
+            return
+        check_form(self.dataset, target, source)
+        names = (source.classes, self.dataset, target.classes, form.label())
+        check_class_names(form.dataset, *names)
+        if len({*floats}) > 1:
+            raise ValueError(
+                f"AdaptConfig: images are floats in one of {form.dataset} and {self.dataset}, and "
+                "bytes in the other: add them in the same units"
+            )
+        if 0 < target.layout.train <= self.train_size:
+            raise ValueError(
+                f"AdaptConfig: train_size is {self.train_size}, and {self.dataset} has "
+                f"{target.layout.train} training images: take fewer, or all with train_size=0"
+            )
 
     @property
     def steps(self) -> TrainConfig:

@@ -71,7 +71,7 @@ class ImageData:
                 "samples that are not held out: take fewer, or all of them with train_size=0"
             )
         if train_size:
-            _, part = held_out(len(arrays.train_y), train_size)
+            part = held_out(len(arrays.train_y), train_size)[1].numpy()
             arrays = arrays._replace(train_x=arrays.train_x[part], train_y=arrays.train_y[part])
         if imbalance != 1:
             kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()

@@ -19,10 +19,9 @@ class Bottlenecked(nn.Module):
     last linear layer, the bottleneck is linear with BatchNorm, the classifier's rows have a
     direction and a length of their own (Salimans and Kingma 2016).
 
-    The bottleneck starts as in the reference: weights by Xavier's normal law, BatchNorm's scale
-    from N(1, 0.02^2). NOTE: the reference does the same to the classifier, after weight
-    normalisation has taken its weight over, which leaves it as torch draws it; so do we, with the
-    bias at 0.
+    They start as in the reference: the bottleneck's weights by Xavier's normal law, biases at 0.
+    NOTE: the reference does the same to the classifier, after weight normalisation has taken its
+    weight over, which leaves it as torch draws it; so do we.
 
     Raises ``ValueError`` for a network without a linear layer.
 
@@ -45,7 +44,6 @@ class Bottlenecked(nn.Module):
         self.features = network
         linear, norm = nn.Linear(head.in_features, width), nn.BatchNorm1d(width)
         nn.init.xavier_normal_(linear.weight)
-        nn.init.normal_(norm.weight, 1.0, 0.02)
         self.bottleneck = nn.Sequential(linear, norm)
         classifier = nn.Linear(width, num_classes)
         for bias in (linear.bias, classifier.bias):

@@ -1,8 +1,10 @@
 """Composites of images: the samples of a group stitched into one input and shrunk to its size.
 
-Texts are joined in `nslab.objectives.joined_texts`.
+Texts are joined in `nslab.objectives.joined_texts`. A batch is a tensor with a row for each sample,
+or a mapping as transformers' models take it.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,6 +16,7 @@ from nslab.objectives.checks import checked_grid
 from nslab.types import Images
 
 Grid = tuple[int, int]
+IDS = "input_ids"  # of a mapping: what has a row for each sample
 
 
 @runtime_checkable
@@ -65,3 +68,20 @@ def composite(x: Images, grid: Grid, antialias: bool = False) -> Float[Tensor, "
     top, left = (rows - 1) // 2, (cols - 1) // 2
     window = (2 - rows % 2, 2 - cols % 2)
     return stitch(F.avg_pool2d(x[..., top:, left:], window, stride=grid), grid)
+
+
+def samples_of(x: Any, y: Tensor) -> Tensor:
+    """A tensor of a batch that has a row for each sample."""
+    return x.get(IDS, y) if isinstance(x, Mapping) else x
+
+
+def rows_of(x: Any, which: slice | Tensor) -> Any:
+    """Some samples of a batch."""
+    if isinstance(x, Mapping):
+        return {k: v[which] if isinstance(v, Tensor) else v for k, v in x.items()}
+    return x[which]
+
+
+def called(model: Callable[..., Any], x: Any) -> Any:
+    """What a model gives for a batch."""
+    return model(**x) if isinstance(x, Mapping) else model(x)

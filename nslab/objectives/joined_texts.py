@@ -16,10 +16,11 @@ from torch import Tensor
 from nslab.datasets.special_tokens import token_info
 from nslab.networks.logits import may_look
 from nslab.objectives.checks import check_tokens, checked_grid
-from nslab.objectives.composites import Grid
+from nslab.objectives.composites import IDS, Compose, Grid
 from nslab.types import TokenInfo
 
-IDS, MASK, LABELS = "input_ids", "attention_mask", "labels"
+TEXTS = ("tiled", "literal")  # ways to join texts
+MASK, LABELS = "attention_mask", "labels"
 PER_TOKEN = (IDS, MASK, "token_type_ids")  # what a batch of transformers may hold
 Tokens = Int[Tensor, "b l"]
 
@@ -62,7 +63,7 @@ class Joined:
     how: Literal["tiled", "literal"] = "tiled"
 
     def __post_init__(self) -> None:
-        if self.how not in ("tiled", "literal"):
+        if self.how not in TEXTS:
             raise ValueError(f"Joined: how is {self.how!r}, not 'tiled' or 'literal'")
         if not isinstance(self.tokens, TokenInfo):
             raise TypeError(
@@ -210,6 +211,26 @@ def ids_and_mask(x: Any) -> tuple[Tokens, Tokens | None]:
             "are trained"
         )
     return x[IDS], mask
+
+
+def compose_for(
+    compose: Literal["images", "tiled", "literal"] | Compose, tokens: TokenInfo | None
+) -> Literal["images", "tiled", "literal"] | Compose:
+    """How the samples of a data set are composed, ``tokens``: of texts; a word for texts becomes a
+    `Joined`. Raises ``ValueError`` for texts composed as images, and images as texts."""
+    if tokens is not None and compose == "images":
+        raise ValueError(
+            "NS: the data are texts and compose is 'images': take compose='tiled', or 'literal'"
+        )
+    if isinstance(compose, Joined) and tokens is not None:
+        compose.check(tokens)
+    if compose != "tiled" and compose != "literal":
+        return compose
+    if tokens is None:
+        raise ValueError(
+            f"NS: compose is {compose!r} and the data are no texts: take compose='images'"
+        )
+    return Joined(tokens, compose)
 
 
 class LostTexts:

@@ -25,8 +25,16 @@ from nslab.networks.batchnorm_folding import folded_copy
 from nslab.networks.logits import check_classes, check_labels, check_logits, logits_of
 from nslab.networks.modes import bare, local, scoring
 from nslab.objectives.checks import check_images, check_objective, checked_grid, checked_number
-from nslab.objectives.composites import Compose, Grid, composite, stitch
-from nslab.objectives.joined_texts import IDS, Joined, LostTexts
+from nslab.objectives.composites import (
+    Compose,
+    Grid,
+    called,
+    composite,
+    rows_of,
+    samples_of,
+    stitch,
+)
+from nslab.objectives.joined_texts import TEXTS, Joined, LostTexts, compose_for
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
 from nslab.rng import sample_bits
@@ -34,8 +42,7 @@ from nslab.system.validation import omitted_means
 from nslab.types import Batch, DataInfo, Labels, Logits, ObjectiveConfig, PerSample
 
 Inputs = Num[Tensor, "b ..."] | Mapping[str, Any]  # of transformers: see `Joined`
-Forward = Callable[..., Any]
-TEXTS = ("tiled", "literal")  # ways to join texts
+Forward = Callable[[Any], Any]
 
 
 def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSample:
@@ -92,7 +99,7 @@ def ns_scores(
     if compose is None:
         check_images(x)
         compose = partial(composite, antialias=antialias)
-    some = _tensor_of(x, y)
+    some = samples_of(x, y)
     m, b = rows * cols, len(some)
     check_labels(y, b)
     competing = b - b % m
@@ -100,9 +107,11 @@ def ns_scores(
         dtype = torch.promote_types(some.dtype, torch.float32)
         return torch.ones(b, dtype=dtype, device=some.device)
     head = slice(competing) if order is None else order[:competing]
-    composites = compose(_rows(x, head), grid)
+    composites = compose(rows_of(x, head), grid)
     with scoring(local(model), mode) as net:
-        logits = logits_of(_called(forward or net, composites, forward is None))  # [NS Eq. 4]
+        logits = logits_of(
+            forward(composites) if forward else called(net, composites)
+        )  # [NS Eq. 4]
     check_logits(logits, competing // m)
     check_classes(logits, y)
     scores = group_scores(logits, y[head])
@@ -111,22 +120,6 @@ def ns_scores(
     full = torch.ones(b, dtype=scores.dtype, device=scores.device)
     full[head] = scores
     return full
-
-
-def _rows(x: Any, which: slice | Tensor) -> Any:
-    """Some samples of a batch."""
-    if isinstance(x, Mapping):
-        return {k: v[which] if isinstance(v, Tensor) else v for k, v in x.items()}
-    return x[which]
-
-
-def _tensor_of(x: Inputs, y: Labels) -> Tensor:
-    """A tensor with a row for each sample."""
-    return x.get(IDS, y) if isinstance(x, Mapping) else x
-
-
-def _called(model: Forward, x: Any, spread: bool) -> Any:
-    return model(**x) if spread and isinstance(x, Mapping) else model(x)
 
 
 def ns_weights(
@@ -257,7 +250,7 @@ class NS:
                 f"NS: compose={self.compose!r} takes special tokens from the data of a run; in a "
                 f"loop of your own give compose=nslab.Joined.of(tokenizer, how={self.compose!r})"
             )
-        some = _tensor_of(x, y)
+        some = samples_of(x, y)
         if order is None and self.grouping == "shuffled":
             order = torch.randperm(len(some), device=some.device)
         if self.copies and (forward is not None or isinstance(x, Mapping)):
@@ -306,20 +299,8 @@ class NS:
         >>> NS(compose="tiled").for_data(texts).compose.how
         'tiled'
         """
-        tokens = info.tokens
-        if tokens is not None and self.compose == "images":
-            raise ValueError(
-                "NS: the data are texts and compose is 'images': take compose='tiled', or 'literal'"
-            )
-        if isinstance(self.compose, Joined) and tokens is not None:
-            self.compose.check(tokens)
-        if self.compose != "tiled" and self.compose != "literal":
-            return self
-        if tokens is None:
-            raise ValueError(
-                f"NS: compose is {self.compose!r} and the data are no texts: take compose='images'"
-            )
-        return dataclasses.replace(self, compose=Joined(tokens, self.compose))
+        compose = compose_for(self.compose, info.tokens)
+        return self if compose is self.compose else dataclasses.replace(self, compose=compose)
 
 
 _SOURCE = "section IV-A2"

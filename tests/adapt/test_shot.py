@@ -68,7 +68,7 @@ def test_pseudo_labels_refuse_what_they_cannot_use(as_users_call: None) -> None:
         pseudo_labels(f[:0], p[:0])
     with pytest.raises(ValueError, match="not finite"):
         pseudo_labels(f.mul(torch.inf), p)
-    with pytest.raises(ValueError, match="lower it"):
+    with pytest.raises(ValueError, match="lower threshold"):
         pseudo_labels(f, p, threshold=3)
 
 
