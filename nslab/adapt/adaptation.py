@@ -147,7 +147,7 @@ def adapt(
         save_weights(bare(net), folder)
     accelerator.wait_for_everyone()
     rows = [row | more for row, more in zip(history, judged(seen, truth, classes), strict=True)]
-    test.y = torch.from_numpy(truth[1]).to(test.y)
+    test.y = torch.tensor(truth[1]).to(test.y)
     final = metrics_row("test", evaluate(net, test, classes, accelerator))
     final |= {"source_accuracy": seen.test_accuracy(0, truth[1]), "selected_by": LAST}
     last = {k: v for k, v in rows[-1].items() if k not in {"epoch", "lr", *final}} if rows else {}

@@ -14,14 +14,21 @@ from nslab.adapt import adapt, adaptation, pseudo_labels
 from nslab.adapt.adaptation import outputs
 from nslab.configs import AdaptConfig, EvaluateConfig, EvolveConfig, TrainConfig
 from nslab.datasets import ImageData, load
+from nslab.datasets.own_arrays import add_arrays
 from nslab.datasets.samplers import SAMPLERS
 from nslab.networks import build_network
 from nslab.networks.heads import last_linear
 from nslab.neuroevolution.baselines import Parents, WeightAverage
 from nslab.objectives import NS, OBJECTIVES, CrossEntropy
 from nslab.runs import store
+from nslab.training.epoch import NonFiniteLoss
 from nslab.training.loop import fit
 from nslab.training.setup import make_accelerator
+
+
+class Killed(Exception):
+    """Stands for the end of a process."""
+
 
 SOURCE = TrainConfig("digits", "bottleneck/mlp", epochs=2, batch_size=64, lr=0.05)
 CONFIG = AdaptConfig(SOURCE, "digits_slanted", epochs=2)
@@ -143,10 +150,6 @@ def test_no_epochs_leave_the_source_as_it_is(trained: dict[str, Tensor]) -> None
     assert config.method == "source_only"
 
 
-class Killed(Exception):
-    """Stands for the end of a process."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["ns", "ogc"])
 @pytest.mark.parametrize("inside", [False, True], ids=["between epochs", "inside an epoch"])
@@ -199,11 +202,80 @@ def test_outputs_are_in_the_order_of_the_data(trained: dict[str, Tensor]) -> Non
     assert len(p) == len(data.arrays.test_y)
 
 
-def test_other_classes_are_refused(trained: dict[str, Tensor]) -> None:
-    """Before anything is trained."""
-    config = dataclasses.replace(CONFIG, dataset="digits_half", train_size=0)
+def test_misfits_are_refused_before_anything_is_trained(
+    as_users_call: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Classes of another number or name, images in another form, too few of them."""
     with pytest.raises(ValueError, match="5 classes, the network was trained on 10"):
+        dataclasses.replace(CONFIG, dataset="digits_half")
+    with pytest.raises(ValueError, match="square and in colour"):
+        dataclasses.replace(CONFIG, dataset="digits_folder")
+    with pytest.raises(ValueError, match="has 1294 training images: take fewer"):
+        dataclasses.replace(CONFIG, train_size=1294)
+    digits = load("digits").arrays
+    names = [f"c{k}" for k in range(10)]
+    sets = {}
+    for key, scale, classes in (
+        ("bytes", None, names),
+        ("turned", None, names[::-1]),
+        ("floats", 255, names),
+    ):
+        x, test = (a if scale is None else a / np.float32(scale) for a in
+                   (digits.train_x, digits.test_x))  # fmt: skip
+        pairs = (x[:300], digits.train_y[:300]), (test[:100], digits.test_y[:100])
+        sets[key] = add_arrays(*pairs, classes=classes, name=key)
+    source = TrainConfig(sets["bytes"], "mlp")
+    assert AdaptConfig(source, sets["bytes"]).steps.dataset == sets["bytes"]
+    with pytest.raises(ValueError, match="Name the classes alike"):
+        AdaptConfig(source, sets["turned"])
+    with pytest.raises(ValueError, match="floats in one of"):
+        AdaptConfig(source, sets["floats"])
+    floats = AdaptConfig(TrainConfig(sets["floats"], "mlp"), sets["floats"], epochs=1)
+    network = build_network("mlp", (1, 32, 32), 10, 0)
+    assert adapt(floats, network.state_dict(), show=False).metrics["epochs"] == 1
+
+
+def test_a_ruined_network_is_told(trained: dict[str, Tensor]) -> None:
+    """Also one that its last step has ruined."""
+    config = dataclasses.replace(CONFIG, lr=1e30, epochs=1, batch_size=200, train_size=200)
+    with pytest.raises(NonFiniteLoss, match="smaller learning rate"):
         adapt(config, trained, show=False)
+
+
+def test_other_images_than_the_checkpoints_are_refused(
+    trained: dict[str, Tensor], tmp_path: Path
+) -> None:
+    """Where fewer go on than were begun with."""
+
+    def stop(row: Any) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        adapt(CONFIG, trained, tmp_path / CONFIG.id, show=False, on_epoch=stop)
+    data = load("digits_slanted")
+    arrays = data.arrays._replace(
+        train_x=data.arrays.train_x[:900], train_y=data.arrays.train_y[:900]
+    )
+    fewer = dataclasses.replace(data, arrays=arrays)
+    with pytest.raises(ValueError, match="adaptation to other images"):
+        adapt(CONFIG, trained, tmp_path / CONFIG.id, data=fewer, show=False)
+
+
+def test_two_images_are_enough(trained: dict[str, Tensor], as_users_call: None) -> None:
+    """BatchNorm needs as many; with one the message says so."""
+    config = dataclasses.replace(CONFIG, epochs=1, train_size=2)
+    assert adapt(config, trained, show=False).metrics["epochs"] == 1
+    with pytest.raises(ValueError, match="1 samples per batch"):
+        adapt(dataclasses.replace(config, train_size=1), trained, show=False)
+
+
+def test_an_adapted_network_is_adapted_again(trained: dict[str, Tensor]) -> None:
+    """Its form is that of the first training."""
+    first = dataclasses.replace(CONFIG, epochs=1, train_size=128)
+    second = AdaptConfig(first, "digits", epochs=1, train_size=128)
+    assert second.training == SOURCE
+    assert second.requires() == [first]
+    assert second.with_seed(1).source.source.seed == 1
 
 
 def test_configs_refuse_what_cannot_be(as_users_call: None) -> None:

@@ -37,7 +37,7 @@ def test_it_starts_as_the_reference_does() -> None:
     """Xavier's normal law, scales of 1, biases of 0; the classifier as torch draws it."""
     model = build_network("bottleneck/resnet20", (3, 32, 32), 1000, seed=0)
     linear, norm = model.bottleneck
-    assert float(linear.weight.std()) == pytest.approx((2 / (64 + 256)) ** 0.5, rel=0.03)
+    assert linear.weight.std().item() == pytest.approx((2 / (64 + 256)) ** 0.5, rel=0.03)
     assert bool((norm.weight == 1).all())
     assert not any(b.any() for b in (linear.bias, norm.bias, model.classifier.bias))
     assert float(model.classifier.weight.abs().max()) <= 1 / 16

@@ -62,7 +62,7 @@ SOURCES: dict[str, TrainConfig] = {
 ADAPTED: dict[str, AdaptConfig] = {
     "smoke": AdaptConfig(SOURCES["smoke"], epochs=4),
     "cpu": AdaptConfig(SOURCES["cpu"]),
-    "paper": AdaptConfig(SOURCES["paper"], augment="crop_flip"),
+    "paper": AdaptConfig(SOURCES["paper"], f"{ALL}Clipart", augment="crop_flip"),
 }
 TASKS: dict[str, tuple[str, ...]] = {
     "smoke": ("digits->digits_slanted", "digits_slanted->digits"),
