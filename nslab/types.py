@@ -113,8 +113,9 @@ Weigh = Callable[[nn.Module, Batch, Logits | None], PerSample]
 
 @runtime_checkable
 class Batches(Protocol):
-    """Batches of one set of samples: of arrays that lie on the device (`Loader`), or of files that
-    are decoded in the background (`ImageFiles`). The same ones come whenever they are asked for."""
+    """Batches of one set of samples: of arrays that lie on the device (`Loader`), of files that are
+    decoded in the background (`ImageFiles`), or of texts (`TextBatches`). The same ones come
+    whenever they are asked for."""
 
     def __len__(self) -> int:
         """Batches of a training epoch."""

@@ -74,7 +74,8 @@ def row_of(joined: Joined, x: Int[Tensor, "m l"], grid: Grid) -> Int[Tensor, " w
 
 def lost_texts(configs: Sequence[TrainConfig], grid: Grid = (2, 2)) -> pd.DataFrame:
     """A line per run and way of joining: ``texts_lost``, the share of the texts of an epoch that
-    leave no word in their composite, and ``words_kept``, the share of all words, in percent."""
+    leave no word in their composite, and ``words_kept``, the share of all words, in percent;
+    ``words``: mean number of words of a text as the network reads it."""
     lines = []
     for config in configs:
         info = tokenized(config)[0].info
@@ -95,7 +96,7 @@ def lost_texts(configs: Sequence[TrainConfig], grid: Grid = (2, 2)) -> pd.DataFr
                 "length": info.length,
                 "joined": way,
             }
-            lines.append(about | {"words": words / texts} | shares)
+            lines.append(about | {"words": words / texts} | shares | {"run": config.id})
     return pd.DataFrame(lines)
 
 

@@ -1,8 +1,9 @@
 """Data sets by name: ``load(name)`` reads a checked array file, making it at first use.
 
 A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
-`nslab.datasets.image_folder`; or what `nslab.datasets.own_arrays.add_arrays` gave. Some keys are of
-image folders too, see `nslab.datasets.catalogue.ImageFolderDataset`.
+`nslab.datasets.image_folder`; ``csv:PATH`` for texts, see `nslab.datasets.text_sets`; or what
+`nslab.datasets.own_arrays.add_arrays` gave. Some keys are of image folders or of texts too, see
+`nslab.datasets.catalogue`.
 
 >>> DATASETS["cifar10"].shape, DATASETS["cifar10"].classes[0]
 ((3, 32, 32), 'airplane')

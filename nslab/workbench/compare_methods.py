@@ -158,7 +158,8 @@ def compare_methods(
         model: a class of ``nn.Module``, a function that makes one (of nothing, of the number of
             classes, or of the images' shape and the number of classes), or the name of a network.
         train, test: pairs ``(images, labels)`` of arrays or tensors, or torch data sets, see
-            `add_arrays`; or ``train`` alone: the name of a data set, or ``"folder:PATH"``.
+            `add_arrays`; or ``train`` alone: the name of a data set, ``"folder:PATH"``, or
+            ``"csv:PATH"`` for texts.
         methods: by their names in the table, the first being the baseline: keys of
             ``OBJECTIVES``, values of such classes (``nslab.NS(rho=-1)``), one's own, or functions
             of logits and labels that give the loss of each sample.
