@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from config_examples import ARGUMENTS
 from text_helpers import TOPICS, rows, write_csv
 from typer.testing import CliRunner
 
@@ -18,7 +19,7 @@ from nslab.analysis.confusion import confusion
 from nslab.cli import app
 from nslab.datasets import MissingDataset
 from nslab.datasets.tokenization import WordTokenizer
-from nslab.objectives import NS
+from nslab.objectives import NS, OBJECTIVES
 from nslab.runs import store
 from nslab.training.loop import fit, training_set
 from nslab.training.texts import VOCABULARY, tokenizer_of
@@ -193,7 +194,7 @@ def test_what_does_not_go_together() -> None:
         ({"image_size": 32}, "texts of imdb have their size"),
         ({"objective": NS()}, "NS composes 'images' and imdb has texts: give it compose='tiled'"),
         ({"dataset": "digits", "network": "mlp", "objective": LF}, "give it compose='images'"),
-        ({"objective": nslab.OBJECTIVES["mixup"]()}, "texts cannot be blended"),
+        ({"objective": OBJECTIVES["mixup"]()}, "texts cannot be blended"),
         ({"text_length": -1}, "text_length"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -208,3 +209,12 @@ def test_what_does_not_go_together() -> None:
     assert (run.text_length, run.vocabulary, run.min_count) == (200, 20_000, 2)
     assert run.about.shape == (200, 20_000)
     assert TrainConfig(min_count=0).id == TrainConfig().id
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", sorted(set(OBJECTIVES) - {"mixup"}))
+def test_every_objective_trains_on_texts(tmp_path: Path, key: str) -> None:
+    """Those that see images alone apart."""
+    made = LF if key == "ns" else OBJECTIVES[key](*ARGUMENTS.get(key, ()))
+    done = fit(config(tmp_path, 60, epochs=1, objective=made), show=False)
+    assert 0 <= done.metrics["test_accuracy"] <= 100
