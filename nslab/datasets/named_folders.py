@@ -121,7 +121,9 @@ def listing(name: str, entry: ImageFolderDataset, place: Path, *, quiet: bool = 
 def difference(entry: ImageFolderDataset, there: Listing) -> str:
     """How numbers of images differ from the published ones; empty if they do not."""
     layout, train, test = entry.layout, len(there.train[0]), len(there.test[0])
-    if entry.form == "classes" and not entry.whole:
+    if entry.whole:
+        here, published = f"{train:,}", f"{layout.train:,}"
+    elif entry.form == "classes":
         here, published = f"{train + test:,}", f"{layout.train + layout.test:,}"
     else:
         here, published = f"{train:,} + {test:,}", f"{layout.train:,} + {layout.test:,}"

@@ -28,6 +28,7 @@ from nslab.system.content_names import short_name
 
 # Beside the paper's methods: the source's network as it is, and training on the target's labels.
 AdaptationMethod = Literal[TrainingMethod, "source_only", "target_labels"]
+PRESETS_OWN = "preset"  # of a start
 TO = "->"  # in the name of a task
 OFFICE = {"ar": "Art", "cl": "Clipart", "pr": "Product", "rw": "Real World"}
 ALL = "office_home_all/"  # begins the names of its domains
@@ -87,7 +88,7 @@ def table4(
     network: str | None = None,
     epochs: int | None = None,
     source_epochs: int | None = None,
-    start: str | None = None,
+    start: str = PRESETS_OWN,
     train_size: int | None = None,
 ) -> list[AdaptConfig | TrainConfig]:
     """Table IV: SHOT with other losses of the pseudo-labels, by source and target domain.
@@ -95,10 +96,13 @@ def table4(
     ``tasks`` names data sets as ``source->target``. Beside the paper's methods ``source_only`` is
     the source's network as it is, and ``target_labels`` a training on the target's own labels, an
     upper bound: it depends on the target alone, and is tested on images that it has not seen. Of a
-    domain with more training images only ``train_size`` are used (0: all).
+    domain with more training images only ``train_size`` are used (0: all). ``start`` is of the
+    source's training; empty: fresh weights.
     """
     most = IMAGES[preset] if train_size is None else train_size
     base = ADAPTED[preset]
+    if start == PRESETS_OWN:  # weights of the same name, of another network perhaps
+        start = SOURCES[preset].start.partition("#")[0]
     changes: dict[str, Any] = {"network": network, "epochs": source_epochs, "start": start}
     given = {name: value for name, value in changes.items() if value is not None}
     source = dataclasses.replace(SOURCES[preset], **given)
