@@ -100,12 +100,12 @@ class Joined:
         """
         m = math.prod(checked_grid(grid))
         ids, mask = ids_and_mask(x)
-        b, long = ids.shape
+        b, columns = ids.shape
         if b % m:
             raise ValueError(f"{b} texts do not fill grids of {m}")
         first = int(self.tokens.begin is not None)
         spans = self._spans(ids, mask, m)
-        width = self._width(long, m)
+        width = self._width(columns, m)
         # of each place of a composite: its text, and how far inside that it is
         place = torch.arange(width, device=ids.device) - first
         stops = (spans.kept + spans.closed).view(-1, m).cumsum(1)
@@ -115,7 +115,8 @@ class Joined:
         inside = place - (stops.flatten() - spans.kept - spans.closed.long())[row]
         used = order < m
         closing = used & (inside == spans.kept[row])
-        column = torch.where(closing, spans.stop[row], spans.start[row] + inside).clamp(0, long - 1)
+        column = torch.where(closing, spans.stop[row], spans.start[row] + inside)
+        column = column.clamp(0, columns - 1)
         joined = ids[row, column]  # [NS Eq. 3]
         if self.tokens.end is not None:
             joined = joined.masked_fill(closing, self.tokens.end)
@@ -152,11 +153,11 @@ class Joined:
             )
         return share
 
-    def _width(self, long: int, m: int) -> int:
-        """Columns that suffice for ``m`` texts of a batch ``long`` tokens wide. It hangs on shapes
+    def _width(self, columns: int, m: int) -> int:
+        """Columns that suffice for ``m`` texts of a batch of ``columns``. It depends on shapes
         alone: to look at the texts would stall an accelerator."""
         first, last = self.tokens.begin is not None, self.tokens.end is not None
-        most = min(long, self._share(m)) if self.how == "tiled" else long
+        most = min(columns, self._share(m)) if self.how == "tiled" else columns
         return min(self.tokens.length, first + m * (most + last))
 
     def _spans(self, ids: Tokens, mask: Tokens | None, m: int) -> Spans:

@@ -109,9 +109,8 @@ def ns_scores(
     head = slice(competing) if order is None else order[:competing]
     composites = compose(rows_of(x, head), grid)
     with scoring(local(model), mode) as net:
-        logits = logits_of(
-            forward(composites) if forward else called(net, composites)
-        )  # [NS Eq. 4]
+        output = forward(composites) if forward else called(net, composites)  # [NS Eq. 4]
+    logits = logits_of(output)
     check_logits(logits, competing // m)
     check_classes(logits, y)
     scores = group_scores(logits, y[head])

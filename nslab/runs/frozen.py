@@ -5,6 +5,7 @@ import functools
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -22,6 +23,7 @@ from nslab.runs.frozen_files import (
     read_set,
     runs_of,
 )
+from nslab.system.content_names import last_part, without_place
 from nslab.system.filenames import checked_filename
 from nslab.system.files import remove_strays, write_text
 from nslab.system.locks import locked
@@ -48,13 +50,46 @@ class Finished(Protocol):
     def env(self) -> dict[str, Any]: ...
 
 
+@dataclass(frozen=True)
+class Written:
+    """What is written of a run: all but the places on this machine."""
+
+    id: str
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    history: list[dict[str, Any]]
+    env: dict[str, Any]
+
+    @classmethod
+    def of(cls, result: Finished) -> "Written":
+        """That of a result."""
+        config, env = without_places(result.config), without_places(result.env)
+        return cls(result.id, config, result.metrics, result.history, env)
+
+
+def without_places(value: Any) -> Any:
+    """Parts of a config or an environment without the folders they name.
+
+    >>> without_places({"start": "file:/data/a.pt#0123456789ab", "data": {"where": "/data/pets"}})
+    {'start': 'file:a.pt#0123456789ab', 'data': {'where': 'pets'}}
+    """
+    if isinstance(value, dict):
+        places = {k: last_part(v) for k, v in value.items() if k == "where" and isinstance(v, str)}
+        return {k: places[k] if k in places else without_places(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [without_places(item) for item in value]
+    return without_place(value) if isinstance(value, str) else value
+
+
 def freeze(
     name: str, results: Sequence[Finished], folder: Path | None = None, *, history: bool = True
 ) -> list[Path]:
     """Write ``<name>.csv`` (a row a run) and ``<name>.history.csv`` (a row an epoch, or none
     without ``history``, for many runs of which the final numbers are what counts).
 
-    Runs already in the files are kept unless ``results`` has them anew. Values are JSON, so numbers
+    Of what lies somewhere on this machine, data and weights, the last part of the path is written:
+    its digest says what it is. Runs already in the files are kept unless ``results`` has them anew.
+    Values are JSON, so numbers
     come back to the bit, which is seen to before anything is written: ``ValueError`` for a value,
     or a name, that would not be found again. One process at a time; one that is killed leaves each
     run as it was before or as it is now.
@@ -72,6 +107,7 @@ def freeze(
     beside = history_file(file)
     with locked(folder / ".lock", FREEZING):
         whole = read_set(file)
+        results = [Written.of(result) for result in results]
         for result in results:
             row, epochs = cells(result, history=history)
             whole.rows[result.id] = row

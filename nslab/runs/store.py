@@ -39,9 +39,10 @@ from nslab.runs.results import (
     write_result,
 )
 from nslab.system.distributed import broadcast, process_group
+from nslab.system.encoder_files import is_encoder
 from nslab.system.files import write_text
 from nslab.system.progress import Progress
-from nslab.system.provenance import environment
+from nslab.system.provenance import environment, versions
 from nslab.system.renamed import renamed_keywords
 from nslab.training.epoch import NonFiniteLoss
 
@@ -92,6 +93,8 @@ def run(
         env, before = environment() | {"begun": now()}, []
         if (form := config.training) and (own := provenance_of(form.dataset, form.image_size)):
             env["data"] = own
+        if form and is_encoder(form.network):
+            env["versions"] |= versions("transformers", "tokenizers")
         env[MADE_OF] = parts = made_of(config)
         if state.is_main_process:
             quarantine(folder)

@@ -36,6 +36,25 @@ def content_of(name: str) -> str:
     return content_name(parts[0], "", parts[2]) if parts else name
 
 
+def without_place(name: str) -> str:
+    """The name with the last part of where to look, which says nothing of this machine.
+
+    >>> without_place("folder:/data/pets#0123456789ab"), without_place("cifar10")
+    ('folder:pets#0123456789ab', 'cifar10')
+    """
+    parts = parts_of(name)
+    return content_name(parts[0], last_part(parts[1]), parts[2]) if parts else name
+
+
+def last_part(where: str) -> str:
+    """The last part of a path, of any system.
+
+    >>> last_part("/data/pets/"), last_part("C:\\\\data\\\\pets")
+    ('pets', 'pets')
+    """
+    return where.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+
 def short_name(name: str) -> str:
     """The name as tables and labels show it.
 
@@ -45,5 +64,4 @@ def short_name(name: str) -> str:
     parts = parts_of(name)
     if not parts:
         return name
-    last = parts[1].replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return f"{last} #{parts[2][:4]}"
+    return f"{last_part(parts[1])} #{parts[2][:4]}"

@@ -5,6 +5,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,15 @@ def git(folder: Path, *words: str) -> str | None:
     return done.stdout.strip()
 
 
-def versions() -> dict[str, str]:
-    """Python's and the main packages' versions."""
-    return {"python": platform.python_version()} | {p: metadata.version(p) for p in PACKAGES}
+def versions(*names: str) -> dict[str, str]:
+    """Versions of packages, those that are here; without names Python's and the main packages'."""
+    if not names:
+        return {"python": platform.python_version()} | versions(*PACKAGES)
+    found = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def environment() -> dict[str, Any]:

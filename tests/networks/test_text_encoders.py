@@ -349,6 +349,10 @@ def test_fine_tuning_under_ns(bert: Path, data: str, how: str) -> None:
         assert 0 < result.metrics["texts_lost"] < 0.5
         assert all(row["texts_lost"] > 0 for row in result.history)
     assert nslab.run(config).origin == "stored"
+    assert result.env["versions"]["transformers"] == transformers.__version__
+    folder = bert.parent / "frozen"
+    nslab.freeze("texts", [result], folder)
+    assert str(bert.parent) not in (folder / "texts.csv").read_text()
     lrs = [config.lr_at(step, 8) for step in range(48)]
     assert lrs[:4] == pytest.approx([0.0025, 0.005, 0.0075, 0.01])
     assert lrs[4:] == pytest.approx([0.01 * (48 - step) / 44 for step in range(4, 48)])

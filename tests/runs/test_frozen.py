@@ -53,6 +53,26 @@ def test_frozen_by_several_at_once(tmp_path: Path) -> None:
         assert read(folder) == {result.id: row(result) for result in every}
 
 
+def test_places_on_this_machine_are_not_written(tmp_path: Path) -> None:
+    """Of data and weights the last part of the path and the digest say what they are."""
+    digest = "#0123456789ab"
+    config = {"@": "train", "seed": 1, "dataset": f"csv:/data/texts.csv{digest}", "n": [3]}
+    config |= {"network": f"transformers:/models/minilm{digest}", "start": f"file:/a/b.pt{digest}"}
+    config |= {"ancestor": {"@": "train", "dataset": f"folder:C:\\\\pets{digest}"}}
+    env = {"data": {"kind": "csv", "where": "/data/texts.csv"}, "torch": "2"}
+    result = replace(made(1), config=config, env=env)
+    frozen.freeze("x", [result], tmp_path)
+    found = read(tmp_path)[result.id]
+    assert found["config"] == config | {
+        "dataset": f"csv:texts.csv{digest}",
+        "network": f"transformers:minilm{digest}",
+        "start": f"file:b.pt{digest}",
+        "ancestor": {"@": "train", "dataset": f"folder:pets{digest}"},
+    }
+    assert found["env"] == env | {"data": {"kind": "csv", "where": "texts.csv"}}
+    assert found["history"] == result.history
+
+
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_killed_between_two_files(
     stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
