@@ -104,11 +104,18 @@ def check_batch(logits: Any, y: Any) -> None:
     check_classes(logits, y)
     if may_look(y) and len(y):
         own = logits.detach().gather(1, y.long()[:, None])
-        if own.amin().item() == -math.inf:
+        if own.amin().item() == -math.inf and not overflown(logits):
             raise ValueError(
                 "the class of a label is masked, its logit is -inf: leave such samples out of the "
                 "batch, or do not mask their classes"
             )
+
+
+def overflown(logits: Tensor) -> bool:
+    """Whether infinite logits come of a network that has diverged, not of a mask: the finite ones,
+    if any, are huge then. Its loss is infinite, which training tells."""
+    finite = logits.detach()[logits.detach().isfinite()]
+    return not len(finite) or float(finite.abs().max()) > torch.finfo(logits.dtype).max ** 0.5
 
 
 def check_unmasked(sums: Tensor) -> None:

@@ -403,3 +403,13 @@ def test_weights_come_after_or_before_the_forward_pass() -> None:
     assert Reweighted(after, weigh, 7).min_batch == 7
     assert [logits is None for logits in seen] == [False, True, False]
     assert not seen[0].requires_grad
+
+
+def test_a_network_that_has_diverged_is_not_taken_for_a_masked_one() -> None:
+    """Where logits overflow to -inf the loss is infinite, which training tells."""
+    y = torch.tensor([0, 1])
+    diverged = torch.tensor([[-torch.inf, 1e30, 0.0], [2e30, 1e30, 0.0]])
+    assert not CrossEntropy().loss(diverged, y).isfinite().all()
+    masked = torch.tensor([[-torch.inf, 3.0, 0.0], [2.0, 1.0, 0.0]])
+    with pytest.raises(ValueError, match="masked, its logit is -inf"):
+        CrossEntropy().loss(masked, y)
