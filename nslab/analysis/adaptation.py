@@ -90,7 +90,9 @@ def telling_table(results: Sequence[Result]) -> pd.DataFrame:
     for result in results:
         config, history = decode(result.config), pd.DataFrame(result.history)
         if not isinstance(config, AdaptConfig) or "auc_weight" not in history:
-            continue
+            continue  # the source as it is, or an objective without weights
+        if math.isnan(score_of(config.objective, 1.0)):
+            continue  # the same weight for each image
         about = {key: run_columns(result)[key] for key in ("source", "dataset", "method", "seed")}
         for name in ("weight", "probability"):
             values = history[f"auc_{name}"]
