@@ -40,8 +40,8 @@ def test_it_starts_as_the_reference_does() -> None:
     assert linear.weight.std().item() == pytest.approx((2 / (64 + 256)) ** 0.5, rel=0.03)
     assert bool((norm.weight == 1).all())
     assert not any(b.any() for b in (linear.bias, norm.bias, model.classifier.bias))
-    assert float(model.classifier.weight.abs().max()) <= 1 / 16
-    assert float(model.classifier.weight.std()) == pytest.approx(1 / 16 / 3**0.5, rel=0.02)
+    assert model.classifier.weight.abs().max().item() <= 1 / 16
+    assert model.classifier.weight.std().item() == pytest.approx(1 / 16 / 3**0.5, rel=0.02)
 
 
 def test_rates_and_frozen_parts() -> None:

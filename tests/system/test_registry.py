@@ -142,7 +142,7 @@ def test_a_class_that_cannot_be_one_is_refused(into: Any, value: Any, message: s
         (OBJECTIVES, "", Doubt, "keys are words"),
         (OBJECTIVES, "@", Doubt, "keys are words"),
         (OBJECTIVES, "x", Focal(), "is no class"),
-        (NETWORKS, "a/b", CrossEntropy, "torchvision and timm"),
+        (NETWORKS, "a/b", CrossEntropy, "torchvision, timm and transformers"),
         (NETWORKS, "x", lambda shape: None, r"called with \(shape, num_classes\)"),
         (NETWORKS, "x", 3, "called with"),
         (DATASETS, "x", Doubt, "not the class"),
