@@ -19,7 +19,9 @@ from jaxtyping import config, install_import_hook
 
 ROOT = Path(__file__).parents[1]
 SHAPES = re.compile(r"^from (jaxtyping|nslab\.types) import", re.M)
-PROCESSES = re.compile(r"^import (subprocess|multiprocessing)|\bjobs=[2-9]|subprocess=True", re.M)
+PROCESSES = re.compile(
+    r"^import (subprocess|multiprocessing)|^from process_helpers|\bjobs=[2-9]|subprocess=True", re.M
+)
 MODULES = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for file in (ROOT / "nslab").rglob("*.py")

@@ -92,7 +92,8 @@ def adapt(
         )
     main = accelerator.is_main_process
 
-    def keep(partial: dict[str, Any]) -> None:
+    def keep(partial: dict[str, Any]) -> None:  # every process calls this
+        seen.values[-1] = recorder.over_processes(accelerator)
         if folder and main:
             save_checkpoint(
                 *(config, folder, net, objective, optimizer, accelerator, history, {}),
@@ -125,16 +126,11 @@ def adapt(
                     accelerator,
                     epoch,
                     begun=taken_up(partial, config.seed, accelerator),
-                    pauses=Pauses(
-                        recorder.before(keep, seen, accelerator), accelerator, epoch, before
-                    )
-                    if folder
-                    else None,
+                    pauses=Pauses(keep, accelerator, epoch, before) if folder else None,
                 )
             except NonFiniteLoss as error:
                 raise NonFiniteLoss(str(error).replace(steps.id, config.id)) from None
             partial = {}
-            seen.values[-1] = recorder.over_processes(accelerator)
             looked = (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs
             seen.tested.append(likeliest(net, test, accelerator) if looked else None)
             row["seconds"] = time.perf_counter() - started
@@ -219,17 +215,6 @@ class Recorder:
         if scored.weight is not None:
             self.values[1, batch.index] = scored.weight.float()
         return scored
-
-    def before(
-        self, keep: Callable[[dict[str, Any]], None], seen: Seen, accelerator: Accelerator
-    ) -> Callable[[dict[str, Any]], None]:
-        """``keep``, of what is written down so far too."""
-
-        def kept(partial: dict[str, Any]) -> None:
-            seen.values[-1] = self.over_processes(accelerator)
-            keep(partial)
-
-        return kept
 
     def over_processes(self, accelerator: Accelerator) -> Float[Tensor, "two n"]:
         """What all processes wrote down, the mean where several saw a sample; on the CPU."""

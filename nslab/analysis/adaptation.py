@@ -11,6 +11,7 @@ import torch
 from nslab.analysis.run_tables import run_columns
 from nslab.analysis.statistics import Line, regression
 from nslab.configs.adapt import AdaptConfig
+from nslab.configs.labels import text_of
 from nslab.configs.serialization import decode
 from nslab.datasets import Dataset, dataset_of, load
 from nslab.datasets.batches import make_batches
@@ -61,6 +62,16 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def class_correlations(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str, str, Line]]:
+    """`class_correlation` of each task in `class_table`'s lines, in the last epoch, as
+    `nslab.plots.comparison.correlations` draws them."""
+    made = []
+    for (source, target), rows in table.groupby(["source", "dataset"], sort=False):
+        points, line = class_correlation(rows)
+        made.append((f"{source} → {target}", points, "pseudo", "score", line))
+    return made
+
+
 def score_of(objective: ObjectiveConfig, weight: float) -> float:
     """The score that a mean weight comes from [NS Eq. 8]; NaN where the objective has no scores, or
     clamps its weights.
@@ -103,6 +114,19 @@ def telling_table(results: Sequence[Result]) -> pd.DataFrame:
             }
         lines.append(about | {"right (%)": history["pseudo_accuracy"].mean()})
     return pd.DataFrame(lines)
+
+
+def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
+    """The verdict on a method in a few words, from paired differences (see
+    `nslab.analysis.statistics.differences`): better, worse, or undecided at 95 %."""
+    line = difference[difference["method"] == method].iloc[0]
+    pair = f"{text_of(method)} against {text_of(baseline)}"
+    gain = f"{line['mean']:+.2f} points"
+    if math.isnan(line["low"]):
+        return f"{pair}: {gain} (n = {line['n']}, no interval)"
+    verdict = "undecided" if line["low"] <= 0 <= line["high"] else "decided"
+    interval = f"95 % {line['low']:+.2f} to {line['high']:+.2f}"
+    return f"{pair}: {gain} ({interval}, n = {line['n']}): {verdict}"
 
 
 def telling(table: pd.DataFrame) -> str:

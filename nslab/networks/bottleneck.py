@@ -31,7 +31,7 @@ class Bottlenecked(nn.Module):
     (torch.Size([2, 10]), 32)
     """
 
-    parts = ("bottleneck", "classifier")  # what is new beside the features
+    head_parts = ("bottleneck", "classifier")  # what is no backbone, see `heads.head_parts`
 
     def __init__(self, network: nn.Module, num_classes: int, width: int = WIDTH) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ def last_linear(model: nn.Module) -> str:
 def head_parts(model: nn.Module) -> tuple[str, ...]:
     """Names of the modules that are no part of the backbone: the last linear layer, with the
     bottleneck before it where there is one."""
-    return getattr(model, "parts", ()) or (last_linear(model),)
+    return getattr(model, "head_parts", ()) or (last_linear(model),)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -107,16 +106,3 @@ def class_maps(table: pd.DataFrame, title: str) -> Figure:
         axes.tick_params(axis="y", rotation=0)
     figure.suptitle(title, fontsize=11)
     return figure
-
-
-def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
-    """The verdict on a method in a few words, from paired differences (see
-    `nslab.analysis.statistics.differences`): better, worse, or undecided at 95 %."""
-    line = difference[difference["method"] == method].iloc[0]
-    pair = f"{text_of(method)} against {text_of(baseline)}"
-    gain = f"{line['mean']:+.2f} points"
-    if np.isnan(line["low"]):
-        return f"{pair}: {gain} (n = {line['n']}, no interval)"
-    verdict = "undecided" if line["low"] <= 0 <= line["high"] else "decided"
-    interval = f"95 % {line['low']:+.2f} to {line['high']:+.2f}"
-    return f"{pair}: {gain} ({interval}, n = {line['n']}): {verdict}"

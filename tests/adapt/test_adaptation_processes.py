@@ -1,13 +1,10 @@
 """Adaptation by two processes: what one alone writes down, stopped inside an epoch too."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from process_helpers import by_one_and_by_two
 
 from nslab.configs import TrainConfig
 from nslab.training.loop import fit
@@ -66,19 +63,7 @@ def test_two_processes_write_down_what_one_does(tmp_path: Path) -> None:
     two has all of them, also when it is stopped inside an epoch."""
     source = fit(TrainConfig("digits", "mlp", epochs=2, lr=0.05), show=False).model
     torch.save(source.state_dict(), tmp_path / "source.pt")
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER, encoding="utf-8")
-    made = []
-    for processes in (1, 2):
-        out = tmp_path / str(processes)
-        out.mkdir()
-        env = {**os.environ, "NSLAB_HOME": str(out), "OMP_NUM_THREADS": "1"}
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command = [*launch, "--nproc_per_node", str(processes), str(script), str(out)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        made.append([json.loads(file.read_text()) for file in sorted(out.glob("rank*.json"))])
-    (one,), (first, second) = made
+    (one,), (first, second) = by_one_and_by_two(WORKER, tmp_path)
     for a, b, c in zip(one, first, second, strict=True):
         assert {k: v for k, v in b.items() if k != "seconds"} == {
             k: v for k, v in c.items() if k != "seconds"

@@ -1,8 +1,33 @@
 """Processes that do something at the same time."""
 
+import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def by_one_and_by_two(worker: str, folder: Path) -> list[list[Any]]:
+    """What one process alone, and each of two together, write to ``rankN.json`` in the folder that
+    the script ``worker`` is given, a folder in ``folder``."""
+    script = folder / "worker.py"
+    script.write_text(worker, encoding="utf-8")
+    made = []
+    for processes in (1, 2):
+        out = folder / str(processes)
+        out.mkdir()
+        env = {**os.environ, "NSLAB_HOME": str(out), "OMP_NUM_THREADS": "1"}
+        # accelerate's own launcher starts several CPU processes through MPI only; torch's sets the
+        # same environment without it
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [*launch, "--nproc_per_node", str(processes), str(script), str(out)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        made.append([json.loads(file.read_text()) for file in sorted(out.glob("rank*.json"))])
+    return made
 
 
 def at_once(acts: Sequence[Callable[[], object]]) -> list[BaseException | None]:

@@ -1,11 +1,7 @@
 """Training by two processes agrees with training by one."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
+from process_helpers import by_one_and_by_two
 
 WORKER = """
 import json, sys, warnings
@@ -113,22 +109,7 @@ Path(sys.argv[1], f"rank{process_group().process_index}.json").write_text(json.d
 @pytest.fixture(scope="module")
 def one_and_two(tmp_path_factory: pytest.TempPathFactory) -> list[list[list[dict]]]:
     """What one process alone, and each of two processes together, measured."""
-    folder = tmp_path_factory.mktemp("ddp")
-    script = folder / "worker.py"
-    script.write_text(WORKER, encoding="utf-8")
-    made = []
-    for processes in (1, 2):
-        out = folder / str(processes)
-        out.mkdir()
-        env = {**os.environ, "NSLAB_HOME": str(out), "OMP_NUM_THREADS": "1"}
-        # accelerate's own launcher starts several CPU processes through MPI only; torch's sets the
-        # same environment without it
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command = [*launch, "--nproc_per_node", str(processes), str(script), str(out)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        made.append([json.loads(file.read_text()) for file in sorted(out.glob("rank*.json"))])
-    return made
+    return by_one_and_by_two(WORKER, tmp_path_factory.mktemp("ddp"))
 
 
 def test_two_processes_agree_with_one(one_and_two: list) -> None:

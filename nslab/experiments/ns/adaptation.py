@@ -102,15 +102,12 @@ def table4(
     source's training; empty: fresh weights.
     """
     most = IMAGES[preset] if train_size is None else train_size
-    base = ADAPTED[preset]
     if start == PRESETS_OWN:  # weights of the same name, of another network perhaps
         start = SOURCES[preset].start.partition("#")[0]
     changes: dict[str, Any] = {"network": network, "epochs": source_epochs, "start": start}
     given = {name: value for name, value in changes.items() if value is not None}
     source = dataclasses.replace(SOURCES[preset], **given)
-    base = dataclasses.replace(
-        base, source=source, epochs=base.epochs if epochs is None else epochs
-    )
+    shortened = {} if epochs is None else {"epochs": epochs}
     made: list[AdaptConfig | TrainConfig] = []
     for task in tasks or TASKS[preset]:
         pair = [part.strip() for part in task.split(TO)]
@@ -118,8 +115,8 @@ def table4(
             raise ValueError(f"a task is written source{TO}target, not {task!r}")
         for seed in seeds or SEEDS[preset]:
             trained = dataclasses.replace(source_on(pair[0], source, most), seed=seed)
-            size = used(pair[1], most)
-            config = dataclasses.replace(base, source=trained, dataset=pair[1], train_size=size)
+            fields: dict[str, Any] = {"dataset": pair[1], "train_size": used(pair[1], most)}
+            config = dataclasses.replace(ADAPTED[preset], source=trained, **fields | shortened)
             made += [arm(config, method, most) for method in methods or METHODS_SHOWN[preset]]
     return list(dict.fromkeys(made))
 
