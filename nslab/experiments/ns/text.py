@@ -102,7 +102,7 @@ def table11(
     for dataset in datasets or SETS[preset]:
         for network in networks or NETWORKS[preset]:
             config = text_base(preset, dataset, network)
-            config = dataclasses.replace(config, epochs=epochs or config.epochs)
+            config = dataclasses.replace(config, epochs=config.epochs if epochs is None else epochs)
             made += [
                 trained_by(dataclasses.replace(config, seed=seed), method, ns)
                 for seed in seeds or SEEDS[preset]
@@ -120,7 +120,7 @@ def sigmas(
     """NS-LF on texts by sigma, which the paper does not give."""
     name = dataset or SETS[preset][-1]
     config = text_base(preset, name, NETWORKS[preset][0])
-    config = dataclasses.replace(config, epochs=epochs or config.epochs)
+    config = dataclasses.replace(config, epochs=config.epochs if epochs is None else epochs)
     objectives = [dataclasses.replace(NS_LF, sigma=sigma) for sigma in SIGMAS]
     return with_seeds(config, list(objectives), seeds or SEEDS[preset])
 
