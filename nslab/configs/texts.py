@@ -23,6 +23,8 @@ def check_kinds(dataset: str, network: str, objective: ObjectiveConfig) -> None:
             f"TrainConfig: {short_name(dataset)} has {KINDS[texts]}, the network "
             f"{short_name(network)} reads {KINDS[reads]}"
         )
+    if isinstance(objective, NS):
+        check_kinds(dataset, network, objective.base)
     if isinstance(objective, NS) and isinstance(objective.compose, str):
         if texts != (objective.compose != "images"):
             ways = "'tiled' or 'literal'" if texts else "'images'"
@@ -52,6 +54,10 @@ def text_fields(
         return {}
     if augment != "none":
         raise ValueError(f"TrainConfig: augment is {augment!r}, which is for images")
+    if 0 < given.get("vocabulary", 0) < 3:
+        raise ValueError(
+            "TrainConfig: vocabulary must be at least 3: two ids are padding and unknown words"
+        )
     usual = {"text_length": entry_of(dataset).length}
     if not is_encoder(network):
         usual |= {"vocabulary": VOCABULARY, "min_count": MIN_COUNT}

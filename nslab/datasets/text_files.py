@@ -3,9 +3,11 @@ in an archive. Nothing is unpacked onto the disk."""
 
 import hashlib
 import io
+import lzma
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +28,8 @@ FORM = (
 SPLITS = ("train", "test")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
 _CSV = re.compile(r"(train|test)[^/]*\.csv(\.gz|\.xz|\.bz2)?")
-_TXT = re.compile(r"(train|test)/([^/]+)/[^/]+\.txt")
+# names that begin with a dot are not texts but what systems put beside them
+_TXT = re.compile(r"(train|test)/([^/.][^/]*)/[^/.][^/]*\.txt")
 Rows = tuple[list[str], list[str]]  # texts, and labels as they are written
 
 
@@ -44,7 +47,14 @@ def read_texts(place: Path, entry: TextDataset) -> Listing:
 
     Raises ``ValueError`` saying what is expected, for anything else.
     """
-    rows = _rows(place, entry)
+    try:
+        rows = _rows(place, entry)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
+        raise ValueError(
+            f"{place} is damaged, or was cut short ({error}): fetch or copy it again"
+        ) from None
+    if bare := [split for split, (texts, _) in rows.items() if not texts]:
+        raise ValueError(f"{place} has no {bare[0]} texts: a line for each is expected in {FORM}")
     classes, labels = numbered(place, {split: labels for split, (_, labels) in rows.items()}, entry)
     texts = {split: found for split, (found, _) in rows.items()}
     whole = {split: (texts[split], labels[split]) for split in texts}
@@ -127,7 +137,8 @@ def _members(place: Path) -> Iterator[tuple[str, Any]]:
         with tarfile.open(place) as archive:
             for member in archive:
                 if member.isfile() and (opened := archive.extractfile(member)):
-                    yield member.name.removeprefix("./").partition("/")[2], opened.read
+                    name = member.name.removeprefix("./")
+                    yield name.partition("/")[2] or name, opened.read
         return
     folders = [place, *(place / split for split in SPLITS)]
     folders += [p for f in folders[1:] if f.is_dir() for p in sorted(f.iterdir()) if p.is_dir()]
@@ -172,7 +183,9 @@ def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = T
             encoding="utf-8-sig",
             compression=packed,
         )
-    except (ValueError, OSError, EOFError) as error:
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is not UTF-8: save it as UTF-8") from None
+    except ValueError as error:
         raise ValueError(f"{name} cannot be read ({error}): expected is {FORM}") from None
     names = [str(value).strip().casefold() for value in table.iloc[0]]
     label, text = (next((n for n in known if n in names), "") for known in (LABELS, TEXTS))
@@ -188,12 +201,21 @@ def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = T
     table = table.fillna("")  # of rows that end early
     texts = table[names.index(text)]
     labels = table[names.index(label)].str.strip() if label else texts.str[:0]
-    if label and (labels == "").any():
-        row = int(labels.index[labels == ""][0]) + 1
-        raise ValueError(f"{name}: row {row} has no label: give it one, or take it out")
+    if label and labelled and (labels == "").any():
+        text = texts[labels == ""].iloc[0]
+        raise ValueError(f"{name}: no label beside {text[:60]!r}: give it one, or take it out")
     if entry.titled and "title" in names:
         texts = table[names.index("title")] + " . " + texts
     return texts.tolist(), labels.tolist()
+
+
+def in_order(names: set[str]) -> list[str]:
+    """Labels sorted, numbers by their size.
+
+    >>> in_order({"10", "9"}), in_order({"b", "a"})
+    (['9', '10'], ['a', 'b'])
+    """
+    return sorted(names, key=int if all(name.isdecimal() for name in names) else None)
 
 
 def numbered(
@@ -206,7 +228,7 @@ def numbered(
         if more := known.get("test", set()) - known["train"]:
             raise ValueError(f"{place}: test texts have the label {min(more)!r}, training ones not")
         names = known["train"]
-        classes = tuple(sorted(names, key=int if all(n.isdecimal() for n in names) else None))
+        classes = tuple(in_order(names))
         places = {name: k for k, name in enumerate(classes)}
         return classes, {s: [places[label] for label in labels] for s, labels in written.items()}
     numbers = {}

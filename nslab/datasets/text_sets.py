@@ -1,7 +1,8 @@
 """Data sets of texts: those with a name in ``DATASETS``, and ``csv:PATH`` for anyone's.
 
 The name that a run keeps, ``csv:PATH#DIGEST``, has a digest of classes, texts and labels: a file
-may move or be compressed, and one that changed is noticed.
+may move or be compressed, and one that changed is noticed (text files in class folders that were
+edited in place, by the next process).
 """
 
 import functools

@@ -68,12 +68,16 @@ def text_encoder(name: str, shape: InputShape, num_classes: int) -> TextEncoder:
     return TextEncoder(made.float(), config.pad_token_id)
 
 
+# RoBERTa and its kin count places from the one after the id of padding.
+SHIFTED = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "data2vec-text", "ibert"}
+SHIFTED |= {"lilt", "luke", "markuplm", "xmod", "xlm-roberta-xl", "roberta-prelayernorm"}
+
+
 def longest_input(config: Any) -> int:
     """The most tokens of an input that a configuration has places for; 0: it names no limit."""
     most = int(getattr(config, "max_position_embeddings", 0) or 0)
     first = getattr(config, "pad_token_id", None)
-    # RoBERTa and its kin count places from the one after the id of padding
-    shifted = config.model_type in ("roberta", "xlm-roberta", "camembert", "longformer", "mpnet")
+    shifted = config.model_type in SHIFTED
     return most - first - 1 if most and shifted and first is not None else most
 
 

@@ -80,12 +80,17 @@ class Joined:
         return cls(token_info(tokenizer, length), how)
 
     def check(self, tokens: TokenInfo) -> None:
-        """``ValueError`` unless data have the same special tokens."""
+        """``ValueError`` unless data have the same special tokens, and rows as long."""
         mine, theirs = ((t.pad, t.begin, t.end) for t in (self.tokens, tokens))
         if mine != theirs:
             raise ValueError(
                 f"NS: compose joins texts with padding, first and last token {mine}, the data have "
                 f"{theirs}: compose={self.how!r} takes those of the data"
+            )
+        if self.tokens.length > tokens.length:
+            raise ValueError(
+                f"NS: compose joins texts in {self.tokens.length} tokens, the data have "
+                f"{tokens.length}: compose={self.how!r} takes the length of the data"
             )
 
     def __call__(
@@ -199,7 +204,8 @@ def ids_and_mask(x: Any) -> tuple[Tokens, Tokens | None]:
                 f"a batch with {', '.join(map(str, x))} has no {key}: give what the tokenizer "
                 "returns, input_ids and attention_mask"
             )
-        check_tokens(x[key])
+        yes_or_no = isinstance(x[key], Tensor) and x[key].dtype == torch.bool  # a mask may be
+        check_tokens(x[key].long() if yes_or_no and key == MASK else x[key])
     if more := [str(key) for key in x if key not in (*PER_TOKEN, LABELS)]:
         raise ValueError(
             f"texts with {', '.join(more)} cannot be joined: leave that out of the batch that "

@@ -229,7 +229,8 @@ class NS:
         A batch of any size will do: who competes with nobody has the mean weight, sigma + rho. A
         shuffled grouping without ``order`` draws one from torch's global generator. ``forward``,
         from images to logits, is for a model that is not called by its images alone. Texts are
-        rows of token ids, or what a tokenizer of transformers gives for ``model(**x)``.
+        rows of token ids, or what a tokenizer of transformers gives for ``model(**x)``; a model of
+        transformers wants the latter, as it takes every id of a bare tensor for a token.
 
         Raises ``ValueError`` for a ``forward`` beside a folded or 16-bit copy, and for texts where
         ``compose`` does not say which tokens are special.

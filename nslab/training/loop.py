@@ -73,7 +73,7 @@ def fit(
     (0, True)
     """
     accelerator = make_accelerator(config)
-    data = training_set(config, data)
+    given, data = data, training_set(config, data)
     objective = config.objective.build(data.info)
     train, test, held = make_loaders(config, data, objective, accelerator)
     wrong = None if data.mislabelled is None else torch.from_numpy(data.mislabelled)
@@ -140,7 +140,7 @@ def fit(
         bare(net).load_state_dict(best)
     if folder and main:
         save_weights(bare(net), folder)
-        save_vocabulary(config, folder)
+        save_vocabulary(config, folder, given)
     accelerator.wait_for_everyone()
     return Trained(bare(net), history, summary(history))
 

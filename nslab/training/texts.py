@@ -56,10 +56,10 @@ def _tokenized(
     return tokenizer, data.tokenized(tokenizer)
 
 
-def save_vocabulary(config: TrainConfig, folder: Path) -> None:
+def save_vocabulary(config: TrainConfig, folder: Path, data: ImageData | None = None) -> None:
     """Keep the vocabulary of a run beside its weights; images, and networks that bring a tokenizer,
-    have none."""
-    if config.tokenization and isinstance(tokenizer := tokenized(config)[0], WordTokenizer):
+    have none. ``data``: what it was trained on, if that was not loaded by name."""
+    if config.tokenization and isinstance(tokenizer := tokenized(config, data)[0], WordTokenizer):
         write_text(folder / VOCABULARY, sealed_json({"words": tokenizer.words}))
 
 
@@ -104,16 +104,21 @@ def texts_to_test_on(
 
 
 def places_of(names: Sequence[str], classes: Sequence[str], what: str) -> np.ndarray:
-    """The places of names among a network's classes: by name, or as they are where names are but
-    numbers from 0; ``ValueError`` for any other.
+    """The places of names among a network's classes: by name, in any case where that is plain; or
+    as they are, where names are but numbers from 0 and the classes are not. ``ValueError`` for any
+    other.
 
     >>> places_of(["good", "Bad"], ["bad", "good"], "reviews"), places_of("01", "ab", "reviews")
     (array([1, 0]), array([0, 1]))
     """
-    folded = {name.casefold(): k for k, name in enumerate(classes)}
-    if all(name.casefold() in folded for name in names):
-        return np.array([folded[name.casefold()] for name in names])
-    if list(names) == [str(k) for k in range(len(names))] and len(names) <= len(classes):
+    for form in (str, str.casefold):
+        places = {form(name): k for k, name in enumerate(classes)}
+        asked = [form(name) for name in names]
+        unique = len(places) == len(classes) and len({*asked}) == len(asked)
+        if unique and all(name in places for name in asked):
+            return np.array([places[name] for name in asked], dtype=np.int64)
+    numbers = list(names) == [str(k) for k in range(len(names))] and len(names) <= len(classes)
+    if numbers and not all(name.isdecimal() for name in classes):
         return np.arange(len(names))
     raise ValueError(
         f"{what} has the classes {', '.join(names[:5])}, the network has learned "

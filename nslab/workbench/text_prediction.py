@@ -11,7 +11,7 @@ from nslab.configs import TrainConfig
 from nslab.datasets import is_text
 from nslab.datasets.loader import on_device
 from nslab.datasets.text_batches import TextBatches
-from nslab.datasets.text_files import read_table
+from nslab.datasets.text_files import has_texts, in_order, read_table
 from nslab.datasets.text_sets import OWN, PREFIX
 from nslab.datasets.tokenization import padded
 from nslab.system.content_names import parts_of
@@ -34,16 +34,18 @@ def texts_in(data: str, training: TrainConfig) -> tuple[list[str], list[str]]:
         raise ValueError(f"predictions are of texts, csv:PATH or text:WORDS, not of {data!r}")
     classes = training.about.classes
     place = Path(data.removeprefix(PREFIX)).expanduser()
-    if not data.startswith(PREFIX) or parts_of(data) or not place.is_file():
+    if not data.startswith(PREFIX) or parts_of(data) or not place.is_file() or has_texts(place):
         found = texts_to_test_on(training, data, tokens=False)
         return found.arrays.test_x.tolist(), [classes[k] for k in found.arrays.test_y]
     texts, labels = read_table(place.name, place.read_bytes(), OWN, labelled=False)
-    names = sorted(set(labels))
+    if not texts:
+        raise ValueError(f"{place} has no texts: give it a line for each, below its columns' names")
+    names = in_order({*labels} - {""})
     try:
         places = dict(zip(names, places_of(names, classes, data).tolist(), strict=True))
     except ValueError:  # they are other names, or there are none
         return texts, labels
-    return texts, [classes[places[label]] for label in labels]
+    return texts, [classes[places[label]] if label else "" for label in labels]
 
 
 def token_batches(

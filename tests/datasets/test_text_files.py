@@ -192,9 +192,10 @@ def test_a_folder_with_its_own_test_texts(tmp_path: Path) -> None:
         (b"a,b\n1,2\n", "begins with the line 'a, b': name the columns there"),
         (b"label,text\n0,one\n1,two\n", "2 texts to train on, 0 to test on and 2 classes"),
         (b"label,text\n" + b"0,one\n" * 9, "and 1 classes"),
-        (b"text,label\none,0\ntwo\n", "row 3 has no label"),
+        (b"text,label\none,0\ntwo\n", "no label beside 'two'"),
         (b"label,text\n0,one,more\n", "cannot be read"),
-        (b"label,text\n0,\xff\xfe\n", "cannot be read"),
+        (b"label,text\n0,\xff\xfe\n", "save it as UTF-8"),
+        (b"label,text\n", "has no train texts"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, content: bytes, message: str) -> None:
@@ -246,3 +247,31 @@ def test_what_is_odd_is_told(data: Path, tmp_path: Path) -> None:
     assert "note: 120,000 + 7,600 texts are published, those here are a part" in said
     assert "note: 1 test texts are also trained on" in said
     assert "note: 1 texts come again" in said
+
+
+@pytest.mark.parametrize("name", ["cut.csv.xz", "cut.csv.gz", "cut.tar.gz", "cut.tar"])
+@pytest.mark.parametrize("content", [b"junk that is no archive", b""], ids=["junk", "empty"])
+def test_damaged_files_are_told(tmp_path: Path, name: str, content: bytes) -> None:
+    """Whatever they are packed by."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"damaged|cannot be read|no texts"):
+        resolved(f"csv:{tmp_path / name}")
+
+
+def test_archives_that_were_cut_short_are_told(tmp_path: Path) -> None:
+    """As by an interrupted download; what systems put beside texts is none."""
+    for label in ("a", "b"):
+        for k in range(5):
+            for split in ("train", "test"):
+                file = tmp_path / "d" / split / label / f"{k}.txt"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{label} text {k} of {split} " * 40, encoding="utf-8")
+                (file.parent / f"._{k}.txt").write_bytes(b"\x00\x05\x16")
+    whole = tmp_path / "whole.tar.gz"
+    with tarfile.open(whole, "w:gz") as archive:
+        archive.add(tmp_path / "d", "d")
+    assert len(load(f"csv:{whole}").arrays.train_x) == 10
+    half = tmp_path / "half.tar.gz"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ValueError, match="cut short"):
+        resolved(f"csv:{half}")

@@ -19,10 +19,10 @@ from nslab.analysis.confusion import confusion
 from nslab.cli import app
 from nslab.datasets import MissingDataset
 from nslab.datasets.tokenization import WordTokenizer
-from nslab.objectives import NS, OBJECTIVES
+from nslab.objectives import NS, OBJECTIVES, Mixup
 from nslab.runs import store
 from nslab.training.loop import fit, training_set
-from nslab.training.texts import VOCABULARY, tokenizer_of
+from nslab.training.texts import VOCABULARY, places_of, tokenizer_of
 
 LF = NS(sigma=2.5, rho=-1.0, compose="tiled")
 
@@ -218,3 +218,21 @@ def test_every_objective_trains_on_texts(tmp_path: Path, key: str) -> None:
     made = LF if key == "ns" else OBJECTIVES[key](*ARGUMENTS.get(key, ()))
     done = fit(config(tmp_path, 60, epochs=1, objective=made), show=False)
     assert 0 <= done.metrics["test_accuracy"] <= 100
+
+
+def test_classes_are_matched_by_name_first() -> None:
+    """Names that differ in case alone are two; other numbers are no places."""
+    assert places_of(["A", "a"], ["a", "A"], "x").tolist() == [1, 0]
+    assert places_of(["GOOD"], ["bad", "good"], "x").tolist() == [1]
+    with pytest.raises(ValueError, match="name them alike"):
+        places_of(["A", "a"], ["a", "b"], "x")
+    with pytest.raises(ValueError, match="name them alike"):
+        places_of(["0", "1"], ["1", "2"], "x")
+
+
+def test_kinds_are_checked_inside_of_ns(as_users_call: None) -> None:
+    """A method that blends images is refused wherever it stands; a vocabulary has words."""
+    with pytest.raises(ValueError, match="texts cannot be blended"):
+        TrainConfig("docstrings", "textcnn_64", NS(compose="tiled", base=Mixup()))
+    with pytest.raises(ValueError, match="vocabulary must be at least 3"):
+        TrainConfig("docstrings", "textcnn_64", vocabulary=2)
