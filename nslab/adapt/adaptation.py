@@ -101,7 +101,8 @@ def adapt(
                 vars(seen),
             )
 
-    bar = Progress(config.epochs, f"{config.label()} {config.id}", show=show and main)
+    show = show and main and config.epochs > 0
+    bar = Progress(config.epochs, f"{config.label()} {config.id}", show=show)
     with dropout_stream(accelerator.device), bar:
         if history:
             bar.resume(len(history))
