@@ -2,6 +2,7 @@
 it differs from the baseline's line."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -159,6 +160,26 @@ def _remarks(exp: Experiment, precision: str, runs: Sequence[MeasuredRun]) -> li
     return said
 
 
+def core_hours(results: Iterable[Result]) -> float:
+    """What runs took, in hours of one core; on a GPU in hours of one device. What they start from
+    is not counted. Runs of older versions may not say: NaN if none does.
+
+    >>> core_hours([])
+    nan
+    """
+    hours = [
+        seconds * env.get("processes", 1) * (env.get("threads", 1) if on_cpu(env) else 1) / 3600
+        for seconds, env in ((result.metrics.get("seconds"), result.env) for result in results)
+        if seconds is not None
+    ]
+    return sum(hours) if hours else math.nan
+
+
+def on_cpu(env: Mapping[str, Any]) -> bool:
+    """Whether a run was computed on a CPU, by its provenance."""
+    return str(env.get("device", "")).startswith("CPU")
+
+
 def sized(exp: Experiment, preset: str, row: tuple[str, ...]) -> list[RunConfig]:
     """What runs, whatever their seed and numerics, a preset has of a row."""
     return [
@@ -206,13 +227,17 @@ def baseline_differences(exp: Experiment, lines: Sequence[TableLine]) -> dict[in
         base = found.get((row, line.preset, line.precision))
         if base is None or base is line or not _alike(line, base):
             continue
-        values = base.values
-        if any(run.config.seedless for run in base.runs):
-            values = dict.fromkeys(line.values, _mean(list(values.values())))
-        pairs = [value - values[seed] for seed, value in line.values.items() if seed in values]
-        if pairs:
+        if pairs := list(paired_values(line, base).values()):
             made[place] = pairs
     return made
+
+
+def paired_values(line: TableLine, base: TableLine) -> dict[int, float]:
+    """A line minus another, by the seeds they share; what knows no seed is the same for each."""
+    values = base.values
+    if any(run.config.seedless for run in base.runs):
+        values = dict.fromkeys(line.values, _mean(list(values.values())))
+    return {seed: value - values[seed] for seed, value in line.values.items() if seed in values}
 
 
 def _alike(line: TableLine, base: TableLine) -> bool:

@@ -20,7 +20,16 @@ from nslab.system.files import write_text
 from nslab.system.paths import papers_dir
 
 LEDGER_COLUMNS = ["paper", "table", "row", "unit", "value", "ours", "sd", "n", "preset", "device"]
-LEDGER_COLUMNS += ["delta", "low", "high", "differs", "experiment", "note"]
+LEDGER_COLUMNS += [
+    "delta",
+    "low",
+    "high",
+    "differs",
+    "stand_in",
+    "core_hours",
+    "experiment",
+    "note",
+]
 FORMATS = (".md", ".csv", ".html")
 
 
@@ -31,9 +40,11 @@ def build_ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
     ``ours``, ``sd``, ``n`` (seeds), ``preset`` and ``device`` say what our number is. Where it has
     the paper's own setting, ``delta`` is ours - paper and ``low`` to ``high`` its 95 % confidence
     interval by our seeds (Student's t; the paper's number is taken as exact); elsewhere they are
-    blank, ``differs`` says in what ours is unlike, and ``note`` more of it. A mean of which we have
-    a part only has no number of ours. Nothing is computed: finished runs, of any seed and
-    numerics, and frozen tables are looked up.
+    blank, ``differs`` says in what ours is unlike, and ``note`` more of it; ``stand_in`` names what
+    ours has in place of the paper's own: images made here, other data, another network;
+    ``core_hours`` are those of our runs (device hours on a GPU). A mean of which we have a part
+    has no number of ours. Nothing is computed: finished runs, of any seed and numerics, and frozen
+    tables are looked up.
     """
     with (papers_dir() / "without_runs.csv").open(encoding="utf-8") as reasons_file:
         rows = list(csv.DictReader(reasons_file))
@@ -43,7 +54,7 @@ def build_ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
         for name, exp in EXPERIMENTS.items()
         if exp.table
     }
-    runs = _by_size(every_run())
+    runs = runs_by_size(every_run())
     lines = []
     for paper in papers:
         for file in sorted((papers_dir() / paper).glob("table*.csv"), key=_order):
@@ -52,7 +63,7 @@ def build_ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=LEDGER_COLUMNS)
 
 
-def _by_size(runs: Sequence[Result]) -> dict[RunConfig, list[Result]]:
+def runs_by_size(runs: Sequence[Result]) -> dict[RunConfig, list[Result]]:
     """Runs by their config without seed and numerics. One whose config has another id by now was
     made by code that computed something else."""
     found: dict[RunConfig, list[Result]] = {}
@@ -106,7 +117,22 @@ def _compared(experiment: str, results: list[Result]) -> list[dict]:
     table, names = compare(experiment, results), EXPERIMENTS[experiment].printed_as
     keys = list(table.columns[: list(table.columns).index("paper")])
     ours = table[table["n"] > 0].to_dict("records")
-    return [row | {key: names.get(row[key], row[key]) for key in keys} for row in ours]
+    return [
+        row
+        | {key: names.get(row[key], row[key]) for key in keys}
+        | {"stand_in": _stand_in(row, names)}
+        for row in ours
+    ]
+
+
+def _stand_in(row: Mapping[Any, Any], names: Mapping[str, str]) -> str:
+    """What a row of ours has in place of the paper's own data and network."""
+    said = {
+        "images made here": "generated" in row["differs"],
+        "other data": "other data" in row["differs"],
+        "another network": str(row.get("network", "")) in names,
+    }
+    return ", ".join(what for what, there in said.items() if there)
 
 
 def _ours(row: dict | None, devices: dict[str, set[str]], why: str) -> dict[str, object]:
@@ -126,7 +152,7 @@ def _ours(row: dict | None, devices: dict[str, set[str]], why: str) -> dict[str,
         said = [note, f"preset {row['preset']}: not the paper's setting" if reduced else ""]
         note = ", ".join(filter(None, said))
     device = ", ".join(sorted(devices.get(row["preset"], set())))
-    kept = {k: row[k] for k in ("ours", "sd", "n", "preset", "delta")}
+    kept = {k: row[k] for k in ("ours", "sd", "n", "preset", "delta", "stand_in", "core_hours")}
     return kept | {"device": device, "low": low, "high": high, "differs": differs, "note": note}
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from nslab.analysis.comparison import (
     TableLine,
     baseline_differences,
+    core_hours,
     lines_of,
     measured_runs,
 )
@@ -29,7 +30,8 @@ def compare(
     ``differs``: in what else ours is unlike the paper's, such as ``"other data"``;
     ``against``: the experiment's baseline, and ``difference``, ``difference_sd``, ``difference_n``
     (pairs) of ours minus the baseline's run of the same seed, row otherwise, preset and precision;
-    ``note``, which also names runs that are not above chance. What a side lacks is blank.
+    ``core_hours`` that ours took (device hours on a GPU); ``note``, which also names runs that are
+    not above chance. What a side lacks is blank.
 
     ``numbers`` of the runs, in the form of `nslab.analysis.measures`, stand for what the
     experiment's own measure would say.
@@ -87,6 +89,7 @@ def _beside_paper(
         "difference": difference,
         "difference_sd": difference_sd,
         "difference_n": len(pairs),
+        "core_hours": core_hours(run.result for run in line.runs) if line else math.nan,
         "note": ", ".join([*(line.notes if line else ()), *([unlike] if unlike else [])]),
     }
 

@@ -3,7 +3,15 @@
 Heavy imports wait until a command needs them, so that help and rendering start at once.
 """
 
-from nslab.cli import evolve, notebooks, predict, run, show, store  # each adds its commands
+from nslab.cli import (  # each adds its commands
+    evidence,
+    evolve,
+    notebooks,
+    predict,
+    run,
+    show,
+    store,
+)
 from nslab.cli.options import app
 
-__all__ = ["app", "evolve", "notebooks", "predict", "run", "show", "store"]
+__all__ = ["app", "evidence", "evolve", "notebooks", "predict", "run", "show", "store"]

@@ -55,6 +55,14 @@ def print_dry_run(
     typer.echo("; ".join(said))
 
 
+def print_smallest_effect(name: str, configs: "Sequence[RunConfig]") -> None:
+    """Say the smallest difference to its baseline that an experiment can show with these seeds."""
+    from nslab.analysis.smallest_effect import smallest_effect
+
+    if said := smallest_effect(name, configs):
+        typer.echo(said)
+
+
 def print_line(name: str, state: str, seconds: float | None, about: str) -> None:
     """A line of a dry run."""
     from nslab.execution.monitor import duration

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.dry_run import print_dry_run
+from nslab.cli.dry_run import print_dry_run, print_smallest_effect
 from nslab.cli.execution import ExecutionOptions, takes_where
 from nslab.cli.options import (
     DryRun,
@@ -55,6 +55,7 @@ def run(
         configs = experiment(name).plan(preset, **parsed(parameter))
         if dry_run:
             print_dry_run(configs, [], where.jobs, force)
+            print_smallest_effect(name, configs)
             return
         for dataset in {config.dataset for config in configs} - {""}:
             load(dataset)

@@ -51,13 +51,6 @@ def equations_of(paper: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def claims_of(paper: str) -> list[dict[str, str]]:
-    """Rows of a paper's ``claims.csv``: claim, source, verdict, evidence, result."""
-    file = papers_dir() / paper.lower() / "claims.csv"
-    with file.open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
 def main(args: list[str]) -> int:
     """Print ``file:line`` for the tags of a paper, all or those of one number."""
     if not 1 <= len(args) <= 2 or args[0].upper() not in ("NS", "DE", "EDL"):

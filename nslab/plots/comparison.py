@@ -108,18 +108,24 @@ def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
     any.
 
     ``table``: columns ``key``, ``seed``, ``value``, and ``paper`` (nan where it has no number);
-    runs that have not ``learnt`` are grey.
+    where there is a ``method``, each has a line. Runs that have not ``learnt`` are grey.
     """
     learnt = table.get("learnt", pd.Series(True, table.index)).astype(bool)
+    method = table.get("method", pd.Series("", table.index))
     panels = 1 + int(table["paper"].notna().any())
     figure = Figure(figsize=(5.5, 2.3 * panels + 0.6 * (panels == 1)))
     upper, *below = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
     ticks = list(dict.fromkeys(table[key]))
     place = table[key].map(ticks.index)
-    upper.plot(place[learnt], table["value"][learnt], "o", color=BLUE, alpha=0.6, markersize=5)
-    upper.plot(place[~learnt], table["value"][~learnt], "o", color=FAINT, markersize=5)
-    means = table.groupby(key, sort=False)["value"].mean()
-    upper.plot(range(len(ticks)), means.loc[ticks], color=BLUE)
+    for name in method.unique():
+        mine, colour = method == name, colour_of(name, BLUE)
+        good, bad = mine & learnt, mine & ~learnt
+        upper.plot(place[good], table["value"][good], "o", color=colour, alpha=0.6, markersize=5)
+        upper.plot(place[bad], table["value"][bad], "o", color=FAINT, markersize=5)
+        means = table[mine].groupby(place[mine])["value"].mean()
+        upper.plot(means.index, means, color=colour, label=text_of(name))
+    if method.nunique() > 1:
+        upper.legend()
     said = "" if learnt.all() else f"; {AT_CHANCE}"
     upper.set(ylabel="ours: accuracy (%)", title=f"{title}, n = {table['seed'].nunique()}{said}")
     paper = table.groupby(key, sort=False)["paper"].first().loc[ticks]

@@ -146,7 +146,6 @@ NAMES = {
     "nslab.analysis.describe": "nslab.analysis.run_tables.run_columns",
     "nslab.lossnet.load": "nslab.lossnet.load_loss",
     "nslab.lossnet.save": "nslab.lossnet.save_loss",
-    "nslab.papers.claims": "nslab.papers.equations.claims_of",
     "nslab.papers.places": "nslab.papers.equations.places",
 }
 TABLES = "batches_of class_regressions class_scores class_table compete first_batch history_table "

@@ -29,10 +29,8 @@ from nslab.lossnet.search import HeldOut
 from nslab.lossnet.synthetic_predictions import draw_pairs
 from nslab.objectives import EDL, NS
 from nslab.objectives.weighted import cross_entropy
-from nslab.papers.equations import claims_of
 from nslab.rng import generator
 from nslab.runs import store
-from nslab.system.paths import notebooks_dir
 from nslab.types import DataInfo
 
 SHIPPED = ("log", "order")
@@ -231,18 +229,6 @@ def test_experiments_of_edl() -> None:
     assert len({losses_of(c)[0].id for c in ranking_transfer("cpu")}) == 2 * 7 * 3
     for config in (*configs, *evolutions):
         assert decode(encode(config)) == config
-
-
-def test_every_claim_has_a_verdict_and_evidence() -> None:
-    """The paper's claims: a verdict of four, a notebook that shows why, numbers."""
-    rows = claims_of("EDL")
-    assert len(rows) >= 6
-    for row in rows:
-        assert row["verdict"] in ("holds here", "partly", "does not hold here", "open")
-        assert (notebooks_dir() / f"{row['evidence']}.ipynb").exists()
-        assert any(character.isdigit() for character in row["result"]) or "no " in row["result"]
-        assert row["claim"]
-        assert row["source"]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ KEYS = {
     12: ["dataset", "network", "method", "quantity"],
     13: ["dataset", "operation"],
 }
-KEYS |= {6: ["grid"], 7: ["sigma"], 8: ["rho"], 10: KEYS[2], 11: KEYS[2]}
+KEYS |= {6: ["grid"], 7: ["sigma", "method"], 8: ["rho", "method"], 10: KEYS[2], 11: KEYS[2]}
 ROWS = {1: 15, 2: 16, 3: 84, 4: 221, 5: 136, 6: 5, 7: 7, 8: 7, 9: 12, 10: 2, 11: 8, 12: 8, 13: 4}
 UNITS = {12: {"MB", "s per epoch"}, 13: {"s"}}
 HALF = 0.05 + 1e-6  # half of the last printed digit
@@ -132,8 +132,8 @@ def test_table9_means() -> None:
 
 def test_ablations_agree() -> None:
     """The three ablations share one setting, and rho = 0 is the plain baseline."""
-    assert values(8)["0.0"] == values(2)["cifar100", "resnet110", "ce"] == 70.3
-    assert values(6)["2x2"] == values(7)["0.8"] == values(8)["1.0"] == 72.1
+    assert values(8)["0.0", "ns_ws"] == values(2)["cifar100", "resnet110", "ce"] == 70.3
+    assert values(6)["2x2"] == values(7)["0.8", "ns_ws"] == values(8)["1.0", "ns_ws"] == 72.1
     assert values(2)["cifar100", "resnet110", "ns_ws"] == 72.1
     assert all(values(number).max() == 72.1 for number in (6, 7, 8))
 

@@ -19,6 +19,7 @@ from nslab.analysis import run_tables
 from nslab.analysis.paper_tables import compare, readable
 from nslab.configs.serialization import decode, encode
 from nslab.experiments import experiment
+from nslab.objectives import NS
 from nslab.papers.tables import paper_table
 from nslab.plots import ns as plots
 from nslab.plots import style
@@ -40,19 +41,21 @@ def result(config: object, accuracy: float, source: str | None = None) -> Result
 
 def test_compare_by_hand() -> None:
     """Mean, sample sd and n per row; delta only at the paper's own size; the paired difference to
-    the baseline (the paper's sigma, 0.8); rows with ours first, columns without anything left out.
+    the baseline (the control with the same mean weight); rows with ours first, columns without
+    anything left out.
     """
     exp = experiment("ns/table7")
-    paper = [c for c in exp.plan("paper") if c.objective.sigma == 0.8]
-    smoke = [c for c in exp.plan("smoke") if c.objective.sigma in (0.0, 0.8)]
+    sides = (NS(sigma=0.8), NS(sigma=1.8, rho=0.0))
+    paper = [c for c in exp.plan("paper") if c.objective == sides[0]]
+    smoke = [c for c in exp.plan("smoke") if c.objective in sides]
     runs = [result(c, a) for c, a in zip(paper, (72.0, 73.0, 71.0), strict=True)]
     runs += [result(c, 50.0 + i, "other") for i, c in enumerate(smoke)]
     table = compare("ns/table7", runs)
     assert list(table.columns) == [
-        *("sigma", "paper", "ours", "sd", "n", "preset", "part", "delta", "differs"),
-        *("against", "difference", "difference_sd", "difference_n", "note"),
+        *("sigma", "method", "paper", "ours", "sd", "n", "preset", "part", "delta", "differs"),
+        *("against", "difference", "difference_sd", "difference_n", "core_hours", "note"),
     ]
-    assert (table["n"] > 0).tolist() == [True] * 3 + [False] * 5
+    assert (table["n"] > 0).tolist() == [True] * 3 + [False] * 6
     at_size = table[table["preset"] == "paper"].iloc[0]
     assert (at_size["sigma"], at_size["paper"], at_size["n"]) == ("0.8", 72.1, 3)
     assert at_size["ours"] == pytest.approx(72.0)
@@ -62,19 +65,20 @@ def test_compare_by_hand() -> None:
     assert list(small["n"]) == [2, 2]
     assert small["delta"].isna().all()
     other = table[table["difference_n"] > 0].iloc[0]
-    assert (other["sigma"], other["preset"], other["against"]) == ("0", "smoke", "sigma 0.8")
+    assert (other["method"], other["preset"], other["against"]) == ("ns_ws", "smoke", "ce_constant")
     assert (other["difference"], other["difference_sd"], other["difference_n"]) == (-1.0, 0.0, 2)
     assert set(small["note"]) == {"other source code"}
     nothing = table[table["n"] == 0]
-    assert len(nothing) == 5
+    assert len(nothing) == 6
     assert nothing["ours"].isna().all()
     shown = readable(table)
     assert "72.00 ± 1.00 (n = 3, paper)" in set(shown["ours"])
     assert set(shown.loc[table["n"] == 0, "ours"]) == {""}
     assert set(shown["delta"]) == {"-0.10", ""}
-    assert set(shown["minus sigma 0.8"]) == {"-1.00 ± 0.00 (n = 2)", ""}
-    assert list(readable(small).columns) == ["sigma", "paper", "ours", "minus sigma 0.8", "note"]
-    assert list(readable(at_size.to_frame().T).columns) == ["sigma", "paper", "ours", "delta"]
+    assert set(shown["minus ce_constant"]) == {"-1.00 ± 0.00 (n = 2)", ""}
+    keys = ["sigma", "method"]
+    assert list(readable(small).columns) == [*keys, "paper", "ours", "minus ce_constant", "note"]
+    assert list(readable(at_size.to_frame().T).columns) == [*keys, "paper", "ours", "delta"]
 
 
 def test_compare_shows_rows_the_paper_lacks() -> None:

@@ -62,12 +62,12 @@ def ns_ws_setting(dataset: str) -> NS:
 def table2(
     preset: Preset = "smoke",
     seeds: tuple[int, ...] | None = None,
-    methods: tuple[TrainingMethod, ...] = ("ce", "ns_ws", "ce_lr"),
+    methods: tuple[TrainingMethod, ...] = ("ce", "ns_ws", "ce_lr", "ce_constant"),
     datasets: tuple[str, ...] | None = None,
     networks: tuple[str, ...] | None = None,
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Table II: four networks with and without NS-WS, and the control ``ce_lr`` it lacks."""
+    """Table II: four networks with and without NS-WS, and the two controls it lacks."""
     start, recipes = base(preset), NETWORK_SETTINGS[preset]
     sets = ("cifar10", "cifar100") if preset == "paper" else (start.dataset,)
     keep = {"epochs": epochs} if epochs else {}

@@ -74,6 +74,11 @@ TrainingMethod = Literal[
 COMPARED_METHODS: tuple[TrainingMethod, ...] = get_args(TrainingMethod)[:16]
 
 
+def constant_weight(ns: NS) -> NS:
+    """NS with scores left out: each sample has the mean weight of ``ns``, sigma + rho."""
+    return dataclasses.replace(ns, sigma=ns.sigma + ns.rho, rho=0.0)
+
+
 def trained_by(config: TrainConfig, method: TrainingMethod, ns: NS) -> TrainConfig:
     """``config`` trained by a method, with the settings its source gives for the data set (those
     for CIFAR-10 where it gives none) and what else of a training it asks for.
@@ -89,9 +94,7 @@ def trained_by(config: TrainConfig, method: TrainingMethod, ns: NS) -> TrainConf
         case "ce_lr":
             return dataclasses.replace(config, lr_scale=mean)
         case "ce_constant":
-            return dataclasses.replace(
-                config, objective=dataclasses.replace(ns, sigma=mean, rho=0.0)
-            )
+            return dataclasses.replace(config, objective=constant_weight(ns))
         case "cbs" | "srs" | "pbs":
             return dataclasses.replace(config, sampler=method)
         case "ce":

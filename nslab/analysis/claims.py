@@ -1,0 +1,181 @@
+"""Claims decided: each claim of the papers with what finished runs say of it, a verdict included.
+
+Nothing here is written by hand. A claim's line in ``claims.csv`` says what is compared, an
+experiment's presets fix size and seeds before anything runs, and a verdict waits until all of
+those seeds are there: nobody can stop at the first p below .05. The two-sided p values of a paper's
+comparisons are adjusted together, by Holm's method.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from nslab.analysis.claim_effects import LEVEL, MOST_SEEDS, holm
+from nslab.analysis.claim_quantities import (
+    QUANTITIES,
+    Evidence,
+    Measured,
+    planned_seeds,
+    printed_differences,
+)
+from nslab.analysis.comparison import core_hours
+from nslab.configs.labels import text_of
+from nslab.experiments import EXPERIMENTS
+from nslab.papers.claims import PAPERS, Claim, Keys, claims_of
+from nslab.runs.results import every_run
+
+CLAIM_COLUMNS = ["paper", "key", "claim", "source", "against", "unit", "preset", "effect", "low"]
+CLAIM_COLUMNS += ["high", "n", "planned", "p", "p_adjusted", "printed", "least", "verdict", "more"]
+CLAIM_COLUMNS += ["cells", "device", "core_hours", "note"]
+VERDICTS = ("supported", "contradicted", "undecided", "waiting", "no runs", "not measured")
+
+
+def claim_table(papers: Sequence[str] = PAPERS) -> pd.DataFrame:
+    """The claims of papers, a line per claim, what it is held against, and preset with runs.
+
+    ``effect`` is ours - theirs in ``unit``, ``low`` to ``high`` its 95 % interval by ``n``
+    independent units of ``planned``, ``p`` two-sided and ``p_adjusted`` by Holm over the paper's
+    lines. ``printed``: the paper's own difference over the same rows; ``least``: what would bear
+    the claim out. ``verdict``: *supported* if the effect is above 0 (above minus what is tolerated,
+    where the claim is that something does no harm), *contradicted* if it is below ``least`` (below
+    0 there), at an adjusted p under .05, else *undecided*; *waiting* while seeds that the preset
+    fixes are missing; *no runs*; *not measured* where no code measures it, and ``note`` says why.
+    ``more``: units beyond those that would decide it, if spread and estimate stayed as they are.
+    ``preset`` other than ``paper`` is a smaller setting than the claim is about.
+
+    >>> table = claim_table(["edl"])
+    >>> sorted(set(table["verdict"]) - set(VERDICTS))
+    []
+    """
+    evidence = Evidence(every_run())
+    lines: list[dict[str, Any]] = []
+    for paper in papers:
+        mine: list[dict[str, Any]] = []
+        for claim in claims_of(paper):
+            sides = [claim.theirs, *([claim.control] if claim.control else [])]
+            for against in sides:
+                mine += _lines(claim, against, evidence)
+        adjusted = holm([line["p"] for line in mine])
+        count = sum(not math.isnan(p) for p in adjusted)
+        lines += [_judged(line, p, count) for line, p in zip(mine, adjusted, strict=True)]
+    return pd.DataFrame(lines, columns=CLAIM_COLUMNS)
+
+
+def _lines(claim: Claim, against: Keys, evidence: Evidence) -> list[dict[str, Any]]:
+    printed = mean_of(printed_differences(claim, against).values())
+    least = claim.least
+    if math.isnan(least):  # half of what the paper prints against its own baseline
+        own = mean_of(printed_differences(claim, claim.theirs).values())
+        least = 0.0 if math.isnan(own) else max(0.0, claim.sign * own / 2)
+    about = {name: getattr(claim, name) for name in ("paper", "key", "claim", "source", "unit")}
+    about |= {"against": _named(against), "printed": printed, "least": least, "note": claim.note}
+    blank = dict.fromkeys(("effect", "low", "high", "p", "core_hours"), math.nan)
+    about |= blank | {"preset": "", "n": 0, "planned": 0, "cells": "", "device": ""}
+    if not claim.quantity:
+        return [about | {"verdict": "not measured"}]
+    found = QUANTITIES[claim.quantity](claim, against, evidence)
+    if not found:
+        exp = EXPERIMENTS[claim.experiment]
+        about["planned"] = len(planned_seeds(exp, "paper"))
+        about["note"] = claim.note or f"nslab run {claim.experiment} --preset paper"
+        return [about | {"verdict": "no runs"}]
+    return [about | _measured(claim, measured, least) for measured in found]
+
+
+def _measured(claim: Claim, measured: Measured, least: float) -> dict[str, Any]:
+    effect = measured.effect
+    low, high = effect.interval()
+    bounds = bounds_of(claim, least)
+    line: dict[str, Any] = {
+        "preset": measured.preset,
+        "effect": effect.shown,
+        "low": low,
+        "high": high,
+        "n": effect.n,
+        "planned": measured.planned,
+        "p": math.nan,
+        "verdict": "waiting",
+        "cells": measured.cells,
+        "device": ", ".join(sorted({str(r.env.get("device", "")) for r in measured.runs})),
+        "core_hours": core_hours(measured.runs),
+        "note": "; ".join(filter(None, (*measured.notes, claim.note))),
+    }
+    if effect.n >= measured.planned:
+        p_values = effect.p_values(bounds)
+        line |= {"p": min(p_values), "verdict": "", "judged": (effect, bounds)}
+        line["for_it"], line["against_it"] = p_values[:: claim.sign]
+    return line
+
+
+def bounds_of(claim: Claim, least: float) -> tuple[float, float]:
+    """What an effect must be above, and what it must be below, to be decided: for a gain 0 and the
+    least that counts, for no loss minus what is tolerated and 0; mirrored where less is claimed."""
+    low, high = (-least, 0.0) if claim.claimed.startswith("not") else (0.0, least)
+    return (low, high) if claim.sign > 0 else (-high, -low)
+
+
+def _judged(line: dict[str, Any], adjusted: float, count: int) -> dict[str, Any]:
+    """A line with its verdict after adjustment, and how many more units would decide it."""
+    if "judged" not in line:
+        return line | {"p_adjusted": adjusted, "more": ""}
+    effect, bounds = line["judged"]
+    if adjusted < LEVEL:  # a gain that is sure, if smaller than printed, is one
+        sure = line["for_it"] < LEVEL / count or line["for_it"] <= line["against_it"]
+        return line | {
+            "p_adjusted": adjusted,
+            "verdict": "supported" if sure else "contradicted",
+            "more": "",
+        }
+    number = effect.more(bounds, LEVEL / max(count, 1))
+    more = f"{number}" if number is not None else f"over {MOST_SEEDS}" if effect.n > 1 else "?"
+    return line | {"p_adjusted": adjusted, "verdict": "undecided", "more": more}
+
+
+def mean_of(values: Collection[float]) -> float:
+    """The mean; NaN of nothing."""
+    return sum(values) / len(values) if values else math.nan
+
+
+def _named(against: Keys) -> str:
+    """What a claim is held against, for people: its method, else its keys."""
+    return against.get("method") or ", ".join(f"{key} {value}" for key, value in against.items())
+
+
+def readable_claims(table: pd.DataFrame, *, words: bool = False) -> pd.DataFrame:
+    """`claim_table` for people: effect and interval in one column, seeds that are there of those
+    planned in another; claims by their short names, or in ``words``.
+
+    >>> list(readable_claims(claim_table(["edl"])))[:4]
+    ['paper', 'claim', 'against', 'preset']
+    """
+    lines = table.to_dict("records")
+    out = table[["paper"]].assign(claim=table["claim" if words else "key"])
+    out["against"] = table["against"].map(text_of)
+    out["preset"] = table["preset"]
+    out["effect (95 % interval)"] = [_interval(line) for line in lines]
+    out["printed"] = [_signed(line["printed"]) for line in lines]
+    out["n"] = [f"{line['n']} of {line['planned']}" if line["planned"] else "" for line in lines]
+    out["p adjusted"] = [
+        "" if math.isnan(line["p_adjusted"]) else f"{line['p_adjusted']:.2g}" for line in lines
+    ]
+    return out.assign(verdict=table["verdict"], more=table["more"])
+
+
+def _interval(line: Mapping[Any, Any]) -> str:
+    if math.isnan(line["effect"]):
+        return ""
+    reach = "" if math.isnan(line["low"]) else f" ({line['low']:+.2f} to {line['high']:+.2f})"
+    return f"{_signed(line['effect'])}{reach} {line['unit']}"
+
+
+def _signed(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.2f}"
+
+
+def verdict_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `claim_table`, how many lines have each verdict, by paper and preset."""
+    shown = table.assign(preset=table["preset"].replace("", "none"))
+    counted = shown.groupby(["paper", "preset", "verdict"], sort=False).size()
+    return counted.unstack(fill_value=0).reset_index()

@@ -1,0 +1,61 @@
+"""Smallest effect that a comparison can show, before it starts."""
+
+import statistics as numbers
+from collections.abc import Sequence
+
+from nslab.analysis.comparison import baseline_differences, lines_of
+from nslab.analysis.ledger import runs_by_size
+from nslab.analysis.statistics import detectable_effect
+from nslab.configs import RunConfig
+from nslab.configs.labels import text_of
+from nslab.experiments import PRESETS, experiment
+from nslab.experiments.definition import preset_sizes
+from nslab.runs.results import every_run
+
+POWER = 0.8
+
+
+def smallest_effect(name: str, configs: Sequence[RunConfig]) -> str:
+    """What a paired t test of an experiment's methods against its baseline finds with probability
+    0.8 at p < .05, in a sentence: in standard deviations of the differences, and where finished
+    runs of the experiment tell their spread, in its own unit; blank without a baseline.
+
+    >>> from nslab import experiment
+    >>> print(smallest_effect("ns/first", experiment("ns/first").plan("smoke", seeds=(1, 2, 3))))
+    3 seeds tell differences from CE of 3.3 standard deviations or more (power 0.8, p < .05)
+    """
+    exp = experiment(name)
+    if not exp.baseline:
+        return ""
+    base = text_of(str(next(iter(exp.baseline.values()))))
+    n = len({config.seed for config in configs})
+    if n < 2:
+        return f"one seed tells no difference from {base} from chance"
+    effect = detectable_effect(n, POWER)
+    told = f"{effect:.1f} standard deviations or more (power {POWER}, p < .05)"
+    said = f"{n} seeds tell differences from {base} of {told}"
+    spreads = observed_spreads(name)
+    if not spreads:
+        return said
+    spread, count, preset = spreads
+    return (
+        f"{said}: {effect * spread:.2g} at the spread seen so far, {spread:.2g} (median of "
+        f"{count} comparisons at preset {preset})"
+    )
+
+
+def observed_spreads(name: str) -> tuple[float, int, str] | None:
+    """Median standard deviation of an experiment's paired differences, how many comparisons it is
+    of, and their preset: the largest with any."""
+    exp, runs = experiment(name), runs_by_size(every_run())
+    for preset in reversed(PRESETS):
+        if preset == "smoke":  # other data: it tells nothing
+            break
+        results = [result for size in preset_sizes(exp, preset) for result in runs.get(size, ())]
+        if not results:
+            continue
+        found = baseline_differences(exp, lines_of(exp, results)).values()
+        spreads = [numbers.stdev(values) for values in found if len(values) > 2]
+        if spreads:
+            return numbers.median(spreads), len(spreads), preset
+    return None

@@ -1,0 +1,80 @@
+"""Commands about evidence: ``nslab claims | queue``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslab.cli.dry_run import print_dry_run
+from nslab.cli.execution import ExecutionOptions, takes_where
+from nslab.cli.options import DryRun, LogOption, Plugins, app, explained
+
+
+@app.command(epilog="Example: nslab claims --paper ns --to claims.md")
+def claims(
+    paper: Annotated[
+        list[str] | None, typer.Option(help="ns, de or edl; repeatable; default: all three.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Write it all to a .md, .csv or .html.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also the claims without runs.")] = False,
+    plugin: Plugins = None,
+) -> None:
+    """The papers' claims, each with the verdict that finished runs allow; nothing is computed."""
+    from nslab.analysis.claims import claim_table, readable_claims, verdict_counts
+    from nslab.analysis.ledger import FORMATS, export
+    from nslab.papers.claims import PAPERS
+    from nslab.system.validation import unknown
+
+    with explained():
+        for name in set(paper or ()) - set(PAPERS):
+            raise unknown("paper", name, PAPERS)
+        if to and to.suffix not in FORMATS:
+            raise ValueError(f"{to} must end in one of {', '.join(FORMATS)}")
+        table = claim_table(paper or PAPERS)
+        shown = table if every else table[table["n"] > 0]
+        typer.echo(readable_claims(shown).to_string(index=False))
+        typer.echo()
+        typer.echo(verdict_counts(table).to_string(index=False))
+        if left := len(table) - len(shown):
+            typer.echo(f"{left} more have no runs (--all shows them)")
+        if to:
+            typer.echo(f"wrote {export(table, to)}")
+
+
+@app.command(epilog="Example: nslab queue --dry-run")
+@takes_where()
+def queue(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Runs in their order, in YAML; default: what decides most claims."),
+    ] = None,
+    log: LogOption = None,
+    dry_run: DryRun = False,
+    *,
+    where: ExecutionOptions,
+) -> None:
+    """Compute runs in the order of a file, frozen as they end; taken up wherever it was.
+
+    The file is read again after each run, so entries may be added or moved meanwhile.
+    """
+    from nslab.workbench.queue import DEFAULT_QUEUE, read_queue, run_queue
+
+    with explained():
+        chosen = file or DEFAULT_QUEUE
+        found = read_queue(chosen)
+        if dry_run:
+            print_dry_run([queued.config for queued in found], [], where.jobs)
+            return
+        jobs, devices = where.places()
+        end = run_queue(
+            chosen,
+            jobs=jobs,
+            devices=devices,
+            engine=where.engine,
+            processes_per_run=where.processes_per_run,
+            log=log or (),
+            echo=typer.echo,
+        )
+    typer.echo(f"{len(end.done)} runs done, {len(end.failed) or 'none'} failed")
+    if end.failed:
+        raise typer.Exit(1)

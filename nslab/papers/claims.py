@@ -1,0 +1,108 @@
+"""The papers' claims, each with the comparison that decides it."""
+
+import csv
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from nslab.system.paths import papers_dir
+from nslab.system.validation import unknown
+
+PAPERS = ("ns", "de", "edl")
+Claimed = Literal["higher", "lower", "not higher", "not lower"]
+Keys = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A line of a paper's ``claims.csv``.
+
+    Attributes:
+        paper, key: which paper, and the claim's short name in it.
+        claim, source: what is claimed, in our words, and where it stands.
+        quantity: how it is measured, a name in ``nslab.analysis.claim_quantities.QUANTITIES``;
+            blank if no code measures it, and ``note`` then says why.
+        unit: of the effect, such as ``points`` (of percent).
+        experiment: whose runs bear on it. Its presets fix their size and seeds beforehand.
+        rows: rows of the experiment's table that count, each key with the values it may have.
+        ours, theirs: what is compared: the keys in which the two sides of a difference differ.
+        control: other sides that the claim is held against too, such as a larger step.
+        claimed: in which direction the difference ours - theirs goes.
+        least: the smallest effect that would bear the claim out; for ``not higher`` and ``not
+            lower`` the difference that is tolerated. NaN: half of what the paper prints.
+        note: what else is to be said.
+    """
+
+    paper: str
+    key: str
+    claim: str
+    source: str
+    quantity: str
+    unit: str
+    experiment: str
+    rows: dict[str, tuple[str, ...]]
+    ours: Keys
+    theirs: Keys
+    control: Keys
+    claimed: Claimed
+    least: float
+    note: str
+
+    @property
+    def sign(self) -> int:
+        """1 if a larger difference speaks for the claim, -1 if a smaller one does."""
+        return 1 if self.claimed in ("higher", "not lower") else -1
+
+
+def claims_of(paper: str) -> list[Claim]:
+    """The claims of a paper, ``"ns"``, ``"de"`` or ``"edl"``.
+
+    Raises ``ValueError`` for another paper, and for a line that cannot be read, which it names.
+
+    >>> claims_of("ns")[0].key
+    'imagenet_winners'
+    """
+    if paper.lower() not in PAPERS:
+        raise unknown("paper", paper, PAPERS)
+    file = papers_dir() / paper.lower() / "claims.csv"
+    found: dict[str, Claim] = {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        for number, line in enumerate(csv.DictReader(lines), start=2):
+            try:
+                claim = _read(paper.lower(), line)
+            except ValueError as error:
+                raise ValueError(f"{file}, line {number}: {error}") from None
+            if claim.key in found:
+                raise ValueError(f"{file}, line {number}: a second claim {claim.key}")
+            found[claim.key] = claim
+    return list(found.values())
+
+
+def _read(paper: str, line: dict[str, str]) -> Claim:
+    for column in ("key", "claim", "source"):
+        if not line[column]:
+            raise ValueError(f"{column} is blank")
+    if line["claimed"] not in get_args(Claimed):
+        raise ValueError(f"claimed must be one of {', '.join(get_args(Claimed))}")
+    if not (line["quantity"] or line["note"]):
+        raise ValueError("a claim without a quantity needs a note that says why")
+    rows = {key: tuple(value.split("|")) for key, value in _keys(line["rows"]).items()}
+    sides = {side: _keys(line[side]) for side in ("ours", "theirs", "control")}
+    least = float(line["least"]) if line["least"] else math.nan
+    if line["claimed"].startswith("not") and math.isnan(least) and line["quantity"]:
+        raise ValueError(f"claimed {line['claimed']!r} needs a least: the difference tolerated")
+    if least < 0:
+        raise ValueError("least must not be negative: claimed says the direction")
+    texts = {name: line[name] for name in TEXTS}
+    return Claim(paper=paper, rows=rows, least=least, **sides, **texts)  # type: ignore[arg-type]
+
+
+TEXTS = ("key", "claim", "source", "quantity", "unit", "experiment", "claimed", "note")
+
+
+def _keys(text: str) -> Keys:
+    """``a=1; b=2`` as a dict."""
+    pairs = [part.partition("=") for part in text.split(";") if part.strip()]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise ValueError(f"{', '.join(wrong)}: keys are written name=value, with ; between them")
+    return {key.strip(): value.strip() for key, _, value in pairs}

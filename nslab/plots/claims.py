@@ -1,0 +1,79 @@
+"""Figure of the claims: every effect with its interval and verdict, one under the other."""
+
+import textwrap
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nslab.configs.labels import GREEN, GREY, RED, SKY, text_of
+
+COLOURS = {"supported": GREEN, "contradicted": RED, "undecided": GREY, "waiting": SKY}
+WIDEST = 12.0  # points; what is further out is cut, with an arrow
+LETTERS = 125  # of a claim, at the width of a page
+
+
+def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
+    """A forest plot of `nslab.analysis.claims.claim_table`, a panel per unit of the effects.
+
+    Circles are differences to what the paper compares with, diamonds to a control; bars 95 %
+    intervals, none where there is one seed; a cross is the paper's own difference. Above 0 ours is
+    more, whatever is claimed: the colour says what that means for the claim.
+    """
+    drawn = table[table["effect"].notna()]
+    units = list(dict.fromkeys(drawn["unit"]))
+    sizes = [int((drawn["unit"] == unit).sum()) for unit in units]
+    height = 1.2 + 0.42 * sum(sizes) + 0.6 * len(units)
+    figure = Figure(figsize=(8.4, height))
+    panels = figure.subplots(
+        max(len(units), 1), 1, squeeze=False, height_ratios=[s + 1 for s in sizes] or None
+    )[:, 0]
+    for axes, unit in zip(panels, units, strict=False):
+        _panel(axes, drawn[drawn["unit"] == unit], unit)
+    handles = [
+        Line2D([], [], marker="o", color=colour, label=verdict)
+        for verdict, colour in COLOURS.items()
+        if (drawn["verdict"] == verdict).any()
+    ]
+    handles += [
+        Line2D([], [], marker="D", linestyle="", color="black", label="against a control"),
+        Line2D([], [], marker="x", linestyle="", color="black", label="the paper's own"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.suptitle(title or claims_title(table), fontsize=11)
+    return figure
+
+
+def claims_title(table: pd.DataFrame) -> str:
+    """The finding in a line: how many comparisons have which verdict, and at what size."""
+    drawn = table[table["effect"].notna()]
+    counts = drawn["verdict"].value_counts()
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in COLOURS if verdict in counts)
+    whole = int((drawn["preset"] == "paper").sum())
+    return f"{len(drawn)} comparisons: {said or 'none'}; {whole} at the paper's own size"
+
+
+def _panel(axes: Axes, lines: pd.DataFrame, unit: str) -> None:
+    ends = lines[["low", "high", "effect", "printed"]].abs().max().max()
+    reach = 1.1 * float(ends) or 1.0
+    reach = min(reach, WIDEST) if unit.startswith("points") else reach
+    for place, line in enumerate(lines.to_dict("records")):
+        colour = COLOURS[line["verdict"]]
+        first = lines["key"].iloc[:place].eq(line["key"]).any()
+        axes.plot([line["low"], line["high"]], [place, place], color=colour, linewidth=2)
+        axes.plot([line["effect"]], [place], "D" if first else "o", color=colour)
+        axes.plot([line["printed"]], [place], "x", color="black")
+        for end, marker in ((-reach, "<"), (reach, ">")):
+            numbers = (line["low"], line["high"], line["effect"])
+            if any(value < end if end < 0 else value > end for value in numbers):
+                axes.plot([end * 0.99], [place], marker, color=colour, markersize=7)
+        against = f"against {text_of(line['against'])}, " if line["against"] else ""
+        said = f"; {against}{line['preset']}, n = {line['n']}"
+        claim = textwrap.shorten(line["claim"], LETTERS - len(said), placeholder=" …")
+        words = axes.text(0.005, place - 0.3, claim + said, transform=axes.get_yaxis_transform())
+        words.set(fontsize=8.5)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set(xlim=(-reach, reach), ylim=(len(lines) - 0.5, -0.8), yticks=[])
+    correlation = unit.endswith("correlation")
+    axes.set_xlabel(f"{unit if correlation else f'ours − theirs ({unit})'}, 95 % interval")

@@ -1,0 +1,138 @@
+"""Queue: experiments in the order of what they decide, one run after the other, taken up wherever
+it was.
+
+A queue file is a list in YAML. Each entry names an ``experiment``, its ``preset`` and
+``parameters``, and under ``freeze`` the set of frozen results that each run is added to as it
+ends. The file is read again after every run: entries can be added, moved or taken out meanwhile.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nslab.configs import RunConfig
+from nslab.configs.labels import label
+from nslab.datasets import MissingDataset
+from nslab.execution.local import Engine, run_local
+from nslab.experiments import experiment
+from nslab.runs import frozen
+from nslab.runs.results import find, find_frozen
+from nslab.runs.store import RunsFailed, run_all
+from nslab.system.presets import Preset
+from nslab.system.yaml_files import read_yaml
+
+DEFAULT_QUEUE = Path(__file__).with_name("queue.yaml")
+
+
+class QueueEntry(BaseModel):
+    """One entry of a queue file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    experiment: str
+    preset: Preset = "paper"
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    freeze: str = ""
+
+
+@dataclass(frozen=True)
+class QueuedRun:
+    """A run, and the set of frozen results it is added to; blank: none."""
+
+    config: RunConfig
+    freeze: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is finished, and frozen where it is to be."""
+        return bool(find_frozen(self.config) if self.freeze else find(self.config))
+
+
+@dataclass
+class QueueEnd:
+    """How a queue ended: runs done now, by id, and why others were not."""
+
+    done: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def read_queue(file: Path) -> list[QueuedRun]:
+    """The runs of a queue file in their order, each once.
+
+    Raises ``ValueError`` naming the file, the entry (from 1) and what is wrong in it.
+    """
+    raw = read_yaml(file, "queue")
+    if not isinstance(raw, list) or not raw:
+        raise ValueError(f"{file} is no queue: a list of entries is expected")
+    found: dict[str, QueuedRun] = {}
+    for number, given in enumerate(raw, 1):
+        try:
+            entry = QueueEntry.model_validate(given)
+            if entry.freeze:
+                frozen.check_name(entry.freeze)
+            for config in experiment(entry.experiment).plan(entry.preset, **entry.parameters):
+                found.setdefault(config.id, QueuedRun(config, entry.freeze))
+        except ValidationError as error:
+            why = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ValueError(f"{file}, entry {number}: {why}") from None
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file}, entry {number}: {error}") from None
+    return list(found.values())
+
+
+def run_queue(
+    file: Path,
+    *,
+    jobs: int = 1,
+    devices: Sequence[str] = (),
+    engine: Engine = run_local,
+    processes_per_run: int = 1,
+    log: Sequence[str] = (),
+    echo: Callable[[str], object] = print,
+) -> QueueEnd:
+    """Compute a queue's runs, the first that are not done first, ``jobs`` at once.
+
+    Killed and started again it goes on where it was, inside a run too. A run that fails, or whose
+    data are not here, is told and passed over; the rest goes on. Finished runs are frozen as soon
+    as they are there.
+    """
+    end = QueueEnd()
+    for batch in _batches(file, jobs, end):
+        for queued in batch:
+            echo(f"next: {label(queued.config)}, seed {queued.config.seed}")
+        try:
+            run_all(
+                [queued.config for queued in batch],
+                jobs=jobs,
+                devices=devices,
+                engine=engine,
+                processes_per_run=processes_per_run,
+                log=log,
+            )
+        except RunsFailed as error:
+            end.failed |= error.failed
+        except MissingDataset as error:
+            end.failed |= {queued.config.id: str(error) for queued in batch}
+        for queued in batch:
+            result = find(queued.config)
+            if result and queued.freeze:
+                frozen.freeze(queued.freeze, [result])
+            if result:
+                end.done.append(queued.config.id)
+            else:
+                end.failed.setdefault(queued.config.id, "a run that it needs failed")
+                echo(f"FAILED: {queued.config.id}: {end.failed[queued.config.id]}")
+    return end
+
+
+def _batches(file: Path, jobs: int, end: QueueEnd) -> Iterator[list[QueuedRun]]:
+    """The next runs, as the file has them each time."""
+    while True:
+        tried = {*end.done, *end.failed}
+        todo = [q for q in read_queue(file) if q.config.id not in tried and not q.done]
+        if not todo:
+            return
+        yield todo[:jobs]
