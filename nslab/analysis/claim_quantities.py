@@ -105,16 +105,22 @@ def _difference(claim: Claim, against: Keys, preset: str, evidence: Evidence) ->
         if not values or (best and best.effect.n >= len(values)):
             continue
         both = [line for _, pair in cells for line in pair]
-        notes = [note for line in both for note in (line.differs, precision) if note]
+        names = EXPERIMENTS[claim.experiment].printed_as
+        other = "another network" if any(value in names for value in _networks(both)) else ""
+        notes = [note for line in both for note in (line.differs, precision, other) if note]
         best = Measured(
             preset,
             Effect.of_differences(list(values.values())),
             len(planned),
-            _share([ours.row for _, (ours, _) in cells], printed_differences(claim, claim.theirs)),
+            _share(claim, [ours.row for _, (ours, _) in cells]),
             tuple({run.result.id: run.result for line in both for run in line.runs}.values()),
             tuple(dict.fromkeys(notes)),
         )
     return best
+
+
+def _networks(lines: Sequence[TableLine]) -> set[str]:
+    return {dict(zip(line.keys, line.row, strict=True)).get("network", "") for line in lines}
 
 
 def _cells(
@@ -140,17 +146,18 @@ def _counts(keys: Mapping[str, str], claim: Claim, side: Keys) -> bool:
     )
 
 
-def _share(rows: Sequence[tuple[str, ...]], printed: Mapping[tuple[str, ...], float]) -> str:
+def _share(claim: Claim, rows: Sequence[tuple[str, ...]]) -> str:
     """How many of the rows that the paper prints a mean of ours has."""
-    there = len(set(rows) & set(printed))
+    printed = printed_differences(claim, claim.theirs)
+    names = EXPERIMENTS[claim.experiment].printed_as
+    there = len({tuple(names.get(value, value) for value in row) for row in rows} & set(printed))
     if not printed or there == len(printed):
         return ""
     return f"{there} of {len(printed)} rows" if there else "other rows than the paper's"
 
 
 def printed_differences(claim: Claim, against: Keys) -> dict[tuple[str, ...], float]:
-    """Ours minus theirs in the paper's own table, by our name of each row that counts and has
-    both."""
+    """Ours minus theirs in the paper's own table, by each row that counts and has both."""
     exp = EXPERIMENTS.get(claim.experiment)
     if exp is None or exp.table is None or claim.quantity != "difference":
         return {}
@@ -164,8 +171,7 @@ def printed_differences(claim: Claim, against: Keys) -> dict[tuple[str, ...], fl
         about = dict(zip(keys, row, strict=True))
         other = rows.get(tuple((about | sides[1]).values()))
         if other and other is not line and _counts(about, claim, sides[0]):
-            ours = tuple((about | claim.ours).values())
-            found[ours] = float(line["value"]) - float(other["value"])
+            found[row] = float(line["value"]) - float(other["value"])
     return {row: value for row, value in found.items() if not math.isnan(value)}
 
 

@@ -89,7 +89,7 @@ LABELS: dict[str, Label] = {
     "resnet110b": Label(paper_name="resnet110"),
     "vit_b_16": Label(paper_name="vit_b16"),
     "mobilenet_v2_cifar": Label(paper_name="mobilenet"),
-    "textcnn_64": Label(paper_name="textcnn"),
+    "textcnn_64": Label("TextCNN, 64-d embeddings"),
     "bert-base-uncased": Label("BERT-base", paper_name="bert_base"),
     # mutations of DE
     "rand/1": Label("S$_1$", BLUE, "S1"),

@@ -141,7 +141,12 @@ def sigma_row(config: TrainConfig) -> TableRow:
 
 EXPERIMENTS: dict[str, Experiment] = {
     "ns/table11": Experiment(
-        "Text classification", table11, text_row, "table11", baseline={"method": "ce"}
+        "Text classification",
+        table11,
+        text_row,
+        "table11",
+        baseline={"method": "ce"},
+        printed_as={"textcnn_64": "textcnn"},
     ),
     "ns/text_sigma": Experiment("Sigma on texts", sigmas, sigma_row, baseline={"sigma": 2.5}),
 }
