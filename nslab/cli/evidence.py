@@ -20,7 +20,7 @@ def claims(
     plugin: Plugins = None,
 ) -> None:
     """The papers' claims, each with the verdict that finished runs allow; nothing is computed."""
-    from nslab.analysis.claims import claim_table, readable_claims, verdict_counts
+    from nslab.analysis.claims.table import claim_table, readable_claims, verdict_counts
     from nslab.analysis.ledger import FORMATS, export
     from nslab.papers.claims import PAPERS
     from nslab.system.validation import unknown

@@ -20,7 +20,7 @@ class Claim:
     Attributes:
         paper, key: which paper, and the claim's short name in it.
         claim, source: what is claimed, in our words, and where it stands.
-        quantity: how it is measured, a name in ``nslab.analysis.claim_quantities.QUANTITIES``;
+        quantity: how it is measured, a name in ``nslab.analysis.claims.quantities.QUANTITIES``;
             blank if no code measures it, and ``note`` then says why.
         unit: of the effect, such as ``points`` (of percent).
         experiment: whose runs bear on it. Its presets fix their size and seeds beforehand.

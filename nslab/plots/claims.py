@@ -15,7 +15,7 @@ LETTERS = 125  # of a claim, at the width of a page
 
 
 def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
-    """A forest plot of `nslab.analysis.claims.claim_table`, a panel per unit of the effects.
+    """A forest plot of `nslab.analysis.claims.table.claim_table`, a panel per unit of the effects.
 
     Circles are differences to what the paper compares with, diamonds to a control; bars 95 %
     intervals, none where there is one seed; a cross is the paper's own difference. Above 0 ours is

@@ -11,9 +11,10 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from nslab.analysis import claims
-from nslab.analysis.claim_effects import Effect, holm
-from nslab.analysis.claim_quantities import QUANTITIES, printed_differences
+from nslab.analysis.claims import table as claims
+from nslab.analysis.claims.differences import printed_differences
+from nslab.analysis.claims.effects import Effect, holm
+from nslab.analysis.claims.quantities import QUANTITIES
 from nslab.analysis.smallest_effect import smallest_effect
 from nslab.cli import app
 from nslab.configs.serialization import encode

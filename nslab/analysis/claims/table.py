@@ -12,14 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from nslab.analysis.claim_effects import LEVEL, MOST_SEEDS, holm
-from nslab.analysis.claim_quantities import (
-    QUANTITIES,
-    Evidence,
-    Measured,
-    planned_seeds,
-    printed_differences,
-)
+from nslab.analysis.claims.differences import printed_differences
+from nslab.analysis.claims.effects import LEVEL, MOST_SEEDS, holm
+from nslab.analysis.claims.evidence import Evidence, Measured, planned_seeds
+from nslab.analysis.claims.quantities import QUANTITIES
 from nslab.analysis.comparison import core_hours
 from nslab.configs.labels import text_of
 from nslab.experiments import EXPERIMENTS

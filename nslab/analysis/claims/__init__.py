@@ -1,0 +1,1 @@
+"""Claims of the papers, decided by finished runs."""

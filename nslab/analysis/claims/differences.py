@@ -1,0 +1,102 @@
+"""Differences: a method minus another, of our runs and of the paper's own table."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from nslab.analysis.claims.effects import Effect
+from nslab.analysis.claims.evidence import SIZES, Evidence, Measured, planned_seeds
+from nslab.analysis.comparison import TableLine, paired_values
+from nslab.experiments import EXPERIMENTS
+from nslab.papers.claims import Claim, Keys
+from nslab.papers.tables import keyed, paper_table
+
+
+def difference(claim: Claim, against: Keys, evidence: Evidence) -> list[Measured]:
+    """Ours minus theirs, seed by seed, averaged over the rows that count."""
+    found = (_difference(claim, against, preset, evidence) for preset in SIZES)
+    return [measured for measured in found if measured]
+
+
+def _difference(claim: Claim, against: Keys, preset: str, evidence: Evidence) -> Measured | None:
+    lines = evidence.lines(claim.experiment, preset)
+    planned = planned_seeds(EXPERIMENTS[claim.experiment], preset)
+    best: Measured | None = None
+    for precision in sorted({line.precision for line in lines}):  # the one with most seeds
+        kept = {line.row: line for line in lines if line.precision == precision}
+        cells = _cells(kept, claim, against)
+        if not cells:
+            continue
+        whole = set.intersection(*(set(values) for values, _ in cells))
+        seeds = [seed for seed in planned if seed in whole]
+        values = {seed: sum(of[seed] for of, _ in cells) / len(cells) for seed in seeds}
+        if not values or (best and best.effect.n >= len(values)):
+            continue
+        both = [line for _, pair in cells for line in pair]
+        names = EXPERIMENTS[claim.experiment].printed_as
+        other = "another network" if any(value in names for value in _networks(both)) else ""
+        notes = [note for line in both for note in (line.differs, precision, other) if note]
+        best = Measured(
+            preset,
+            Effect.of_differences(list(values.values())),
+            len(planned),
+            _share(claim, [ours.row for _, (ours, _) in cells]),
+            tuple({run.result.id: run.result for line in both for run in line.runs}.values()),
+            tuple(dict.fromkeys(notes)),
+        )
+    return best
+
+
+def _networks(lines: Sequence[TableLine]) -> set[str]:
+    return {dict(zip(line.keys, line.row, strict=True)).get("network", "") for line in lines}
+
+
+def _cells(
+    lines: Mapping[tuple[str, ...], TableLine], claim: Claim, against: Keys
+) -> list[tuple[dict[int, float], tuple[TableLine, TableLine]]]:
+    """For each row that counts and has both sides: differences by seed, and the two lines."""
+    found = []
+    for line in lines.values():
+        keys = dict(zip(line.keys, line.row, strict=True))
+        if not _counts(keys, claim, claim.ours):
+            continue
+        other = lines.get(tuple((keys | against).values()))
+        values = paired_values(line, other) if other else {}
+        if other and values:
+            found.append((values, (line, other)))
+    return found
+
+
+def _counts(keys: Mapping[str, str], claim: Claim, side: Keys) -> bool:
+    """Whether a row is one of the claim's, on a side."""
+    return all(keys.get(k) == v for k, v in side.items()) and all(
+        keys.get(k) in values for k, values in claim.rows.items()
+    )
+
+
+def _share(claim: Claim, rows: Sequence[tuple[str, ...]]) -> str:
+    """How many of the rows that the paper prints a mean of ours has."""
+    printed = printed_differences(claim, claim.theirs)
+    names = EXPERIMENTS[claim.experiment].printed_as
+    there = len({tuple(names.get(value, value) for value in row) for row in rows} & set(printed))
+    if not printed or there == len(printed):
+        return ""
+    return f"{there} of {len(printed)} rows" if there else "other rows than the paper's"
+
+
+def printed_differences(claim: Claim, against: Keys) -> dict[tuple[str, ...], float]:
+    """Ours minus theirs in the paper's own table, by each row that counts and has both."""
+    exp = EXPERIMENTS.get(claim.experiment)
+    if exp is None or exp.table is None or claim.quantity != "difference":
+        return {}
+    sides = [
+        {key: exp.printed_as.get(value, value) for key, value in side.items()}
+        for side in (claim.ours, against)
+    ]
+    keys, rows = keyed(paper_table(f"{claim.paper}/{exp.table}"))
+    found = {}
+    for row, line in rows.items():
+        about = dict(zip(keys, row, strict=True))
+        other = rows.get(tuple((about | sides[1]).values()))
+        if other and other is not line and _counts(about, claim, sides[0]):
+            found[row] = float(line["value"]) - float(other["value"])
+    return {row: value for row, value in found.items() if not math.isnan(value)}
