@@ -29,6 +29,7 @@ from nslab.training.checkpoint import (
     save_weights,
     weights_file,
 )
+from nslab.training.compilation import compiled
 from nslab.training.epoch import NonFiniteLoss, batch_sums, train_epoch
 from nslab.training.metrics import Tally
 from nslab.training.pauses import Pauses, taken_up
@@ -84,7 +85,14 @@ def fit(
     net: Any
     net, optimizer = accelerator.prepare(model, make_optimizer(config, model))
     if config.compile:
-        net = torch.compile(net)
+        net = compiled(
+            net,
+            accelerator.device,
+            config.batch_size,
+            objective.min_batch,
+            processes=accelerator.num_processes,
+            accumulate=config.accumulate,
+        )
     found = resume(config, folder, net, objective, optimizer, accelerator)
     history, best, partial = (found.history, found.best, found.partial) if found else ([], {}, {})
     data_and_network = " ".join(map(short_name, (config.dataset, config.network)))
