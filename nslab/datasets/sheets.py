@@ -13,7 +13,7 @@ import lzma
 import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def write_sheet(file: Path, arrays: Arrays, classes: int, imbalance: float) -> S
     place = long_tail(y, classes, imbalance).numpy() if imbalance != 1 else np.arange(len(y))
     kept = np.zeros(len(y), dtype=bool)
     kept[place] = True
-    members = {
+    members: dict[str, Any] = {
         "present": np.packbits(kept),
         "train_y": arrays.train_y.astype(np.int32),
         "test_y": arrays.test_y.astype(np.int32),

@@ -1,6 +1,6 @@
 """Compiled networks: fewer and larger kernels, and on a GPU a step's kernels launched at once."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,6 +46,6 @@ def compiled(
     which launches nothing, it is plain ``torch.compile``.
     """
     if device.type != "cuda" or processes > 1 or accumulate > 1:
-        return torch.compile(network)
+        return cast(nn.Module, torch.compile(network))
     sizes = {batch, batch // group}
     return CompiledForSizes(network, sizes, mode="reduce-overhead", dynamic=False)
