@@ -136,7 +136,9 @@ def run_local(
             while waiting or running:
                 if until is not None and time.time() >= until:
                     for number, job in waiting:
-                        ended[number] = Ended(job, MORE, 0.0, note="it was not begun")
+                        ended[number] = Ended(job, MORE, 0.0)
+                        if on_end:
+                            on_end(ended[number])
                     waiting = []
                     if time.time() >= until + GRACE:
                         for _, process, *_ in running.values():
