@@ -261,10 +261,10 @@ def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
     if is_text(name):
         return text_sets.provenance(name)
     parts, entry = parts_of(name), DATASETS.get(name)
-    if name in array_sets() and not array_file(name).exists():
-        if (sheet := sheet_file(name)).exists():
-            return {"kind": "sheet", "where": str(sheet), "digest": sha256(sheet)[:DIGITS]}
-        return {}
+    if name in array_sets():
+        sheet = sheet_file(name)
+        from_sheet = sheet.exists() and not array_file(name).exists()
+        parts = ("sheet", str(sheet), sha256(sheet)[:DIGITS]) if from_sheet else None
     if isinstance(entry, ImageFolderDataset):
         where, digest = named_folders.place_of(entry), named_folders.digest_of(name, entry)
         parts = ("folder", str(where), digest[:DIGITS]) if where and digest else None
