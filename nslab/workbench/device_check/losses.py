@@ -98,7 +98,8 @@ def mixup(z: np.ndarray, y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.nd
     """Cross-entropy of blended inputs to both labels, and its derivatives by the inputs."""
     share = np.random.default_rng(stream_seed(SEED, "mixup", 0)).beta(alpha, alpha)
     other = np.array(order(range(len(y)), EPOCH, SEED, "mixup partner"))
-    blend = share * z.astype(np.float64) + (1 - share) * z[other]
+    exact = z.astype(np.float64)
+    blend = share * exact + (1 - share) * exact[other]
     log_p = blend - blend.max(1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(1, keepdims=True))
     each = np.arange(len(y))

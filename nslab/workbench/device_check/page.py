@@ -15,7 +15,7 @@ table { border-collapse: collapse; width: 100%; } td, th { padding: .25rem .6rem
        border-bottom: 1px solid #ddd; vertical-align: top; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .verdict { padding: .6rem 1rem; border-left: 6px solid; margin: 1rem 0; background: #f6f6f6; }
-.good { border-color: #1a7f5a; } .bad { border-color: #c0392b; }
+.verdict.good { border-color: #1a7f5a; } .verdict.bad { border-color: #c0392b; }
 td.good { color: #1a7f5a; } td.bad { color: #c0392b; font-weight: 700; } td.none { color: #777; }
 .why { color: #555; font-size: .9em; } dl { display: grid; grid-template-columns: 9rem 1fr;
        gap: .1rem 1rem; } dt { color: #555; } dd { margin: 0; }
@@ -64,14 +64,13 @@ def _lines(report: Report) -> Iterator[str]:
     yield "</table>"
     if report.ratios:
         yield "<h2>Costs, as ratios</h2><p>Medians of ratios taken within a round, with quartiles; "
-        yield "the line is at 1.</p><table><tr><th>ratio<th><th class='n'>median"
+        yield "the line is at 1, bars end at 2.</p><table><tr><th>ratio<th><th class='n'>median"
         yield "<th class='n'>quartiles<th>of what</tr>"
-        top = max(1.0, *(r.median for r in report.ratios))
         for r in report.ratios:
-            width, one = 100 * r.median / top, 100 / top
+            width = min(100.0, 50 * r.median)
             yield (
                 f'<tr><td>{said(r.name)}<td><div class="track"><div class="bar" '
-                f'style="width:{width:.1f}%"></div><div class="one" style="left:{one:.1f}%"></div>'
+                f'style="width:{width:.1f}%"></div><div class="one" style="left:50%"></div>'
                 f'</div><td class="n">{r.median:.3f}<td class="n">{r.q1:.3f}-{r.q3:.3f}'
                 f'<td class="why">{said(r.meaning)}</tr>'
             )
