@@ -1,4 +1,4 @@
-"""What things cost on a device, as ratios of times within rounds, and of peak memory."""
+"""Costs on a device, as ratios of times within rounds, and of peak memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
