@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nslab.training.loop import fit
     from nslab.types import Batch, DataInfo, Objective, Scored
     from nslab.workbench.compare_methods import compare_methods
+    from nslab.workbench.device_check import check
     from nslab.workbench.evaluation import evaluate
 
 __version__ = "0.2.0"
@@ -58,6 +59,7 @@ _HOMES = {
     "nslab.training.loop": ("fit",),
     "nslab.types": ("Batch", "DataInfo", "Objective", "Scored"),
     "nslab.workbench.compare_methods": ("compare_methods",),
+    "nslab.workbench.device_check": ("check",),
     "nslab.workbench.evaluation": ("evaluate",),
 }
 sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
@@ -86,6 +88,7 @@ __all__ = [
     "Weighted",
     "add_arrays",
     "build_network",
+    "check",
     "compare",
     "compare_methods",
     "evaluate",

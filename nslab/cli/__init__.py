@@ -1,9 +1,10 @@
-"""The command line: ``nslab run | suite | render | compare | evolve | predict | doctor | ...``.
+"""The command line: ``nslab run | suite | render | compare | evolve | check | ...``.
 
 Heavy imports wait until a command needs them, so that help and rendering start at once.
 """
 
 from nslab.cli import (  # each adds its commands
+    check,
     evidence,
     evolve,
     notebooks,
@@ -14,4 +15,4 @@ from nslab.cli import (  # each adds its commands
 )
 from nslab.cli.options import app
 
-__all__ = ["app", "evidence", "evolve", "notebooks", "predict", "run", "show", "store"]
+__all__ = ["app", "check", "evidence", "evolve", "notebooks", "predict", "run", "show", "store"]

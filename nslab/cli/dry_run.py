@@ -47,7 +47,7 @@ def print_dry_run(
     timed = [guess for guess in guesses if guess is not None]
     said = [", ".join(f"{count} {state}" for state, count in counts.items())]
     if timed:
-        said.append(f"about {duration(sum(timed) / jobs)} with {jobs} at once")
+        said.append(f"about {duration(sum(timed) / max(1, jobs))} with {max(1, jobs)} at once")
     if probed:
         said.append(f"{probed} by one step of their network on this device, decoding left out")
     if unknown := len(guesses) - len(timed):

@@ -9,7 +9,7 @@ import typer
 
 from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
-from nslab.cli.options import DryRun, app, explained, fail
+from nslab.cli.options import DryRun, app, explained, fail, more
 
 
 @app.command(
@@ -106,4 +106,6 @@ def evolve(
         try:
             own.evolve_and_write(config, out, runner)
         except store.RunsFailed as error:
+            if error.later:
+                raise more("the evolution is not finished") from None
             raise fail(error) from None

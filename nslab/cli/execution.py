@@ -5,11 +5,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
+from time import time as clock
 from typing import Annotated
 
 import typer
 
-from nslab.cli.options import Jobs, PerDevice, Plugins, devices_of, explained
+from nslab.cli.options import Jobs, PerDevice, Plugins, devices_of, explained, shared_devices
 from nslab.execution.local import Engine, run_local
 from nslab.execution.slurm.resources import Slurm
 from nslab.system.provenance import ACCEPT
@@ -36,6 +37,14 @@ Requeues = Annotated[
 AtOnce = Annotated[
     int, typer.Option("--array-parallelism", min=1, help="Jobs at once.", rich_help_panel=PANEL)
 ]
+Minutes = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="End after so many, each run at a checkpoint, with status 75 if there is more to do: "
+        "the same command goes on. 0: never.",
+    ),
+]
 AcceptStale = Annotated[
     bool,
     typer.Option("--accept-stale", help="Use results made of other code of yours, or other data."),
@@ -61,14 +70,20 @@ class ExecutionOptions:
     local: bool
     processes_per_run: int
 
-    def places(self) -> tuple[int, list[str]]:
-        """Processes at once and the CUDA devices they are shared out to, on this machine."""
-        return devices_of(self.jobs, self.per_device) if self.local else (self.jobs, [])
+    def places(self, share: bool = False) -> tuple[int, list[str]]:
+        """Processes at once and the CUDA devices they are shared out to, on this machine. Where
+        ``share``, and the options do not say, as many to a device as it takes."""
+        if not self.local:
+            return self.jobs or 1, []
+        if share and not self.jobs:
+            return shared_devices(self.per_device)
+        return devices_of(self.jobs or 1, self.per_device)
 
 
 def where(
     jobs: Jobs = 1,
     per_device: PerDevice = 1,
+    minutes: Minutes = 0.0,
     engine: EngineOption = "local",
     partition: Partition = "",
     gpus: Gpus = 0,
@@ -86,7 +101,7 @@ def where(
 ) -> ExecutionOptions:
     """What the options say; plug-ins are loaded as they are read.
 
-    Raises ``ValueError`` for what SLURM could not understand.
+    Raises ``ValueError`` for what SLURM could not understand, and for ``minutes`` there.
     """
     wished = Slurm(
         partition,
@@ -104,6 +119,10 @@ def where(
         os.environ[ACCEPT] = "1"
     local = engine == "local"
     chosen = chosen_engine(engine, wished)
+    if minutes and not local:
+        raise ValueError("minutes are for --engine local; of a cluster's jobs --time says it")
+    if minutes:
+        chosen = partial(run_local, until=clock() + 60 * minutes)
     return ExecutionOptions(
         jobs if local else array_parallelism, per_device, chosen, local, processes
     )

@@ -10,10 +10,12 @@ import typer
 
 from nslab.execution.local import Stopped
 from nslab.system.presets import PRESETS
+from nslab.system.time_limits import MORE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+NAMED_SUITES = ("first-light",)  # those of `nslab.workbench.suite`, which takes seconds to import
 app = typer.Typer(
     epilog="Example: nslab run ns/first --preset smoke",
     no_args_is_help=True,
@@ -72,6 +74,14 @@ def known(preset: str) -> str:
     return preset
 
 
+def known_suite(name: str) -> str:
+    """A suite's name, checked: a preset of the whole, or one of its own."""
+    if name not in (*PRESETS, *NAMED_SUITES):
+        every = ", ".join((*PRESETS, *NAMED_SUITES))
+        raise typer.BadParameter(f"suite must be one of {every}, not {name!r}")
+    return name
+
+
 Parameters = Annotated[
     list[str] | None,
     typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeatable."),
@@ -79,7 +89,7 @@ Parameters = Annotated[
 PresetOption = Annotated[
     str, typer.Option(callback=known, help="smoke (seconds), cpu (hours) or paper (GPU).")
 ]
-Jobs = Annotated[int, typer.Option(min=1, help="Processes at once.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Processes at once; 0: one, or see the command.")]
 PerDevice = Annotated[int, typer.Option(min=1, help="Processes that share a CUDA device.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")]
 LogOption = Annotated[
@@ -123,6 +133,12 @@ def explained() -> Iterator[None]:
         raise typer.Exit(128 + number) from None
 
 
+def more(unfinished: str) -> typer.Exit:
+    """Say that the time was over, and what is left; the status that scripts look for."""
+    typer.secho(f"out of time: {unfinished}; the same command goes on from here", err=True)
+    return typer.Exit(MORE)
+
+
 def parsed(parameters: list[str] | None) -> dict[str, str]:
     """``name=value`` texts as a dict."""
     pairs = [text.partition("=") for text in parameters or []]
@@ -131,18 +147,38 @@ def parsed(parameters: list[str] | None) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def devices_of(jobs: int, per_device: int) -> tuple[int, list[str]]:
-    """Processes at once and the CUDA devices they are shared out to, ``per_device`` each at most;
-    no devices on a CPU."""
+def cuda_devices() -> list[str]:
+    """The CUDA devices that this process may use; none where it computes on the CPU."""
     from nslab.system.distributed import process_group
 
     if process_group().device.type == "cpu":
-        return jobs, []
+        return []
     import torch
 
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     count = torch.cuda.device_count()
-    devices = given.split(",")[:count] if given else [str(i) for i in range(count)]
+    return given.split(",")[:count] if given else [str(i) for i in range(count)]
+
+
+def shared_devices(per_device: int) -> tuple[int, list[str]]:
+    """Processes at once, as many as the CUDA devices take, or ``per_device`` each if that is more
+    than one; and the devices. On a CPU one."""
+    from nslab.execution.sharing import room_on
+
+    devices = cuda_devices()
+    if not devices:
+        return 1, []
+    each = per_device if per_device > 1 else room_on(len(devices))
+    typer.echo(f"{each} processes to each of {len(devices)} devices (--per-device changes it)")
+    return each * len(devices), devices
+
+
+def devices_of(jobs: int, per_device: int) -> tuple[int, list[str]]:
+    """Processes at once and the CUDA devices they are shared out to, ``per_device`` each at most;
+    no devices on a CPU."""
+    devices = cuda_devices()
+    if not devices:
+        return jobs, []
     room = len(devices) * per_device
     if room < jobs:
         typer.echo(f"{room} processes at once, not {jobs}: {len(devices)} devices x {per_device}")

@@ -16,7 +16,8 @@ from nslab.cli.options import (
     app,
     explained,
     fail,
-    known,
+    known_suite,
+    more,
     parsed,
     show_table,
 )
@@ -72,6 +73,8 @@ def run(
                 log=log or (),
             )
         except store.RunsFailed as error:
+            if error.later:
+                raise more(f"{len(error.failed)} runs are not finished") from None
             raise fail(error) from None
         for file in frozen.freeze(freeze, results) if freeze is not None else ():
             typer.echo(f"wrote {file}")
@@ -80,11 +83,19 @@ def run(
 
 @app.command(
     epilog="Example: nslab suite smoke --jobs 2 --dry-run\n\n"
+    "On one large GPU, again while it ends with status 75: nslab suite first-light --minutes 8\n\n"
     "On a cluster: nslab suite paper --engine slurm --partition gpu --gpus 1 --time 12:00:00"
 )
-@takes_where()
+@takes_where(jobs=0)
 def suite(
-    preset: Annotated[str, typer.Argument(callback=known, help="smoke, cpu or paper.")],
+    preset: Annotated[
+        str,
+        typer.Argument(
+            callback=known_suite,
+            help="smoke, cpu or paper; or first-light: a paper's cells at its own length, several "
+            "runs to a GPU.",
+        ),
+    ],
     file: Annotated[
         Path | None, typer.Option(help="What to run, in YAML; default: all there is.")
     ] = None,
@@ -97,14 +108,19 @@ def suite(
 
     Each run and notebook has a process of its own. Tables go to figures/<preset>/tables.
     """
-    from nslab.workbench.suite import DEFAULT, read_suite, run_suite
+    from nslab.execution.local import OUT_OF_TIME
+    from nslab.workbench.suite import DEFAULT, SUITES, read_suite, run_suite
 
     with explained():
-        found = read_suite(file or DEFAULT, preset)  # type: ignore[arg-type]  # checked
+        named = SUITES.get(preset)
+        if named and file:
+            raise ValueError(f"{preset} is a file of its own: give a preset beside --file")
+        of = "paper" if named else preset
+        found = read_suite(named or file or DEFAULT, of)  # type: ignore[arg-type]  # checked
         if dry_run:
-            print_dry_run(list(found.configs.values()), found.notebooks, where.jobs)
+            print_dry_run(list(found.configs.values()), found.notebooks, where.jobs or 1)
             return
-        jobs, devices = where.places()
+        jobs, devices = where.places(share=named is not None)
         failed = run_suite(
             found,
             jobs=jobs,
@@ -115,6 +131,9 @@ def suite(
             echo=typer.echo,
         )
     count = len(found.configs) + len(found.notebooks)
-    typer.echo(f"{count} runs and notebooks, {len(failed) or 'none'} failed")
+    later = sum(why == OUT_OF_TIME for why in failed.values())
+    typer.echo(f"{count} runs and notebooks, {len(failed) - later or 'none'} failed")
+    if later:
+        raise more(f"{later} are not finished")
     if failed:
         raise typer.Exit(1)

@@ -120,18 +120,36 @@ def plugins(plugin: Plugins = None) -> None:
         typer.echo("none: --plugin FILE, nslab.use(FILE) or an installed package brings one")
 
 
-@app.command(epilog="Example: nslab data cifar10 cifar100")
+@app.command(
+    epilog="Example: nslab data cifar10 cifar100\n\n"
+    "To carry long-tailed CIFAR-10: nslab data cifar10 --sheet away/cifar10.sheet"
+)
 def data(
     names: Annotated[
         list[str] | None, typer.Argument(help="Data sets, folder:PATH, csv:PATH; default: digits.")
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write a part of one data set to a small file, NAME.sheet, see below."),
+    ] = None,
+    imbalance: Annotated[
+        float, typer.Option(help="Of the sheet: the training images that this factor keeps.")
+    ] = 100.0,
     plugin: Plugins = None,
 ) -> None:
     """Fetch data sets into NSLAB_DATA (default data/cache) and check them; look folders of images
-    and texts through."""
-    from nslab.datasets import DATASETS, is_folder, is_text, load
+    and texts through.
+
+    A sheet carries the images of a long-tailed training set of factor IMBALANCE, or larger, and the
+    test set, without loss: as NAME.sheet in NSLAB_DATA elsewhere it stands for the data set, and
+    runs made from it are the same runs. CIFAR-10 takes 37 MB (10: 50 MB) and some minutes.
+    """
+    from nslab.datasets import DATASETS, is_folder, is_text, load, sheet_file
     from nslab.system.paths import cache_dir
 
+    if sheet is not None:
+        write_sheet_of(names or ["digits"], sheet, imbalance)
+        return
     for name in names or ["digits"]:
         with explained():
             if is_folder(name):
@@ -149,5 +167,39 @@ def data(
         typer.echo(
             f"{name}: {layout.train} training and {layout.test} test images of "
             f"{'x'.join(map(str, layout.shape))}, {layout.num_classes} classes, "
-            + (loaded.name if own else f"checked, in {cache_dir() / f'{name}.npz'}")
+            + (
+                f"{loaded.present.sum()} of the former in {sheet_file(name)}"
+                if loaded.present is not None
+                else loaded.name
+                if own
+                else f"checked, in {cache_dir() / f'{name}.npz'}"
+            )
         )
+
+
+def write_sheet_of(names: list[str], file: Path, imbalance: float) -> None:
+    """Write the sheet of one data set, and say what is in it."""
+    from nslab.datasets import DATASETS, array_sets, load
+    from nslab.datasets.sheets import SUFFIX, write_sheet
+    from nslab.system.validation import unknown
+
+    with explained():
+        if len(names) != 1:
+            raise ValueError(f"a sheet is of one data set, not of {', '.join(names)}")
+        if names[0] not in array_sets():
+            raise unknown("data set of arrays", names[0], array_sets())
+        if file.name != f"{names[0]}{SUFFIX}":
+            raise ValueError(
+                f"it is looked for as {names[0]}{SUFFIX}: call the file so, not {file}"
+            )
+        found = load(names[0])
+        if found.present is not None:
+            raise ValueError(
+                f"only a sheet of {names[0]} is here: write another where all of it is"
+            )
+        classes = DATASETS[names[0]].layout.num_classes
+        sheet = write_sheet(file, found.arrays, classes, imbalance)
+    typer.echo(
+        f"wrote {file}: {sheet.present.sum()} of {len(sheet.present)} training images and "
+        f"{len(sheet.arrays.test_y)} test images, {file.stat().st_size / 1e6:.1f} MB"
+    )

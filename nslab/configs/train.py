@@ -54,6 +54,8 @@ class TrainConfig(RunConfig):
         batch_size: samples per step over all processes together.
         lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
         precision: autocast to ``bf16`` or ``fp16``, or ``no``.
+        compile: by torch.compile; on a GPU the steps become CUDA graphs, see
+            `nslab.training.compilation`.
         clip_norm: largest gradient norm; None for no clipping.
         imbalance: size of the first class over the last of a long-tailed training set.
         noise, noise_rate: kind and share of wrong training labels.

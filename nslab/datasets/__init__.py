@@ -16,7 +16,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from nslab.datasets import image_folder, named_folders, own_arrays, text_sets
+from nslab.datasets import image_folder, named_folders, own_arrays, sheets, text_sets
 from nslab.datasets.arrays import (
     Arrays,
     CorruptDataset,
@@ -32,7 +32,7 @@ from nslab.datasets.sources import MissingDataset
 from nslab.datasets.text_sets import is_text
 from nslab.system.code_digest import code_digest, is_own
 from nslab.system.content_names import DIGITS, parts_of, short_name
-from nslab.system.files import remove_strays
+from nslab.system.files import remove_strays, sha256
 from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.seals import set_aside
@@ -147,7 +147,7 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
     read-only, what is made of its files goes to ``data/cache``.
 
     Of a folder of images (``folder:PATH``, or a named one) the files are listed; ``image_size`` is
-    their side.
+    their side. Where there is only a sheet of a data set (`nslab.datasets.sheets`), that is read.
     Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
 
     >>> digits = load("digits")
@@ -168,6 +168,9 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
         own = own_arrays.read(digest) if kind == "arrays" else _found(where, digest).arrays()
         return ImageData(name, dataset, own)
     file, maker = array_file(name, folder), maker_digest(dataset)
+    if not file.exists() and (part := sheet_file(name, folder)).exists():
+        found = sheets.read_sheet(part, dataset.layout)
+        return ImageData(name, dataset, found.arrays, present=found.present)
     if not file.exists() or (maker and maker_of(file) not in ("", maker)):
         folder, source = file.parent, folder
         busy = f"data set {name} is being made by another process"
@@ -201,6 +204,11 @@ def array_file(name: str, folder: Path | None = None) -> Path:
     return file
 
 
+def sheet_file(name: str, folder: Path | None = None) -> Path:
+    """Where a part of a data set lies, if that is all there is of it."""
+    return (folder or cache_dir()) / f"{name}{sheets.SUFFIX}"
+
+
 def maker_digest(dataset: Dataset) -> str:
     """The digest of the code that makes a data set that is not nslab's own; else empty."""
     try:
@@ -212,7 +220,7 @@ def maker_digest(dataset: Dataset) -> str:
 def data_digest(name: str) -> str | None:
     """SHA-256 of the arrays of a data set of ``DATASETS``, or of the names and sizes of the files
     of a named folder, and of how they are normalised; None if they are not here, or the name says
-    their digest already."""
+    their digest already. Of a sheet, that of the whole data set it is a part of."""
     if name not in DATASETS:
         return None
     dataset, file = DATASETS[name], array_file(name)
@@ -221,6 +229,9 @@ def data_digest(name: str) -> str | None:
     if isinstance(dataset, ImageFolderDataset):
         listed = named_folders.digest_of(name, dataset)
         return _normalised(listed, dataset) if listed else None
+    if not file.exists() and (part := sheet_file(name)).exists():
+        digest = sheets.whole_digest(part)
+        return _normalised(digest, dataset) if digest else None
     maker = maker_digest(dataset)
     if maker and (not file.exists() or maker_of(file) not in ("", maker)):
         with suppress(MissingDataset):
@@ -246,10 +257,14 @@ def _file_digest(file: Path, mtime: int, size: int, inode: int, layout: Layout) 
 
 def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
     """What is written down of somebody's own data, and of a named folder that is here; nothing of
-    arrays of ``DATASETS``."""
+    arrays of ``DATASETS`` but that they came from a sheet."""
     if is_text(name):
         return text_sets.provenance(name)
     parts, entry = parts_of(name), DATASETS.get(name)
+    if name in array_sets():
+        sheet = sheet_file(name)
+        from_sheet = sheet.exists() and not array_file(name).exists()
+        parts = ("sheet", str(sheet), sha256(sheet)[:DIGITS]) if from_sheet else None
     if isinstance(entry, ImageFolderDataset):
         where, digest = named_folders.place_of(entry), named_folders.digest_of(name, entry)
         parts = ("folder", str(where), digest[:DIGITS]) if where and digest else None
@@ -277,4 +292,5 @@ __all__ = [
     "load",
     "provenance_of",
     "resolved",
+    "sheet_file",
 ]

@@ -24,6 +24,7 @@ class ImageData:
     mislabelled: np.ndarray | None = None  # of a noisy training set: which labels are wrong
     held: tuple[np.ndarray, np.ndarray] | None = None  # images and labels kept out of training
     accepted: np.ndarray | None = None
+    present: np.ndarray | None = None  # of a sheet: which training images are here
 
     @property
     def info(self) -> DataInfo:
@@ -58,13 +59,19 @@ class ImageData:
     ) -> "ImageData":
         """The same with another training set: first samples are held out, then so many of the
         others taken (0: all), then comes the long tail, then wrong labels. What is held out keeps
-        its classes and labels. ``ValueError`` where there is no training set."""
+        its classes and labels. ``ValueError`` where there is no training set, and where images of
+        it are not in the sheet that the data set is read from."""
         self._check_trains()
         arrays, classes, wrong, held = self.arrays, self.dataset.layout.num_classes, None, None
+        present = self.present
         if hold_out:
             stay, out = (part.numpy() for part in held_out(len(arrays.train_y), hold_out))
             held = arrays.train_x[out], arrays.train_y[out]
             arrays = arrays._replace(train_x=arrays.train_x[stay], train_y=arrays.train_y[stay])
+            if present is not None:
+                if absent := int((~present[out]).sum()):
+                    raise self._missing(absent)
+                present = present[stay]
         if train_size >= len(arrays.train_y) > 0:
             raise ValueError(
                 f"train_size is {train_size}, and {self.name} has {len(arrays.train_y)} training "
@@ -73,14 +80,25 @@ class ImageData:
         if train_size:
             part = held_out(len(arrays.train_y), train_size)[1].numpy()
             arrays = arrays._replace(train_x=arrays.train_x[part], train_y=arrays.train_y[part])
+            present = None if present is None else present[part]
         if imbalance != 1:
             kept = long_tail(torch.tensor(arrays.train_y), classes, imbalance).numpy()
             arrays = arrays._replace(train_x=arrays.train_x[kept], train_y=arrays.train_y[kept])
+            present = None if present is None else present[kept]
+        if present is not None and not present.all():
+            raise self._missing(int((~present).sum()))
         if noise != "none":
             labels = noisy_labels(torch.tensor(arrays.train_y), classes, noise, noise_rate)
             wrong = labels.numpy() != arrays.train_y
             arrays = arrays._replace(train_y=labels.numpy())
-        return dataclasses.replace(self, arrays=arrays, mislabelled=wrong, held=held)
+        return dataclasses.replace(self, arrays=arrays, mislabelled=wrong, held=held, present=None)
+
+    def _missing(self, count: int) -> ValueError:
+        return ValueError(
+            f"{count} training images of {self.name} are not in its sheet, which is a part of it "
+            "for long-tailed runs: write one with more (`nslab data "
+            f"{self.name} --sheet FILE --imbalance ...`), or put the whole data set in its place"
+        )
 
     def _check_trains(self) -> None:
         if not len(self.arrays.train_y):

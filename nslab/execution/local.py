@@ -15,9 +15,12 @@ from typing import Protocol, runtime_checkable
 import psutil
 
 from nslab.system.files import explaining
+from nslab.system.time_limits import MORE, UNTIL
 
 PARENT = "NSLAB_PARENT"  # process that a child must not outlive
 KILLED = getattr(signal, "SIGKILL", 9)  # a signal that Windows lacks
+GRACE = 45.0  # seconds for a job to get to its next checkpoint when its time is over
+OUT_OF_TIME = "its time was over: the same command goes on from there"
 UNWRITABLE = 74  # exit status of a child that could not write (EX_IOERR of sysexits)
 
 
@@ -54,6 +57,8 @@ class Ended:
     def why(self) -> str:
         """How it failed, and the end of its output."""
         what = self.note or f"exit status {self.status}"
+        if self.status == MORE:
+            return OUT_OF_TIME
         if self.status < 0:
             what = f"killed by signal {-self.status} ({signal.strsignal(-self.status)})"
             if self.status == -KILLED:
@@ -105,13 +110,16 @@ def run_local(
     devices: Sequence[str] = (),
     on_start: OnStart | None = None,
     on_end: OnEnd | None = None,
+    until: float | None = None,
 ) -> list[Ended]:
     """Run all jobs, ``max_parallel`` of them at a time; a failing job does not stop the others.
 
     With ``devices`` (numbers of CUDA devices) each job sees one of them, in turn; otherwise the
     CPU's cores are shared out as threads, the same number whatever is left to do, since results
     depend on it in the last bits. Ctrl-C, SIGTERM and SIGHUP stop every job before they go on from
-    here, the last two as `Stopped`. Returns how the jobs ended, in their order.
+    here, the last two as `Stopped`. At the time ``until`` (seconds since 1970), which they know
+    too, no more are started, and those that have not ended `GRACE` later are stopped: what was cut
+    short ends with status `MORE`. Returns how the jobs ended, in their order.
     """
     if max_parallel < 1:
         raise ValueError(f"jobs at once must be at least 1, not {max_parallel}")
@@ -121,14 +129,25 @@ def run_local(
     free = [among[i % len(among)] for i in range(max_parallel)]
     slots: dict[int, str] = {}
     ended: dict[int, Ended] = {}
-    shared = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // max_parallel))}
+    cores = str(max(1, (os.cpu_count() or 1) // max_parallel))
+    shared = {"OMP_NUM_THREADS": cores, "TORCHINDUCTOR_COMPILE_THREADS": cores}
     with stoppable():
         try:
             while waiting or running:
+                if until is not None and time.time() >= until:
+                    for number, job in waiting:
+                        ended[number] = Ended(job, MORE, 0.0)
+                        if on_end:
+                            on_end(ended[number])
+                    waiting = []
+                    if time.time() >= until + GRACE:
+                        for _, process, *_ in running.values():
+                            process.terminate()
                 while waiting and free:
                     number, job = waiting.pop(0)
                     slots[number] = free.pop(0)
                     extra = {"CUDA_VISIBLE_DEVICES": slots[number]} if devices else {}
+                    extra |= {} if until is None else {UNTIL: repr(until)}
                     extra[PARENT] = str(os.getpid())
                     process, start = launch(job, {**shared, **os.environ, **extra, **job.env})
                     running[number] = (job, process, time.monotonic(), start)
@@ -138,6 +157,8 @@ def run_local(
                     if (status := process.poll()) is not None:
                         del running[number]
                         free.append(slots.pop(number))
+                        late = until is not None and time.time() >= until + GRACE
+                        status = MORE if late and status == -signal.SIGTERM else status
                         ended[number] = Ended(job, status, time.monotonic() - started, start)
                         if on_end:
                             on_end(ended[number])
@@ -172,7 +193,7 @@ def run_with_retries(
 
     for _ in range(retries + 1):
         engine(left, max_parallel, devices=devices, on_start=on_start, on_end=finish)
-        left = [job for job in left if ended[job.name].status]
+        left = [job for job in left if ended[job.name].status not in (0, MORE)]
         if not left:
             break
     return [ended[job.name] for job in jobs]

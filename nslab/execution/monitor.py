@@ -16,6 +16,7 @@ from rich.text import Text
 
 from nslab.execution.local import Ended, Job
 from nslab.system.progress import FILE, SECONDS_BETWEEN_LINES, headless, read_progress
+from nslab.system.time_limits import MORE
 
 SHOWN = 8  # failures in the table
 
@@ -66,7 +67,7 @@ class Monitor:
     def end(self, ended: Ended) -> None:
         """A job ended."""
         entry = self.entries[ended.job.name]
-        entry.state = "failed" if ended.status else "done"
+        entry.state = {0: "done", MORE: "waiting"}.get(ended.status, "failed")
         entry.seconds = ended.seconds
 
     def give_up(self, name: str) -> None:

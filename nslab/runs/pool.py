@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from nslab.configs.labels import label
 from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
-from nslab.execution.local import Ended, Engine, Job, no_result, run_with_retries
+from nslab.execution.local import OUT_OF_TIME, Ended, Engine, Job, no_result, run_with_retries
 from nslab.execution.monitor import Monitor
 from nslab.runs.folder import PROGRESS, folder_of, locked, remove_interim
 from nslab.runs.results import find
@@ -46,7 +46,8 @@ def run_in_subprocesses(
         for config in step:
             name = config.id
             if lost := [before.id for before in config.requires() if before.id in failed]:
-                failed[name] = f"its parent {lost[0]} failed"
+                later = failed[lost[0]] == OUT_OF_TIME
+                failed[name] = OUT_OF_TIME if later else f"its parent {lost[0]} failed"
                 monitor.give_up(name)
             else:
                 keep = weights or name in parents

@@ -19,7 +19,7 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
 from nslab.configs.train import Parent
 from nslab.datasets import provenance_of
-from nslab.execution.local import Engine, run_local
+from nslab.execution.local import OUT_OF_TIME, Engine, run_local
 from nslab.execution.monitor import Monitor
 from nslab.runs import loggers, stretches
 from nslab.runs.compute import COMPUTE, RunContext, read_states
@@ -44,15 +44,18 @@ from nslab.system.files import write_text
 from nslab.system.progress import Progress
 from nslab.system.provenance import environment, versions
 from nslab.system.renamed import renamed_keywords
+from nslab.system.time_limits import OutOfTime
 from nslab.training.epoch import NonFiniteLoss
 
 
 class RunsFailed(RuntimeError):
-    """Some runs failed, by their ids in ``failed``; the others are finished and kept."""
+    """Some runs failed, by their ids in ``failed``, or were out of time (``later``: all of them);
+    the others are finished and kept."""
 
     def __init__(self, message: str, failed: dict[str, str]) -> None:
         super().__init__(message)
         self.failed = failed
+        self.later = set(failed.values()) == {OUT_OF_TIME}
 
 
 def run(
@@ -198,6 +201,8 @@ def run_all(
             for name, config in todo.items():
                 try:
                     computed[name] = run(config, weights=weights, force=force, show=show, log=log)
+                except OutOfTime:
+                    failed[name] = OUT_OF_TIME
                 except (OSError, ValueError, NonFiniteLoss) as error:
                     failed[name] = str(error)  # says what to do
                 except Exception:
@@ -206,7 +211,10 @@ def run_all(
     if failed:
         what = "\n".join(f"{name} ({label(every[name])}): {why}" for name, why in failed.items())
         kept, total = len(every) - len(failed), len(every)
-        raise RunsFailed(f"{len(failed)} of {total} runs failed, {kept} are kept.\n{what}", failed)
+        later = sum(why == OUT_OF_TIME for why in failed.values())
+        said = f"{len(failed) - later} of {total} runs failed, {kept} are kept"
+        said += f", {later} go on when the same command is given again" if later else ""
+        raise RunsFailed(f"{said}.\n{what}", failed)
     results = [computed.get(config.id) or find(config) for config in configs]
     return [
         loggers.fill(config, result, () if config.id in every else log)

@@ -11,6 +11,7 @@ from nslab.configs.serialization import decode
 from nslab.execution.local import UNWRITABLE, follow_parent
 from nslab.runs.portability import lacking
 from nslab.runs.store import run
+from nslab.system.time_limits import MORE, OutOfTime
 from nslab.training.epoch import NonFiniteLoss
 
 
@@ -22,6 +23,9 @@ def main(folder: Path, options: Sequence[str]) -> int:
         config = decode(json.loads((folder / "config.json").read_text(encoding="utf-8")))
         weights, force = "--weights" in options, "--force" in options
         run(config, weights=weights, force=force, resume=True, log=log)  # see `nslab.runs.pool.job`
+    except OutOfTime as end:
+        print(end)
+        return MORE
     except (OSError, ValueError, NonFiniteLoss) as error:
         with suppress(OSError):  # the log may lie on the disk that is full
             print(f"error: {error}", file=sys.stderr)  # says what to do

@@ -29,9 +29,10 @@ from nslab.training.checkpoint import (
     save_weights,
     weights_file,
 )
+from nslab.training.compilation import compiled
 from nslab.training.epoch import NonFiniteLoss, batch_sums, train_epoch
 from nslab.training.metrics import Tally
-from nslab.training.pauses import Pauses, taken_up
+from nslab.training.pauses import Pauses, end_if_over, taken_up
 from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
 from nslab.training.starts import start_weights
 from nslab.training.texts import save_vocabulary, tokenized, variant_of
@@ -61,9 +62,10 @@ def fit(
 
     With a ``folder``, the state after each epoch is kept there, and every ten minutes inside one
     (``NSLAB_CHECKPOINT_MINUTES``); an interrupted training goes on from it: on a CPU the end is the
-    same to the bit. Under ``accelerate launch`` each process
-    takes its share of every batch. Random draws come from streams of ``config.seed``; torch's
-    global generator is left as it was. ``on_epoch`` is told each epoch's row.
+    same to the bit. Where the environment limits its time (`nslab.system.time_limits`), it ends at
+    such a state by `OutOfTime`. Under ``accelerate launch`` each process takes its share of every
+    batch. Random draws come from streams of ``config.seed``; torch's global generator is left as it
+    was. ``on_epoch`` is told each epoch's row.
 
     Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
     epoch stays in ``folder``.
@@ -84,7 +86,14 @@ def fit(
     net: Any
     net, optimizer = accelerator.prepare(model, make_optimizer(config, model))
     if config.compile:
-        net = torch.compile(net)
+        net = compiled(
+            net,
+            accelerator.device,
+            config.batch_size,
+            objective.min_batch,
+            processes=accelerator.num_processes,
+            accumulate=config.accumulate,
+        )
     found = resume(config, folder, net, objective, optimizer, accelerator)
     history, best, partial = (found.history, found.best, found.partial) if found else ([], {}, {})
     data_and_network = " ".join(map(short_name, (config.dataset, config.network)))
@@ -136,6 +145,8 @@ def fit(
                 on_epoch(row)
             split = "test" if "test_accuracy" in row else "train"
             bar.advance(f"{split} accuracy {row[f'{split}_accuracy']:.2f} %")
+            if folder and not ended(history, config):
+                end_if_over()
     if best:
         bare(net).load_state_dict(best)
     if folder and main:

@@ -1,4 +1,4 @@
-"""Checkpoints inside an epoch: what a long one has come to, for whoever takes it up again."""
+"""Pauses: checkpoints inside an epoch, and trainings that end at one when their time is over."""
 
 import os
 import time
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nslab.rng import stream_seed
 from nslab.system.distributed import broadcast
+from nslab.system.time_limits import OutOfTime, over
 
 MINUTES = "NSLAB_CHECKPOINT_MINUTES"  # between two checkpoints inside an epoch, in the environment
 LOOK_EVERY = 50  # steps after which several processes agree on whether it is time
@@ -52,11 +53,11 @@ class Pauses:
         several = self.accelerator.num_processes > 1
         if several and step % LOOK_EVERY:
             return False
-        due = time.monotonic() - self.latest >= self.wait
+        due = time.monotonic() - self.latest >= self.wait or over()
         return bool(broadcast(due)) if several else due
 
     def keep(self, step: int, sums: Tensor) -> None:
-        """Keep it; every process calls this."""
+        """Keep it; every process calls this. Raises `OutOfTime` when that was all the time."""
         device = self.accelerator.device
         own: dict[str, Any] = {"sums": sums.cpu(), "stream": torch.get_rng_state()}
         if device.type == "cuda":
@@ -65,6 +66,13 @@ class Pauses:
         seconds = time.perf_counter() - self.started
         self.save({"epoch": self.epoch, "step": step, "seconds": seconds, "ranks": ranks})
         self.latest = time.monotonic()
+        end_if_over()
+
+
+def end_if_over() -> None:
+    """Raise `OutOfTime`, in all processes or none, if the time of this training is over."""
+    if broadcast(over()):
+        raise OutOfTime
 
 
 def taken_up(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from nslab.configs import RunConfig
-from nslab.datasets import MissingDataset, is_folder, is_text, load
+from nslab.datasets import MissingDataset, array_sets, is_folder, is_text, load
 
 
 def absent_folders(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
@@ -18,6 +18,17 @@ def absent_folders(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
             absent[name] = (0, str(error))
     for name, (_, why) in absent.items():
         absent[name] = (sum(needs(config, {name}) for config in todo), why)
+    return absent
+
+
+def absent_arrays(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
+    """The same of data sets of arrays: those that cannot be had."""
+    absent: dict[str, tuple[int, str]] = {}
+    for name in sorted({config.dataset for config in todo} & set(array_sets())):
+        try:
+            load(name)
+        except MissingDataset as error:
+            absent[name] = (sum(needs(config, {name}) for config in todo), str(error))
     return absent
 
 

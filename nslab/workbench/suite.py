@@ -2,7 +2,7 @@
 
 A suite file is a list in YAML. Each entry names ``experiments`` or ``notebooks`` by name or
 pattern; ``parameters`` they all get; a ``grid`` of lists, every combination of which is run; and
-``presets``, if not that of the command.
+``presets``, if not that of the command; ``optional``, if runs whose data are not here are left out.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from nslab.analysis.paper_tables import compare
 from nslab.configs import RunConfig
 from nslab.configs.labels import label
 from nslab.datasets import MissingDataset, load
-from nslab.execution.local import Engine, run_local, stoppable
+from nslab.execution.local import OUT_OF_TIME, Engine, run_local, stoppable
 from nslab.execution.monitor import Monitor
 from nslab.experiments import EXPERIMENTS, experiment
 from nslab.runs.results import find, finished, stages
@@ -31,11 +31,13 @@ from nslab.system.presets import Preset
 from nslab.system.renamed import renamed_keywords
 from nslab.system.validation import check_count, unknown
 from nslab.system.yaml_files import read_yaml
-from nslab.workbench.absent_data import absent_folders, needs
+from nslab.workbench.absent_data import absent_arrays, absent_folders, needs
 from nslab.workbench.notebooks import Planned, plan
 from nslab.workbench.render import render
 
 DEFAULT = Path(__file__).with_name("suite.yaml")
+# Suites by name, beside the presets of the default one; their entries say their presets.
+SUITES: dict[str, Path] = {"first-light": Path(__file__).with_name("first_light.yaml")}
 
 
 class SuiteEntry(BaseModel):
@@ -48,6 +50,7 @@ class SuiteEntry(BaseModel):
     presets: list[Preset] = Field(default_factory=list)
     parameters: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, list[Any]] = Field(default_factory=dict)
+    optional: bool = False
 
     @model_validator(mode="after")
     def consistent(self) -> "SuiteEntry":
@@ -75,6 +78,7 @@ class Table:
     experiment: str
     name: str
     configs: list[RunConfig]
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ class Suite:
     def configs(self) -> dict[str, RunConfig]:
         """The tables' runs by their ids."""
         return {config.id: config for table in self.tables for config in table.configs}
+
+    @property
+    def optional(self) -> set[str]:
+        """The ids of runs that only optional tables have."""
+        needed = {c.id for table in self.tables if not table.optional for c in table.configs}
+        return set(self.configs) - needed
 
     def todo(self) -> list[RunConfig]:
         """Runs that are not finished and those that they need, each after what it needs."""
@@ -142,6 +152,7 @@ def tables_of(entry: SuiteEntry, preset: Preset, given: dict[str, Any]) -> list[
             name,
             f"{preset}/tables/{name.replace('/', '_')}{suffix}",
             experiment(name).plan(preset, **given),
+            entry.optional,
         )
         for name in names
     ]
@@ -166,13 +177,16 @@ def run_suite(
     `run`.
 
     A failure is tried ``retries`` times more and stops nothing else. Returns what failed in the
-    end, by name, and why. Runs on folders of images that people have to bring and that are not here
-    are left out, and said to be. Raises `MissingDataset` for other data before anything starts.
+    end, by name, and why; what an engine's time was too short for is among it, as `OUT_OF_TIME`.
+    Runs on folders of images that people have to bring and that are not here are left out, and said
+    to be, and optional ones on any data that are not. Raises `MissingDataset` for other data before
+    anything starts.
     """
-    absent = absent_folders(suite.todo())
+    todo = suite.todo()
+    absent = absent_folders(todo) | absent_arrays([c for c in todo if c.id in suite.optional])
     for name, (count, why) in absent.items():
         echo(f"LEFT OUT: {count} runs on {name}: {why}")
-    todo = [config for config in suite.todo() if not needs(config, absent)]
+    todo = [config for config in todo if not needs(config, absent)]
     for dataset in sorted({config.dataset for config in todo} - {""}):
         load(dataset)
     failed: dict[str, str] = {}
@@ -218,7 +232,8 @@ def run_suite(
             elif end.status:
                 failed[end.job.name] = end.why()
     for name, why in failed.items():
-        echo(f"FAILED: {name}: {why}")
+        if why != OUT_OF_TIME:
+            echo(f"FAILED: {name}: {why}")
     return failed
 
 

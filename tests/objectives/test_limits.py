@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_cases import CASES, hard, loss_and_gradient, loss_of
 from torch import Tensor, nn
 
 from nslab.objectives import OBJECTIVES
 from nslab.types import Batch, DataInfo, Scored
+from nslab.workbench.device_check.loss_cases import CASES, hard, loss_and_gradient, loss_of
 
 HALF = torch.log(torch.tensor([[0.5, 0.25, 0.25]], dtype=torch.float64)).repeat(2, 1)
 Y = torch.tensor([0, 1])  # p_y is 1/2, then 1/4

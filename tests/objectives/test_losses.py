@@ -2,14 +2,22 @@
 
 from functools import lru_cache
 
-import loss_references
 import numpy as np
 import pytest
 import torch
-from loss_cases import CASES, Case, expected, hard, inputs, loss_and_gradient, name
-from loss_references import REFERENCES, Probabilities, evaluate
 
 from nslab.objectives import OBJECTIVES
+from nslab.workbench.device_check import loss_references
+from nslab.workbench.device_check.loss_cases import (
+    CASES,
+    Case,
+    expected,
+    hard,
+    inputs,
+    loss_and_gradient,
+    name,
+)
+from nslab.workbench.device_check.loss_references import REFERENCES, Probabilities, evaluate
 
 CLASSES = (2, 10, 100)
 cases = pytest.mark.parametrize("case", CASES, ids=name)
@@ -69,11 +77,11 @@ def test_every_loss_has_a_reference() -> None:
     for key in set(OBJECTIVES) - elsewhere:
         assert key in REFERENCES, (
             f"write {key}'s loss a second time, from its source, into REFERENCES of "
-            "tests/helpers/loss_references.py"
+            "nslab/workbench/device_check/loss_references.py"
         )
         assert key in {case[0] for case in CASES}, (
             f"write settings of {key}, its source's among them, into GRID of "
-            "tests/helpers/loss_cases.py"
+            "nslab/workbench/device_check/loss_cases.py"
         )
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from loss_cases import hard
 from torch import Tensor, nn
 
 from nslab.objectives import OBJECTIVES
 from nslab.types import Batch, DataInfo
+from nslab.workbench.device_check.loss_cases import hard
 
 INFO = DataInfo(10, 550, torch.arange(10, 101, 10))  # class k has 10 (k + 1) samples
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from loss_references import evaluate, ogc
 from torch import nn
 
 from nslab.objectives import OBJECTIVES
 from nslab.objectives.ogc import gradient_ratio, mixture, solve_threshold
 from nslab.types import Batch, DataInfo
+from nslab.workbench.device_check.loss_references import evaluate, ogc
 
 HIGHEST = -np.log(1e-7)
 H = np.linspace(1e-7, HIGHEST, 1000)  # losses at which densities are looked at

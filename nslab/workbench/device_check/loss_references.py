@@ -10,6 +10,7 @@ probabilities lose digits.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -91,12 +92,12 @@ def evaluate(
     return loss[0].real, (loss.imag / STEP).T
 
 
-def at_least(x: np.ndarray, low: float) -> np.ndarray:
+def at_least(x: np.ndarray, low: Any) -> np.ndarray:
     """max(x, low), constant below."""
     return np.where(x.real < low, low, x)
 
 
-def at_most(x: np.ndarray, high: float) -> np.ndarray:
+def at_most(x: np.ndarray, high: Any) -> np.ndarray:
     """min(x, high), constant above."""
     return np.where(x.real > high, high, x)
 
@@ -199,7 +200,7 @@ def asymmetric(
     p: Probabilities, kind: str, a: float, q: float = 1, alpha: float = 0, beta: float = 1
 ) -> np.ndarray:
     """An asymmetric loss, also beside NCE."""
-    a = np.longdouble(a)
+    a = np.longdouble(a)  # type: ignore[assignment]
     if kind == "aul":  # a - p_y = (a - 1) + (1 - p_y)
         loss = ((a - 1 + p.miss) ** q - (a - 1) ** q) / q
     elif kind == "agce":
@@ -222,7 +223,7 @@ def ogc(p: Probabilities, epsilon: float = 0, threshold: float = 1e-7) -> np.nda
     inside = (p.p_y.real > limit) & (p.miss.real > limit)
     bounded = np.where(p.p_y.real < 0.5, limit, 1 - limit)
     p_y = np.where(inside, p.p_y, bounded)
-    threshold = np.longdouble(threshold)
+    threshold = np.longdouble(threshold)  # type: ignore[assignment]
     return np.where(p_y.real <= threshold, 1 - p_y / threshold - np.log(threshold), -np.log(p_y))
 
 

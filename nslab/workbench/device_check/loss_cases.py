@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from loss_references import REFERENCES, evaluate
 from torch import Tensor, nn
 
 from nslab.objectives import OBJECTIVES
 from nslab.types import Batch, DataInfo
+from nslab.workbench.device_check.loss_references import REFERENCES, evaluate
 
 Case = tuple[str, dict[str, Any]]
 

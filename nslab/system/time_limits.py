@@ -1,0 +1,24 @@
+"""Time limits: work that ends by itself, in a state that it goes on from, when its time is over."""
+
+import os
+import time
+
+UNTIL = "NSLAB_UNTIL"  # seconds since 1970, in the environment of a process whose time is limited
+MORE = 75  # exit status: nothing is wrong, there is more to do (EX_TEMPFAIL of sysexits)
+
+
+class OutOfTime(Exception):
+    """The time of this process is over; what it computed is kept, and goes on from there."""
+
+    def __init__(self) -> None:
+        super().__init__("the time is over: what is done is kept, and goes on from there")
+
+
+def over() -> bool:
+    """Whether the time that the environment allows is over; never, if it says nothing.
+
+    >>> over()
+    False
+    """
+    given = os.environ.get(UNTIL, "")
+    return bool(given) and time.time() >= float(given)
