@@ -1,13 +1,13 @@
 """What it costs to score a population: the mean cross-entropy of every member on one batch.
 
 The limit is as many plain forward passes of one network, in parts that fit the caches, no weights
-moved and no loss computed; networks that pass together (vmap) may be faster than that. ``loop``, ``vmap`` and ``auto`` are
-`nslab.neuroevolution.fitness` with BatchNorm at rest, and ``inherit`` is how `evolve` has it by
-default, with BatchNorm that learns. ``deepcopy`` loads a state dict into a fresh copy of the
-network for each member, ``vector`` moves its vector into one network, ``stock vmap`` is
-`torch.func` as its documentation has it, on members stacked beforehand; evosax and EvoX score by
-their own means where they are installed. All but ``inherit`` must find the same losses, or the
-benchmark fails.
+moved and no loss computed; networks that pass together (vmap) may be faster than that. ``loop``,
+``vmap`` and ``auto`` are `nslab.neuroevolution.fitness` with BatchNorm at rest, and ``inherit`` is
+how `evolve` has it by default, with BatchNorm that learns. ``deepcopy`` loads a state dict into a
+fresh copy of the network for each member, ``vector`` moves its vector into one network, ``stock
+vmap`` is `torch.func` as its documentation has it, on members stacked beforehand; evosax and EvoX
+score by their own means where they are installed. All but ``inherit`` must find the same losses, or
+the benchmark fails.
 """
 
 import argparse
