@@ -20,7 +20,27 @@ Scores = Literal["exact", "fast"]
 # NOTE: all others keep the plain ones: those too small to gain (LeNet-5, the MLP), those that
 # torch.fx cannot trace, texts, and whatever was not measured.
 PROVEN = frozenset(
-    ["resnet8", "resnet8b", "resnet14", "resnet14b", "resnet20", "resnet20b", "resnet32", "resnet32b", "resnet44", "resnet44b", "resnet56", "resnet56b", "resnet110", "resnet110b", "alexnet_cifar", "vgg19_bn_cifar", "resnext29", "mobilenet_v2_cifar", "densenet_bc_100_12"]
+    (
+        "resnet8",
+        "resnet8b",
+        "resnet14",
+        "resnet14b",
+        "resnet20",
+        "resnet20b",
+        "resnet32",
+        "resnet32b",
+        "resnet44",
+        "resnet44b",
+        "resnet56",
+        "resnet56b",
+        "resnet110",
+        "resnet110b",
+        "alexnet_cifar",
+        "vgg19_bn_cifar",
+        "resnext29",
+        "mobilenet_v2_cifar",
+        "densenet_bc_100_12",
+    )
 )
 
 
