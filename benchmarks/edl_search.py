@@ -28,7 +28,7 @@ from nslab.configs.loss_search import LossSearchConfig
 from nslab.experiments.edl import recipe
 from nslab.lossnet import LossForm, pretrain
 from nslab.lossnet.ranking import pair_losses
-from nslab.lossnet.search import consistency
+from nslab.lossnet.search import Consistency
 from nslab.networks import build_network
 from nslab.system.timing import Seconds, Times
 
@@ -46,12 +46,11 @@ Rows = dict[str, dict[str, Any] | None]
 
 
 def nslab(problem: Problem) -> Contender:
-    """The package."""
-    form, w, pairs = problem.config.form, problem.w, problem.pairs
-    score = partial(consistency, form, pairs=pairs, margin=problem.config.margin)
-    return Contender(
-        partial(pair_losses, form, w, pairs), partial(score, w), evolution(problem, score)
-    )
+    """The package; like others it is given pairs in a form of its own."""
+    form, w = problem.config.form, problem.w
+    score = Consistency.of(form, problem.pairs, problem.config.margin)
+    losses = partial(pair_losses, form, w, score.pairs)
+    return Contender(losses, partial(score, w), evolution(problem, score))
 
 
 CONTENDERS: dict[str, Callable[[Problem], Contender]] = {

@@ -1,13 +1,13 @@
 """What it costs to score a population: the mean cross-entropy of every member on one batch.
 
-The limit is as many plain forward passes of one network, no weights moved and no loss computed;
-networks that pass together (vmap) may be faster than that. ``loop``, ``vmap`` and ``auto`` are
-`nslab.neuroevolution.fitness` with BatchNorm at rest, and ``inherit`` is how `evolve` has it by
-default, with BatchNorm that learns. ``deepcopy`` loads a state dict into a fresh copy of the
-network for each member, ``vector`` moves its vector into one network, ``stock vmap`` is
-`torch.func` as its documentation has it, on members stacked beforehand; evosax and EvoX score by
-their own means where they are installed. All but ``inherit`` must find the same losses, or the
-benchmark fails.
+The limit is as many plain forward passes of one network, in parts that fit the caches, no weights
+moved and no loss computed; networks that pass together (vmap) may be faster than that. ``loop``,
+``vmap`` and ``auto`` are `nslab.neuroevolution.fitness` with BatchNorm at rest, and ``inherit`` is
+how `evolve` has it by default, with BatchNorm that learns. ``deepcopy`` loads a state dict into a
+fresh copy of the network for each member, ``vector`` moves its vector into one network, ``stock
+vmap`` is `torch.func` as its documentation has it, on members stacked beforehand; evosax and EvoX
+score by their own means where they are installed. All but ``inherit`` must find the same losses, or
+the benchmark fails.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from nslab.evolve.population import Population
 from nslab.networks import build_network
-from nslab.neuroevolution.fitness import Fitness
+from nslab.neuroevolution.fitness import IN_CACHE, Fitness
 from nslab.neuroevolution.options import EvolveOptions
 from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout, batchnorms
 
@@ -72,7 +72,9 @@ class Problem:
         name, shape, batch = case
         gen = torch.Generator().manual_seed(0)
         x = torch.randn(batch, *shape, generator=gen)
-        x = x.to(device, memory_format=torch.channels_last)  # as nslab's loader gives them
+        if shape == COLOUR:  # as nslab's loader gives them; grey ones as any other does
+            x = x.to(device, memory_format=torch.channels_last)
+        x = x.to(device)
         y = torch.randint(10, (batch,), generator=gen).to(device)
         networks = [build_network(name, shape, 10, seed).to(device) for seed in range(members)]
         with torch.no_grad():
@@ -96,7 +98,8 @@ def limit(problem: Problem) -> Score:
 
     @torch.no_grad()
     def score() -> Tensor:
-        return [network(problem.x) for _ in problem.networks][-1]
+        parts = problem.x.split(IN_CACHE if problem.x.device.type == "cpu" else len(problem.x))
+        return [network(part) for _ in problem.networks for part in parts][-1]
 
     return score
 

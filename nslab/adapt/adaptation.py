@@ -31,7 +31,7 @@ from nslab.training.checkpoint import resume, save_checkpoint, save_weights
 from nslab.training.epoch import NonFiniteLoss, train_epoch
 from nslab.training.loop import Trained, dropout_stream, evaluate, metrics_row, training_set
 from nslab.training.pauses import Pauses, taken_up
-from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.training.setup import make_accelerator, make_loaders, prepared
 from nslab.types import Batch, DataInfo, Objective, Row, Scored, StateDict
 
 
@@ -82,7 +82,7 @@ def adapt(
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
     net: Any
-    net, optimizer = accelerator.prepare(model, make_optimizer(steps, model))
+    net, optimizer = prepared(steps, model, accelerator)
     found = resume(config, folder, net, objective, optimizer, accelerator)
     history, partial, kept = (found.history, found.partial, found.kept) if found else ([], {}, {})
     seen = Seen(**kept) if kept else Seen([likeliest(net, test, accelerator)])

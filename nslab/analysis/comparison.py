@@ -14,6 +14,7 @@ from nslab.configs import AdaptConfig, RunConfig
 from nslab.configs.serialization import decode
 from nslab.experiments import PRESETS, Experiment
 from nslab.experiments.definition import precision_of, preset_sizes, size_of
+from nslab.objectives.fast_scores import exactly_scored
 from nslab.papers.tables import as_text
 from nslab.runs.portability import known_config
 from nslab.runs.results import Result
@@ -150,6 +151,9 @@ def _all(said: Iterable[str]) -> list[str]:
 
 def _remarks(exp: Experiment, precision: str, runs: Sequence[MeasuredRun]) -> list[str]:
     said = [precision] if precision else []
+    objectives = [getattr(run.config.training, "objective", None) for run in runs]
+    if any(objective != exactly_scored(objective) for objective in objectives):
+        said.append("scores in bf16")
     if failed := sum(not run.result.learnt for run in runs):
         count = "" if failed == len(runs) else f"{failed} of {len(runs)} runs "
         said.append(f"{count}not above chance")

@@ -1,14 +1,16 @@
 """One generation of differential evolution: mutate and cross over, in one pass over memory.
 
-The arithmetic is one pure function of a block of genes. For large populations `torch.compile`
-makes one loop of it, in which no intermediate result ever leaves the processor's registers; where
-it cannot (no C++ compiler, say), plain torch runs the same function on blocks that fit the cache,
-several times slower and with the same result.
+The arithmetic is one pure function of a block of genes. For large populations and long evolutions
+`torch.compile` makes one loop of it, in which no intermediate result ever leaves the processor's
+registers; where it cannot (no C++ compiler, say), or compiling would take longer than it saves,
+plain torch runs the same function on blocks that fit the cache, several times slower and with the
+same result.
 """
 
 import functools
 import logging
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
@@ -24,11 +26,15 @@ from nslab.rng import stream_seed
 
 LOG = logging.getLogger(__name__)
 COMPILE_FROM = 2**22  # genes to breed at once for which compiling (seconds) is worth while
+# Genes bred a few at a time until plain torch has lost as much time as compiling takes: whoever
+# compiles then never takes more than twice the time of the better choice.
+COMPILE_AFTER = 2**30
 MAX_GENES = 2**32  # beyond, counters of the hash would repeat
 # Numbers in a block: of all rows for the compiled loop, of the trials alone for plain torch.
 CACHED, CACHED_PLAIN, ON_ACCELERATOR = 2**21, 2**17, 2**24
 WORDS = {torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
 UNCOMPILABLE: set[str] = set()  # kinds of device for which compiling failed
+BRED: Counter[tuple] = Counter()  # genes that this process has bred by each loop there could be
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +156,13 @@ def _compiled(terms: int, single: bool, dtype: torch.dtype) -> Callable[..., Non
 
 
 def _run_compiled(rows: Float[Tensor, "rows d"], group: Group) -> bool:
-    """Breed a group by the compiled loop, unless it is too small or does not compile."""
-    d, kind = rows.shape[1], rows.device.type
-    if len(group.out) * d < COMPILE_FROM or d < 1024 or kind in UNCOMPILABLE:
+    """Breed a group by the compiled loop, unless that is not worth while or does not compile."""
+    d, kind, at_once = rows.shape[1], rows.device.type, len(group.out) * rows.shape[1]
+    if d < 1024 or kind in UNCOMPILABLE:
+        return False
+    loop = (len(group.picks), len(group.out) == 1, rows.dtype)
+    BRED[kind, *loop] += at_once
+    if at_once < COMPILE_FROM and BRED[kind, *loop] < COMPILE_AFTER:
         return False
     genes = min(_block_length(rows, CACHED // len(rows)), (d + 1) // 2)  # a part is never all
     genes += -genes % 16
@@ -161,7 +171,7 @@ def _run_compiled(rows: Float[Tensor, "rows d"], group: Group) -> bool:
         # Rows written are never read. Without knowing that these are the same memory, the compiler
         # need not keep the results apart until all rows were read.
         write = from_dlpack(rows)
-        block = _compiled(len(group.picks), len(group.out) == 1, rows.dtype)
+        block = _compiled(*loop)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for a, b in zip(starts, [*starts[1:], d], strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 
 from nslab.configs import AdaptConfig, EvolveConfig, RunConfig
 from nslab.configs.train import TrainConfig
+from nslab.objectives.fast_scores import Scores, exactly_scored, fast_scored
 from nslab.system.validation import MEANT, check_count, check_parameters, hints
 from nslab.types import ObjectiveConfig
 
@@ -55,11 +56,12 @@ class Experiment:
         """The runs for a preset, parameters checked and brought to their types first.
 
         Beside the parameters of ``configs``, every plan takes `NUMERICS` (``precision="bf16"``,
-        ``eval_every=5``), for its trainings and those they need. Raises ``ValueError`` for unknown
-        presets or parameters and for values of a wrong type.
+        ``eval_every=5``), for its trainings and those they need, and ``scores="fast"``, by which
+        Natural Selection scores in bfloat16 where that is proven (`nslab.objectives.fast_scores`).
+        Raises ``ValueError`` for unknown presets or parameters and for values of a wrong type.
         """
         own, fields = hints(self.configs), hints(TrainConfig)
-        allowed = {name: fields[name] for name in NUMERICS} | own
+        allowed = {name: fields[name] for name in NUMERICS} | {"scores": Scores} | own
         advice = dict.fromkeys({*fields, *hints(EvolveConfig)} - {*allowed}, FIXED) | MEANT
         given = check_parameters(
             {"preset": preset, **parameters}, allowed, repr(self.title), advice
@@ -79,8 +81,11 @@ class Experiment:
 
 
 def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
-    """A config with these `NUMERICS`, as far as it has them, and so those inside it."""
+    """A config with these `NUMERICS` and ``scores``, as far as it has them, and so those inside
+    it."""
     changes: dict[str, Any] = {}
+    if isinstance(config, TrainConfig) and numerics.get("scores") == "fast":
+        changes["objective"] = fast_scored(config.objective, config.network)
     for f in dataclasses.fields(config) if numerics else ():
         value = getattr(config, f.name)
         if isinstance(value, TrainConfig | EvolveConfig | AdaptConfig):
@@ -119,8 +124,10 @@ def size_of(config: RunConfig) -> RunConfig:
 
 
 def _exact(config: Any) -> Any:
-    """A config with default numerics, and so those inside it (base, ancestor)."""
-    changes = {}
+    """A config with default numerics and plain scores, and so those inside it (base, ancestor)."""
+    changes: dict[str, Any] = {}
+    if isinstance(config, TrainConfig):
+        changes["objective"] = exactly_scored(config.objective)
     for f in dataclasses.fields(config):
         value = getattr(config, f.name)
         if isinstance(value, TrainConfig | EvolveConfig | AdaptConfig):

@@ -8,11 +8,11 @@ cannot determine the shape of a loss, which the network's form and the margin do
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from nslab.lossnet.net import PAIRS_AT_ONCE, Begins, Layers, LossForm, Moves, Weights, changes
@@ -28,24 +28,49 @@ SMALLEST_P = 1e-7  # what p_y is held above, for its logarithm
 TOLERANCE = 1e-6  # of a standard deviation of the losses: what rounding does
 
 
-def pair_losses(form: LossForm, w: Weights, pairs: Sequence[Pairs]) -> tuple[PerPair, PerPair]:
+class MovedPairs(NamedTuple):
+    """Pairs as the layers of a form read them; what does not move, and so changes nothing, is left
+    out.
+
+    Attributes:
+        x, begins: of every input that moves, see `LossForm.moves`.
+        row: the prediction it belongs to.
+        sizes: predictions of each number of classes: the worse, then as many better ones.
+    """
+
+    x: Moves
+    begins: Begins
+    row: Int[Tensor, " n"]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, form: LossForm, pairs: Sequence[Pairs]) -> "MovedPairs":
+        """Those of some pairs, for all candidates that are scored on them."""
+        parts, sizes = [], list[int]()
+        for g in pairs:
+            x, begins = form.moves(torch.cat(g[::2]), torch.cat(g[1::2]))
+            part, row = x.any(0).nonzero(as_tuple=True)
+            parts.append((x[:, part, row], begins[:, part, row], (row + sum(sizes))[None]))
+            sizes.append(x.shape[2])
+        x, begins, (row,) = (torch.cat(each, 1) for each in zip(*parts, strict=True))
+        return cls(x, begins, row, tuple(sizes))
+
+
+def pair_losses(
+    form: LossForm, w: Weights, pairs: MovedPairs | Sequence[Pairs]
+) -> tuple[PerPair, PerPair]:
     """The losses of the worse and of the better predictions, for every candidate.
 
     Of one candidate they are as exact as `LossForm.losses`, of several `quick`.
     """
-    groups = [form.moves(torch.cat(g[::2]), torch.cat(g[1::2])) for g in pairs]
-    parts, n = [], 0
-    for x, begins in groups:
-        part, row = x.any(0).nonzero(as_tuple=True)  # what does not move changes nothing
-        parts.append((x[:, part, row], begins[:, part, row], (row + n)[None]))
-        n += x.shape[2]
-    x, begins, (row,) = (torch.cat(each, 1) for each in zip(*parts, strict=True))
-    layers, losses = form.layers(w.to(x)), x.new_zeros(len(w), n)
+    moved = pairs if isinstance(pairs, MovedPairs) else MovedPairs.of(form, pairs)
+    x, begins, row, sizes = moved
+    layers, losses = form.layers(w.to(x)), x.new_zeros(len(w), sum(sizes))
     change = partial(changes, layers) if len(w) == 1 else quick(layers)
     step = max(1, PAIRS_AT_ONCE // (form.hidden * (TEMPORARIES if len(w) == 1 else len(w))))
     for each in zip(row.split(step), x.split(step, 1), begins.split(step, 1), strict=True):
         losses.index_add_(1, each[0], change(*each[1:]))
-    both = [v.unflatten(1, (2, -1)) for v in losses.split([x.shape[2] for x, _ in groups], 1)]
+    both = [v.unflatten(1, (2, -1)) for v in losses.split(list(sizes), 1)]
     worse, better = torch.cat(both, 2).unbind(1)
     return worse, better
 

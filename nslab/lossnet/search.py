@@ -18,6 +18,7 @@ from nslab.evolve.protocol import Evolver, completed
 from nslab.lossnet.net import LossForm, LossNet, Weights
 from nslab.lossnet.ranking import (
     Margin,
+    MovedPairs,
     PerCandidate,
     margins,
     monotonicity_violations,
@@ -50,13 +51,30 @@ class Pretrained:
 
 
 @dataclass(frozen=True, eq=False)
+class Consistency:
+    """The objective of candidates on some pairs, in float32; what the pairs alone say is worked out
+    once."""
+
+    form: LossForm
+    pairs: MovedPairs
+    margins: Float[Tensor, " n"]
+
+    @classmethod
+    def of(cls, form: LossForm, pairs: Sequence[Pairs], margin: Margin) -> "Consistency":
+        """That of pairs."""
+        return cls(form, MovedPairs.of(form, pairs), margins(pairs, margin))
+
+    def __call__(self, w: Weights) -> PerCandidate:
+        """How far each candidate is from ranking consistency, see `ranking_loss`."""
+        return ranking_loss(*pair_losses(self.form, w.float(), self.pairs), self.margins)
+
+
+@dataclass(frozen=True, eq=False)
 class HeldOut:
     """Pairs and rays that no candidate is chosen by."""
 
-    form: LossForm
-    pairs: Sequence[Pairs]
+    task: Consistency
     rays: Sequence[Predictions]
-    margin: Margin
 
     @classmethod
     def of(
@@ -65,23 +83,18 @@ class HeldOut:
         """Those of a seed; another form or search of the same seed is measured on the same."""
         drawn = draw_pairs(regimes, pairs, generator(seed, "lossnet", "held-out pairs"))
         begins = draw_rays(regimes, rays, generator(seed, "lossnet", "held-out rays"))
-        return cls(form, drawn, begins, margin)
+        return cls(Consistency.of(form, drawn, margin), begins)
 
     def measure(self, w: Float[Tensor, " d"]) -> dict[str, float]:
         """The numbers of a row."""
-        w = w.float()[None]
-        worse, better = pair_losses(self.form, w, self.pairs)
+        w, task = w.float()[None], self.task
+        worse, better = pair_losses(task.form, w, task.pairs)
         return {
-            "objective": float(ranking_loss(worse, better, margins(self.pairs, self.margin))),
+            "objective": float(ranking_loss(worse, better, task.margins)),
             "ranking_accuracy": float(ranking_accuracy(worse, better)),
-            "violations": float(monotonicity_violations(self.form, w, self.rays)),
+            "violations": float(monotonicity_violations(task.form, w, self.rays)),
             "negative_share": float(negative_share(worse, better)),
         }
-
-
-def consistency(form: LossForm, w: Weights, pairs: Sequence[Pairs], margin: Margin) -> PerCandidate:
-    """The objective of every candidate on some pairs, in float32."""
-    return ranking_loss(*pair_losses(form, w.float(), pairs), margins(pairs, margin))
 
 
 @torch.no_grad()
@@ -121,18 +134,22 @@ def pretrain(
     x = form.initial(size, generator(seed, "lossnet", "initial"))
     if evolver.generational:
         x = x[:1].expand(size, -1)  # not at the best of many
-    drawn = draw_pairs(regimes, pairs, generator(seed, "lossnet", "pairs", 0))
-    state = evolver.init(Population.of(x), consistency(form, x, drawn, margin))
+
+    def drawn(generation: int) -> Consistency:
+        gen = generator(seed, "lossnet", "pairs", generation)
+        return Consistency.of(form, draw_pairs(regimes, pairs, gen), margin)
+
+    task = drawn(0)
+    state = evolver.init(Population.of(x), task(x))
     history = [_row(0, state.fitness) | unseen.measure(evolver.best(state))]
     for g in range(generations):
         if g and g % refresh == 0:
-            drawn = draw_pairs(regimes, pairs, generator(seed, "lossnet", "pairs", g))
+            task = drawn(g)
             if not evolver.generational:
-                stay = state.population.x()
-                state = evolver.rescore(state, consistency(form, stay, drawn, margin))
+                state = evolver.rescore(state, task(state.population.x()))
         trials = evolver.ask(state, generator(seed, "lossnet", "evolve", g))
         rows = state.population.rows[state.population.spare[trials.targets]]
-        state = evolver.tell(state, trials, consistency(form, rows, drawn, margin))
+        state = evolver.tell(state, trials, task(rows))
         history.append(_row(g + 1, state.fitness) | unseen.measure(evolver.best(state)))
         if on_generation:
             on_generation(history[-1])

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
@@ -14,9 +14,10 @@ from nslab.datasets.batches import DatasetBatches
 from nslab.networks.modes import bare
 from nslab.objectives.checks import check_scored
 from nslab.objectives.weighted import counted
+from nslab.training.epoch_sums import EpochSums
 from nslab.training.pauses import Pauses
 from nslab.training.setup import frozen_modules
-from nslab.types import Batch, Objective, Row, Scored
+from nslab.types import Batch, Objective, Row
 
 
 class NonFiniteLoss(RuntimeError):
@@ -45,11 +46,8 @@ def train_epoch(
     # Reading a loss waits for the device: look every step on a CPU, where waiting costs nothing.
     look_every = 1 if accelerator.device.type == "cpu" else 50
     losses: list[Tensor] = []
-    marked = torch.zeros(1, dtype=torch.bool) if wrong is None else wrong
-    marked = marked.to(accelerator.device)
-    first, sums = begun
-    if sums is None:
-        sums = torch.zeros(2, 6, dtype=torch.float64, device=accelerator.device)
+    first, before = begun
+    epoch_sums = EpochSums(accelerator.device, wrong, before)
     lr = config.lr_at(max(0, epoch * len(loader) + first - 1), len(loader))
     most = -(-config.batch_size // (accelerator.num_processes * config.accumulate))
     for i, batch in enumerate(loader.epoch(epoch, first), first):
@@ -57,7 +55,7 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1.0)
         optimizer.zero_grad()
-        whole = torch.zeros((), device=accelerator.device)
+        whole: Tensor
         parts = cut(dataclasses.replace(batch, lr=lr), most, max(2, objective.min_batch))
         for k, part in enumerate(parts):
             last = k + 1 == len(parts)
@@ -67,21 +65,24 @@ def train_epoch(
                 total = scored.total()
                 if len(parts) > 1:
                     total = total * (len(part.y) / len(batch.y))
-                whole += total.detach()
+                whole = total.detach() if k == 0 else whole + total.detach()
                 if last:
                     losses.append(whole)
                     if len(losses) == look_every:
                         check_finite(losses, config, epoch, i)
-                accelerator.backward(total)
-            sums += batch_sums(scored, part.y, marked[part.index % len(marked)])
+                if accelerator.scaler is None:
+                    total.backward()
+                else:
+                    accelerator.backward(total)
+            epoch_sums.add(scored, part)
         if config.clip_norm is not None:
             accelerator.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
         if pauses and i + 1 < len(loader) and pauses.due(i + 1):
             check_finite(losses, config, epoch, i)
-            pauses.keep(i + 1, sums)
+            pauses.keep(i + 1, epoch_sums.total())
     check_finite(losses, config, epoch, len(loader) - 1)
-    sums = accelerator.reduce(sums, "sum")
+    sums = accelerator.reduce(epoch_sums.total(), "sum")
     n, right, loss, weight, squares, negative = sums.sum(0).tolist()
     kinds = {}
     if wrong is not None:
@@ -132,20 +133,6 @@ def cut(batch: Batch, size: int, smallest: int) -> list[Batch]:
     ]
 
 
-@torch.no_grad()
-def batch_sums(
-    scored: Scored, y: Int[Tensor, " b"], wrong: Bool[Tensor, " b"]
-) -> Float[Tensor, "2 6"]:
-    """Sums over a batch's samples with right and with ``wrong`` labels: samples, hits, loss,
-    weights, their squares, negative ones."""
-    w = torch.ones_like(scored.loss) if scored.weight is None else scored.weight
-    hits = scored.logits.argmax(1) == y
-    parts = [torch.ones_like(w), hits, scored.loss, w, w * w, w < 0]
-    columns = torch.stack([part.double() for part in parts], 1)
-    kinds = torch.stack([~wrong, wrong]).double()
-    return kinds @ columns
-
-
 def check_finite(losses: list[Tensor], config: TrainConfig, epoch: int, last: int) -> None:
     """Raise `NonFiniteLoss` if one of the latest losses is not finite; forget them otherwise.
 
@@ -153,7 +140,7 @@ def check_finite(losses: list[Tensor], config: TrainConfig, epoch: int, last: in
     """
     if not losses:
         return
-    finite = torch.isfinite(torch.stack(losses)).tolist()
+    finite = [math.isfinite(loss) for loss in torch.stack(losses).tolist()]
     first = last - len(losses) + 1
     losses.clear()
     if not all(finite):

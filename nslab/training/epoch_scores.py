@@ -13,7 +13,7 @@ from nslab.objectives.weighted import Reweighted
 from nslab.rng import stream_seed
 from nslab.training.epoch import train_epoch
 from nslab.training.loop import dropout_stream, training_set
-from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.training.setup import make_accelerator, make_loaders, prepared
 from nslab.training.starts import start_weights
 from nslab.types import Batch, Logits, PerSample
 
@@ -39,7 +39,7 @@ def epoch_scores(config: TrainConfig, grid: Grid, epoch: int = 0) -> pd.DataFram
     model = start_weights(build_network(config.network, shape, classes, config.seed), config)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    net, optimizer = accelerator.prepare(model, make_optimizer(config, model))
+    net, optimizer = prepared(config, model, accelerator)
     seen: list[tuple[Tensor, Tensor]] = []
 
     def score(model: nn.Module, batch: Batch, logits: Logits | None) -> PerSample:

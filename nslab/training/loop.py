@@ -30,10 +30,10 @@ from nslab.training.checkpoint import (
     weights_file,
 )
 from nslab.training.compilation import compiled
-from nslab.training.epoch import NonFiniteLoss, batch_sums, train_epoch
+from nslab.training.epoch import NonFiniteLoss, train_epoch
 from nslab.training.metrics import Tally
 from nslab.training.pauses import Pauses, end_if_over, taken_up
-from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.training.setup import make_accelerator, make_loaders, prepared
 from nslab.training.starts import start_weights
 from nslab.training.texts import save_vocabulary, tokenized, variant_of
 from nslab.types import Row
@@ -84,7 +84,7 @@ def fit(
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
     net: Any
-    net, optimizer = accelerator.prepare(model, make_optimizer(config, model))
+    net, optimizer = prepared(config, model, accelerator)
     if config.compile:
         net = compiled(
             net,
@@ -260,4 +260,4 @@ def summary(history: list[Row]) -> Row:
     }
 
 
-__all__ = ["NonFiniteLoss", "Trained", "batch_sums", "evaluate", "fit", "training_set"]
+__all__ = ["NonFiniteLoss", "Trained", "evaluate", "fit", "training_set"]

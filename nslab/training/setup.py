@@ -55,6 +55,17 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
     return Accelerator(mixed_precision=config.precision)
 
 
+def prepared(
+    config: TrainConfig, model: nn.Module, accelerator: Accelerator
+) -> tuple[Any, torch.optim.Optimizer]:
+    """The network on its device, as its precision and the number of processes ask for, and its
+    optimizer, which accelerate wraps only where it scales losses: the wrapper looks for modules
+    that are not installed at every step."""
+    optimizer = make_optimizer(config, model)
+    net = accelerator.prepare(model)
+    return net, optimizer if accelerator.scaler is None else accelerator.prepare(optimizer)
+
+
 def make_loaders(
     config: TrainConfig, data: ImageData, objective: Objective, accelerator: Accelerator
 ) -> tuple[DatasetBatches, DatasetBatches, DatasetBatches | None]:

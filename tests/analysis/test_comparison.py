@@ -160,6 +160,21 @@ def test_precisions_are_lines_of_their_own() -> None:
     assert table["delta"].tolist() == pytest.approx([2.5, -7.5])
 
 
+def test_fast_scores_share_the_line_of_plain_ones() -> None:
+    """Beside the same baseline, and the note says so; each run has an id of its own."""
+    ce, ns = experiment("ns/table2").plan("cpu", seeds=(1,), methods=("ce", "ns_ws"))
+    same, fast = experiment("ns/table2").plan(
+        "cpu", seeds=(1,), methods=("ce", "ns_ws"), scores="fast"
+    )
+    assert (same.id, size_of(fast)) == (ce.id, size_of(ns))
+    assert fast.id != ns.id
+    table = compare("ns/table2", [result(ce, 70.0), result(fast, 72.0)])
+    table = table[table["n"] > 0].set_index("method")
+    assert table.loc["ns_ws", "difference"] == pytest.approx(2.0)
+    assert table["preset"].tolist() == ["cpu", "cpu"]
+    assert ["scores in bf16" in note for note in table["note"]] == [False, True]
+
+
 def test_precision_in_words() -> None:
     """Of an evolution and the training of its parents."""
     base = pretrained("paper")

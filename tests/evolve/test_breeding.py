@@ -5,6 +5,7 @@ import logging
 import math
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,7 @@ NEVER = 2**62
 def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain torch, unless a test asks for the compiled loop."""
     monkeypatch.setattr(breeding, "COMPILE_FROM", NEVER)
+    monkeypatch.setattr(breeding, "BRED", Counter())
 
 
 @pytest.fixture
@@ -385,3 +387,24 @@ def test_wrong_arguments_are_refused(as_users_call: None) -> None:
     with pytest.raises(ValueError, match="too many for the hash"):
         breed(large, terms, cr, 0, targets)
     assert trials(population).isnan().all()
+
+
+def test_long_evolutions_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small populations once plain torch has bred so many genes that compiling would have paid, by
+    each number of terms for itself; tiny ones never."""
+    compiled = []
+
+    def counting(terms: int, single: bool, dtype: torch.dtype) -> Callable[..., None]:
+        compiled.append((terms, single, dtype))
+        return breeding._block
+
+    monkeypatch.setattr(breeding, "COMPILE_AFTER", 5 * 4 * 2000)
+    monkeypatch.setattr(breeding, "_compiled", counting)
+    population, tiny = random(4, 2000), random(4, 1000)
+    for seed in range(6):
+        for some in (population, tiny):
+            breed(some, rand_1(4), torch.full((4,), 0.3), seed, torch.arange(4))
+        assert bool(compiled) == (seed >= 4)
+    assert set(compiled) == {(3, False, torch.float32)}
+    breed(population, rand_1(4, targets=torch.arange(1)), torch.ones(1), 0, torch.arange(1))
+    assert set(compiled) == {(3, False, torch.float32)}

@@ -350,6 +350,31 @@ def test_any_network() -> None:
     torch.testing.assert_close(got, expected)
 
 
+def test_grey_images_pass_in_channels_last() -> None:
+    """Whatever their strides, with the losses that contiguous networks give; rows stay rows."""
+    seen = []
+
+    class Watched(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(x.is_contiguous(memory_format=torch.channels_last))
+            return x
+
+    models = [
+        nn.Sequential(nn.Conv2d(1, 4, 3), Watched(), nn.Flatten(), nn.Linear(64, 5))
+        for _ in range(3)
+    ]
+    layout, population, extras = evolving(models)
+    before = population.rows.clone()
+    for x in (images(24, 1, 6, 6), images(24, 1, 6, 6).permute(0, 2, 3, 1).permute(0, 3, 1, 2)):
+        fitness = Fitness(models[0], layout, mode="loop")(population, extras, x, Y)
+        assert all(seen)
+        assert len(seen) >= len(models)
+        by_hand = [F.cross_entropy(model(x), Y).item() for model in models]
+        assert fitness.tolist() == pytest.approx(by_hand, rel=1e-5)
+        seen.clear()
+    assert torch.equal(population.rows, before)
+
+
 def test_zoo_network_by_loop_and_vmap() -> None:
     """ResNet-8 in channels_last with statistics at rest."""
     models = [build_network("resnet8", (3, 32, 32), 10, s) for s in range(2)]

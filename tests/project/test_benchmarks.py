@@ -82,6 +82,19 @@ def test_loader(tmp_path: Path) -> None:
     assert contenders["nslab"]["cpu_s_per_image"] > 0
 
 
+def test_training_loop(tmp_path: Path) -> None:
+    results = quick("training_loop", tmp_path)
+    assert results["settings"]["quick"]
+    assert list(results["cases"]) == ["lenet5"]
+    rows = results["cases"]["lenet5"]
+    assert list(rows) == ["bare", "nslab", "accelerate", "torchvision"]
+    for row in rows.values():
+        assert row["cpu_ms"] > 0
+        check_ratio(row["cpu_ratio"])
+    assert rows["bare"]["cpu_ratio"]["median"] == 1
+    assert "limit of the project for LeNet-5: +5 %" in results["sentence"]
+
+
 def test_image_input(tmp_path: Path) -> None:
     """From JPEGs that it makes itself."""
     results = quick("image_input", tmp_path)

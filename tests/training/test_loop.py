@@ -18,8 +18,9 @@ from nslab.configs.schedules import Cosine, Step
 from nslab.networks import NETWORKS, build_network
 from nslab.objectives import NS, OBJECTIVES, OGC, CrossEntropy, Weighted
 from nslab.training.checkpoint import CHECKPOINT, load_weights, read_checkpoint
-from nslab.training.loop import NonFiniteLoss, batch_sums, evaluate, fit
-from nslab.types import DataInfo, Labels, Logits, PerSample, Scored
+from nslab.training.epoch_sums import BLOCK, EpochSums
+from nslab.training.loop import NonFiniteLoss, evaluate, fit
+from nslab.types import Batch, DataInfo, Labels, Logits, PerSample, Scored
 
 QUICK = TrainConfig(network="lenet5", epochs=3, lr=0.05, augment="crop", batch_size=64)
 
@@ -168,8 +169,10 @@ def test_weights_are_logged() -> None:
     loss, logits = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.eye(4)
     scored = Scored(loss, logits, torch.tensor([-1.0, 0.0, 2.0, 3.0]))
     wrong = torch.tensor([False, True, False, False])
-    sums = batch_sums(scored, torch.tensor([0, 1, 2, 0]), wrong)
-    assert sums.tolist() == [[3, 2, 8, 4, 14, 1], [1, 1, 2, 0, 0, 0]]
+    batch = Batch(torch.zeros(4, 1), torch.tensor([0, 1, 2, 0]), torch.arange(4))
+    sums = EpochSums(wrong=wrong)
+    sums.add(scored, batch)
+    assert sums.total().tolist() == [[3, 2, 8, 4, 14, 1], [1, 1, 2, 0, 0, 0]]
     config = replace(QUICK, epochs=1, objective=NS(sigma=0.5, rho=-1))
     row = fit(config, show=False).history[0]
     assert row["weight_mean"] == pytest.approx(-0.5, abs=0.01)
@@ -177,6 +180,32 @@ def test_weights_are_logged() -> None:
     assert row["weight_sd"] > 0.01
     plain = fit(replace(QUICK, epochs=1), show=False).history[0]
     assert (plain["weight_mean"], plain["weight_sd"], plain["negative_weights"]) == (1, 0, 0)
+
+
+def test_sums_do_not_depend_on_blocks() -> None:
+    """To the bit: gathered, asked for after every batch, taken up in the middle."""
+    gen = torch.Generator().manual_seed(0)
+    batches = [
+        Batch(torch.zeros(n, 1), torch.arange(n) % 3, torch.randint(200, (n,), generator=gen))
+        for n in [64] * BLOCK + [63, 2]
+    ]
+    scores = [
+        Scored(torch.rand(n, generator=gen), torch.rand(n, 3, generator=gen), weight)
+        for n in (len(batch.y) for batch in batches)
+        for weight in [torch.randn(n, generator=gen) if n % 2 else None]
+    ]
+    wrong = torch.rand(200, generator=gen) < 0.3
+    gathered, single = EpochSums(wrong=wrong), EpochSums(wrong=wrong)
+    halves = EpochSums(wrong=wrong)
+    for i, (scored, batch) in enumerate(zip(scores, batches, strict=True)):
+        for sums in (gathered, single, halves):
+            sums.add(scored, batch)
+        single.total()
+        if i == 5:
+            halves = EpochSums(wrong=wrong, begun=halves.total())
+    assert gathered.total()[:, 0].sum() == sum(len(batch.y) for batch in batches)
+    assert torch.equal(gathered.total(), single.total())
+    assert torch.equal(gathered.total(), halves.total())
 
 
 def test_clipping_limits_the_step() -> None:

@@ -19,7 +19,7 @@ from nslab.networks import build_network
 from nslab.objectives.ns import Grid, ns_scores
 from nslab.training.epoch import train_epoch
 from nslab.training.loop import dropout_stream, evaluate, training_set
-from nslab.training.setup import make_accelerator, make_loaders, make_optimizer
+from nslab.training.setup import make_accelerator, make_loaders, prepared
 from nslab.types import Batch, Objective, Scored
 
 PROBED = 240  # samples whose scores are shown; a multiple of every grid's m
@@ -90,7 +90,7 @@ def train_stepwise(worker: Worker, config: TrainConfig, probe: Probe, watched: W
     loader, tests, _ = make_loaders(config, data, watched, accelerator)
     shape, classes = data.dataset.shape, data.dataset.layout.num_classes
     model: Any = build_network(config.network, shape, classes, config.seed)
-    model, optimizer = accelerator.prepare(model, make_optimizer(config, model))
+    model, optimizer = prepared(config, model, accelerator)
     steps, looked = 0, 0.0
 
     def seen(network: nn.Module, batch: Batch, scored: Scored) -> None:
