@@ -1,0 +1,210 @@
+"""Warm start: processes forked from one that has imported what they need, not started from nothing.
+
+A run in a process of its own imports PyTorch, ``torch._dynamo`` and this package first, for four
+seconds of CPU. A server that imported them once forks each in milliseconds. It is a fresh process
+of ours, not a copy of the one that asks, and serves that one alone, by an anonymous socket. It ends
+with it, or after a minute without work; its children follow it. A child is what ``python -m`` would
+have started: own log, environment, folder, signals, exit status, and exit handlers.
+
+There is no warm start, and `start` says None so that the caller starts plainly, where forking is
+unsafe or a fork would not be the same: other systems than Linux, a server that has threads or has
+touched CUDA, plug-ins, another environment than the server's (but for names of ours), sources that
+have changed since it imported them, or ``NSLAB_WARM=0``.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+
+from nslab.system import safe_python
+
+SWITCH = "NSLAB_WARM"
+SERVER = "nslab.execution.warm_server"
+NUMBER = struct.Struct("q")
+RUN = ("torch._dynamo", "accelerate", "nslab.runs.store", "sklearn.datasets")
+# What a process imports in any case, by the module that it runs; never that module itself.
+IMPORTS: dict[str, tuple[str, ...]] = {"nslab.runs.worker": RUN}
+# What may differ between a server's environment and a child's: nothing else reads these on import.
+THREADS, DEVICES = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
+
+
+class Process:
+    """A forked process, with what `subprocess.Popen` has for one that was started."""
+
+    def __init__(self, args: Sequence[str], pid: int, status: int) -> None:
+        self.args, self.pid = list(args), pid
+        self.returncode: int | None = None
+        self._status = status
+
+    def poll(self) -> int | None:
+        """Its exit status, once it ended; negative: the signal that killed it."""
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status; ``subprocess.TimeoutExpired`` if it has not ended in time."""
+        if (status := self._look(timeout)) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return status
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+    def _look(self, timeout: float | None) -> int | None:
+        if self.returncode is None and readable(self._status, timeout):
+            found = os.read(self._status, NUMBER.size)
+            if len(found) < NUMBER.size:  # its server was killed, which it does not outlive
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
+            self.returncode = NUMBER.unpack(found)[0] if found else -signal.SIGKILL
+            os.close(self._status)
+        return self.returncode
+
+    def __del__(self) -> None:
+        if self.returncode is None:
+            os.close(self._status)
+
+
+class Server:
+    """The process that forks, as the one that asks sees it."""
+
+    def __init__(self, module: str, env: Mapping[str, str]) -> None:
+        ours, its = socket.socketpair()
+        preload = IMPORTS[module]
+        command = safe_python.python_command(SERVER, str(its.fileno()), *preload)
+        quiet = subprocess.DEVNULL
+        self.socket, self.env = ours, dict(env)
+        with its:
+            self.process = subprocess.Popen(
+                command,
+                env=self.env | {"OPENBLAS_NUM_THREADS": "1", THREADS: "1"},  # no threads yet
+                pass_fds=[its.fileno()],
+                stdin=quiet,
+                stdout=quiet,
+                stderr=quiet,
+            )
+
+    def fork(self, task: Mapping[str, object], files: Sequence[int]) -> tuple[int, int] | None:
+        """Id of a new process, and the pipe on which its status will come; None if refused."""
+        told, tell = os.pipe()
+        try:
+            try:
+                with contextlib.suppress(OSError):
+                    text = json.dumps(task).encode()
+                    socket.send_fds(self.socket, [NUMBER.pack(len(text))], [tell, *files])
+                    self.socket.sendall(text)
+            finally:
+                os.close(tell)
+            if len(found := os.read(told, NUMBER.size)) == NUMBER.size:
+                return NUMBER.unpack(found)[0], told
+        except BaseException:  # interrupted: a process that nobody knows is not left, see `serve`
+            os.close(told)
+            raise
+        os.close(told)
+        return None
+
+    def close(self) -> None:
+        """End it, and whatever it started."""
+        self.socket.close()
+        self.process.wait()
+
+
+_SERVERS: dict[str, Server] = {}
+_COLD: set[str] = set()  # modules whose server never could
+_LOCK = threading.Lock()
+
+
+def start(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    files: Sequence[int],
+    cwd: str | None = None,
+    *,
+    begin: bool = True,
+) -> Process | None:
+    """Fork what ``command`` (of `safe_python.python_command`) would start; None if it cannot be.
+
+    ``files`` are its standard input, output and error. A server is started for the first, unless
+    ``begin`` is False, and then takes as long as the first would have.
+    """
+    words = list(command)[len(ours := safe_python.python_of_ours()) :]
+    if not possible(env) or list(command)[: len(ours)] != ours or words[:1] != ["-m"]:
+        return None
+    if (module := words[1]) not in IMPORTS:
+        return None
+    with _LOCK:
+        server = _SERVERS.get(module)
+        if server and (server.process.poll() is not None or apart(server.env) != apart(env)):
+            _SERVERS.pop(module).close()
+            server = None
+        fresh = server is None
+        if server is None:
+            if not begin or module in _COLD:
+                return None
+            server = _SERVERS[module] = Server(module, env)
+        task = {"words": words, "env": dict(env), "cwd": cwd or os.getcwd()}
+        if (forked := server.fork(task, files)) is None:
+            _SERVERS.pop(module).close()
+            _COLD.update({module} if fresh else ())
+            return None
+    return Process(command, *forked)
+
+
+def possible(env: Mapping[str, str]) -> bool:
+    """Whether a process with this environment may be forked at all."""
+    wanted = env.get(SWITCH, "1") not in ("", "0") and not env.get("NSLAB_PLUGINS")
+    return sys.platform == "linux" and wanted
+
+
+def apart(env: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment a server and its children must share."""
+    return {
+        name: value
+        for name, value in env.items()
+        if name not in (THREADS, DEVICES) and not name.startswith("NSLAB_")
+    }
+
+
+@atexit.register
+def close_all() -> None:
+    """End all servers of this process."""
+    while _SERVERS:
+        _SERVERS.popitem()[1].close()
+
+
+def _forget() -> None:
+    """In a fork of the one that asks: its servers are not ours."""
+    for server in _SERVERS.values():
+        server.socket.close()
+        server.process.returncode = 0  # not ours to wait for
+    _SERVERS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def readable(file: int, timeout: float | None) -> bool:
+    """Whether something can be read in time."""
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))
