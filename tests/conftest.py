@@ -42,6 +42,15 @@ os.environ.setdefault("NSLAB_DATA", str(HOME / "cache"))
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in kernels too: two at once on two cores
 
+
+# Kernels of notebooks under test are forked from one that has imported what they need.
+def pytest_collection_finish(session: pytest.Session) -> None:
+    from nslab.workbench.kernels import fork_kernels
+
+    if any(hasattr(item, "cell") for item in session.items):
+        fork_kernels(begin=True)
+
+
 # A shell that starts tests in the background has them ignore SIGINT, and so would all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -28,17 +28,32 @@ from collections.abc import Mapping, Sequence
 from nslab.system import safe_python
 
 SWITCH = "NSLAB_WARM"
+KERNELS_PARENT = "JPY_PARENT_PID"  # the process that a kernel must not outlive
 SERVER = "nslab.execution.warm_server"
 NUMBER = struct.Struct("q")
 RUN = ("torch._dynamo", "accelerate", "nslab.runs.store", "sklearn.datasets")
+KERNEL = (*RUN, "ipykernel.kernelapp", "ipywidgets", "pandas", "seaborn", "nslab.experiments")
 # What a process imports in any case, by the module that it runs; never that module itself.
-IMPORTS: dict[str, tuple[str, ...]] = {"nslab.runs.worker": RUN}
-# What may differ between a server's environment and a child's: nothing else reads these on import.
+IMPORTS: dict[str, tuple[str, ...]] = {
+    "nslab.runs.worker": RUN,
+    "nslab.workbench.render": (*KERNEL, "papermill", "nslab.workbench.notebooks"),
+    "ipykernel_launcher": KERNEL,
+}
+# A server has no threads yet, and Matplotlib reads on import what a kernel sets before.
+OWN = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
+# What may differ between a server's environment and a child's, as nothing reads it on import.
+FREE = ("NSLAB_", "JUPYTER_", "JPY_", "IPYTHONDIR", "PYTEST_CURRENT_TEST")
 THREADS, DEVICES = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
 
 
 class Process:
     """A forked process, with what `subprocess.Popen` has for one that was started."""
+
+    stdin = stdout = stderr = None
 
     def __init__(self, args: Sequence[str], pid: int, status: int) -> None:
         self.args, self.pid = list(args), pid
@@ -87,21 +102,27 @@ class Process:
 class Server:
     """The process that forks, as the one that asks sees it."""
 
-    def __init__(self, module: str, env: Mapping[str, str]) -> None:
+    def __init__(self, asking: socket.socket, process: "subprocess.Popen | _Copy") -> None:
+        self.socket, self.process = asking, process
+        self.env = dict[str, str]()
+
+    @classmethod
+    def started(cls, module: str, env: Mapping[str, str]) -> "Server":
+        """A new process that imports what a module will."""
         ours, its = socket.socketpair()
-        preload = IMPORTS[module]
-        command = safe_python.python_command(SERVER, str(its.fileno()), *preload)
-        quiet = subprocess.DEVNULL
-        self.socket, self.env = ours, dict(env)
+        words = [str(its.fileno()), *IMPORTS[module]]
         with its:
-            self.process = subprocess.Popen(
-                command,
-                env=self.env | {"OPENBLAS_NUM_THREADS": "1", THREADS: "1"},  # no threads yet
+            process = subprocess.Popen(
+                safe_python.python_command(SERVER, *words),
+                env=dict(env) | OWN,
                 pass_fds=[its.fileno()],
-                stdin=quiet,
-                stdout=quiet,
-                stderr=quiet,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
+        found = cls(ours, process)
+        found.env = apart(env)
+        return found
 
     def fork(self, task: Mapping[str, object], files: Sequence[int]) -> tuple[int, int] | None:
         """Id of a new process, and the pipe on which its status will come; None if refused."""
@@ -131,6 +152,7 @@ class Server:
 _SERVERS: dict[str, Server] = {}
 _COLD: set[str] = set()  # modules whose server never could
 _LOCK = threading.Lock()
+forked = False  # whether this very process was
 
 
 def start(
@@ -140,33 +162,70 @@ def start(
     cwd: str | None = None,
     *,
     begin: bool = True,
+    group: bool = False,
 ) -> Process | None:
     """Fork what ``command`` (of `safe_python.python_command`) would start; None if it cannot be.
 
-    ``files`` are its standard input, output and error. A server is started for the first, unless
-    ``begin`` is False, and then takes as long as the first would have.
+    ``files`` are its standard input, output and error; with ``group`` it leads a process group of
+    its own. A server is started for the first, unless ``begin`` is False, and then takes as long as
+    the first would have.
     """
     words = list(command)[len(ours := safe_python.python_of_ours()) :]
-    if not possible(env) or list(command)[: len(ours)] != ours or words[:1] != ["-m"]:
+    if not possible(env) or list(command)[: len(ours)] != ours or "-m" not in words:
         return None
-    if (module := words[1]) not in IMPORTS:
+    if (module := words[words.index("-m") + 1]) not in IMPORTS:
         return None
     with _LOCK:
         server = _SERVERS.get(module)
-        if server and (server.process.poll() is not None or apart(server.env) != apart(env)):
+        if server and (server.process.poll() is not None or server.env != apart(env)):
             _SERVERS.pop(module).close()
             server = None
         fresh = server is None
         if server is None:
             if not begin or module in _COLD:
                 return None
-            server = _SERVERS[module] = Server(module, env)
-        task = {"words": words, "env": dict(env), "cwd": cwd or os.getcwd()}
-        if (forked := server.fork(task, files)) is None:
+            server = _SERVERS[module] = Server.started(module, env)
+        task = {"words": words, "env": dict(env), "cwd": cwd or os.getcwd(), "group": group}
+        if (found := server.fork(task, files)) is None:
             _SERVERS.pop(module).close()
             _COLD.update({module} if fresh else ())
             return None
-    return Process(command, *forked)
+    return Process(command, *found)
+
+
+class _Copy:
+    """A fork of this process that is a server, with what is used of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self, options: int = getattr(os, "WNOHANG", 0)) -> int | None:
+        if self.returncode is None and (found := os.waitpid(self.pid, options))[0]:
+            self.returncode = os.waitstatus_to_exitcode(found[1])
+        return self.returncode
+
+    def wait(self) -> int | None:
+        return self.poll(0)
+
+
+def keep_copy(module: str) -> None:
+    """In a forked process without threads: have a copy of it fork ``module``, without new imports.
+
+    Not where this one was started plainly, as it has not imported what that needs.
+    """
+    if not forked:
+        return
+    ours, its = socket.socketpair()
+    if not (pid := os.fork()):
+        from nslab.execution import warm_server
+
+        ours.close()
+        warm_server.main(its, [])
+        sys.exit()
+    its.close()
+    _SERVERS[module] = Server(ours, _Copy(pid))
+    _SERVERS[module].env = apart(os.environ)
 
 
 def possible(env: Mapping[str, str]) -> bool:
@@ -180,7 +239,7 @@ def apart(env: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in env.items()
-        if name not in (THREADS, DEVICES) and not name.startswith("NSLAB_")
+        if name not in (THREADS, DEVICES) and not name.startswith(FREE)
     }
 
 

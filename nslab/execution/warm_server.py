@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from nslab.execution.local import PARENT
-from nslab.execution.warm import NUMBER, THREADS, readable
+from nslab.execution import warm
+from nslab.execution.warm import KERNELS_PARENT, NUMBER, THREADS, readable
 from nslab.system import safe_python
 
 IDLE = 60.0  # seconds without a child
@@ -53,10 +54,13 @@ def serve(asking: socket.socket, modules: Sequence[str]) -> dict[str, Any] | Non
         text = b""
         while len(text) < NUMBER.unpack(head)[0]:
             text += asking.recv(1 << 20)
+        task = json.loads(text)
         if not (child := os.fork()):
             for file in (asking.detach(), files[0], *children.values()):
                 os.close(file)
-            return json.loads(text) | {"files": files[1:], "handlers": handlers, "made": made}
+            return task | {"files": files[1:], "handlers": handlers, "made": made}
+        if task["group"]:  # here, so that it is so before anybody knows of it
+            os.setpgid(child, child)
         for file in files[1:]:
             os.close(file)
         children[child] = files[0]
@@ -98,8 +102,11 @@ def become(task: Mapping[str, Any]) -> None:
         os.close(file)
     os.environ.clear()
     os.environ.update(task["made"] | task["env"])
-    if PARENT in os.environ:
-        os.environ[PARENT] = str(os.getppid())
+    warm.forked = True
+    for name in {PARENT, KERNELS_PARENT} & set(os.environ):
+        os.environ[name] = str(os.getppid())
+    if KERNELS_PARENT in os.environ:  # which it reads on import
+        task["words"].append(f"--IPKernelApp.parent_handle={os.getppid()}")
     os.chdir(task["cwd"])
     use_threads(int(os.environ.get(THREADS) or os.cpu_count() or 1))
     random.seed()
@@ -115,6 +122,11 @@ def use_threads(count: int) -> None:
             limits.threadpool_limits(count)
 
 
-if __name__ == "__main__":
-    if task := serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:]):
+def main(asking: socket.socket, modules: Sequence[str]) -> None:
+    """Be a server, and in a child what was asked for."""
+    if task := serve(asking, modules):
         become(task)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from nslab.execution import warm
 from nslab.execution.local import (
     PARENT,
     Ended,
@@ -33,7 +34,7 @@ from nslab.system.paths import cache_dir, home
 from nslab.system.progress import FILE
 from nslab.system.renamed import renamed_keywords
 from nslab.system.safe_python import python_command
-from nslab.workbench.kernels import use_safe_kernel
+from nslab.workbench.kernels import fork_kernels, use_safe_kernel
 from nslab.workbench.notebooks import Planned, another, completed
 
 # A kernel otherwise warns that it speaks TCP without encryption, on loopback; it puts its folder
@@ -156,6 +157,7 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
         write_text(profile / "ipython_kernel_config.py", KERNEL)
         os.environ["IPYTHONDIR"] = quiet
         use_safe_kernel(Path(quiet), here="cwd" in task)  # an own one imports what lies beside it
+        fork_kernels()
         papermill.execute_notebook(
             *(name.replace("{", "{{").replace("}", "}}") for name in (task["source"], str(output))),
             parameters=task["parameters"],
@@ -176,6 +178,7 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    warm.keep_copy("ipykernel_launcher")  # first: it has no threads yet
     follow_parent()
     os.environ.setdefault("NSLAB_HEADLESS", "1")
     with stoppable():  # papermill then ends the kernel too
