@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nslab.execution.local import PARENT
 from nslab.execution import warm
+from nslab.execution.local import PARENT
 from nslab.execution.warm import KERNELS_PARENT, NUMBER, THREADS, readable
 from nslab.system import safe_python
 

@@ -40,7 +40,7 @@ def fork_kernels(begin: bool = False) -> None:
     """
     from jupyter_client.provisioning import local_provisioner
 
-    plain = local_provisioner.launch_kernel
+    plain = vars(local_provisioner)["launch_kernel"]
 
     def launch(cmd: Sequence[str], **options: Any) -> subprocess.Popen | warm.Process:
         env, cwd = options.get("env") or os.environ, options.get("cwd")
@@ -56,4 +56,4 @@ def fork_kernels(begin: bool = False) -> None:
                     return forked
         return plain(list(cmd), **options)
 
-    local_provisioner.launch_kernel = launch
+    vars(local_provisioner)["launch_kernel"] = launch
