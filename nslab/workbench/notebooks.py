@@ -94,6 +94,12 @@ class Planned:
         """What the last execution that ended well said, see `completed`."""
         return completed(self.status)
 
+    def seconds(self) -> float:
+        """What it will take, roughly: what it took last, or what it says of preset ``smoke``."""
+        book = json.loads(self.source.read_text(encoding="utf-8"))
+        said = book.get("metadata", {}).get("nslab", {}).get("smoke_seconds", 0.0)
+        return float(self.last().get("seconds", said))
+
     def rendered(self) -> bool:
         """Whether that was this very task, and its executed copy is there."""
         return self.output.exists() and self.task.items() <= self.last().items()

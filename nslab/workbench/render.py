@@ -60,15 +60,16 @@ def render(
     monitor: Monitor | None = None,
     engine: Engine = run_local,
 ) -> list[Ended]:
-    """Execute notebooks, ``max_parallel`` at a time, and last those that look up what the others
-    run; one that fails does not stop the others, and is tried ``retries`` times more.
+    """Execute notebooks, ``max_parallel`` at a time: the longest first, so that none is left over
+    in the end, and last those that look up what the others run. One that fails does not stop the
+    others, and is tried ``retries`` times more.
 
     Executed copies are kept whatever happens. A notebook that did not end well has an exit status
     other than 0, even if its process had 0. ``monitor`` shows how it goes, by default one of its
     own.
     """
     max_parallel = min(max_parallel, max(1, len(planned)))
-    by_name = {p.name: p for p in planned}
+    by_name = {p.name: p for p in sorted(planned, key=lambda p: -p.seconds())}
 
     def verified(end: Ended) -> Ended:
         return end if by_name[end.job.name].status.exists() else no_result(end)

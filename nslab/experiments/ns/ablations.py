@@ -13,7 +13,7 @@ from nslab.types import ObjectiveConfig
 def ablation_base(preset: Preset, epochs: int | None = None) -> TrainConfig:
     """Tables VI to VIII are on CIFAR-100 (section IV-C1); smoke has digits and a small network."""
     if preset == "smoke":
-        return base(preset, network="lenet5", lr=0.02, epochs=epochs)
+        return base(preset, network="mlp", lr=0.05, epochs=epochs)
     return base(preset, dataset="cifar100", epochs=epochs)
 
 

@@ -15,7 +15,7 @@ from nslab.objectives import NS, SETTINGS
 
 WHOLE_CIFAR: dict[str, TrainConfig] = {
     "smoke": TrainConfig(
-        dataset="digits",
+        dataset="digits_16",
         network="resnet8",
         epochs=8,
         batch_size=64,
