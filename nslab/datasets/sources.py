@@ -30,13 +30,8 @@ def fetch_digits(folder: Path, name: str, side: int = 32) -> Arrays:
     small = torch.from_numpy(images).view(-1, 1, 8, 8) * (255 / 16)
     inner, frame = side * 3 // 4, side // 8
     large = F.interpolate(small, size=(inner, inner), mode="bilinear", align_corners=False)
-    x = (
-        F.pad(large, (frame, frame, frame, frame))
-        .round()
-        .to(torch.uint8)
-        .permute(0, 2, 3, 1)
-        .numpy()
-    )
+    framed = F.pad(large, (frame, frame, frame, frame)).round().to(torch.uint8)
+    x = framed.permute(0, 2, 3, 1).numpy()
     place = np.zeros(len(labels), dtype=np.int64)  # how many of its class came before
     for label in range(10):
         place[labels == label] = np.arange((labels == label).sum())

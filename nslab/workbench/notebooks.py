@@ -96,9 +96,7 @@ class Planned:
 
     def seconds(self) -> float:
         """What it will take, roughly: what it took last, or what it says of preset ``smoke``."""
-        book = json.loads(self.source.read_text(encoding="utf-8"))
-        said = book.get("metadata", {}).get("nslab", {}).get("smoke_seconds", 0.0)
-        return float(self.last().get("seconds", said))
+        return float(self.last().get("seconds", smoke_seconds(self.source)))
 
     def rendered(self) -> bool:
         """Whether that was this very task, and its executed copy is there."""
@@ -112,6 +110,12 @@ def completed(status: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) and found.get("status") == "done" else {}
+
+
+def smoke_seconds(source: Path) -> float:
+    """What a notebook says in its metadata (``nslab``) that it takes at preset ``smoke``."""
+    book = json.loads(source.read_text(encoding="utf-8"))
+    return float(book.get("metadata", {}).get("nslab", {}).get("smoke_seconds", 0.0))
 
 
 def sources(folder: Path | None = None) -> list[Path]:

@@ -75,7 +75,7 @@ PARTS = 10  # partial epochs of a pass over a folder of images
 
 def networks_of(preset: Preset, dataset: str | None, depths: bool = False) -> tuple[str, ...]:
     """The pretrained networks of a data set: of several ``depths``, or the one of most tables."""
-    name = DATA[preset] if preset == "smoke" else dataset or DATA[preset]
+    name = DATA[preset] if preset == "smoke" or not dataset else dataset
     known = DEPTHS.get(name, DEPTHS["imagenet"])
     if known is DEPTHS["imagenet"]:
         return known if depths else ("resnet50",)
