@@ -8,6 +8,7 @@ from nslab.configs.evolve import EvolveConfig
 from nslab.configs.train import TrainConfig
 from nslab.datasets import dataset_of, is_folder
 from nslab.experiments.de.presets import (
+    DATA,
     EvolutionMethod,
     evolved,
     networks_of,
