@@ -22,6 +22,25 @@ SHAPES = re.compile(r"^from (jaxtyping|nslab\.types) import", re.M)
 PROCESSES = re.compile(
     r"^import (subprocess|multiprocessing)|^from process_helpers|\bjobs=[2-9]|subprocess=True", re.M
 )
+# Files that take longest are begun first, so that none of them is left over in the end.
+LONGEST = (
+    "rounds/test_suite_rounds.py",
+    "execution/test_ends.py",
+    "workbench/test_suite.py",
+    "project/test_benchmarks.py",
+    "rounds/test_fire.py",
+    "contract/test_evolvers.py",
+    "contract/test_experiments.py",
+    "training/test_loop.py",
+    "training/test_loop_processes.py",
+    "runs/test_evolve_checkpoints.py",
+    "project/test_additions.py",
+    "runs/test_image_runs.py",
+    "project/test_installed.py",
+    "contract/test_networks.py",
+    "runs/test_store.py",
+    "workbench/test_notebooks.py",
+)
 MODULES = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for file in (ROOT / "nslab").rglob("*.py")
@@ -41,6 +60,15 @@ os.environ.update(NSLAB_TEST_HOME=str(HOME), NSLAB_HOME=str(HOME), NSLAB_HEADLES
 os.environ.setdefault("NSLAB_DATA", str(HOME / "cache"))
 os.environ["ACCELERATE_USE_CPU"] = "true"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # in kernels too: two at once on two cores
+
+
+# Kernels of notebooks under test are forked from one that has imported what they need.
+def pytest_collection_finish(session: pytest.Session) -> None:
+    from nslab.workbench.kernels import fork_kernels
+
+    if any(hasattr(item, "cell") for item in session.items):
+        fork_kernels(begin=True)
+
 
 # A shell that starts tests in the background has them ignore SIGINT, and so would all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -82,8 +110,15 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts processes, and append the small parameters in a notebook's metadata
     (``nslab``, ``test``) to its cell tagged ``parameters``."""
-    from nslab.workbench.notebooks import parameters_of
+    from nslab.workbench.notebooks import parameters_of, smoke_seconds
 
+    def length(file: Path) -> float:
+        if file.suffix == ".ipynb":
+            return smoke_seconds(file)
+        name = file.relative_to(ROOT / "tests").as_posix() if ROOT / "tests" in file.parents else ""
+        return len(LONGEST) - LONGEST.index(name) if name in LONGEST else 0
+
+    items.sort(key=lambda item: -length(item.path))
     starts = {file: bool(PROCESSES.search(file.read_text())) for file in {i.path for i in items}}
     for item in items:
         if starts[item.path]:

@@ -12,6 +12,7 @@ from nslab.datasets.sources import (
     MissingDataset,
     fetch_digits,
     fetch_slanted,
+    fetch_small_digits,
     fetch_torchvision,
 )
 from nslab.system.registry import Registry, instance_of
@@ -151,6 +152,7 @@ def _dataset_problem(key: str, value: object) -> str:
 DATASETS: Registry[Dataset] = Registry("data set", check=_dataset_problem)
 DATASETS |= {
     "digits": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.1717, 0.2907, fetch_digits),
+    "digits_16": _digits(Layout(1294, 503, (16, 16, 1), 10), 0.1717, 0.2853, fetch_small_digits),
     "digits_slanted": _digits(Layout(1294, 503, (32, 32, 1), 10), 0.1717, 0.2881, fetch_slanted),
     "mnist": _digits(Layout(60000, 10000, (28, 28, 1), 10), 0.1307, 0.3081, fetch_torchvision),
     "usps": _digits(Layout(7291, 2007, (16, 16, 1), 10), 0.2469, 0.2989, fetch_torchvision),

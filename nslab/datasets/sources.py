@@ -14,9 +14,9 @@ class MissingDataset(FileNotFoundError):
     """A data set that is neither here nor to be had; the message says what to do."""
 
 
-def fetch_digits(folder: Path, name: str) -> Arrays:
-    """1,797 handwritten digits of 8x8 pixels (Alpaydin and Kaynak 1998, UCI), enlarged to 24x24
-    inside a black frame of 4 pixels.
+def fetch_digits(folder: Path, name: str, side: int = 32) -> Arrays:
+    """1,797 handwritten digits of 8x8 pixels (Alpaydin and Kaynak 1998, UCI), enlarged to three
+    quarters of ``side`` inside a black frame: to 24x24 with 4 pixels of frame.
 
     The frame, which the originals lack, keeps the digits of a 2x2 composite apart and legible. Of
     each class's images, in their published order, 5 of every 18 are test images: 1,294 to train
@@ -28,13 +28,21 @@ def fetch_digits(folder: Path, name: str) -> Arrays:
 
     images, labels = load_digits(return_X_y=True)
     small = torch.from_numpy(images).view(-1, 1, 8, 8) * (255 / 16)
-    large = F.interpolate(small, size=(24, 24), mode="bilinear", align_corners=False)
-    x = F.pad(large, (4, 4, 4, 4)).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    inner, frame = side * 3 // 4, side // 8
+    large = F.interpolate(small, size=(inner, inner), mode="bilinear", align_corners=False)
+    framed = F.pad(large, (frame, frame, frame, frame)).round().to(torch.uint8)
+    x = framed.permute(0, 2, 3, 1).numpy()
     place = np.zeros(len(labels), dtype=np.int64)  # how many of its class came before
     for label in range(10):
         place[labels == label] = np.arange((labels == label).sum())
     test = (place * 5) % 18 < 5
     return Arrays(x[~test], labels[~test].astype(np.int64), x[test], labels[test].astype(np.int64))
+
+
+def fetch_small_digits(folder: Path, name: str) -> Arrays:
+    """The digits of `fetch_digits` at half the size, on which a ResNet takes a quarter of the time:
+    12x12 pixels inside a frame of 2."""
+    return fetch_digits(folder, name, side=16)
 
 
 def fetch_slanted(folder: Path, name: str) -> Arrays:

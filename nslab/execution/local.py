@@ -14,6 +14,7 @@ from typing import Protocol, runtime_checkable
 
 import psutil
 
+from nslab.execution import warm
 from nslab.system.files import explaining
 from nslab.system.time_limits import MORE, UNTIL
 
@@ -84,6 +85,7 @@ class Stopped(KeyboardInterrupt):
         self.number = int(number)
 
 
+Process = subprocess.Popen | warm.Process
 OnStart = Callable[[Job], object]
 OnEnd = Callable[[Ended], object]
 
@@ -116,19 +118,21 @@ def run_local(
 
     With ``devices`` (numbers of CUDA devices) each job sees one of them, in turn; otherwise the
     CPU's cores are shared out as threads, the same number whatever is left to do, since results
-    depend on it in the last bits. Ctrl-C, SIGTERM and SIGHUP stop every job before they go on from
-    here, the last two as `Stopped`. At the time ``until`` (seconds since 1970), which they know
-    too, no more are started, and those that have not ended `GRACE` later are stopped: what was cut
-    short ends with status `MORE`. Returns how the jobs ended, in their order.
+    depend on it in the last bits. Several runs on a CPU are forked, see `nslab.execution.warm`.
+    Ctrl-C, SIGTERM and SIGHUP stop every job before they go on from here, the last two as
+    `Stopped`. At the time ``until`` (seconds since 1970), which they know too, no more are started,
+    and those that have not ended `GRACE` later are stopped: what was cut short ends with status
+    `MORE`. Returns how the jobs ended, in their order.
     """
     if max_parallel < 1:
         raise ValueError(f"jobs at once must be at least 1, not {max_parallel}")
     waiting = list(enumerate(jobs))
-    running: dict[int, tuple[Job, subprocess.Popen, float, int]] = {}
+    running: dict[int, tuple[Job, Process, float, int]] = {}
     among = devices or [""]
     free = [among[i % len(among)] for i in range(max_parallel)]
     slots: dict[int, str] = {}
     ended: dict[int, Ended] = {}
+    asked: set[int] = set()  # to end, as their time is over
     cores = str(max(1, (os.cpu_count() or 1) // max_parallel))
     shared = {"OMP_NUM_THREADS": cores, "TORCHINDUCTOR_COMPILE_THREADS": cores}
     with stoppable():
@@ -141,15 +145,17 @@ def run_local(
                             on_end(ended[number])
                     waiting = []
                     if time.time() >= until + GRACE:
-                        for _, process, *_ in running.values():
-                            process.terminate()
+                        for number in running.keys() - asked:  # once: the next would cut it short
+                            running[number][1].terminate()
+                            asked.add(number)
                 while waiting and free:
                     number, job = waiting.pop(0)
                     slots[number] = free.pop(0)
                     extra = {"CUDA_VISIBLE_DEVICES": slots[number]} if devices else {}
                     extra |= {} if until is None else {UNTIL: repr(until)}
                     extra[PARENT] = str(os.getpid())
-                    process, start = launch(job, {**shared, **os.environ, **extra, **job.env})
+                    env = {**shared, **os.environ, **extra, **job.env}
+                    process, start = launch(job, env, forked=not devices, begin=len(jobs) > 1)
                     running[number] = (job, process, time.monotonic(), start)
                     if on_start:
                         on_start(job)
@@ -199,26 +205,23 @@ def run_with_retries(
     return [ended[job.name] for job in jobs]
 
 
-def launch(job: Job, env: dict[str, str]) -> tuple[subprocess.Popen, int]:
+def launch(job: Job, env: dict[str, str], forked: bool, begin: bool) -> tuple[Process, int]:
     """Start a job, its output appended to its log; and where in there it begins.
 
-    Appended, as another batch may be waiting for the very same run and write there too.
+    Appended, as another batch may be waiting for the very same run and write there too. It is
+    ``forked`` from a warm process where that can be, which may ``begin`` for it.
     """
     with explaining(job.log):
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        with job.log.open("ab") as log:
-            start = log.tell()
-            process = subprocess.Popen(
-                list(job.command),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=env,
-            )
-            return process, start
+        with job.log.open("ab") as log, open(os.devnull, "rb") as nothing:
+            start, files = log.tell(), (nothing.fileno(), log.fileno(), log.fileno())
+            if forked and (process := warm.start(job.command, env, files, begin=begin)):
+                return process, start
+            command = list(job.command)
+            return subprocess.Popen(command, stdin=nothing, stdout=log, stderr=log, env=env), start
 
 
-def stop(running: Sequence[subprocess.Popen]) -> None:
+def stop(running: Sequence[Process]) -> None:
     """End processes: asked first, and after ten seconds, or a second interrupt, forced."""
     for process in running:
         process.terminate()

@@ -83,12 +83,16 @@ def frozen_dir() -> Path:
     return (checkout() or home()) / "data" / "results"
 
 
+_ABSOLUTE: set[str] = set()  # what `_given` has made so; it is asked thousands of times
+
+
 def _given(wanted: str) -> Path | None:
     """The folder that a variable names. All that are set become absolute, as processes that are
     started from here may work in another directory."""
     for name in ("NSLAB_HOME", "NSLAB_DATA", "NSLAB_FIGURES"):
-        if given := os.environ.get(name):
+        if (given := os.environ.get(name)) and given not in _ABSOLUTE:
             os.environ[name] = str(Path(given).expanduser().resolve())
+            _ABSOLUTE.add(os.environ[name])
     return Path(os.environ[wanted]) if os.environ.get(wanted) else None
 
 

@@ -94,6 +94,10 @@ class Planned:
         """What the last execution that ended well said, see `completed`."""
         return completed(self.status)
 
+    def seconds(self) -> float:
+        """What it will take, roughly: what it took last, or what it says of preset ``smoke``."""
+        return float(self.last().get("seconds", smoke_seconds(self.source)))
+
     def rendered(self) -> bool:
         """Whether that was this very task, and its executed copy is there."""
         return self.output.exists() and self.task.items() <= self.last().items()
@@ -106,6 +110,12 @@ def completed(status: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) and found.get("status") == "done" else {}
+
+
+def smoke_seconds(source: Path) -> float:
+    """What a notebook says in its metadata (``nslab``) that it takes at preset ``smoke``."""
+    book = json.loads(source.read_text(encoding="utf-8"))
+    return float(book.get("metadata", {}).get("nslab", {}).get("smoke_seconds", 0.0))
 
 
 def sources(folder: Path | None = None) -> list[Path]:

@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from nslab.execution import warm
 from nslab.execution.local import (
     PARENT,
     Ended,
@@ -33,7 +34,7 @@ from nslab.system.paths import cache_dir, home
 from nslab.system.progress import FILE
 from nslab.system.renamed import renamed_keywords
 from nslab.system.safe_python import python_command
-from nslab.workbench.kernels import use_safe_kernel
+from nslab.workbench.kernels import fork_kernels, use_safe_kernel
 from nslab.workbench.notebooks import Planned, another, completed
 
 # A kernel otherwise warns that it speaks TCP without encryption, on loopback; it puts its folder
@@ -59,15 +60,16 @@ def render(
     monitor: Monitor | None = None,
     engine: Engine = run_local,
 ) -> list[Ended]:
-    """Execute notebooks, ``max_parallel`` at a time, and last those that look up what the others
-    run; one that fails does not stop the others, and is tried ``retries`` times more.
+    """Execute notebooks, ``max_parallel`` at a time: the longest first, so that none is left over
+    in the end, and last those that look up what the others run. One that fails does not stop the
+    others, and is tried ``retries`` times more.
 
     Executed copies are kept whatever happens. A notebook that did not end well has an exit status
     other than 0, even if its process had 0. ``monitor`` shows how it goes, by default one of its
     own.
     """
     max_parallel = min(max_parallel, max(1, len(planned)))
-    by_name = {p.name: p for p in planned}
+    by_name = {p.name: p for p in sorted(planned, key=lambda p: -p.seconds())}
 
     def verified(end: Ended) -> Ended:
         return end if by_name[end.job.name].status.exists() else no_result(end)
@@ -156,6 +158,7 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
         write_text(profile / "ipython_kernel_config.py", KERNEL)
         os.environ["IPYTHONDIR"] = quiet
         use_safe_kernel(Path(quiet), here="cwd" in task)  # an own one imports what lies beside it
+        fork_kernels()
         papermill.execute_notebook(
             *(name.replace("{", "{{").replace("}", "}}") for name in (task["source"], str(output))),
             parameters=task["parameters"],
@@ -176,6 +179,7 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    warm.keep_copy("ipykernel_launcher")  # first: it has no threads yet
     follow_parent()
     os.environ.setdefault("NSLAB_HEADLESS", "1")
     with stoppable():  # papermill then ends the kernel too

@@ -22,6 +22,7 @@ ROOT = Path(nslab.__file__).parents[1]
 MARK = "NSLAB_TEST_MARK"  # in the environment of all that one test starts
 CLI = "from nslab.cli import app; app(prog_name='nslab')"
 EVERY = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL]
+MORE = int(os.environ.get("NSLAB_TEST_ROUNDS", "1")) > 1  # every command by every signal
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="reads /proc"),
@@ -97,7 +98,7 @@ def ask(url: str, token: str, **given: object) -> object:
         return None
 
 
-@pytest.mark.parametrize("number", EVERY)
+@pytest.mark.parametrize("number", EVERY if MORE else [signal.SIGHUP, signal.SIGKILL])
 def test_jupyterlab(tmp_path: Path, number: signal.Signals) -> None:
     """The server, its kernels and all notes of its token go with ``nslab lab``."""
     port = free_port("127.0.0.1", 20000 + int(number) * 10)
@@ -141,7 +142,7 @@ def test_voila(tmp_path: Path, number: signal.Signals) -> None:
     assert not [*(tmp_path / "tmp").iterdir()]
 
 
-@pytest.mark.parametrize("number", EVERY)
+@pytest.mark.parametrize("number", EVERY if MORE else [signal.SIGINT, signal.SIGKILL])
 def test_a_run_of_several_processes(tmp_path: Path, number: signal.Signals) -> None:
     """Torch's launcher and its processes end with the batch."""
     with started(tmp_path, TRAINS) as (batch, mark):
@@ -163,7 +164,7 @@ def test_a_launcher_that_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: not family(mark), 15, tmp_path)
 
 
-@pytest.mark.parametrize("number", EVERY)
+@pytest.mark.parametrize("number", EVERY if MORE else [signal.SIGTERM, signal.SIGKILL])
 def test_a_notebook(tmp_path: Path, number: signal.Signals) -> None:
     """Its process and its kernel."""
     book = write(tmp_path / "own", "waits", WAITS.replace("300", "30"), parameters="n: int = 1\n")
@@ -185,7 +186,10 @@ def command(pid: int) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("words", [("suite", "smoke"), ("run", "ns/first", "--jobs", "2")])
+SUITE = ("suite", "smoke", "--file", str(ROOT / "tests/rounds/suite_small.yaml"))
+
+
+@pytest.mark.parametrize("words", [SUITE, ("run", "ns/first", "--jobs", "2")], ids=["suite", "run"])
 def test_a_terminal_that_closes(tmp_path: Path, words: tuple[str, ...]) -> None:
     """SIGHUP stops what runs, and says that it can go on, with the status that shells know."""
     with started(tmp_path, CLI, *words) as (batch, mark):
@@ -199,7 +203,8 @@ def test_a_terminal_that_closes(tmp_path: Path, words: tuple[str, ...]) -> None:
 def test_nohup_stays_what_it_is(tmp_path: Path) -> None:
     """A command that shall outlive its terminal does."""
     code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + CLI
-    words = ("run", "ns/first", "-p", "seeds=2024", "-p", "methods=ce", "--jobs", "2")
+    given = ("seeds=2024", "methods=ce", "network=mlp", "epochs=1")
+    words = ("run", "ns/first", *(word for one in given for word in ("-p", one)), "--jobs", "2")
     with started(tmp_path, code, *words) as (batch, mark):
         wait_for(lambda: len(family(mark)) > 1, 60, tmp_path)
         batch.send_signal(signal.SIGHUP)

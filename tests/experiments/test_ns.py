@@ -112,12 +112,12 @@ def test_table_9_averages_within_a_seed() -> None:
     assert len(plain) == 4
     values = {("lenet5", 1): 80.0, ("resnet8", 1): 90.0, ("lenet5", 2): 70.0, ("resnet8", 2): 96.0}
     table = compare("ns/table9", [result(c, values[c.network, c.seed]) for c in plain])
-    line = table[table["dataset"] == "digits"].iloc[0]
+    line = table[table["dataset"] == "digits_16"].iloc[0]
     assert (line["ours"], line["n"]) == (84.0, 2)
     assert line["sd"] == pytest.approx(math.sqrt(2))
     some = [result(c, values[c.network, c.seed]) for c in plain[:-1]]
     fewer = compare("ns/table9", some)
-    line = fewer[fewer["dataset"] == "digits"].iloc[0]
+    line = fewer[fewer["dataset"] == "digits_16"].iloc[0]
     assert (line["ours"], line["n"]) == (85.0, 1)
     assert line["note"] == "incomplete seeds left out: 1"
     none = compare("ns/table9", some[1:]).iloc[0]

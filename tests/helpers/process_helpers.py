@@ -3,11 +3,68 @@
 import json
 import os
 import pickle
+import socket
 import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from nslab.execution import warm
+from nslab.system.safe_python import python_command
+
+TIMEOUT = 300  # seconds; a process that waits for another forever must not hang the tests
+warm.IMPORTS["forked_script"] = warm.RUN
+
+
+def python(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """What ``python script words`` said, and how it ended; forked from a warm process."""
+    (done,) = together(script, words, [{}])
+    return done
+
+
+def distributed(script: Path, *words: str, processes: int = 2, **env: str) -> None:
+    """Run a script in several processes that know of one another as those of torchrun do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": processes} | env
+    ranks = [{"RANK": r, "LOCAL_RANK": r, "LOCAL_WORLD_SIZE": processes} for r in range(processes)]
+    for done in together(script, words, [shared | rank for rank in ranks]):
+        assert done.returncode == 0, done.stderr
+
+
+def together(
+    script: Path, words: Sequence[str], given: Sequence[dict[str, Any]]
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run a script in a process for each addition to the environment, all at once."""
+    helpers = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    env = os.environ | {"PYTHONPATH": helpers}
+    with ExitStack() as files, open(os.devnull, "rb") as nothing:
+        started = []
+        for more in given:
+            out, err = (files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))
+            settings = [f"{name}={value}" for name, value in more.items()]
+            command = python_command("forked_script", *settings, str(script), *words)
+            streams = [nothing.fileno(), out.fileno(), err.fileno()]
+            process = warm.start(command, env, streams) or subprocess.Popen(
+                command, env=env, stdin=nothing, stdout=out, stderr=err
+            )
+            started.append((process, out, err))
+        try:
+            for process, *_ in started:
+                process.wait(TIMEOUT)
+        finally:
+            for process, *_ in started:
+                process.kill()
+        for _, *streams in started:
+            for stream in streams:
+                stream.seek(0)
+        return [
+            subprocess.CompletedProcess(p.args, p.wait(), out.read(), err.read())
+            for p, out, err in started
+        ]
 
 
 def by_one_and_by_two(worker: str, folder: Path) -> list[list[Any]]:
@@ -19,13 +76,7 @@ def by_one_and_by_two(worker: str, folder: Path) -> list[list[Any]]:
     for processes in (1, 2):
         out = folder / str(processes)
         out.mkdir()
-        env = {**os.environ, "NSLAB_HOME": str(out), "OMP_NUM_THREADS": "1"}
-        # accelerate's own launcher starts several CPU processes through MPI only; torch's sets the
-        # same environment without it
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command = [*launch, "--nproc_per_node", str(processes), str(script), str(out)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        distributed(script, str(out), processes=processes, NSLAB_HOME=str(out))
         made.append([json.loads(file.read_text()) for file in sorted(out.glob("rank*.json"))])
     return made
 

@@ -5,10 +5,7 @@ as they are, and every process breeds all trials from the same named streams. So
 how many processes there are.
 """
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,14 +13,13 @@ from typing import Any
 import pytest
 import torch
 from evolution_helpers import Net, data, parents
+from process_helpers import distributed
 
 from nslab.evolve import EVOLVERS
 from nslab.neuroevolution.evolution import CHECKPOINT, Evolved, evolve
 from nslab.neuroevolution.options import EvolveOptions
 from nslab.system.distributed import process_group
 
-TIMEOUT = 300  # seconds; a process that waits for another forever must not hang the tests
-HELPERS = Path(__file__).parents[1] / "helpers"
 MEMBERS = 7  # shares of two processes are uneven
 Outcome = dict[str, Any]
 
@@ -77,25 +73,6 @@ def work(part: str, folder: Path) -> None:
         torch.save(outcome(found), folder / f"resumed{rank}.pt")
 
 
-def launch(part: str, folder: Path) -> None:
-    """`work` in two processes."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    with subprocess.Popen(
-        [*launcher, __file__, part, str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HELPERS)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as running:
-        try:
-            said, _ = running.communicate(timeout=TIMEOUT)
-        except subprocess.TimeoutExpired:
-            os.killpg(running.pid, signal.SIGKILL)
-            raise
-    assert running.returncode == 0, said
-
-
 def both(name: str, folder: Path) -> list[Outcome]:
     """What the two processes found."""
     return [torch.load(folder / f"{name}{rank}.pt") for rank in (0, 1)]
@@ -104,7 +81,7 @@ def both(name: str, folder: Path) -> list[Outcome]:
 def test_two_processes_evolve_as_one_does(tmp_path: Path) -> None:
     """Whole, and interrupted after the first batch; the first process alone writes. What two
     processes began one can end."""
-    launch("whole", tmp_path)
+    distributed(Path(__file__), "whole", str(tmp_path))
     alone = evolution(None)
     first, second = both("whole", tmp_path)
     assert same(first, second)
@@ -119,7 +96,7 @@ def test_two_processes_evolve_as_one_does(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "shared", tmp_path / "copy")
     assert torch.load(tmp_path / "copy" / CHECKPOINT)["done"] == 1
     assert same(outcome(evolution(tmp_path / "copy")), first)
-    launch("rest", tmp_path)
+    distributed(Path(__file__), "rest", str(tmp_path))
     assert all(same(found, first) for found in both("resumed", tmp_path))
 
 

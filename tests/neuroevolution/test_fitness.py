@@ -1,9 +1,6 @@
 """Fitness: plain forward passes by hand, what BatchNorm does by policy, loop, vmap, processes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -12,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from network_helpers import equal, images, state
+from process_helpers import distributed
 from torch import Tensor, nn
 
 from nslab.evolve.population import Population
@@ -433,15 +431,7 @@ def test_two_processes_agree_with_one(tmp_path: Path) -> None:
     and one target alone leaves the second process nothing to do."""
     script = tmp_path / "worker.py"
     script.write_text(WORKER, encoding="utf-8")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run(
-        [*launch, str(script), str(tmp_path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    distributed(script, str(tmp_path))
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     names: dict[str, Any] = {"__name__": "alone"}

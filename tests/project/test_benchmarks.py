@@ -3,12 +3,11 @@
 import importlib
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from process_helpers import python
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -16,8 +15,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def quick(name: str, folder: Path) -> dict[str, Any]:
     """Results of a benchmark's smoke test, in a process where warnings are no errors."""
     file = folder / "results.json"
-    script = [sys.executable, str(BENCHMARKS / f"{name}.py"), "--quick", "--json", str(file)]
-    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    done = python(BENCHMARKS / f"{name}.py", "--quick", "--json", str(file))
     assert done.returncode == 0, done.stderr
     results = json.loads(file.read_text(encoding="utf-8"))
     assert done.stdout.endswith(f"\n{results['sentence']}\n")

@@ -1,29 +1,30 @@
 """A few rounds of each scenario of ``fire.py``; the script does more on request."""
 
-import subprocess
-import sys
+import os
 import time
 from pathlib import Path
 
 import pytest
+from process_helpers import python
 
 from nslab.configs import TrainConfig
 from nslab.runs import frozen, store
 from nslab.runs.store import RESULT
 from nslab.training.checkpoint import read_weights
 
+ROUNDS = int(os.environ.get("NSLAB_TEST_ROUNDS", "1"))
+
 
 @pytest.mark.parametrize("scenario", ["full_disk", "read_only", "truncated", "clock"])
 def test_nothing_is_lost(scenario: str) -> None:
     """Nothing finished is lost, nothing half written read, every refusal has advice."""
     script = Path(__file__).with_name("fire.py")
-    command = [sys.executable, str(script), "--only", scenario, "--rounds", "2"]
-    command += ["--seed", str(time.time_ns() % 1000)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    words = ["--only", scenario, "--rounds", str(ROUNDS), "--seed", str(time.time_ns() % 1000)]
+    done = python(script, *words)
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
     if "left out" in done.stdout:
         pytest.skip(done.stdout.strip())
-    assert done.stdout.startswith(f"{scenario}: 2 rounds, ")
+    assert done.stdout.startswith(f"{scenario}: {ROUNDS} rounds, ")
     assert done.stdout.endswith(" 0 lost\n")
 
 

@@ -102,7 +102,13 @@ def test_a_batch_in_parts_scores_as_the_whole(monkeypatch: pytest.MonkeyPatch, p
     """To the bit where the parts are the same, statistics too, generation after generation."""
     base = dataclasses.replace(TUNED, ancestor=None, augment="crop")
     config = dataclasses.replace(
-        EVOLVED, base=base, init="random", policy=policy, batch_size=192, generations=2
+        EVOLVED,
+        base=base,
+        init="random",
+        policy=policy,
+        batch_size=48,
+        microbatch=16,
+        generations=2,
     )
 
     def history() -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from process_helpers import python
 
 from nslab.analysis.paper_tables import compare
 from nslab.configs import TrainConfig
@@ -184,8 +184,7 @@ def test_results_in_version_control_are_found() -> None:
 def test_kill_at_random_moments() -> None:
     """Ten kills: no finished run lost or recomputed (the script does more on request)."""
     script = Path(__file__).parents[1] / "rounds/kill_rounds.py"
-    command = [sys.executable, str(script), "--rounds", "10", "--seed", str(time.time_ns() % 1000)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = python(script, "--rounds", "10", "--seed", str(time.time_ns() % 1000))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("10 kills")
     assert "0 finished runs lost or recomputed" in done.stdout

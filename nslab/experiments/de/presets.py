@@ -63,9 +63,9 @@ EVOLUTION_SIZES: dict[str, dict[str, Any]] = {
 HELD_OUT = {"smoke": 200, "cpu": 5000, "paper": 5000}
 HELD_OUT_IMAGES = 10_000  # of a folder of images, a tenth of it at most
 
-DATA = {"smoke": "digits", "cpu": "cifar10", "paper": "imagenet"}
+DATA = {"smoke": "digits_16", "cpu": "cifar10", "paper": "imagenet"}
 DEPTHS = {
-    "digits": ("resnet8",),
+    "digits_16": ("resnet8",),
     "cifar10": ("resnet20_public", "resnet32_public", "resnet56_public"),
     "imagenet": ("resnet18", "resnet34", "resnet50", "resnet101"),
 }
@@ -75,7 +75,7 @@ PARTS = 10  # partial epochs of a pass over a folder of images
 
 def networks_of(preset: Preset, dataset: str | None, depths: bool = False) -> tuple[str, ...]:
     """The pretrained networks of a data set: of several ``depths``, or the one of most tables."""
-    name = "digits" if preset == "smoke" else dataset or DATA[preset]
+    name = DATA[preset] if preset == "smoke" or not dataset else dataset
     known = DEPTHS.get(name, DEPTHS["imagenet"])
     if known is DEPTHS["imagenet"]:
         return known if depths else ("resnet50",)

@@ -8,6 +8,7 @@ from nslab.configs.evolve import EvolveConfig
 from nslab.configs.train import TrainConfig
 from nslab.datasets import dataset_of, is_folder
 from nslab.experiments.de.presets import (
+    DATA,
     EvolutionMethod,
     evolved,
     networks_of,
@@ -177,14 +178,14 @@ def table_s8(
     decoded anew for each generation. A folder with fewer images than that has one row of all.
     """
     every = {
-        "digits": (64, 128, 256, 512),
+        "digits_16": (64, 128, 256, 512),
         "cpu": (256, 512, 1024, 2250),  # more would take 15 GB
         "cifar10": (256, 512, 1024, 2250, 11250, 45000),
         "imagenet": (256, 512, 1024, 64_000, 320_000, 980_000),
     }
     made = []
     for base in bases(preset, seeds, dataset):
-        name = "digits" if preset == "smoke" else "cpu" if preset == "cpu" else base.dataset
+        name = DATA[preset] if preset == "smoke" else "cpu" if preset == "cpu" else base.dataset
         chosen = batch_sizes or every.get(name, every["imagenet"])
         if is_folder(base.dataset):
             there = dataset_of(base.dataset).layout.train - base.hold_out

@@ -34,7 +34,7 @@ DEEPER: tuple[EvolutionMethod, ...] = ("population_best", METHOD)
 # ours is a MobileNetV2 trained from scratch by Adam with early stopping, as the LeNets are.
 MOBILENET = "mobilenet_v2_cifar"
 PRINTED: dict[str, str] = {"population_best": "adam", METHOD: "de", MOBILENET: "mobilenet"}
-PRINTED |= {name: "resnet" for key in ("digits", "cifar10") for name in DEPTHS[key]}
+PRINTED |= {name: "resnet" for key in ("digits_16", "cifar10") for name in DEPTHS[key]}
 
 
 def table_s4(
@@ -65,12 +65,12 @@ def table_s6(
     """Table S6: ResNets and a MobileNet for CIFAR-10-C, the best parent and what evolution makes
     of all; with them LeNet-1 by Adam, in percent of which their errors are given."""
     made = lenets(preset, "cifar10", seeds, LENETS[:1], ("adam",))
-    dataset = None if preset == "smoke" else "cifar10"
+    dataset = "digits" if preset == "smoke" else "cifar10"
     more = (MOBILENET,) if preset == "paper" else ()
     for seed in seeds or SEEDS[preset]:
         for network in networks or (*networks_of(preset, dataset, depths=True), *more):
             if network == MOBILENET:
-                base = adam(preset, dataset or "digits_folder", network, seed, augment="crop_flip")
+                base = adam(preset, dataset, network, seed, augment="crop_flip")
                 made += [of_last_epochs(preset, base, method) for method in DEEPER]
                 continue
             base = pretrained(preset, network, seed, dataset)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from nslab.configs.train import TrainConfig
 from nslab.experiments.definition import Experiment, TableRow, with_seeds
-from nslab.experiments.ns.presets import base, constant_weight
+from nslab.experiments.ns.presets import SMALL, base, constant_weight
 from nslab.experiments.presets import SEEDS_OF_MANY, Preset
 from nslab.objectives import NS
 from nslab.types import ObjectiveConfig
@@ -15,7 +15,8 @@ AblationMethod = Literal["ns_ws", "ce_constant"]
 def ablation_base(preset: Preset, epochs: int | None = None) -> TrainConfig:
     """Tables VI to VIII are on CIFAR-100 (section IV-C1); smoke has digits and a small network."""
     if preset == "smoke":
-        return base(preset, network="lenet5", lr=0.02, epochs=epochs)
+        small = SMALL | ({} if epochs is None else {"epochs": epochs})
+        return base(preset, network="mlp", augment="none", **small)
     return base(preset, dataset="cifar100", epochs=epochs)
 
 

@@ -65,7 +65,7 @@ def noise(
     epochs: int | None = None,
 ) -> list[TrainConfig]:
     """Training labels of which a share is wrong; the history tells the two kinds apart."""
-    small = {"epochs": 12} if preset == "smoke" else {}
+    small = {"epochs": 8} if preset == "smoke" else {}
     start = plain(preset, noise=kind, noise_rate=rate, **small)
     start = dataclasses.replace(start, epochs=start.epochs if epochs is None else epochs)
     ns = ns_settings(start.dataset)

@@ -8,7 +8,7 @@ from nslab.configs.schedules import Step
 from nslab.configs.train import TrainConfig
 from nslab.experiments.definition import Experiment, TableRow, with_seeds
 from nslab.experiments.ns import emotion, imagenet, long_tail
-from nslab.experiments.ns.presets import TrainingMethod, base, trained_by
+from nslab.experiments.ns.presets import SMALL, TrainingMethod, base, trained_by
 from nslab.experiments.presets import SEEDS_OF_MANY, Preset
 from nslab.objectives import NS, CrossEntropy
 from nslab.objectives.ns import SETTINGS
@@ -18,7 +18,7 @@ FirstMethod = Literal["ce", "ns_ws", "ns_lf"]
 
 # What differs by network (section IV-A2; weight decay from bearpaw/pytorch-classification).
 NETWORK_SETTINGS: dict[str, dict[str, dict]] = {
-    "smoke": {"lenet5": {"lr": 0.02}, "resnet8": {}},
+    "smoke": {"lenet5": SMALL, "resnet8": {}},
     "cpu": {"resnet20": {}},
     "paper": {
         "alexnet_cifar": {"weight_decay": 5e-4},

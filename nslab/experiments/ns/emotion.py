@@ -41,6 +41,7 @@ HALF = TrainConfig(
     batch_size=64,
     schedule=Cosine(),
     warmup_epochs=1.0,
+    image_size=16,
 )
 BASES: dict[str, TrainConfig] = {
     "smoke": dataclasses.replace(

@@ -48,10 +48,14 @@ RECIPES: dict[str, dict[str, TrainConfig]] = {
         "resnet8": TrainConfig(
             "digits_folder",
             "resnet8",
-            epochs=4,
-            batch_size=64,
+            epochs=3,
+            batch_size=32,
+            optimizer="adam",
+            lr=0.01,
+            weight_decay=0.0,
             schedule=Cosine(),
             warmup_epochs=1.0,
+            image_size=16,
         )
     },
     "cpu": {

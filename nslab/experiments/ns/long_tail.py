@@ -23,6 +23,7 @@ LONG_TAIL: dict[str, TrainConfig] = {
     # Adam, which does not mind the scale of a loss, lets every one of them learn in that time.
     "smoke": base(
         "smoke",
+        dataset="digits",
         network="mlp",
         epochs=20,
         batch_size=32,

@@ -1,0 +1,132 @@
+"""The process that forks warm ones: ``python -m nslab.execution.warm_server SOCKET MODULES``.
+
+It imports the modules, then forks whatever it is asked for, and ends with the process that asks, or
+after a minute without work. See `nslab.execution.warm`.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nslab.execution import warm
+from nslab.execution.local import PARENT
+from nslab.execution.warm import KERNELS_PARENT, NUMBER, THREADS, readable
+from nslab.system import safe_python
+
+IDLE = 60.0  # seconds without a child
+
+
+def serve(asking: socket.socket, modules: Sequence[str]) -> dict[str, Any] | None:
+    """Fork what is asked for; returns in each child what it shall be, and None in the end."""
+    begun = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    for number in handlers:  # a terminal sends them to all: the one that asks decides
+        signal.signal(number, signal.SIG_IGN)
+    for name in modules:
+        importlib.import_module(name)
+    made = {name: value for name, value in os.environ.items() if begun.get(name) != value}
+    gc.freeze()  # else the first collection in a child copies it all
+    known = written(sources())
+    children: dict[int, int] = {}  # to whom their status is told
+    last = time.monotonic()
+    while children or time.monotonic() < last + IDLE:
+        asked = readable(asking.fileno(), 0.02 if children else IDLE)
+        while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            tell, last = children.pop(ended[0]), time.monotonic()
+            with contextlib.suppress(OSError):
+                os.write(tell, NUMBER.pack(os.waitstatus_to_exitcode(ended[1])))
+            os.close(tell)
+        if not asked:
+            continue
+        head, files, *_ = socket.recv_fds(asking, NUMBER.size, 4)
+        if len(head) < NUMBER.size or not safe() or written(known) != known:
+            break
+        text = b""
+        while len(text) < NUMBER.unpack(head)[0]:
+            text += asking.recv(1 << 20)
+        task = json.loads(text)
+        if not (child := os.fork()):
+            for file in (asking.detach(), files[0], *children.values()):
+                os.close(file)
+            return task | {"files": files[1:], "handlers": handlers, "made": made}
+        if task["group"]:  # here, so that it is so before anybody knows of it
+            os.setpgid(child, child)
+        for file in files[1:]:
+            os.close(file)
+        children[child] = files[0]
+        try:
+            os.write(files[0], NUMBER.pack(child))
+        except OSError:  # nobody waits for it any more
+            os.kill(child, signal.SIGKILL)
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    return None
+
+
+def safe() -> bool:
+    """Whether this process can be forked: no threads, no CUDA, no plug-ins."""
+    from torch import cuda
+
+    from nslab.system.plugins import LOADED
+
+    return len(os.listdir("/proc/self/task")) == 1 and not cuda.is_initialized() and not LOADED
+
+
+def sources() -> list[str]:
+    """The files of this package that are imported."""
+    found = [(name, getattr(module, "__file__", None)) for name, module in sys.modules.items()]
+    return [file for name, file in found if file and name.partition(".")[0] == safe_python.NAME]
+
+
+def written(files: Iterable[str]) -> dict[str, int]:
+    """When each was last written; 0 for one that is gone."""
+    return {file: Path(file).stat().st_mtime_ns if Path(file).exists() else 0 for file in files}
+
+
+def become(task: Mapping[str, Any]) -> None:
+    """In a child: be the process that was asked for, as though it had been started."""
+    for number, handler in task["handlers"].items():
+        signal.signal(number, handler)
+    for number, file in enumerate(task["files"]):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(task["made"] | task["env"])
+    warm.forked = True
+    for name in {PARENT, KERNELS_PARENT} & set(os.environ):
+        os.environ[name] = str(os.getppid())
+    if KERNELS_PARENT in os.environ:  # which it reads on import
+        task["words"].append(f"--IPKernelApp.parent_handle={os.getppid()}")
+    os.chdir(task["cwd"])
+    use_threads(int(os.environ.get(THREADS) or os.cpu_count() or 1))
+    random.seed()
+    sys.modules["numpy"].random.seed()
+    safe_python.main(task["words"])
+
+
+def use_threads(count: int) -> None:
+    """What libraries take from the environment as they are loaded."""
+    if count > 1:
+        sys.modules["torch"].set_num_threads(count)
+        if limits := sys.modules.get("threadpoolctl"):  # scikit-learn's: of NumPy's library
+            limits.threadpool_limits(count)
+
+
+def main(asking: socket.socket, modules: Sequence[str]) -> None:
+    """Be a server, and in a child what was asked for."""
+    if task := serve(asking, modules):
+        become(task)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
