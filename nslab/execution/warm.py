@@ -24,6 +24,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nslab.system import safe_python
 
@@ -102,7 +103,7 @@ class Process:
 class Server:
     """The process that forks, as the one that asks sees it."""
 
-    def __init__(self, asking: socket.socket, process: "subprocess.Popen | _Copy") -> None:
+    def __init__(self, asking: socket.socket, process: Any) -> None:
         self.socket, self.process = asking, process
         self.env = dict[str, str]()
 
@@ -189,43 +190,15 @@ def start(
         if (found := server.fork(task, files)) is None:
             _SERVERS.pop(module).close()
             _COLD.update({module} if fresh else ())
-            return None
+    if found is None:  # an older server may have been killed, or be of older sources
+        return None if fresh else start(command, env, files, cwd, begin=begin, group=group)
     return Process(command, *found)
 
 
-class _Copy:
-    """A fork of this process that is a server, with what is used of `subprocess.Popen`."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def poll(self, options: int = getattr(os, "WNOHANG", 0)) -> int | None:
-        if self.returncode is None and (found := os.waitpid(self.pid, options))[0]:
-            self.returncode = os.waitstatus_to_exitcode(found[1])
-        return self.returncode
-
-    def wait(self) -> int | None:
-        return self.poll(0)
-
-
-def keep_copy(module: str) -> None:
-    """In a forked process without threads: have a copy of it fork ``module``, without new imports.
-
-    Not where this one was started plainly, as it has not imported what that needs.
-    """
-    if not forked:
-        return
-    ours, its = socket.socketpair()
-    if not (pid := os.fork()):
-        from nslab.execution import warm_server
-
-        ours.close()
-        warm_server.main(its, [])
-        sys.exit()
-    its.close()
-    _SERVERS[module] = Server(ours, _Copy(pid))
-    _SERVERS[module].env = apart(os.environ)
+def keep(module: str, asking: socket.socket, process: Any) -> None:
+    """Take a process as the server of a module, which has this one's environment."""
+    server = _SERVERS[module] = Server(asking, process)
+    server.env = apart(os.environ)
 
 
 def possible(env: Mapping[str, str]) -> bool:

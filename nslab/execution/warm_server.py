@@ -128,5 +128,37 @@ def main(asking: socket.socket, modules: Sequence[str]) -> None:
         become(task)
 
 
+class Copy:
+    """A fork of this process that is a server, with what is used of `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self, options: int = getattr(os, "WNOHANG", 0)) -> int | None:
+        if self.returncode is None and (found := os.waitpid(self.pid, options))[0]:
+            self.returncode = os.waitstatus_to_exitcode(found[1])
+        return self.returncode
+
+    def wait(self) -> int | None:
+        return self.poll(0)
+
+
+def keep_copy(module: str) -> None:
+    """In a forked process without threads: have a copy of it fork ``module``, without new imports.
+
+    Not where this one was started plainly, as it has not imported what that needs.
+    """
+    if not warm.forked:
+        return
+    ours, its = socket.socketpair()
+    if not (pid := os.fork()):
+        ours.close()
+        main(its, [])
+        sys.exit()
+    its.close()
+    warm.keep(module, ours, Copy(pid))
+
+
 if __name__ == "__main__":
     main(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

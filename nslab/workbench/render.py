@@ -15,7 +15,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from nslab.execution import warm
 from nslab.execution.local import (
     PARENT,
     Ended,
@@ -28,6 +27,7 @@ from nslab.execution.local import (
     stoppable,
 )
 from nslab.execution.monitor import Monitor
+from nslab.execution.warm_server import keep_copy
 from nslab.system.files import stamp, write_text
 from nslab.system.locks import held, locked
 from nslab.system.paths import cache_dir, home
@@ -179,7 +179,7 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    warm.keep_copy("ipykernel_launcher")  # first: it has no threads yet
+    keep_copy("ipykernel_launcher")  # first: it has no threads yet
     follow_parent()
     os.environ.setdefault("NSLAB_HEADLESS", "1")
     with stoppable():  # papermill then ends the kernel too

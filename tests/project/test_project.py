@@ -55,7 +55,12 @@ def test_dependencies_stand_once_and_with_bounds() -> None:
 def test_imports_are_declared() -> None:
     """Whatever nslab imports from outside is in the list of dependencies; what is an extra is
     imported where it is used, so that all else works without it."""
-    needed = names(PROJECT["dependencies"]) | {"ipython", "nbformat", "jupyterlab"}
+    needed = names(PROJECT["dependencies"]) | {
+        "ipython",
+        "nbformat",
+        "jupyterlab",
+        "jupyter_client",
+    }
     extras = PROJECT["optional-dependencies"]
     optional = set().union(*(names(extras[name]) for name in set(extras) - {"dev"}))
     alias = {"sklearn": "scikit-learn", "IPython": "ipython", "yaml": "pyyaml"}
