@@ -8,7 +8,7 @@ READY := .venv/.ready
 PICTURES := ns_method_composite ns_long_tail_real de_small_real edl_method_curves
 
 .DEFAULT_GOAL := help
-.PHONY: help figures pictures test quick test-browser test-slurm check lab bench clean
+.PHONY: help figures pictures test coverage quick test-browser test-slurm check lab bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,9 +22,11 @@ pictures: $(READY) ## renew the pictures of READMEs, in figures/readme
 	cp $(PICTURES:%=figures/smoke/%.png) figures/readme
 
 test: check ## check, then run the tests and the notebooks with small parameters
+	$(BIN)/python -P -m pytest tests notebooks # the conftest gives notebooks small parameters
+
+# Apart from the tests, which it would slow by half; nbval and coverage do not agree.
+coverage: $(READY) ## say which lines no test runs
 	$(BIN)/python -P -m pytest tests --cov --cov-report=term:skip-covered --cov-fail-under=90
-	@# apart, as nbval and coverage do not agree; the conftest gives the notebooks small parameters
-	$(BIN)/python -P -m pytest tests/conftest.py notebooks
 
 quick: $(READY) ## check an edit in some minutes: lint, types, unit tests without processes
 	$(BIN)/ruff check --quiet

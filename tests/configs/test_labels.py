@@ -70,7 +70,7 @@ def test_runs_of_a_config_of_ones_own() -> None:
 def test_runs_of_ours() -> None:
     """One of each kind, as in log names since version 0.1.0."""
     first = {name: EXPERIMENTS[name].plan("smoke") for name in ("ns/first", "edl/pretraining")}
-    assert label(first["ns/first"][1]) == "digits resnet8 NS(), seed 2024"
+    assert label(first["ns/first"][1]) == "digits_16 resnet8 NS(), seed 2024"
     assert label(first["edl/pretraining"][1]) == ("equivariant loss, ES(generations=20), seed 2024")
     evolved = EXPERIMENTS["de/table2"].plan("smoke", seeds=(7,))
     assert label(evolved[-1]) == "digits resnet8 6 x init_hp: sa-shade-tri-ensin, seed 7"
