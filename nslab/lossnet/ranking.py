@@ -46,7 +46,7 @@ class MovedPairs(NamedTuple):
     @classmethod
     def of(cls, form: LossForm, pairs: Sequence[Pairs]) -> "MovedPairs":
         """Those of some pairs, for all candidates that are scored on them."""
-        parts, sizes = [], []
+        parts, sizes = [], list[int]()
         for g in pairs:
             x, begins = form.moves(torch.cat(g[::2]), torch.cat(g[1::2]))
             part, row = x.any(0).nonzero(as_tuple=True)
