@@ -29,17 +29,11 @@ PROVEN = frozenset(
         "resnet20b",
         "resnet32",
         "resnet32b",
-        "resnet44",
-        "resnet44b",
         "resnet56",
-        "resnet56b",
-        "resnet110",
         "resnet110b",
         "alexnet_cifar",
         "vgg19_bn_cifar",
-        "resnext29",
         "mobilenet_v2_cifar",
-        "densenet_bc_100_12",
     )
 )
 

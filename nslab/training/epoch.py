@@ -55,7 +55,7 @@ def train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1.0)
         optimizer.zero_grad()
-        whole: Tensor
+        whole: Tensor | None = None
         parts = cut(dataclasses.replace(batch, lr=lr), most, max(2, objective.min_batch))
         for k, part in enumerate(parts):
             last = k + 1 == len(parts)
@@ -65,7 +65,7 @@ def train_epoch(
                 total = scored.total()
                 if len(parts) > 1:
                     total = total * (len(part.y) / len(batch.y))
-                whole = total.detach() if k == 0 else whole + total.detach()
+                whole = total.detach() if whole is None else whole + total.detach()
                 if last:
                     losses.append(whole)
                     if len(losses) == look_every:
@@ -92,8 +92,8 @@ def train_epoch(
             kinds[f"train_accuracy_{name}"] = 100 * hits / count if count else math.nan
             kinds[f"weight_mean_{name}"] = total_weight / count if count else math.nan
     for name, counts in counted(objective).items():
-        part, whole = accelerator.reduce(counts.to(accelerator.device), "sum").tolist()
-        kinds[name] = part / whole if whole else math.nan
+        share, of = accelerator.reduce(counts.to(accelerator.device), "sum").tolist()
+        kinds[name] = share / of if of else math.nan
     spread = math.sqrt(max(0.0, squares / n - (weight / n) ** 2))
     return {
         "epoch": epoch,
@@ -140,7 +140,8 @@ def check_finite(losses: list[Tensor], config: TrainConfig, epoch: int, last: in
     """
     if not losses:
         return
-    finite = [math.isfinite(loss) for loss in torch.stack(losses).tolist()]
+    values = [losses[0].item()] if len(losses) == 1 else torch.stack(losses).tolist()
+    finite = list(map(math.isfinite, values))
     first = last - len(losses) + 1
     losses.clear()
     if not all(finite):

@@ -33,13 +33,12 @@ class EpochSums:
         self.sums = torch.zeros(2, 6, dtype=torch.float64, device=device)
         if begun is not None:
             self.sums += begun
-        self.gathered: list[tuple[Tensor, ...]] = []
+        self.gathered: list[tuple[Tensor, Tensor, Tensor | None, Tensor]] = []
 
     def add(self, scored: Scored, batch: Batch) -> None:
         """Count a batch, or a part of one, and what an objective says of it."""
         hits, loss = scored.logits.detach().argmax(1) == batch.y, scored.loss.detach()
-        weight = torch.ones_like(loss) if scored.weight is None else scored.weight.detach()
-        self.gathered.append((hits, loss, weight, batch.index))
+        self.gathered.append((hits, loss, scored.weight, batch.index))
         if len(self.gathered) == BLOCK:
             self._sum_up()
 
@@ -52,8 +51,12 @@ class EpochSums:
         if not self.gathered:
             return
         sizes = [len(hits) for hits, *_ in self.gathered]
-        hits, loss, w, index = (torch.cat(parts) for parts in zip(*self.gathered, strict=True))
+        every = [
+            (hits, loss, torch.ones_like(loss) if weight is None else weight.detach(), index)
+            for hits, loss, weight, index in self.gathered
+        ]
         self.gathered.clear()
+        hits, loss, w, index = (torch.cat(parts) for parts in zip(*every, strict=True))
         parts = [torch.ones_like(w), hits, loss, w, w * w, w < 0]
         columns = torch.stack([part.double() for part in parts], 1)
         wrong = torch.zeros_like(hits) if self.wrong is None else self.wrong[index]

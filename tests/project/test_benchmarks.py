@@ -93,6 +93,16 @@ def test_training_loop(tmp_path: Path) -> None:
     assert "limit of the project for LeNet-5: +5 %" in results["sentence"]
 
 
+def test_fast_scores(tmp_path: Path) -> None:
+    results = quick("fast_scores", tmp_path)
+    assert list(results["networks"]) == ["lenet5", "resnet8"]
+    for row in results["networks"].values():
+        assert row["correlation"] > 0.99
+        assert 0 <= row["orders"] <= row["winners"] <= 1
+        assert row["difference"] > 0
+        check_ratio(row["cpu_ratio"])
+
+
 def test_image_input(tmp_path: Path) -> None:
     """From JPEGs that it makes itself."""
     results = quick("image_input", tmp_path)
