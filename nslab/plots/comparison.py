@@ -50,14 +50,17 @@ def methods(
     if baseline in order:
         mean = table.loc[table["method"] == baseline, "value"].mean()
         axes.axvline(mean, color=GREY, linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(order)), [text_of(m) for m in order])
+    counts = table.groupby("method")["seed"].nunique()
+    alike = counts.nunique() == 1
+    said = {m: text_of(m) if alike else f"{text_of(m)} (n = {counts[m]})" for m in order}
+    axes.set_yticks(range(len(order)), [said[m] for m in order])
     for tick, method in zip(axes.get_yticklabels(), order, strict=True):
         tick.set_color(FAINT if method in faint else "black")
     axes.set_ylim(len(order) - 0.4, -0.6)
-    seeds = table["seed"].nunique()
+    seeds = f", n = {counts.iloc[0]}" if alike else ""
     dashed = f"; dashed: mean of {text_of(baseline)}" if baseline in order else ""
     label = f"test accuracy (%){f'; {AT_CHANCE}' if faint else ''}"
-    axes.set(xlabel=label, ylabel="method", title=f"ours, n = {seeds}{dashed}")
+    axes.set(xlabel=label, ylabel="method", title=f"ours{seeds}{dashed}")
     if paper:
         for method, value in paper.items():
             place = order.index(method)

@@ -203,7 +203,7 @@ def test_a_terminal_that_closes(tmp_path: Path, words: tuple[str, ...]) -> None:
 def test_nohup_stays_what_it_is(tmp_path: Path) -> None:
     """A command that shall outlive its terminal does."""
     code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + CLI
-    given = ("seeds=2024", "methods=ce", "network=mlp", "epochs=1")
+    given = ("seeds=2024", "methods=ce", "network=mlp", "epochs=2")
     words = ("run", "ns/first", *(word for one in given for word in ("-p", one)), "--jobs", "2")
     with started(tmp_path, code, *words) as (batch, mark):
         wait_for(lambda: len(family(mark)) > 1, 60, tmp_path)

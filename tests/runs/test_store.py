@@ -174,7 +174,7 @@ def test_results_in_version_control_are_found() -> None:
         ("de/table2", {"inits": ("init_rs",), "methods": older}, 7),
     ):
         frozen_runs = store.finished(experiment(name).plan("cpu", **wished))
-        table = compare(name, frozen_runs).query("n == 3")
+        table = compare(name, frozen_runs).query("n >= 3")
         table = table[table["metric"] == "top1"] if name == "de/table2" else table
         shown = [f"{line.ours:.2f} ± {line.sd:.2f} %" for line in table.itertuples()]
         assert len(shown) == rows, name
