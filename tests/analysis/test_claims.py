@@ -20,6 +20,7 @@ from nslab.analysis.smallest_effect import smallest_effect
 from nslab.cli import app
 from nslab.configs.serialization import encode
 from nslab.experiments import EXPERIMENTS, experiment
+from nslab.objectives.fast_scores import fast as fast_scores
 from nslab.papers.claims import PAPERS, Claim, claims_of
 from nslab.papers.tables import as_text, paper_table
 from nslab.plots.claims import claims_forest, claims_title
@@ -178,6 +179,20 @@ def test_scores_in_bfloat16_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
         plan = experiment(TABLE5).plan("paper", methods=("ce", "ns_lf"), seeds=(seed,), **given)
         runs += [result(c, 50 + k + seed % 3) for k, c in enumerate(plan)]
     assert "scores in bf16" in verdict_of(runs, monkeypatch)["note"]
+
+
+def test_plain_scores_count_before_fast_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one seed run both ways, whichever id comes first."""
+    runs = []
+    for seed in range(2024, 2033):
+        for scores, accuracy in (("exact", 52.0), ("fast", 70.0)):
+            plan = experiment(TABLE5).plan("cpu", methods=("ce", "ns_lf"), seeds=(seed,))
+            fast = dataclasses.replace(plan[1], objective=fast_scores(plan[1].objective))
+            runs += [result(plan[0], 50.0), result(fast if scores == "fast" else plan[1], accuracy)]
+    assert len({run.id for run in runs}) == 27
+    line = verdict_of(list({run.id: run for run in runs}.values()), monkeypatch)
+    assert line["effect"] == 2.0
+    assert "scores in bf16" not in line["note"]
 
 
 def test_sides_are_paired_on_what_else_differs() -> None:

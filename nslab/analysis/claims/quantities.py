@@ -11,6 +11,7 @@ from nslab.analysis.claims.differences import difference
 from nslab.analysis.claims.effects import Effect
 from nslab.analysis.claims.evidence import SIZES, Evidence, Measured, planned_seeds
 from nslab.analysis.run_tables import class_regressions
+from nslab.configs.loss_search import losses_of
 from nslab.configs.serialization import decode
 from nslab.experiments import EXPERIMENTS, Experiment
 from nslab.experiments.edl import pretraining_row
@@ -152,7 +153,7 @@ def accuracy_correlation(claim: Claim, against: Keys, evidence: Evidence) -> lis
 
 def _evolutions(results: Sequence[Result]) -> dict[str, int]:
     """The seed of the evolution that each loss comes from, by the loss's run."""
-    sources = [edl.losses_of(decode(result.config))[0] for result in results]
+    sources = [losses_of(decode(result.config))[0] for result in results]
     return {source.id: source.seed for source in sources}
 
 

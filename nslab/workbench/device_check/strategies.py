@@ -17,7 +17,7 @@ MEMBERS, GENES = 8, 499
 Formula = Callable[..., np.ndarray]
 
 
-def pulled(i: np.ndarray, r: Sequence[np.ndarray], losses: Sequence[float], **_) -> np.ndarray:
+def pulled(r: Sequence[np.ndarray], losses: Sequence[float], **_: object) -> np.ndarray:
     """S_Trigo as the paper writes it [DE section 3.2]."""
     p1, p2, p3 = (abs(loss) / sum(map(abs, losses[:3])) for loss in losses[:3])
     mean = (r[0] + r[1] + r[2]) / 3
@@ -83,6 +83,7 @@ def check_strategies(device: torch.device) -> Iterator[Finding]:
         why = "sums of up to seven terms in float32"
         yield Finding(PART, f"mutants of {name}", mutants_error(name, device), 2e-6, why)
     parents, trials, wanted = zip(*SURVIVALS, strict=True)
-    found = survives(*(torch.tensor(v, dtype=torch.float64) for v in (parents, trials))).tolist()
+    parent, trial = (torch.tensor(losses, dtype=torch.float64) for losses in (parents, trials))
+    found = survives(parent, trial).tolist()
     wrong = sum(a != b for a, b in zip(found, wanted, strict=True))
     yield Finding(PART, "who survives", float(wrong), 0.0, "a comparison has no rounding")
