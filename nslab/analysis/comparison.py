@@ -112,7 +112,8 @@ def _line(
     exp: Experiment, row: tuple[str, ...], preset: str, precision: str, runs: list[MeasuredRun]
 ) -> TableLine:
     by_seed: dict[int, dict[RunConfig, MeasuredRun]] = {}
-    for run in runs:  # of two that differ in numerics alone the first counts
+    # of two that differ in numerics alone the first counts, and plain scores before fast ones
+    for run in sorted(runs, key=_scored_fast):
         by_seed.setdefault(run.config.seed, {}).setdefault(run.size, run)
     there = {run.size for run in runs}
     of_runs = tuple(map(as_text, exp.row(runs[0].config).values()))  # without the measure's keys
@@ -151,8 +152,7 @@ def _all(said: Iterable[str]) -> list[str]:
 
 def _remarks(exp: Experiment, precision: str, runs: Sequence[MeasuredRun]) -> list[str]:
     said = [precision] if precision else []
-    objectives = [getattr(run.config.training, "objective", None) for run in runs]
-    if any(objective != exactly_scored(objective) for objective in objectives):
+    if any(map(_scored_fast, runs)):
         said.append("scores in bf16")
     if failed := sum(not run.result.learnt for run in runs):
         count = "" if failed == len(runs) else f"{failed} of {len(runs)} runs "
@@ -162,6 +162,11 @@ def _remarks(exp: Experiment, precision: str, runs: Sequence[MeasuredRun]) -> li
     if any(run.result.other_source for run in runs):
         said.append("other source code")
     return said
+
+
+def _scored_fast(run: MeasuredRun) -> bool:
+    objective = getattr(run.config.training, "objective", None)
+    return objective != exactly_scored(objective)
 
 
 def core_hours(results: Iterable[Result]) -> float:

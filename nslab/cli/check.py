@@ -1,5 +1,6 @@
 """The command that checks a device: ``nslab check``."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -34,10 +35,15 @@ def check(
     from nslab.workbench.device_check import check as checked
     from nslab.workbench.device_check.page import write_report
 
+    folder = to or figures_dir() / "check"
     with explained():
+        folder.mkdir(parents=True, exist_ok=True)  # before the minutes that the check takes
+        if not os.access(folder, os.W_OK):
+            raise ValueError(f"{folder} cannot be written to: give another folder by --to")
         report = checked(device, part or (), ratios=ratios)
-        files = write_report(report, to or figures_dir() / "check")
     typer.echo(report.table())
+    with explained():
+        files = write_report(report, folder)
     for file in files:
         typer.echo(f"wrote {file}")
     typer.echo(report.sentence())

@@ -176,6 +176,12 @@ def start(
         return None
     if (module := words[words.index("-m") + 1]) not in IMPORTS:
         return None
+    try:
+        folder = cwd or os.getcwd()
+    except FileNotFoundError:  # it was deleted: a plain start stays in it
+        return None
+    if not os.path.isdir(folder):  # a plain start says so at once
+        return None
     with _LOCK:
         server = _SERVERS.get(module)
         if server and (server.process.poll() is not None or server.env != apart(env)):
@@ -186,7 +192,7 @@ def start(
             if not begin or module in _COLD:
                 return None
             server = _SERVERS[module] = Server.started(module, env)
-        task = {"words": words, "env": dict(env), "cwd": cwd or os.getcwd(), "group": group}
+        task = {"words": words, "env": dict(env), "cwd": folder, "group": group}
         if (found := server.fork(task, files)) is None:
             _SERVERS.pop(module).close()
             _COLD.update({module} if fresh else ())

@@ -1,7 +1,7 @@
 """Experiments by name: every table or figure as a list of runs.
 
 >>> EXPERIMENTS["ns/first"].plan("smoke", methods="ce", seeds="1")[0].label()
-'digits resnet8 CrossEntropy(), seed 1'
+'digits_16 resnet8 CrossEntropy(), seed 1'
 """
 
 from nslab.experiments import de, edl, edl_factors, ns

@@ -9,7 +9,7 @@ from nslab.system.paths import papers_dir
 from nslab.system.validation import unknown
 
 PAPERS = ("ns", "de", "edl")
-Claimed = Literal["higher", "lower", "not higher", "not lower"]
+Claimed = Literal["higher", "lower", "not higher", "not lower", ""]
 Keys = dict[str, str]
 
 
@@ -27,7 +27,7 @@ class Claim:
         rows: rows of the experiment's table that count, each key with the values it may have.
         ours, theirs: what is compared: the keys in which the two sides of a difference differ.
         control: other sides that the claim is held against too, such as a larger step.
-        claimed: in which direction the difference ours - theirs goes.
+        claimed: in which direction the difference ours - theirs goes; blank if nothing measures it.
         least: the smallest effect that would bear the claim out; for ``not higher`` and ``not
             lower`` the difference that is tolerated. NaN: half of what the paper prints.
         note: what else is to be said.
@@ -82,10 +82,11 @@ def _read(paper: str, line: dict[str, str]) -> Claim:
     for column in ("key", "claim", "source"):
         if not line[column]:
             raise ValueError(f"{column} is blank")
-    if line["claimed"] not in get_args(Claimed):
-        raise ValueError(f"claimed must be one of {', '.join(get_args(Claimed))}")
-    if not (line["quantity"] or line["note"]):
-        raise ValueError("a claim without a quantity needs a note that says why")
+    directions = [word for word in get_args(Claimed) if word]
+    if line["quantity"] and line["claimed"] not in directions:
+        raise ValueError(f"claimed must be one of {', '.join(directions)}")
+    if not line["quantity"] and (line["claimed"] or not line["note"]):
+        raise ValueError("a claim without a quantity claims no direction, and its note says why")
     rows = {key: tuple(value.split("|")) for key, value in _keys(line["rows"]).items()}
     sides = {side: _keys(line[side]) for side in ("ours", "theirs", "control")}
     least = float(line["least"]) if line["least"] else math.nan

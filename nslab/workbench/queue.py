@@ -4,6 +4,7 @@ it was.
 A queue file is a list in YAML. Each entry names an ``experiment``, its ``preset`` and
 ``parameters``, and under ``freeze`` the set of frozen results that each run is added to as it
 ends. The file is read again after every run: entries can be added, moved or taken out meanwhile.
+While it cannot be read, in the middle of an edit say, the queue goes on as it last was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nslab.configs import RunConfig
 from nslab.configs.labels import label
-from nslab.datasets import MissingDataset
 from nslab.execution.local import Engine, run_local
 from nslab.experiments import experiment
 from nslab.runs import frozen
@@ -97,12 +97,14 @@ def run_queue(
 
     Killed and started again it goes on where it was, inside a run too. A run that fails, or whose
     data are not here, is told and passed over; the rest goes on. Finished runs are frozen as soon
-    as they are there.
+    as they are there; one that cannot be frozen has failed, and is frozen by the next call.
+
+    Raises ``ValueError`` for a file that cannot be read at first, or not in the end.
     """
     end = QueueEnd()
-    for batch in _batches(file, jobs, end):
+    for batch in _batches(file, jobs, end, echo):
         for queued in batch:
-            echo(f"next: {label(queued.config)}, seed {queued.config.seed}")
+            echo(f"next: {label(queued.config)}")
         try:
             run_all(
                 [queued.config for queued in batch],
@@ -114,25 +116,43 @@ def run_queue(
             )
         except RunsFailed as error:
             end.failed |= error.failed
-        except MissingDataset as error:
-            end.failed |= {queued.config.id: str(error) for queued in batch}
         for queued in batch:
-            result = find(queued.config)
-            if result and queued.freeze:
-                frozen.freeze(queued.freeze, [result])
-            if result:
-                end.done.append(queued.config.id)
+            name = queued.config.id
+            if why := _frozen(queued):
+                end.failed.setdefault(name, why)
+                echo(f"FAILED: {name}: {end.failed[name]}")
             else:
-                end.failed.setdefault(queued.config.id, "a run that it needs failed")
-                echo(f"FAILED: {queued.config.id}: {end.failed[queued.config.id]}")
+                end.failed.pop(name, None)
+                end.done.append(name)
     return end
 
 
-def _batches(file: Path, jobs: int, end: QueueEnd) -> Iterator[list[QueuedRun]]:
-    """The next runs, as the file has them each time."""
+def _frozen(queued: QueuedRun) -> str:
+    """Freeze a run that is finished, where it is to be; why that cannot be, or blank."""
+    if not (result := find(queued.config)):
+        return "a run that it needs failed"
+    try:
+        if queued.freeze:
+            frozen.freeze(queued.freeze, [result])
+    except (OSError, ValueError) as error:
+        return f"it is finished, but cannot be frozen in {queued.freeze}: {error}"
+    return ""
+
+
+def _batches(
+    file: Path, jobs: int, end: QueueEnd, echo: Callable[[str], object]
+) -> Iterator[list[QueuedRun]]:
+    """The next runs, as the file has them each time, or had them when it could last be read."""
+    queue, broken = read_queue(file), None
     while True:
         tried = {*end.done, *end.failed}
-        todo = [q for q in read_queue(file) if q.config.id not in tried and not q.done]
-        if not todo:
+        if not (todo := [q for q in queue if q.config.id not in tried and not q.done]):
+            if broken:
+                raise broken
             return
         yield todo[:jobs]
+        try:
+            queue, broken = read_queue(file), None
+        except ValueError as error:
+            broken = error
+            echo(f"{error}\nThe queue goes on as it last was.")

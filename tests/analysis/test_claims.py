@@ -14,11 +14,13 @@ from typer.testing import CliRunner
 from nslab.analysis.claims import table as claims
 from nslab.analysis.claims.differences import printed_differences
 from nslab.analysis.claims.effects import Effect, holm
-from nslab.analysis.claims.quantities import QUANTITIES
+from nslab.analysis.claims.evidence import Evidence
+from nslab.analysis.claims.quantities import QUANTITIES, by_seed
 from nslab.analysis.smallest_effect import smallest_effect
 from nslab.cli import app
 from nslab.configs.serialization import encode
 from nslab.experiments import EXPERIMENTS, experiment
+from nslab.objectives.fast_scores import fast as fast_scores
 from nslab.papers.claims import PAPERS, Claim, claims_of
 from nslab.papers.tables import as_text, paper_table
 from nslab.plots.claims import claims_forest, claims_title
@@ -124,6 +126,99 @@ def test_a_verdict_waits_for_every_planned_seed(monkeypatch: pytest.MonkeyPatch)
     assert line["effect"] < 3
 
 
+def test_numbers_that_are_all_alike_are_judged_by_their_count() -> None:
+    """Ties, up to rounding, tell no spread: three of them prove nothing, nine do."""
+    for n in (2, 3, 9):
+        effect = Effect.of_differences([60.1 - 60.0, 50.1 - 50.0, *[0.1] * (n - 2)][:n])
+        above, below = effect.p_values((0.0, 0.2))
+        assert above == below == pytest.approx(2 * 0.5**n)
+        assert all(map(math.isnan, effect.interval()))
+        more = effect.more((0.0, 0.2), 0.05)
+        assert more == max(0, 6 - n)
+    assert 2 * 0.5**6 < 0.05 < 2 * 0.5**5
+    assert Effect.of_differences([0.0] * 5).p_above(0.0) == 0.5
+
+
+def test_a_verdict_waits_for_every_planned_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody stops at the first network or factor that shows a gain; nor are rows of one precision
+    completed by another's."""
+    gains = {2024: 2.0, 2025: 2.2, 2026: 2.1}
+
+    def line_of(factors: dict[float, str]) -> dict:
+        runs = []
+        for seed, gain in gains.items():
+            for factor, precision in factors.items():
+                plan = experiment(TABLE5).plan(
+                    "paper",
+                    methods=("ce", "ns_lf"),
+                    seeds=(seed,),
+                    datasets=("cifar10",),
+                    imbalances=(factor,),
+                    precision=precision,
+                )
+                runs += [result(c, 50 + seed % 7 + gain * k) for k, c in enumerate(plan)]
+        monkeypatch.setattr(claims, "every_run", lambda: runs)
+        table = claims.claim_table(["ns"])
+        mine = table[(table["key"] == "long_tail_10") & (table["against"] == "ce")]
+        (line,) = mine.to_dict("records")
+        return line
+
+    part = line_of({200.0: "no", 50.0: "no"})
+    assert (part["verdict"], part["n"], part["planned"]) == ("waiting", 3, 3)
+    assert "runs of the preset are missing" in part["note"]
+    assert part["cells"] == "2 of 3 rows"
+    assert line_of({200.0: "no", 50.0: "no", 10.0: "bf16"})["verdict"] == "waiting"
+    assert line_of({200.0: "bf16", 50.0: "bf16", 10.0: "bf16"})["verdict"] == "supported"
+
+
+def test_scores_in_bfloat16_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the table's line notes, the claim's does too."""
+    runs = []
+    for seed in (2024, 2025, 2026):
+        given = {"datasets": ("cifar10",), "imbalances": (100.0,), "scores": "fast"}
+        plan = experiment(TABLE5).plan("paper", methods=("ce", "ns_lf"), seeds=(seed,), **given)
+        runs += [result(c, 50 + k + seed % 3) for k, c in enumerate(plan)]
+    assert "scores in bf16" in verdict_of(runs, monkeypatch)["note"]
+
+
+def test_plain_scores_count_before_fast_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one seed run both ways, whichever id comes first."""
+    runs = []
+    for seed in range(2024, 2033):
+        for scores, accuracy in (("exact", 52.0), ("fast", 70.0)):
+            plan = experiment(TABLE5).plan("cpu", methods=("ce", "ns_lf"), seeds=(seed,))
+            fast = dataclasses.replace(plan[1], objective=fast_scores(plan[1].objective))
+            runs += [result(plan[0], 50.0), result(fast if scores == "fast" else plan[1], accuracy)]
+    assert len({run.id for run in runs}) == 27
+    line = verdict_of(list({run.id: run for run in runs}.values()), monkeypatch)
+    assert line["effect"] == 2.0
+    assert "scores in bf16" not in line["note"]
+
+
+def test_sides_are_paired_on_what_else_differs() -> None:
+    """Where one side lacks a setting, the other's does not count: a mean over other settings than
+    its own is no difference."""
+    claim = dataclasses.replace(claims_of("edl")[0], experiment="edl/factors", rows={})
+    claim = dataclasses.replace(claim, ours={"search": "a"}, theirs={"search": "b"})
+    lines = [("a", 1, 64, 1.0), ("a", 1, 256, 50.0), ("b", 1, 64, 0.0), ("b", 2, 64, 9.0)]
+    table = pd.DataFrame(lines, columns=["search", "seed", "pairs", "value"])
+    evidence = Evidence([])
+    evidence.runs = lambda experiment, preset: [1]  # type: ignore[assignment,return-value]
+    evidence.complete = lambda *given: False  # type: ignore[assignment]
+    measured, *_ = by_seed(lambda runs: table, lambda e, p: (1, 2), claim, claim.theirs, evidence)
+    assert (measured.effect.n, measured.effect.estimate, measured.complete) == (1, 1.0, False)
+
+
+def test_losses_of_one_evolution_are_one_unit() -> None:
+    """Forty-two losses of six evolutions are six units, not forty-two."""
+    table = claims.claim_table(["edl"])
+    (line,) = table[(table["key"] == "metrics_tell") & (table["n"] > 0)].to_dict("records")
+    plan = experiment("edl/transfer").plan("cpu")
+    evolutions = {(c.objective.source.seed, c.objective.source.form) for c in plan}
+    assert line["n"] == line["planned"] == len(evolutions)
+    assert -1 <= line["low"] < line["effect"] < line["high"]
+
+
 def test_undecided_says_how_many_more_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as make the interval, at the corrected level, clear the nearer bound."""
     gains = [4.0, -3.0, 2.0, -1.0, 3.0, -2.0, 4.0, 0.0, 1.0]
@@ -203,7 +298,8 @@ def test_the_keys_of_a_difference_are_those_of_its_experiment(paper: str) -> Non
     ("changes", "message"),
     [
         ({"claimed": "better"}, "claimed must be one of"),
-        ({"quantity": "", "note": ""}, "needs a note"),
+        ({"quantity": "", "claimed": ""}, "its note says why"),
+        ({"quantity": "", "note": "why"}, "claims no direction"),
         ({"claimed": "not lower", "least": ""}, "needs a least"),
         ({"least": "-1"}, "must not be negative"),
         ({"rows": "dataset cifar10"}, "name=value"),

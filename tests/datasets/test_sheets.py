@@ -1,5 +1,6 @@
 """Sheets: what a long-tailed run needs of a data set, in a small file, and nothing else."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -117,6 +118,29 @@ def test_damage_shows(elsewhere: Path) -> None:
     file.write_bytes(text)
     with pytest.raises(CorruptDataset, match="has shape"):
         read_sheet(file, DATASETS["mnist"].layout)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("present", lambda kept: np.packbits(np.roll(np.unpackbits(kept), 1))),
+        ("digest", lambda digest: np.array("0" * 16)),
+        ("shape", lambda shape: -shape),
+        ("shape", lambda shape: shape + 0.5),
+    ],
+)
+def test_a_member_that_was_changed_shows(
+    name: str, change: Callable[[np.ndarray], np.ndarray], elsewhere: Path
+) -> None:
+    """Images at the places of other labels, the name of another data set, and shapes that are
+    none."""
+    file = elsewhere / "digits.sheet"
+    with np.load(file) as found:
+        members = dict(found)
+    with file.open("wb") as out:
+        np.savez_compressed(out, **(members | {name: change(members[name])}))
+    with pytest.raises(CorruptDataset, match="is not trusted"):
+        read_sheet(file)
 
 
 def test_the_command_writes_a_sheet_and_says_what_is_in_it(

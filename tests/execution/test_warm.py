@@ -184,6 +184,22 @@ def test_a_fork_of_the_one_that_asks_leaves_its_server_alone(probe: Path) -> Non
     assert warm._SERVERS["nslab_probe"].process is server
 
 
+def test_a_folder_that_is_gone_is_left_to_a_plain_start(probe: Path) -> None:
+    """Which goes on in a deleted one, and refuses a deleted one that it is told of; a warm start
+    did neither."""
+    gone = probe / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    try:
+        assert forked(probe)[0] is None
+    finally:
+        os.chdir(probe)
+    command = python_command("nslab_probe")
+    assert warm.start(command, os.environ, (0, 1, 2), str(gone)) is None
+    assert not warm._SERVERS
+
+
 @pytest.mark.slow
 def test_forked_runs_are_the_same_to_the_bit() -> None:
     """As those computed here; each with a log of its own."""

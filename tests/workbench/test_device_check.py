@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from nslab import check
 from nslab.cli import app
-from nslab.evolve import breeding
+from nslab.evolve import breeding, operators
+from nslab.evolve.breeding import Terms
 from nslab.objectives import OBJECTIVES, focal, ns
 from nslab.objectives.weighted import CrossEntropy
-from nslab.workbench.device_check import Finding, Ratio, Report, run
+from nslab.workbench import device_check
+from nslab.workbench.device_check import Finding, Ratio, Report, run, strategies
 from nslab.workbench.device_check.findings import AGREES, DISAGREES, SKIPPED, largest_error
 from nslab.workbench.device_check.page import page
 
@@ -69,6 +71,38 @@ def test_wrong_scores_and_genes_are_caught(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(breeding, "stream_seed", lambda seed, *keys: seed_of(seed + 1, *keys))
     found = list(run.check_generations(torch.device("cpu")))
     assert any(f.verdict == DISAGREES for f in found)
+
+
+@pytest.mark.parametrize("name", sorted(operators.MUTATIONS))
+def test_a_wrong_strategy_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the evolver agrees with itself in float64: one of the weights has the wrong sign."""
+    right = operators.MUTATIONS[name]
+
+    def wrong(draws: operators.Draws) -> Terms:
+        terms = right.terms(draws)
+        return Terms(terms.picks, torch.cat([terms.weights[:, :-1], -terms.weights[:, -1:]], 1))
+
+    assert strategies.mutants_error(name, torch.device("cpu")) < 2e-6
+    monkeypatch.setitem(operators.MUTATIONS, name, right._replace(terms=wrong))
+    assert strategies.mutants_error(name, torch.device("cpu")) > 1e-3
+
+
+def test_wrong_survivors_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are no better than their parent."""
+    monkeypatch.setattr(strategies, "survives", lambda parent, trial: trial <= parent)
+    found = {f.name: f for f in strategies.check_strategies(torch.device("cpu"))}
+    assert [name for name, f in found.items() if f.verdict != "agrees"] == ["who survives"]
+    assert len(found) == len(operators.MUTATIONS) + 1
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the minutes that it takes."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(device_check, "check", lambda *given, **more: pytest.fail("it began"))
+    done = CliRunner().invoke(app, ["check", "--to", str(tmp_path / "file" / "report")])
+    assert done.exit_code == 2, done.output
 
 
 def test_generations_agree() -> None:

@@ -84,6 +84,60 @@ def test_a_failure_is_told_and_the_rest_goes_on(
     assert sum("FAILED" in str(line) for line in said) == 1
 
 
+def test_a_file_that_breaks_while_it_runs_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved half-way through an edit: the runs known so far go on, and only then it is an error; if
+    it is whole again by then, it is none."""
+    file, said = tmp_path / "queue.yaml", []
+    file.write_text(entry(8) + entry(9))
+    good, whole = file.read_text(), queue.run_all
+
+    def edited(configs, **options):
+        file.write_text(good + "- {experiment: [")
+        return whole(configs, **options)
+
+    monkeypatch.setattr(queue, "run_all", edited)
+    planned = read_queue(file)
+    with pytest.raises(ValueError, match="cannot be read"):
+        run_queue(file, echo=said.append)
+    assert all(queued.done for queued in planned)
+    assert sum("goes on as it last was" in str(line) for line in said) == 2
+    file.write_text(good)
+    assert run_queue(file).done == []
+
+
+@pytest.mark.usefixtures("own_results")
+def test_a_run_that_cannot_be_frozen_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest goes on; it is frozen by the next call, without being computed again."""
+    file, said, write = tmp_path / "queue.yaml", [], frozen.freeze
+    file.write_text(entry(10, freeze="mine") + entry(11))
+
+    def refused(name, results):
+        raise PermissionError(13, "read-only file system", name)
+
+    monkeypatch.setattr(frozen, "freeze", refused)
+    end = run_queue(file, echo=said.append)
+    assert len(end.done) == len(end.failed) == 1
+    assert "finished, but cannot be frozen in mine" in "".join(end.failed.values())
+    assert sum("FAILED" in str(line) for line in said) == 1
+    monkeypatch.setattr(frozen, "freeze", write)
+    assert run_queue(file).failed == {}
+    assert (
+        find(read_queue(file)[0].config).metrics == frozen.runs()[next(iter(end.failed))]["metrics"]
+    )
+
+
+def test_each_run_is_said_once_with_its_seed(tmp_path: Path) -> None:
+    """The label has the seed already."""
+    file, said = tmp_path / "queue.yaml", []
+    file.write_text(entry(12))
+    run_queue(file, echo=said.append)
+    assert str(said[0]).count("seed 12") == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

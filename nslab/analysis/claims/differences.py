@@ -19,31 +19,37 @@ def difference(claim: Claim, against: Keys, evidence: Evidence) -> list[Measured
 
 def _difference(claim: Claim, against: Keys, preset: str, evidence: Evidence) -> Measured | None:
     lines = evidence.lines(claim.experiment, preset)
-    planned = planned_seeds(EXPERIMENTS[claim.experiment], preset)
-    best: Measured | None = None
-    for precision in sorted({line.precision for line in lines}):  # the one with most seeds
-        kept = {line.row: line for line in lines if line.precision == precision}
-        cells = _cells(kept, claim, against)
-        if not cells:
-            continue
-        whole = set.intersection(*(set(values) for values, _ in cells))
-        seeds = [seed for seed in planned if seed in whole]
-        values = {seed: sum(of[seed] for of, _ in cells) / len(cells) for seed in seeds}
-        if not values or (best and best.effect.n >= len(values)):
-            continue
-        both = [line for _, pair in cells for line in pair]
-        names = EXPERIMENTS[claim.experiment].printed_as
-        other = "another network" if any(value in names for value in _networks(both)) else ""
-        notes = [note for line in both for note in (line.differs, precision, other) if note]
-        best = Measured(
-            preset,
-            Effect.of_differences(list(values.values())),
-            len(planned),
-            _share(claim, [ours.row for _, (ours, _) in cells]),
-            tuple({run.result.id: run.result for line in both for run in line.runs}.values()),
-            tuple(dict.fromkeys(notes)),
-        )
-    return best
+    found = [
+        measured
+        for precision in sorted({line.precision for line in lines})
+        if (measured := _of_precision(claim, against, preset, precision, evidence))
+    ]
+    return max(found, key=lambda m: (m.complete, m.effect.n, len(m.runs)), default=None)
+
+
+def _of_precision(
+    claim: Claim, against: Keys, preset: str, precision: str, evidence: Evidence
+) -> Measured | None:
+    exp = EXPERIMENTS[claim.experiment]
+    lines = evidence.lines(claim.experiment, preset)
+    cells = _cells({ln.row: ln for ln in lines if ln.precision == precision}, claim, against)
+    planned = planned_seeds(exp, preset)
+    whole = set.intersection(*(set(values) for values, _ in cells)) if cells else set()
+    seeds = [seed for seed in planned if seed in whole]
+    if not seeds:
+        return None
+    both = [line for _, pair in cells for line in pair]
+    other = "another network" if _networks(both) & set(exp.printed_as) else ""
+    notes = [note for ln in both for note in (ln.differs, precision, other, *ln.notes) if note]
+    return Measured(
+        preset,
+        Effect.of_differences([sum(of[seed] for of, _ in cells) / len(cells) for seed in seeds]),
+        len(planned),
+        evidence.complete(claim, preset, (claim.ours, against), precision),
+        _share(claim, [ours.row for _, (ours, _) in cells]),
+        tuple({run.result.id: run.result for line in both for run in line.runs}.values()),
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 def _networks(lines: Sequence[TableLine]) -> set[str]:

@@ -9,6 +9,7 @@ from scipy import stats
 
 LEVEL = 0.05  # of all two-sided tests of a paper's claims together
 MOST_SEEDS = 1000  # more are not counted
+ALIKE = 1e-9  # numbers as near as this, relatively, differ by rounding alone
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Effect:
 
     Attributes:
         estimate: the mean difference, or Fisher's z of a correlation.
-        error: its standard error; NaN where one number alone is known.
+        error: its standard error; NaN where one number alone is known, 0 where all are alike.
         freedom: degrees of freedom of the error, infinite for a correlation.
         n: independent units it rests on: seeds, evolutions, or points of a correlation.
         correlation: whether it is Fisher's z, shown as the correlation it stands for.
@@ -33,11 +34,14 @@ class Effect:
     def of_differences(cls, values: Sequence[float]) -> "Effect":
         """The mean of paired differences, one per independent unit.
 
-        >>> Effect.of_differences([1.0, 2.0, 3.0]).interval()
-        (-0.4841377117729077, 4.484137711772908)
+        >>> low, high = Effect.of_differences([1.0, 2.0, 3.0]).interval()
+        >>> round(low, 4), round(high, 4)
+        (-0.4841, 4.4841)
         """
         numbers, n = np.asarray(values, float), len(values)
         error = float(numbers.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+        if n > 1 and np.ptp(numbers) <= ALIKE * max(1.0, float(np.abs(numbers).max())):
+            error = 0.0
         return cls(float(numbers.mean()), error, n - 1, n)
 
     @classmethod
@@ -68,17 +72,23 @@ class Effect:
         return math.atanh(value) if self.correlation else value
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """The confidence interval of 1 - ``level`` in the unit people read; NaN for one unit."""
-        reach = quantile(level, self.freedom) * self.error
+        """The confidence interval of 1 - ``level`` in the unit people read; NaN for one unit, and
+        where all are alike, as neither tells a spread."""
+        reach = quantile(level, self.freedom) * (self.error or math.nan)
         return self.back(self.estimate - reach), self.back(self.estimate + reach)
 
     def p_above(self, bound: float) -> float:
-        """p value of the hypothesis that the true effect is at most ``bound``, one-sided."""
+        """p value of the hypothesis that the true effect is at most ``bound``, one-sided.
+
+        Numbers that are all alike, as accuracies on a few samples may be, tell no spread, so that
+        Student's t would be infinite: a sign test judges them.
+        """
         distance = self.estimate - self.onto(bound)
         if math.isnan(self.error):
             return math.nan
-        if self.error == 0:  # the same each time
-            return 0.5 if distance == 0 else float(distance < 0)
+        if self.error == 0:
+            tied = abs(distance) <= ALIKE * max(1.0, abs(self.estimate))
+            return 0.5 if tied else 0.5**self.n if distance > 0 else 1 - 0.5**self.n
         return float(stats.t.sf(distance / self.error, self.freedom))
 
     def p_values(self, bounds: tuple[float, float]) -> tuple[float, float]:
@@ -96,15 +106,16 @@ class Effect:
     def more(self, bounds: tuple[float, float], level: float) -> int | None:
         """How many more units would set the estimate apart from the nearer of what it must leave
         behind (above the first bound, or below the second) if estimate and spread stayed as they
-        are; None if the spread is not known or `MOST_SEEDS` would not do."""
+        are; None if the spread is not known, `MOST_SEEDS` would not do, or it is a correlation,
+        whose points (classes) nobody can add to."""
         low, high = map(self.onto, bounds)
         distance = max(self.estimate - low, high - self.estimate)
-        if math.isnan(self.error) or distance <= 0:
+        if self.correlation or math.isnan(self.error) or distance <= ALIKE:
             return None
+        if self.error == 0:
+            return max(0, math.floor(1 - math.log2(level)) + 1 - self.n)
         for n in range(max(self.n, 2), MOST_SEEDS + 1):
-            scale = (self.n - 3) / (n - 3) if self.correlation else self.n / n
-            freedom = math.inf if self.correlation else n - 1
-            if quantile(level, freedom) * self.error * math.sqrt(scale) < distance:
+            if quantile(level, n - 1) * self.error * math.sqrt(self.n / n) < distance:
                 return n - self.n
         return None
 

@@ -11,6 +11,7 @@ from nslab.analysis.claims.differences import difference
 from nslab.analysis.claims.effects import Effect
 from nslab.analysis.claims.evidence import SIZES, Evidence, Measured, planned_seeds
 from nslab.analysis.run_tables import class_regressions
+from nslab.configs.loss_search import losses_of
 from nslab.configs.serialization import decode
 from nslab.experiments import EXPERIMENTS, Experiment
 from nslab.experiments.edl import pretraining_row
@@ -20,6 +21,7 @@ from nslab.runs import frozen
 from nslab.runs.results import Result
 
 CORRELATIONS = "ns_correlation_cpu"
+NO_KEYS = ("run", "n", "asked", "won")  # columns that say nothing of what a number is of
 Numbers = Callable[[Sequence[Result]], pd.DataFrame]
 Units = Callable[[Experiment, str], Sequence[int]]
 
@@ -44,9 +46,10 @@ def quality_correlation(claim: Claim, against: Keys, evidence: Evidence) -> list
             if exp.row(decode(result.config))["method"] == claim.ours["method"]
         ]
         if results:
-            lines = [line for *_, line in _correlations(results)]
+            lines = [line for *_, line in _correlations(results) if not math.isnan(line.r)]
             effect = Effect.of_correlations([(line.r, line.n) for line in lines])
-            found.append(Measured(preset, effect, effect.n, runs=tuple(results)))
+            complete = evidence.complete(claim, preset, (claim.ours,))
+            found.append(Measured(preset, effect, effect.n, complete, runs=tuple(results)))
     return found
 
 
@@ -58,7 +61,8 @@ def by_seed(
     numbers: Numbers, units: Units, claim: Claim, against: Keys, evidence: Evidence
 ) -> list[Measured]:
     """Ours minus theirs of ``numbers``, a table with the claim's keys, ``seed`` and ``value``; seed
-    by seed, means over what else it has. ``units``: the seeds that a preset fixes."""
+    by seed, means over the other keys that both sides have. ``units``: the seeds that a preset
+    fixes."""
     exp, found = EXPERIMENTS[claim.experiment], []
     for preset in SIZES:
         results = evidence.runs(claim.experiment, preset)
@@ -67,16 +71,20 @@ def by_seed(
         table = numbers(results)
         for key, values in claim.rows.items():
             table = table[table[key].map(as_text).isin(values)]
+        compared = {"seed", "value", *NO_KEYS, *claim.ours, *against}
+        keys = ["seed", *(column for column in table.columns if column not in compared)]
         sides = []
         for side in (claim.ours, against):
             part = table
             for key, value in side.items():
                 part = part[part[key].map(as_text) == value]
-            sides.append(part.groupby("seed")["value"].mean())
-        both = (sides[0] - sides[1]).dropna()
+            sides.append(part.groupby(keys, dropna=False)["value"].mean())
+        both = (sides[0] - sides[1]).dropna().groupby("seed").mean()
         if len(both):
             effect = Effect.of_differences(both.tolist())
-            found.append(Measured(preset, effect, len(units(exp, preset)), runs=tuple(results)))
+            complete = evidence.complete(claim, preset, (claim.ours, against))
+            planned = len(units(exp, preset))
+            found.append(Measured(preset, effect, planned, complete, runs=tuple(results)))
     return found
 
 
@@ -122,23 +130,31 @@ def margin_and_feature(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def accuracy_correlation(claim: Claim, against: Keys, evidence: Evidence) -> list[Measured]:
-    """Held-out objective of evolved losses against accuracy with them, over the losses of each
-    kind, as one mean z."""
+    """Held-out objective of evolved losses against accuracy with them: the rank correlation over
+    the ages of each evolution, and the mean of these. Losses of one evolution depend on each other,
+    so that evolutions are the independent units."""
     found = []
     for preset in SIZES:
         results = evidence.runs(claim.experiment, preset)
         if not results:
             continue
         table = edl.transfer_table(results)
-        pairs = [
-            (float(part["objective"].corr(part["accuracy"], method="spearman")), len(part))
-            for _, part in table.groupby("variant", sort=False)
-            if len(part) > 3
+        table["evolution"] = table["loss"].map(_evolutions(results))
+        ranks = [
+            float(part["objective"].corr(part["accuracy"], method="spearman"))
+            for _, part in table.groupby(["variant", "evolution"], sort=False)
+            if min(part["objective"].nunique(), part["accuracy"].nunique()) > 1
         ]
-        if pairs:
-            effect = Effect.of_correlations(pairs)
-            found.append(Measured(preset, effect, effect.n, runs=tuple(results)))
+        if ranks:
+            effect, complete = Effect.of_differences(ranks), evidence.complete(claim, preset, ({},))
+            found.append(Measured(preset, effect, len(ranks), complete, runs=tuple(results)))
     return found
+
+
+def _evolutions(results: Sequence[Result]) -> dict[str, int]:
+    """The seed of the evolution that each loss comes from, by the loss's run."""
+    sources = [losses_of(decode(result.config))[0] for result in results]
+    return {source.id: source.seed for source in sources}
 
 
 def evolutions(exp: Experiment, preset: str) -> tuple[int, ...]:

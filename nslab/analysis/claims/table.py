@@ -2,7 +2,7 @@
 
 Nothing here is written by hand. A claim's line in ``claims.csv`` says what is compared, an
 experiment's presets fix size and seeds before anything runs, and a verdict waits until all of
-those seeds are there: nobody can stop at the first p below .05. The two-sided p values of a paper's
+those runs are there: nobody can stop at the first p below .05. The two-sided p values of a paper's
 comparisons are adjusted together, by Holm's method.
 """
 
@@ -36,9 +36,10 @@ def claim_table(papers: Sequence[str] = PAPERS) -> pd.DataFrame:
     lines. ``printed``: the paper's own difference over the same rows; ``least``: what would bear
     the claim out. ``verdict``: *supported* if the effect is above 0 (above minus what is tolerated,
     where the claim is that something does no harm), *contradicted* if it is below ``least`` (below
-    0 there), at an adjusted p under .05, else *undecided*; *waiting* while seeds that the preset
-    fixes are missing; *no runs*; *not measured* where no code measures it, and ``note`` says why.
-    ``more``: units beyond those that would decide it, if spread and estimate stayed as they are.
+    0 there), at an adjusted p under .05, else *undecided*; *waiting* while seeds or rows that the
+    preset fixes are missing; *no runs*; *not measured* where no code measures it, and ``note`` says
+    why. ``more``: units beyond those that would decide it, if spread and estimate stayed as they
+    are; blank for a correlation over classes, of which there are no more.
     ``preset`` other than ``paper`` is a smaller setting than the claim is about.
 
     >>> table = claim_table(["edl"])
@@ -98,7 +99,9 @@ def _measured(claim: Claim, measured: Measured, least: float) -> dict[str, Any]:
         "core_hours": core_hours(measured.runs),
         "note": "; ".join(filter(None, (*measured.notes, claim.note))),
     }
-    if effect.n >= measured.planned:
+    if not measured.complete:
+        line["note"] = "; ".join(filter(None, ("runs of the preset are missing", line["note"])))
+    elif effect.n >= measured.planned:
         p_values = effect.p_values(bounds)
         line |= {"p": min(p_values), "verdict": "", "judged": (effect, bounds)}
         line["for_it"], line["against_it"] = p_values[:: claim.sign]
@@ -126,6 +129,7 @@ def _judged(line: dict[str, Any], adjusted: float, count: int) -> dict[str, Any]
         }
     number = effect.more(bounds, LEVEL / max(count, 1))
     more = f"{number}" if number is not None else f"over {MOST_SEEDS}" if effect.n > 1 else "?"
+    more = "" if effect.correlation else more
     return line | {"p_adjusted": adjusted, "verdict": "undecided", "more": more}
 
 
@@ -141,7 +145,8 @@ def _named(against: Keys) -> str:
 
 def readable_claims(table: pd.DataFrame, *, words: bool = False) -> pd.DataFrame:
     """`claim_table` for people: effect and interval in one column, seeds that are there of those
-    planned in another; claims by their short names, or in ``words``.
+    planned in another, and which of the rows that the paper prints it is about; claims by their
+    short names, or in ``words``.
 
     >>> list(readable_claims(claim_table(["edl"])))[:4]
     ['paper', 'claim', 'against', 'preset']
@@ -152,6 +157,7 @@ def readable_claims(table: pd.DataFrame, *, words: bool = False) -> pd.DataFrame
     out["preset"] = table["preset"]
     out["effect (95 % interval)"] = [_interval(line) for line in lines]
     out["printed"] = [_signed(line["printed"]) for line in lines]
+    out["rows"] = table["cells"].where(table["cells"] != "", "all").where(table["n"] > 0, "")
     out["n"] = [f"{line['n']} of {line['planned']}" if line["planned"] else "" for line in lines]
     out["p adjusted"] = [
         "" if math.isnan(line["p_adjusted"]) else f"{line['p_adjusted']:.2g}" for line in lines

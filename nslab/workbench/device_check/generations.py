@@ -1,4 +1,5 @@
-"""Generations of evolvers on a device: genes by a second hash, offspring of every evolver."""
+"""Generations of evolvers on a device: genes by a second hash, mutants by a second formula, then
+offspring of every evolver beside its own in float64."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from nslab.evolve.population import Population
 from nslab.evolve.protocol import completed
 from nslab.workbench.device_check.findings import Finding, largest_error, worst
 from nslab.workbench.device_check.hashes import crossed
+from nslab.workbench.device_check.strategies import check_strategies
 
 PART = "generations"
 DTYPES = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 8e-3}
@@ -61,7 +63,7 @@ def offspring(evolver: Any, device: torch.device, dtype: torch.dtype) -> torch.T
 
 
 def check_generations(device: torch.device) -> Iterator[Finding]:
-    """Breeding by itself, small and large; then every registered evolver."""
+    """Breeding by itself, small and large; the strategies; then every registered evolver."""
     for dtype, limit in DTYPES.items():
         name = str(dtype).removeprefix("torch.")
         reason = ROUNDING.format(5, name)
@@ -69,6 +71,7 @@ def check_generations(device: torch.device) -> Iterator[Finding]:
     reason = ROUNDING.format(5, "float32") + "; a compiler may fuse a product and a sum"
     error = bred(LARGE, torch.float32, device)
     yield Finding(PART, f"{LARGE:,} genes, float32", error, DTYPES[torch.float32], reason)
+    yield from check_strategies(device)
     others: dict[str, Any] = {"es": ES(offspring=12, mu=4), "chaotic_evolution": ChaoticEvolution()}
     for key, evolver in {**EVOLVERS, **others}.items():
         found = offspring(evolver, device, torch.float32)

@@ -35,7 +35,6 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     """Write ``<device>.json`` and ``<device>.html`` into a folder; where they are."""
     name = report.environment["checked"].replace(":", "-")
     texts = {"json": report.to_json(), "html": page(report)}
-    folder.mkdir(parents=True, exist_ok=True)
     for suffix, text in texts.items():
         write_text(folder / f"{name}.{suffix}", text)
     return [folder / f"{name}.{suffix}" for suffix in texts]
