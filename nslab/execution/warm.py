@@ -171,11 +171,9 @@ def start(
     its own. A server is started for the first, unless ``begin`` is False, and then takes as long as
     the first would have.
     """
-    words = list(command)[len(ours := safe_python.python_of_ours()) :]
-    if not possible(env) or list(command)[: len(ours)] != ours or "-m" not in words:
+    if not possible(env) or (module := safe_python.module_of(command)) not in IMPORTS:
         return None
-    if (module := words[words.index("-m") + 1]) not in IMPORTS:
-        return None
+    words = list(command)[len(safe_python.python_of_ours()) :]
     try:
         folder = cwd or os.getcwd()
     except FileNotFoundError:  # it was deleted: a plain start stays in it

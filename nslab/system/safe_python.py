@@ -30,6 +30,18 @@ def python_command(module: str, *words: str, here: bool = False) -> list[str]:
     return [*python_of_ours(), *(["--here"] if here else []), "-m", module, *words]
 
 
+def module_of(command: Sequence[str]) -> str:
+    """The module that a command of `python_command` runs; blank for any other command.
+
+    >>> module_of(python_command("nslab.papers", "NS", "7")), module_of(["make", "-m", "x"])
+    ('nslab.papers', '')
+    """
+    ours = python_of_ours()
+    words = list(command)[len(ours) :]
+    begun = list(command)[: len(ours)] == ours and "-m" in words
+    return words[words.index("-m") + 1] if begun else ""
+
+
 def python_of_ours() -> list[str]:
     """What stands in place of ``python`` in front of ``-m``."""
     return [sys.executable, "-P", __file__]

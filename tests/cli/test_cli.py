@@ -53,7 +53,7 @@ def test_run_then_compare_then_dry_run() -> None:
         (["run", "ns/first", "-p", "methods=ce,best"], "methods must be"),
         (["compare", "ns/nothing"], "unknown experiment"),
         (["data", "imagenet21k"], "unknown data set"),
-        (["suite", "huge"], "preset must be"),
+        (["suite", "huge"], "suite must be one of smoke, cpu, paper"),
         (["render", "--preset", "huge"], "preset must be"),
         (["run", "ns/frist"], "unknown experiment 'ns/frist': did you mean ns/first?"),
         (["run", "ns/table9", "-p", "epochs=2"], "epochs is 2, warmup_epochs is 2: train longer"),

@@ -73,7 +73,7 @@ def test_runs_of_ours() -> None:
     assert label(first["ns/first"][1]) == "digits_16 resnet8 NS(), seed 2024"
     assert label(first["edl/pretraining"][1]) == ("equivariant loss, ES(generations=20), seed 2024")
     evolved = EXPERIMENTS["de/table2"].plan("smoke", seeds=(7,))
-    assert label(evolved[-1]) == "digits resnet8 6 x init_hp: sa-shade-tri-ensin, seed 7"
+    assert label(evolved[-1]) == "digits_16 resnet8 6 x init_hp: sa-shade-tri-ensin, seed 7"
     assert labels.columns(evolved[-1]) == {
         "dataset": "digits",
         "network": "resnet8",

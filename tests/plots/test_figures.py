@@ -142,8 +142,8 @@ def figures(runs: list[Result]) -> dict[str, Figure]:
     style.apply()
     ws = next(r for r in runs if run_tables.run_columns(r)["method"] == "ns_ws")
     model = run_tables.trained_model(ws)
-    batch = run_tables.first_batch("digits", 64, 0)
-    scores = run_tables.score_table(model, "digits", (2, 2), 0)
+    batch = run_tables.first_batch("digits_16", 64, 0)
+    scores = run_tables.score_table(model, "digits_16", (2, 2), 0)
     classes = list("0123456789")
     return {
         "images": plots.images(batch.x[:16], [str(k) for k in batch.y.tolist()]),
@@ -251,7 +251,7 @@ def test_scores_of_a_training_epoch_are_those_that_trained(runs: list[Result]) -
         assert table["score"].mean() == pytest.approx(1, abs=1e-5)
         logged = row["weight_sd"] ** 2 * (len(table) + left) / len(table)
         assert table["score"].var(ddof=0) == pytest.approx(logged, rel=1e-4)
-    final = run_tables.score_table(run_tables.trained_model(done), "digits", (2, 2), config.seed)
+    final = run_tables.score_table(run_tables.trained_model(done), "digits_16", (2, 2), config.seed)
     assert abs(final["score"].std() - table["score"].std()) > 1e-3
     assert list(table["class"].cat.categories) == list("0123456789")
     plain = next(r for r in runs if run_tables.run_columns(r)["method"] == "ce")
@@ -263,11 +263,11 @@ def test_scores_of_a_training_epoch_are_those_that_trained(runs: list[Result]) -
 def test_score_table_and_competition(runs: list[Result]) -> None:
     """Every sample of whole groups once; means of 1; classes in their order."""
     model = run_tables.trained_model(runs[0])
-    table = run_tables.score_table(model, "digits", (2, 2), 3)
+    table = run_tables.score_table(model, "digits_16", (2, 2), 3)
     assert len(table) == 1292
     assert table["score"].mean() == pytest.approx(1, abs=1e-5)
     assert list(table["class"].cat.categories) == list("0123456789")
-    group = run_tables.compete(model, run_tables.first_batch("digits", 8, 0), (1, 2))
+    group = run_tables.compete(model, run_tables.first_batch("digits_16", 8, 0), (1, 2))
     torch.testing.assert_close(group.scores, 2 * group.q / group.q.sum(), rtol=1e-4, atol=1e-6)
     assert group.stitched.shape == (1, 32, 64)
     history = run_tables.history_table(runs)

@@ -162,7 +162,7 @@ def test_frozen_results_need_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_tables, "load", None)
     frozen = store.finished(experiment("ns/table5").plan("cpu"))
     table = run_tables.class_table(frozen)
-    assert len(table) == 90
+    assert len(table) == 10 * len(frozen) >= 90
     assert table["class"].iloc[0] == "airplane"
     assert len(run_tables.value_table(frozen)) == 9
 
