@@ -30,6 +30,19 @@ def python_command(module: str, *words: str, here: bool = False) -> list[str]:
     return [*python_of_ours(), *(["--here"] if here else []), "-m", module, *words]
 
 
+def from_module(command: Sequence[str]) -> list[str]:
+    """What a command that runs a module has from ``-m`` on, ``--here`` before it; nothing of
+    another command.
+
+    >>> from_module(["python3", "-m", "ipykernel_launcher", "-f", "x"])
+    ['-m', 'ipykernel_launcher', '-f', 'x']
+    """
+    words = list(command)
+    if "-m" not in words:
+        return []
+    return words[words.index("--here" if "--here" in words else "-m") :]
+
+
 def module_of(command: Sequence[str]) -> str:
     """The module that a command of `python_command` runs; blank for any other command.
 

@@ -10,7 +10,7 @@ from typing import Any
 from nslab.execution import warm
 from nslab.execution.warm import KERNELS_PARENT
 from nslab.system.files import write_text
-from nslab.system.safe_python import python_command, python_of_ours
+from nslab.system.safe_python import from_module, python_command, python_of_ours
 
 PATH = "JUPYTER_PATH"  # what lies there comes before all else that Jupyter would find
 
@@ -46,8 +46,8 @@ def fork_kernels(begin: bool = False) -> None:
         env, cwd = options.get("env") or os.environ, options.get("cwd")
         given = [options.get("stdout") or 1, options.get("stderr") or 2]
         outputs = [file if isinstance(file, int) else file.fileno() for file in given]
-        if "-m" in cmd and min(outputs) > 0:  # no pipes, which are asked for by other numbers
-            words = cmd[cmd.index("--here" if "--here" in cmd else "-m") :]
+        words = from_module(cmd)
+        if words and min(outputs) > 0:  # no pipes, which are asked for by other numbers
             with open(os.devnull, "rb") as nothing:
                 files, env = [nothing.fileno(), *outputs], {**env, KERNELS_PARENT: str(os.getpid())}
                 if forked := warm.start(

@@ -269,7 +269,7 @@ def test_score_table_and_competition(runs: list[Result]) -> None:
     assert list(table["class"].cat.categories) == list("0123456789")
     group = run_tables.compete(model, run_tables.first_batch("digits_16", 8, 0), (1, 2))
     torch.testing.assert_close(group.scores, 2 * group.q / group.q.sum(), rtol=1e-4, atol=1e-6)
-    assert group.stitched.shape == (1, 32, 64)
+    assert group.stitched.shape == (1, 16, 32)
     history = run_tables.history_table(runs)
     assert isinstance(history, pd.DataFrame)
     assert set(history["epoch"]) == {1, 2}
