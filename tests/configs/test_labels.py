@@ -75,7 +75,7 @@ def test_runs_of_ours() -> None:
     evolved = EXPERIMENTS["de/table2"].plan("smoke", seeds=(7,))
     assert label(evolved[-1]) == "digits_16 resnet8 6 x init_hp: sa-shade-tri-ensin, seed 7"
     assert labels.columns(evolved[-1]) == {
-        "dataset": "digits",
+        "dataset": "digits_16",
         "network": "resnet8",
         "method": "sa_shade_tri_ensin",
         "initialization": "init_hp",
