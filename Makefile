@@ -58,6 +58,8 @@ lab: $(READY) ## open JupyterLab on the notebooks
 bench: $(READY) ## measure what the claims of speed rest on
 	$(BIN)/python benchmarks/ns_overhead.py
 	$(BIN)/python benchmarks/ns_texts.py --networks textcnn
+	$(BIN)/python benchmarks/fast_scores.py
+	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/image_input.py
 	$(BIN)/python benchmarks/de_generation.py
