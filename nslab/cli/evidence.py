@@ -7,7 +7,7 @@ import typer
 
 from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
-from nslab.cli.options import DryRun, LogOption, Plugins, app, explained
+from nslab.cli.options import DryRun, LogOption, Plugins, app, explained, more
 
 
 @app.command(epilog="Example: nslab claims --paper ns --to claims.md")
@@ -76,5 +76,7 @@ def queue(
             echo=typer.echo,
         )
     typer.echo(f"{len(end.done)} runs done, {len(end.failed) or 'none'} failed")
+    if end.later:
+        raise more("the queue is not at its end")
     if end.failed:
         raise typer.Exit(1)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nslab.configs import RunConfig
 from nslab.configs.labels import label
-from nslab.execution.local import Engine, run_local
+from nslab.execution.local import OUT_OF_TIME, Engine, run_local
 from nslab.experiments import experiment
 from nslab.runs import frozen
 from nslab.runs.results import find, find_frozen
@@ -53,10 +53,12 @@ class QueuedRun:
 
 @dataclass
 class QueueEnd:
-    """How a queue ended: runs done now, by id, and why others were not."""
+    """How a queue ended: runs done now, by id, why others were not, and whether an engine's time
+    was over before the queue was."""
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    later: bool = False
 
 
 def read_queue(file: Path) -> list[QueuedRun]:
@@ -116,14 +118,20 @@ def run_queue(
             )
         except RunsFailed as error:
             end.failed |= error.failed
+        end.later = OUT_OF_TIME in end.failed.values()
         for queued in batch:
             name = queued.config.id
+            if end.failed.get(name) == OUT_OF_TIME:
+                del end.failed[name]
+                continue
             if why := _frozen(queued):
                 end.failed.setdefault(name, why)
                 echo(f"FAILED: {name}: {end.failed[name]}")
             else:
                 end.failed.pop(name, None)
                 end.done.append(name)
+        if end.later:
+            break
     return end
 
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from nslab.cli import app
 from nslab.runs import frozen
 from nslab.runs.results import find
+from nslab.system.time_limits import MORE
 from nslab.workbench import queue
 from nslab.workbench.queue import DEFAULT_QUEUE, read_queue, run_queue
 
@@ -163,3 +164,15 @@ def test_the_packages_own_queue_can_be_read() -> None:
     assert planned[0].config.epochs == 240
     assert {q.config.seed for q in planned[:6]} == {2024, 2025, 2026}
     assert all(q.freeze for q in planned)
+
+
+def test_time_that_is_over_is_no_failure(tmp_path: Path) -> None:
+    """The queue stops where it is, says that there is more, and goes on from there."""
+    file = tmp_path / "queue.yaml"
+    file.write_text(entry(21) + entry(22))
+    shell = CliRunner()
+    cut = shell.invoke(app, ["queue", str(file), "--minutes", "0.00001"])
+    assert cut.exit_code == MORE, cut.output
+    assert "FAILED" not in cut.output
+    assert "0 runs done, none failed" in cut.output
+    assert len(run_queue(file).done) == 2
