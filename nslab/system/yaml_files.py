@@ -1,10 +1,13 @@
 """YAML files that somebody wrote: plain values only, and nothing that blows up when it is read."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 MOST_BYTES, MOST_VALUES = 1_000_000, 100_000
 
@@ -45,6 +48,27 @@ def read_yaml(file: Path, what: str) -> Any:
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = error
     raise ValueError(f"{file} cannot be read as a {what}: {reason}")
+
+
+def read_entries(file: Path, what: str) -> list[Any]:
+    """The entries of a file that is a list; ``ValueError`` for any other, see `read_yaml`."""
+    found = read_yaml(file, what)
+    if not isinstance(found, list) or not found:
+        raise ValueError(f"{file} is no {what}: a list of entries is expected")
+    return found
+
+
+@contextmanager
+def within_entry(file: Path, number: int) -> Iterator[None]:
+    """What is wrong in an entry (from 1) becomes a ``ValueError`` that names it and the file."""
+    try:
+        yield
+    except ValidationError as error:
+        parts = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        why = "; ".join(": ".join(filter(None, part)) for part in parts)
+        raise ValueError(f"{file}, entry {number}: {why}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file}, entry {number}: {error}") from None
 
 
 def written_out(node: yaml.Node, known: dict[int, float]) -> float:

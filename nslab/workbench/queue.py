@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from nslab.configs import RunConfig
 from nslab.configs.labels import label
@@ -22,7 +22,7 @@ from nslab.runs import frozen
 from nslab.runs.results import find, find_frozen
 from nslab.runs.store import RunsFailed, run_all
 from nslab.system.presets import Preset
-from nslab.system.yaml_files import read_yaml
+from nslab.system.yaml_files import read_entries, within_entry
 
 DEFAULT_QUEUE = Path(__file__).with_name("queue.yaml")
 
@@ -66,22 +66,14 @@ def read_queue(file: Path) -> list[QueuedRun]:
 
     Raises ``ValueError`` naming the file, the entry (from 1) and what is wrong in it.
     """
-    raw = read_yaml(file, "queue")
-    if not isinstance(raw, list) or not raw:
-        raise ValueError(f"{file} is no queue: a list of entries is expected")
     found: dict[str, QueuedRun] = {}
-    for number, given in enumerate(raw, 1):
-        try:
+    for number, given in enumerate(read_entries(file, "queue"), 1):
+        with within_entry(file, number):
             entry = QueueEntry.model_validate(given)
             if entry.freeze:
                 frozen.check_name(entry.freeze)
             for config in experiment(entry.experiment).plan(entry.preset, **entry.parameters):
                 found.setdefault(config.id, QueuedRun(config, entry.freeze))
-        except ValidationError as error:
-            why = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise ValueError(f"{file}, entry {number}: {why}") from None
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file}, entry {number}: {error}") from None
     return list(found.values())
 
 

@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from nslab.analysis.paper_tables import compare
 from nslab.configs import RunConfig
@@ -30,7 +30,7 @@ from nslab.system.paths import figures_dir
 from nslab.system.presets import Preset
 from nslab.system.renamed import renamed_keywords
 from nslab.system.validation import check_count, unknown
-from nslab.system.yaml_files import read_yaml
+from nslab.system.yaml_files import read_entries, within_entry
 from nslab.workbench.absent_data import absent_arrays, absent_folders, needs
 from nslab.workbench.notebooks import Planned, plan
 from nslab.workbench.render import render
@@ -110,13 +110,10 @@ def read_suite(file: Path, preset: Preset) -> Suite:
 
     Raises ``ValueError`` naming the file, and the entry (from 1) with what is wrong in it.
     """
-    found = read_yaml(file, "suite")
-    if not isinstance(found, list) or not found:
-        raise ValueError(f"{file} is no suite: a list of entries is expected")
     tables: dict[str, Table] = {}
     notebooks: dict[str, Planned] = {}
-    for number, raw in enumerate(found, 1):
-        try:
+    for number, raw in enumerate(read_entries(file, "suite"), 1):
+        with within_entry(file, number):
             entry = SuiteEntry.model_validate(raw)
             sizes = {name: len(values) for name, values in entry.grid.items()}
             check_count("the grid", sizes | {"presets": max(1, len(entry.presets))})
@@ -125,14 +122,6 @@ def read_suite(file: Path, preset: Preset) -> Suite:
                 if entry.notebooks:
                     planned = plan(entry.notebooks, chosen, given)
                     notebooks |= {p.name: p for p in planned}
-        except ValidationError as error:
-            why = "; ".join(
-                ": ".join([".".join(map(str, e["loc"])), e["msg"]] if e["loc"] else [e["msg"]])
-                for e in error.errors()
-            )
-            raise ValueError(f"{file}, entry {number}: {why}") from None
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file}, entry {number}: {error}") from None
     return Suite(list(tables.values()), list(notebooks.values()))
 
 
