@@ -75,7 +75,9 @@ def queue(
             log=log or (),
             echo=typer.echo,
         )
-    typer.echo(f"{len(end.done)} runs done, {len(end.failed) or 'none'} failed")
+    before = len(found) - len(end.done) - len(end.failed)
+    told = f", {before} were done before" if before > 0 and not end.later else ""
+    typer.echo(f"{len(end.done)} runs done, {len(end.failed) or 'none'} failed{told}")
     if end.later:
         raise more("the queue is not at its end")
     if end.failed:

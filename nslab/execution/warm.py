@@ -224,7 +224,8 @@ def apart(env: Mapping[str, str]) -> dict[str, str]:
 def close_all() -> None:
     """End all servers of this process."""
     while _SERVERS:
-        _SERVERS.popitem()[1].close()
+        with contextlib.suppress(KeyboardInterrupt):  # its server ends all the same
+            _SERVERS.popitem()[1].close()
 
 
 def _forget() -> None:

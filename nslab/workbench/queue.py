@@ -21,6 +21,7 @@ from nslab.experiments import experiment
 from nslab.runs import frozen
 from nslab.runs.results import find, find_frozen
 from nslab.runs.store import RunsFailed, run_all
+from nslab.system.paths import frozen_dir
 from nslab.system.presets import Preset
 from nslab.system.yaml_files import read_entries, within_entry
 
@@ -122,6 +123,8 @@ def run_queue(
             else:
                 end.failed.pop(name, None)
                 end.done.append(name)
+                if queued.freeze:
+                    echo(f"frozen in {frozen_dir() / queued.freeze}.csv")
         if end.later:
             break
     return end
