@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nslab.workbench.compare_methods import compare_methods
     from nslab.workbench.device_check import check
     from nslab.workbench.evaluation import evaluate
+    from nslab.workbench.in_notebook import Notebook
 
 __version__ = "0.2.0"
 
@@ -61,6 +62,7 @@ _HOMES = {
     "nslab.workbench.compare_methods": ("compare_methods",),
     "nslab.workbench.device_check": ("check",),
     "nslab.workbench.evaluation": ("evaluate",),
+    "nslab.workbench.in_notebook": ("Notebook",),
 }
 sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -81,6 +83,7 @@ __all__ = [
     "EvolveConfig",
     "Joined",
     "LossSearchConfig",
+    "Notebook",
     "Objective",
     "Result",
     "Scored",

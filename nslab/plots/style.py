@@ -20,6 +20,7 @@ from nslab.system.paths import figures_dir
 from nslab.system.provenance import commit, source_digest, versions
 
 PALETTE = "colorblind"
+DPI = 100  # of the screen that sizes are meant for: 8.4 inches fill a page of 840 pixels
 
 
 @runtime_checkable
@@ -43,7 +44,7 @@ def apply() -> None:
     sns.set_theme(style="ticks", palette=PALETTE, font="DejaVu Sans")
     mpl.rcParams.update(
         {
-            "figure.dpi": 100,
+            "figure.dpi": DPI,
             "savefig.dpi": 150,
             "savefig.facecolor": "white",
             "figure.constrained_layout.use": True,
