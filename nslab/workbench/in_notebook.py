@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from IPython.display import display
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from nslab.configs import RunConfig
@@ -84,6 +84,11 @@ class Notebook:
         data = {"text/html": picture, "image/png": png, "text/plain": f"[figure] {alt}"}
         display(data, raw=True, metadata={"image/png": {"width": width, "alt": alt}})
         return path
+
+    def say(self, *sentences: str) -> None:
+        """Display a paragraph of Markdown whose numbers were computed, such as what a figure
+        shows."""
+        display(Markdown(" ".join(sentences)))
 
 
 def titles(figure: Figure) -> str:
