@@ -94,9 +94,15 @@ def export(
         parts += [f"<p>{html.escape(note)}</p>" for note in notes]
         write_text(file, page(title or file.stem, parts))
     elif file.suffix == ".tex":
-        write_text(file, "\n".join(_tex(t, name, notes) for name, t in tables.items()))
+        last = len(tables) - 1
+        parts = [
+            _tex(t, head, notes if place == last else ())
+            for place, (head, t) in enumerate(tables.items())
+        ]
+        write_text(file, "\n".join(parts))
     else:
-        parts = [f"{name}\n\n" * bool(name) + written(t, ".md") for name, t in tables.items()]
+        heads = [f"{'#' * min(2, n)} {name}\n\n" * bool(name) for n, name in enumerate(tables, 1)]
+        parts = [head + written(t, ".md") for head, t in zip(heads, tables.values(), strict=True)]
         write_text(file, "\n".join([*parts, *(f"{note}\n" for note in notes)]))
     return file
 
@@ -130,12 +136,13 @@ def readable_cells(table: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def tex(text: object) -> str:
-    r"""Text for LaTeX: what it reads as commands is escaped, a last ``*`` is raised.
+    r"""Text for LaTeX: its commands are escaped, a minus is one, a last ``*`` is raised.
 
     >>> print(tex("ns_ws: +0.5 ± 0.1 %*"))
     ns\_ws: +0.5 $\pm$ 0.1 \%\textsuperscript{*}
     """
     escaped = "".join(TEX.get(sign, sign) for sign in str(text))
+    escaped = re.sub(r"(?<![\w.$])-(?=\d)", "$-$", escaped)
     return re.sub(r"(?<=.)\*$", r"\\textsuperscript{*}", escaped)
 
 

@@ -38,7 +38,7 @@ for (const table of document.querySelectorAll("table")) {
     return m ? parseFloat(m[0].replace(/\\u2212/, "-").replace(/,/g, "")) : NaN; };
   heads.forEach((head, i) => {
     const cells = rows.map(row => text(row, i)).filter(s => s);
-    const numeric = cells.length > 0 && cells.every(s => !isNaN(number(s)));
+    const numeric = 2 * cells.filter(s => !isNaN(number(s))).length > cells.length;
     if (numeric) rows.forEach(row => row.cells[i].classList.add("n"));
     head.querySelector("button").addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
@@ -46,7 +46,8 @@ for (const table of document.querySelectorAll("table")) {
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const compare = (a, b) => {
         const x = text(a, i), y = text(b, i);
-        if (!x || !y) return !x - !y;  // blanks stay below
+        const none = s => !s || (numeric && isNaN(number(s)));
+        if (none(x) || none(y)) return none(x) - none(y);  // blanks stay below
         const order = numeric ? number(x) - number(y)
           : x.localeCompare(y, undefined, {numeric: true});
         return down ? -order : order;

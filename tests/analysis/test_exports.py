@@ -56,7 +56,7 @@ def test_each_format(tmp_path: Path) -> None:
         assert export(raw, file, shown=TABLE, title="A & B", notes=[NOTE]) == file
     pd.testing.assert_frame_equal(pd.read_csv(files[".csv"]), raw)
     text = files[".md"].read_text(encoding="utf-8")
-    assert text.startswith("A & B\n\n| method_name | ours |")
+    assert text.startswith("# A & B\n\n| method_name | ours |")
     assert text.endswith(f"\n\n{NOTE}\n")
     assert "50 % \\| z" in text
     page = Balanced(files[".html"].read_text(encoding="utf-8"))
