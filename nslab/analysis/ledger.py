@@ -1,4 +1,4 @@
-"""Every number of the papers beside ours, in one table, and that table as a file."""
+"""Every number of the papers beside ours, in one table."""
 
 import csv
 import math
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy import stats
 
+from nslab.analysis.exports import FORMATS, export, readable_cells, written
 from nslab.analysis.paper_tables import compare
+from nslab.analysis.statistics import MARK, interval, mark
 from nslab.configs import RunConfig
 from nslab.experiments import EXPERIMENTS, PRESETS
 from nslab.experiments.definition import preset_sizes, size_of
 from nslab.papers.tables import keyed, paper_table
 from nslab.runs.portability import known_config
 from nslab.runs.results import Result, every_run
-from nslab.system.files import write_text
 from nslab.system.paths import papers_dir
 
 LEDGER_COLUMNS = ["paper", "table", "row", "unit", "value", "ours", "sd", "n", "preset", "device"]
@@ -30,7 +30,10 @@ LEDGER_COLUMNS += [
     "experiment",
     "note",
 ]
-FORMATS = (".md", ".csv", ".html")
+LEDGER_NOTE = (
+    f"{MARK} The 95 % interval (Student's t over our seeds; the printed number is taken as exact) "
+    "excludes 0; not corrected for the number of comparisons."
+)
 
 
 def build_ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
@@ -141,10 +144,7 @@ def _ours(row: dict | None, devices: dict[str, set[str]], why: str) -> dict[str,
     if row["part"]:
         note = f"no mean like the paper's: {row['part']} at preset {row['preset']}"
         return {"ours": math.nan, "sd": math.nan, "n": 0, "note": note}
-    low = high = math.nan
-    if not math.isnan(row["delta"]) and row["n"] > 1:
-        reach = stats.t.ppf(0.975, row["n"] - 1) * row["sd"] / math.sqrt(row["n"])
-        low, high = row["delta"] - reach, row["delta"] + reach
+    low, high = interval(row["delta"], row["sd"], row["n"])
     note, differs = row["note"], ""
     if math.isnan(row["delta"]):
         reduced = row["preset"] != "paper"
@@ -174,23 +174,47 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def written(table: pd.DataFrame, suffix: str) -> str:
-    """A table as text: ``.csv`` with all digits, ``.md`` or ``.html`` for people, numbers of two
-    decimals and gaps blank."""
-    if suffix == ".csv":
-        return table.to_csv(index=False, lineterminator="\n")
-    shown = table.map(lambda v: f"{v:.2f}" if isinstance(v, float) else v).replace("nan", "")
-    shown = shown.astype(object).where(shown.notna(), "")
-    if suffix == ".html":
-        return shown.to_html(index=False, border=0) + "\n"
-    rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
-    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+def readable_ledger(table: pd.DataFrame) -> pd.DataFrame:
+    """`build_ledger` for people: ours with its sd, delta with its interval, marked by a star where
+    that excludes 0; gaps blank.
+
+    >>> list(readable_ledger(build_ledger(["de"])))[:5]
+    ['paper', 'table', 'row', 'printed', 'ours']
+    """
+    lines = table.to_dict("records")
+    out = table[["paper", "table", "row"]].copy()
+    out["printed"] = [f"{line['value']:g} {line['unit']}".strip() for line in lines]
+    out["ours"] = [_plus_minus(line["ours"], line["sd"]) for line in lines]
+    out["n"] = [line["n"] or "" for line in lines]
+    out["preset"] = table["preset"].fillna("")
+    out["ours - printed (95 % interval)"] = [_delta(line) for line in lines]
+    for name in ("differs", "stand_in", "device", "core_hours", "experiment", "note"):
+        out[name] = table[name]
+    return readable_cells(out)
 
 
-def export(table: pd.DataFrame, file: Path) -> Path:
-    """Write a table to a file, as its suffix says; ``ValueError`` for another than `FORMATS`."""
-    if file.suffix not in FORMATS:
-        raise ValueError(f"{file} must end in one of {', '.join(FORMATS)}")
-    write_text(file, written(table, file.suffix))
-    return file
+def _plus_minus(mean: float, sd: float) -> str:
+    if math.isnan(mean):
+        return ""
+    return f"{mean:.2f}" + ("" if math.isnan(sd) else f" ± {sd:.2f}")
+
+
+def _delta(line: Mapping[Any, Any]) -> str:
+    if math.isnan(line["delta"]):
+        return ""
+    low, high = line["low"], line["high"]
+    reach = "" if math.isnan(low) else f" ({low:+.2f} to {high:+.2f}){mark(low, high)}"
+    return f"{line['delta']:+.2f}{reach}"
+
+
+__all__ = [
+    "FORMATS",
+    "LEDGER_COLUMNS",
+    "LEDGER_NOTE",
+    "build_ledger",
+    "counts",
+    "export",
+    "readable_ledger",
+    "runs_by_size",
+    "written",
+]

@@ -12,6 +12,7 @@ from nslab.analysis.comparison import (
     lines_of,
     measured_runs,
 )
+from nslab.analysis.statistics import interval, mark
 from nslab.experiments import Experiment, experiment
 from nslab.papers.tables import as_text, keyed, paper_table
 from nslab.runs.store import Result
@@ -184,9 +185,11 @@ def shortened(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["n"] > 0] if (table["n"] > 0).any() else table
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
+def readable(table: pd.DataFrame, *, marks: bool = False) -> pd.DataFrame:
     """`compare`'s table for people: ``ours ± sd (n, preset)`` in one column, the difference to the
-    baseline in another, blanks for gaps; without the columns that are blank throughout.
+    baseline in another, blanks for gaps; without the columns that are blank throughout. With
+    ``marks``, a star behind a difference whose 95 % interval excludes 0, see
+    `nslab.analysis.statistics.MARK_NOTE`.
 
     >>> from nslab import experiment, finished
     >>> frozen = finished(experiment("ns/first").plan("cpu", methods="ce,ns_ws"), frozen_only=True)
@@ -209,7 +212,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         if not line.get("difference_n"):
             return ""
         mean = f"{line['difference']:+.{digits}f}{spread(line['difference_sd'])}"
-        return f"{mean} (n = {line['difference_n']})"
+        reach = interval(line["difference"], line["difference_sd"], line["difference_n"])
+        return f"{mean} (n = {line['difference_n']}){mark(*reach) if marks else ''}"
 
     out = table[keys].copy()
     lines = [line for _, line in table.iterrows()]

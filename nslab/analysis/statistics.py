@@ -7,6 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+MARK = "*"  # of a difference whose interval excludes 0
+MARK_NOTE = (
+    f"{MARK} The 95 % interval of the paired difference (Student's t over seeds) excludes 0; not "
+    "corrected for the number of comparisons."
+)
+
 
 @dataclass(frozen=True)
 class Paired:
@@ -52,6 +58,29 @@ def paired(a: pd.Series, b: pd.Series) -> Paired:
     return Paired(
         n, mean, sd, float(low), float(high), float(test.statistic), float(test.pvalue), mean / sd
     )
+
+
+def interval(mean: float, sd: float, n: int) -> tuple[float, float]:
+    """95 % confidence interval of a mean of n values with sample standard deviation ``sd``, from
+    Student's t; NaN for fewer than two.
+
+    >>> low, high = interval(1.0, 1.0, 3)
+    >>> f"{low:.2f} to {high:.2f}"
+    '-1.48 to 3.48'
+    """
+    if n < 2:
+        return math.nan, math.nan
+    reach = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+    return mean - reach, mean + reach
+
+
+def mark(low: float, high: float) -> str:
+    """`MARK` for an interval that excludes 0; blank for another, and for none.
+
+    >>> mark(0.1, 0.3), mark(-0.1, 0.3), mark(math.nan, math.nan)
+    ('*', '', '')
+    """
+    return MARK if low > 0 or high < 0 else ""
 
 
 def differences(table: pd.DataFrame, baseline: str, by: list[str]) -> pd.DataFrame:

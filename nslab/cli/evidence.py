@@ -7,7 +7,21 @@ import typer
 
 from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
-from nslab.cli.options import DryRun, LogOption, Plugins, app, explained, more
+from nslab.cli.options import (
+    DryRun,
+    LogOption,
+    Plugins,
+    ToFile,
+    app,
+    check_to,
+    explained,
+    more,
+)
+
+CLAIMS_NOTE = (
+    "Verdicts follow from p values that are adjusted by Holm's method over a paper's comparisons "
+    "of a preset; an interval is of its comparison alone. Runs of preset smoke support no claim."
+)
 
 
 @app.command(epilog="Example: nslab claims --paper ns --to claims.md")
@@ -15,21 +29,22 @@ def claims(
     paper: Annotated[
         list[str] | None, typer.Option(help="ns, de or edl; repeatable; default: all three.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Write it all to a .md, .csv or .html.")] = None,
+    to: ToFile = None,
     every: Annotated[bool, typer.Option("--all", help="Also the claims without runs.")] = False,
     plugin: Plugins = None,
 ) -> None:
     """The papers' claims, each with the verdict that finished runs allow; nothing is computed."""
-    from nslab.analysis.claims.table import claim_table, readable_claims, verdict_counts
-    from nslab.analysis.ledger import FORMATS, export
     from nslab.papers.claims import PAPERS
     from nslab.system.validation import unknown
 
     with explained():
-        for name in set(paper or ()) - set(PAPERS):
-            raise unknown("paper", name, PAPERS)
-        if to and to.suffix not in FORMATS:
-            raise ValueError(f"{to} must end in one of {', '.join(FORMATS)}")
+        check_to(to)
+        for name in paper or ():
+            if name not in PAPERS:
+                raise unknown("paper", name, PAPERS)
+        from nslab.analysis.claims.table import claim_table, readable_claims, verdict_counts
+        from nslab.analysis.exports import export
+
         table = claim_table(paper or PAPERS)
         shown = table if every else table[table["n"] > 0]
         typer.echo(readable_claims(shown).to_string(index=False))
@@ -38,7 +53,10 @@ def claims(
         if left := len(table) - len(shown):
             typer.echo(f"{left} more have no runs (--all shows them)")
         if to:
-            typer.echo(f"wrote {export(table, to)}")
+            words = readable_claims(table, words=True).assign(note=table["note"])
+            title = "The papers' claims, as finished runs decide them"
+            file = export(table, to, shown=words, title=title, notes=[CLAIMS_NOTE])
+            typer.echo(f"wrote {file}")
 
 
 @app.command(epilog="Example: nslab queue --dry-run")

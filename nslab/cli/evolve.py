@@ -10,6 +10,7 @@ import typer
 from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
 from nslab.cli.options import DryRun, app, explained, fail, more
+from nslab.workbench.names import check_dataset, check_evolver, check_network
 
 
 @app.command(
@@ -62,6 +63,10 @@ def evolve(
 
     The best network is written to OUT too.
     """
+    with explained():
+        check_network(model)
+        check_dataset(data)
+        check_evolver(evolver)
     from nslab.runs import evolve_checkpoints as own
     from nslab.runs import store
     from nslab.runs.best_network import check_folder

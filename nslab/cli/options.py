@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,6 +98,18 @@ LogOption = Annotated[
     typer.Option("--log", help="Write for tensorboard or mlflow too, in data/logs; repeatable."),
 ]
 Every = Annotated[bool, typer.Option("--all", help="Also the paper's rows without a run.")]
+
+ToFile = Annotated[
+    Path | None, typer.Option("--to", help="Write it to a .md, .csv, .html or .tex too.")
+]
+
+
+def check_to(file: Path | None) -> None:
+    """``ValueError``, before any work, for a file that a table cannot be written to."""
+    if file is not None:
+        from nslab.analysis.exports import check_file
+
+        check_file(file)
 
 
 def show_table(table: "pd.DataFrame", every: bool) -> None:

@@ -21,6 +21,7 @@ from nslab.cli.options import (
     parsed,
     show_table,
 )
+from nslab.workbench.names import check_experiment
 
 
 @app.command(
@@ -45,12 +46,13 @@ def run(
     where: ExecutionOptions,
 ) -> None:
     """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
-    from nslab.analysis.paper_tables import compare as compared
-    from nslab.datasets import load
-    from nslab.experiments import experiment
-    from nslab.runs import frozen, store
-
     with explained():
+        check_experiment(name, parsed(parameter))
+        from nslab.analysis.paper_tables import compare as compared
+        from nslab.datasets import load
+        from nslab.experiments import experiment
+        from nslab.runs import frozen, store
+
         if freeze is not None:
             frozen.check_name(freeze)
         configs = experiment(name).plan(preset, **parsed(parameter))

@@ -1,7 +1,7 @@
 """Commands that look: ``nslab compare | ledger | list | plugins | data``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,11 +10,19 @@ from nslab.cli.options import (
     Parameters,
     Plugins,
     PresetOption,
+    ToFile,
     app,
+    check_to,
     explained,
     parsed,
     show_table,
 )
+from nslab.system.validation import unknown
+from nslab.workbench.names import check_dataset, check_experiment
+from nslab.workbench.names import names as known_names
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @app.command(epilog="Example: nslab compare ns/table7 --preset smoke")
@@ -23,6 +31,7 @@ def compare(
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
     every: Every = False,
+    to: ToFile = None,
     classes: Annotated[
         bool, typer.Option("--classes", help="Also the accuracy of each class.")
     ] = False,
@@ -33,15 +42,27 @@ def compare(
     plugin: Plugins = None,
 ) -> None:
     """Paper beside ours, for the runs that are finished; nothing is trained."""
-    from nslab.analysis.paper_tables import compare as compared
-    from nslab.experiments import experiment
-    from nslab.runs import store
-
     with explained():
+        check_to(to)
+        check_experiment(name, parsed(parameter))
+        from nslab.analysis.exports import export
+        from nslab.analysis.paper_tables import compare as compared
+        from nslab.analysis.paper_tables import readable, shortened
+        from nslab.analysis.statistics import MARK_NOTE
+        from nslab.experiments import experiment
+        from nslab.runs import store
+
         configs = experiment(name).plan(preset, **parsed(parameter))
         found = store.finished(configs)
         typer.echo(f"{len(found)} of {len(configs)} runs of preset {preset} are finished")
-        show_table(compared(name, found), every)
+        table = compared(name, found)
+        show_table(table, every)
+        if to:
+            shown = readable(table if every else shortened(table), marks=True)
+            title = f"{name}, preset {preset}: {experiment(name).title}"
+            notes = [MARK_NOTE] if shown.astype(str).apply(_starred).any() else []
+            notes += ["Runs of preset smoke support no claim."] if preset == "smoke" else []
+            typer.echo(f"wrote {export(table, to, shown=shown, title=title, notes=notes)}")
         if classes or confusion:
             from nslab.workbench.class_reports import confusions, worst_classes
 
@@ -56,53 +77,60 @@ def ledger(
     paper: Annotated[
         list[str] | None, typer.Option(help="ns or de; repeatable; default: both.")
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Write it all to a .md, .csv or .html.")] = None,
+    to: ToFile = None,
     plugin: Plugins = None,
 ) -> None:
     """Every number that the papers print beside ours, looked up; nothing is computed."""
-    from nslab.analysis import ledger
-    from nslab.system.validation import unknown
-
+    papers = ("ns", "de")
     with explained():
-        for name in set(paper or ()) - {"ns", "de"}:
-            raise unknown("paper with numbers", name, ("ns", "de"))
-        if to and to.suffix not in ledger.FORMATS:
-            raise ValueError(f"{to} must end in one of {', '.join(ledger.FORMATS)}")
-        table = ledger.build_ledger(paper or ("ns", "de"))
+        check_to(to)
+        check_papers(paper, papers)
+        from nslab.analysis import ledger
+
+        table = ledger.build_ledger(paper or papers)
         typer.echo(ledger.counts(table).to_string(index=False))
         if to:
-            typer.echo(f"wrote {ledger.export(table, to)}")
+            shown, title = ledger.readable_ledger(table), "Every printed number beside ours"
+            notes = [ledger.LEDGER_NOTE] if shown.apply(_starred).any() else []
+            file = ledger.export(table, to, shown=shown, title=title, notes=notes)
+            typer.echo(f"wrote {file}")
+
+
+def check_papers(given: list[str] | None, known: tuple[str, ...]) -> None:
+    """``ValueError`` for a paper whose numbers are not here."""
+    for name in given or ():
+        if name == "edl":
+            raise ValueError(
+                "EDL's paper is known by its claims alone: no number that it prints is here to "
+                "stand in a ledger; see nslab claims --paper edl"
+            )
+        if name not in known:
+            raise unknown("paper with numbers", name, known)
+
+
+def _starred(column: "pd.Series") -> bool:
+    """Whether a cell of a readable table has a mark."""
+    return bool(column.astype(str).str.endswith("*").any())
 
 
 @app.command("list", epilog="Example: nslab list")
 def list_(plugin: Plugins = None) -> None:
     """Experiments, data sets, networks, objectives, evolvers and notebooks by name; what a plug-in
     has registered is marked by its name."""
-    from nslab.datasets import DATASETS
-    from nslab.evolve import EVOLVER_CLASSES, EVOLVERS
-    from nslab.experiments import EXPERIMENTS, PRESETS
-    from nslab.networks import NETWORKS
-    from nslab.objectives import OBJECTIVES
-    from nslab.system.plugins import owner
-    from nslab.system.registry import Registry
+    from nslab.system.presets import PRESETS
     from nslab.workbench.notebooks import sources
 
-    def marked(name: str, registry: Registry) -> str:
-        plugin = owner(registry.origins[name].module)
-        return f"{name} [{plugin}]" if plugin else name
+    index = known_names()
+
+    def marked(what: str) -> dict[str, str]:
+        return {k: f"{k} [{plugin}]" if plugin else k for k, plugin in index[what].items()}
 
     typer.echo("experiments")
-    for name, experiment in EXPERIMENTS.items():
-        typer.echo(f"  {marked(name, EXPERIMENTS):12} {experiment.title}")
+    for name, shown in marked("experiments").items():
+        typer.echo(f"  {shown:12} {index['plans'][name]['title']}")
     typer.echo(f"presets\n  {', '.join(PRESETS)}")
-    for what, registry in (
-        ("data sets", DATASETS),
-        ("networks", NETWORKS),
-        ("objectives", OBJECTIVES),
-        ("evolvers", EVOLVERS),
-        ("classes of evolvers", EVOLVER_CLASSES),
-    ):
-        typer.echo(f"{what}\n  {', '.join(marked(name, registry) for name in registry)}")
+    for what in ("data sets", "networks", "objectives", "evolvers", "classes of evolvers"):
+        typer.echo(f"{what}\n  {', '.join(marked(what).values())}")
     typer.echo(f"notebooks\n  {', '.join(file.stem for file in sources())}")
 
 
@@ -144,6 +172,9 @@ def data(
     test set, without loss: as NAME.sheet in NSLAB_DATA elsewhere it stands for the data set, and
     runs made from it are the same runs. CIFAR-10 takes 37 MB (10: 50 MB) and some minutes.
     """
+    with explained():
+        for name in names or ():
+            check_dataset(name)
     from nslab.datasets import DATASETS, is_folder, is_text, load, sheet_file
     from nslab.system.paths import cache_dir
 

@@ -9,17 +9,14 @@ from typing import Any
 from nslab.configs import AdaptConfig, EvolveConfig, RunConfig
 from nslab.configs.train import TrainConfig
 from nslab.objectives.fast_scores import Scores, exactly_scored, fast_scored
-from nslab.system.validation import MEANT, check_count, check_parameters, hints
+from nslab.system.registry import EVERY
+from nslab.system.validation import FIXED, MEANT, check_count, check_parameters, hints
 from nslab.types import ObjectiveConfig
 
 TableRow = dict[str, str | int | float]
 
 # Fields that say how a run is computed and looked at, not what is computed.
 NUMERICS = ("precision", "compile", "channels_last", "eval_every", "accumulate", "decoding")
-FIXED = (
-    "the preset fixes it: choose another preset, or change the configs of `plan` yourself and pass "
-    "them to nslab.run_all"
-)
 
 
 @dataclass(frozen=True)
@@ -60,16 +57,27 @@ class Experiment:
         Natural Selection scores in bfloat16 where that is proven (`nslab.objectives.fast_scores`).
         Raises ``ValueError`` for unknown presets or parameters and for values of a wrong type.
         """
-        own, fields = hints(self.configs), hints(TrainConfig)
-        allowed = {name: fields[name] for name in NUMERICS} | {"scores": Scores} | own
-        advice = dict.fromkeys({*fields, *hints(EvolveConfig)} - {*allowed}, FIXED) | MEANT
-        given = check_parameters(
-            {"preset": preset, **parameters}, allowed, repr(self.title), advice
-        )
+        allowed, what = self.allowed, self.key or repr(self.title)
+        own = hints(self.configs)
+        advice = {name: FIXED for name in fixed_fields() if name not in allowed} | MEANT
+        given = check_parameters({"preset": preset, **parameters}, allowed, what, advice)
         several = {name: v for name, v in given.items() if isinstance(v, tuple | list)}
-        check_count(repr(self.title), {name: len(values) for name, values in several.items()})
+        check_count(what, {name: len(values) for name, values in several.items()})
         numerics = {name: given.pop(name) for name in set(given) - set(own)}
         return [computed_with(config, numerics) for config in self.configs(**given)]
+
+    @property
+    def key(self) -> str:
+        """Its name among the experiments; blank if it is not one of them."""
+        registered = EVERY.get("experiment", {}).items()
+        return next((key for key, value in registered if value is self), "")
+
+    @property
+    def allowed(self) -> dict[str, Any]:
+        """The parameters that `plan` takes, with their types."""
+        fields = hints(TrainConfig)
+        numerics = {name: fields[name] for name in NUMERICS}
+        return numerics | {"scores": Scores} | hints(self.configs)
 
     def preset_of(self, config: RunConfig, presets: tuple[str, ...]) -> str:
         """The preset with runs like this one (any seed and numerics), or ``"custom"``."""
@@ -78,6 +86,11 @@ class Experiment:
             if size in preset_sizes(self, preset):
                 return preset
         return "custom"
+
+
+def fixed_fields() -> list[str]:
+    """What presets fix where an experiment has no such parameter: all fields of its runs."""
+    return sorted({*hints(TrainConfig), *hints(EvolveConfig)})
 
 
 def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:

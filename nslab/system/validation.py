@@ -20,6 +20,11 @@ MEANT = {
     "n_seeds": "seeds=1,2,3 names the seeds; their number, such as n_seeds=3, is for notebooks",
 }
 
+FIXED = (
+    "the preset fixes it: choose another preset, or change the configs of `plan` yourself and pass "
+    "them to nslab.run_all"
+)
+
 
 def check_count(what: str, sizes: Mapping[str, int]) -> None:
     """``ValueError`` for more combinations than anybody means, before one of them is built.

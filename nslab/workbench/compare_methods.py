@@ -1,34 +1,26 @@
 """One network, one data set, several methods, the same seeds: a table and a figure."""
 
-import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import index
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from nslab.analysis.confusion import Confusion, confusion
-from nslab.analysis.run_tables import class_table
-from nslab.analysis.statistics import differences
 from nslab.configs import TrainConfig
 from nslab.configs.labels import short_repr
-from nslab.datasets import resolved
+from nslab.datasets import dataset_of, resolved
 from nslab.datasets.own_arrays import add_arrays
-from nslab.plots.comparison import paired_comparison
-from nslab.plots.confusion import confusion_matrix
-from nslab.plots.style import apply
-from nslab.runs.results import Result
-from nslab.runs.store import run_all
-from nslab.system.validation import check_count, check_parameters, hints, unknown
+from nslab.runs.results import Result, find
+from nslab.runs.store import RunsFailed, run_all
+from nslab.system.content_names import short_name
+from nslab.system.distributed import choose_device
+from nslab.system.validation import check_count, check_parameters, hints
+from nslab.types import ObjectiveConfig
+from nslab.workbench.method_comparison import MethodComparison
 from nslab.workbench.own_objects import network_name, objective_of
+from nslab.workbench.sweeps import VALIDATION_SHARE, choose, combinations, settings_of
 
 FIRST_SEED = 2024
-MOST_SAID = 3  # methods that a verdict speaks of one by one
-VERDICTS = ("above", "below", "not told apart from")
 TAKEN = ("dataset", "network", "objective", "seed")  # fields that have parameters of their own
 
 
@@ -40,105 +32,6 @@ def name_of(method: Any) -> str:
     return str(getattr(method, "__name__", "") or short_repr(method))
 
 
-def verdict_on(line: Mapping[str, Any]) -> str:
-    """What a paired difference with its 95 % interval shows."""
-    above, below, neither = VERDICTS
-    if line["n"] < 2:
-        return neither
-    return above if line["low"] > 0 else below if line["high"] < 0 else neither
-
-
-@dataclass(frozen=True)
-class MethodComparison:
-    """Finished runs of several methods.
-
-    Attributes:
-        results: of every run, seed by seed.
-        runs: a line per run: ``method``, ``seed``, ``value`` (test accuracy in percent), ``learnt``
-            (whether that is above chance), ``run`` (its id).
-        baseline: the method that the others are compared with.
-    """
-
-    results: list[Result] = field(repr=False)
-    runs: pd.DataFrame = field(repr=False)
-    baseline: str
-
-    @property
-    def differences(self) -> pd.DataFrame:
-        """A line per other method: its runs minus the baseline's of the same seed, with the 95 %
-        interval and the p of a paired t test, see `nslab.analysis.statistics.Paired`."""
-        return differences(self.runs, self.baseline, [])
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """A line per method: mean accuracy, sd over seeds, n, and the difference to the baseline
-        with its 95 % interval ``low`` to ``high`` and p; blank for the baseline and for one
-        seed."""
-        by_method = self.runs.groupby("method", sort=False)["value"]
-        table = pd.DataFrame({"accuracy": by_method.mean(), "sd": by_method.std()})
-        table["n"] = by_method.count()
-        others = self.differences
-        if len(others):
-            found = others.set_index("method")[["mean", "low", "high", "p"]]
-            table = table.join(found.rename(columns={"mean": f"minus {self.baseline}"}))
-        return table.reset_index()
-
-    @property
-    def verdict(self) -> str:
-        """What the runs show, in a sentence: computed from the intervals."""
-        said, table = [], self.differences.to_dict("records")
-        lines = [{str(name): value for name, value in line.items()} for line in table]
-        for line in lines:
-            shown = f"{line['mean']:+.2f} points"
-            if line["n"] > 1:
-                shown += f" ({line['low']:+.2f} to {line['high']:+.2f})"
-            said.append(f"{line['method']} is {verdict_on(line)} {self.baseline}: {shown}")
-        if len(lines) > MOST_SAID:
-            words = [verdict_on(line) for line in lines]
-            said = [f"{words.count(w)} of {len(words)} are {w} {self.baseline}" for w in VERDICTS
-                    if w in words]  # fmt: skip
-        return "; ".join(said) or f"{self.baseline} alone"
-
-    def figure(self) -> Figure:
-        """Accuracy of every run, and each method's difference to the baseline with its interval."""
-        with mpl.rc_context():
-            apply()
-            return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
-
-    @property
-    def per_class(self) -> pd.DataFrame:
-        """Test accuracy of each class (rows) by each method (columns), in percent: means over
-        seeds."""
-        table = class_table(self.results)
-        table["method"] = np.repeat(list(self.runs["method"]), len(table) // len(self.runs))
-        return table.pivot_table("accuracy", "class", "method", sort=False, dropna=False)
-
-    def confusion(self, method: str) -> Confusion:
-        """What the networks of a method take test images for, from the weights that they kept;
-        ``ValueError`` for a method that there is not."""
-        chosen = self.runs["method"] == method
-        if not chosen.any():
-            raise unknown("method", method, self.runs["method"].unique())
-        return confusion([r for r, own in zip(self.results, chosen, strict=True) if own])
-
-    def confusion_figure(self, method: str) -> Figure:
-        """The same as a matrix; of more than 30 classes the pairs that are most often confused."""
-        with mpl.rc_context():
-            apply()
-            return confusion_matrix(self.confusion(method), method)
-
-    def _repr_html_(self) -> str:
-        small = {"p": "{:.2g}".format}
-        table = self.table.to_html(
-            index=False,
-            border=0,
-            na_rep="",
-            float_format="{:.2f}".format,
-            formatters=small,
-        )
-        return f"<p>{html.escape(self.verdict)}</p>{table}"
-
-
 def compare_methods(
     model: Any,
     train: Any,
@@ -146,13 +39,21 @@ def compare_methods(
     methods: Mapping[str, Any] | Sequence[Any] = ("ce", "ns"),
     *,
     seeds: int | Sequence[int] = 3,
+    sweep: Mapping[str, Sequence[Any]] | None = None,
     name: str = "mine",
     classes: Sequence[str] = (),
     jobs: int = 1,
+    device: str | None = None,
     show: bool = True,
     **settings: Any,
 ) -> MethodComparison:
     """Train a network by several methods on the same data with the same seeds.
+
+    What it returns prints, or shows in a notebook, a table: each method's test accuracy with its sd
+    over seeds, and its paired difference to the first method with the 95 % interval; a sentence
+    says what that shows. ``found.figure()`` draws it and ``found.to("table.html")`` writes it (or
+    a ``.md``, ``.csv``, ``.tex``); ``found.runs`` and ``found.results`` are the runs;
+    ``found.per_class`` and ``found.confusion("ns")`` say which classes are told apart.
 
     Args:
         model: a class of ``nn.Module``, a function that makes one (of nothing, of the number of
@@ -164,9 +65,18 @@ def compare_methods(
             ``OBJECTIVES``, values of such classes (``nslab.NS(rho=-1)``), one's own, or functions
             of logits and labels that give the loss of each sample.
         seeds: how many (from 2024 on), or which.
+        sweep: several values of some fields of `TrainConfig`, ``{"lr": [0.01, 0.1]}``: every method
+            is trained with each combination, and the one with the best mean accuracy on validation
+            samples stands in the table. These are a fifth of the training samples, or ``hold_out``
+            of them, which no run trains on; each run's result is its epoch that is best on them.
+            Test samples have no part in either choice. ``found.grid`` has every setting. A fair
+            comparison needs it: a method whose weights do not average to 1 also changes the size
+            of the steps.
         name, classes: what tables call the data, and its classes.
         jobs: runs at once, each in a process of its own.
-        settings: fields of `TrainConfig`, such as ``epochs=5, batch_size=64, lr=0.05``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; default: a CUDA device if there is one. It
+            stays this process's device.
+        settings: other fields of `TrainConfig`, such as ``epochs=5, batch_size=64, lr=0.05``.
 
     Every run is kept and looked up the next time, by the content of data and code: an edited
     network is trained anew. Raises ``ValueError`` before any work for what cannot be.
@@ -179,6 +89,53 @@ def compare_methods(
     """
     allowed = {key: hint for key, hint in hints(TrainConfig).items() if key not in TAKEN}
     settings = check_parameters(settings, allowed, "compare_methods")
+    fields = settings_of(sweep, settings) if sweep else {}
+    objectives, chosen_seeds = _objectives(methods), _seeds(seeds)
+    grid = combinations(fields)
+    counts = {"methods": len(objectives), "seeds": len(chosen_seeds), "settings": len(grid)}
+    check_count("compare_methods", counts)
+    if isinstance(train, str):
+        if test is not None:
+            raise ValueError(f"data set {train!r} has its own test images: leave test out")
+        data = resolved(train)
+    elif test is None:
+        raise ValueError("test is missing: what is trained on cannot tell how good a network is")
+    else:
+        data = add_arrays(train, test, name, classes)
+    network = network_name(model)
+    if fields and not settings.get("hold_out"):
+        size = dataset_of(data, settings.get("image_size", 0)).layout.train
+        settings["hold_out"] = max(1, round(VALIDATION_SHARE * size))
+    configs = {
+        (method, place, seed): TrainConfig(
+            dataset=data, network=network, objective=objective, seed=seed, **settings, **setting
+        )
+        for place, setting in enumerate(grid)
+        for seed in chosen_seeds
+        for method, objective in objectives.items()
+    }
+    if device is not None:
+        choose_device(device)
+    about = (short_name(known).partition(" #")[0] for known in (network, data))
+    title = f"{' on '.join(about)}, {len(chosen_seeds)} seeds"
+    if not fields:
+        results = run_all(list(configs.values()), jobs=jobs, show=show)
+        keys = [(method, seed) for method, _, seed in configs]
+        lines = _lines(dict(zip(keys, results, strict=True)))
+        return MethodComparison(results, lines, next(iter(objectives)), title)
+    outcomes = _outcomes(configs, jobs, show)
+    swept, best = choose(fields, outcomes, settings["hold_out"])
+    kept = {
+        (method, seed): result
+        for seed in chosen_seeds
+        for method, place in best.items()
+        if (result := outcomes[method, place, seed])
+    }
+    return MethodComparison(list(kept.values()), _lines(kept), next(iter(objectives)), title, swept)
+
+
+def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
+    """The methods by their names in the table, checked."""
     if isinstance(methods, str) or not isinstance(methods, Mapping | Sequence):
         shown = repr(methods) if isinstance(methods, str) else name_of(methods)
         raise ValueError(
@@ -190,32 +147,49 @@ def compare_methods(
         raise ValueError("two methods go by one name: give them as {name: method, ...}")
     if not named:
         raise ValueError("no methods: give their names, or values by name")
-    objectives = {key: objective_of(value) for key, value in named.items()}
-    check_count("compare_methods", {"methods": len(named),
-                "seeds": seeds if isinstance(seeds, int) else len(seeds)})  # fmt: skip
+    return {key: objective_of(value) for key, value in named.items()}
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    """The seeds, checked."""
+    check_count("compare_methods", {"seeds": seeds if isinstance(seeds, int) else len(seeds)})
     if isinstance(seeds, int):
         seeds = range(FIRST_SEED, FIRST_SEED + seeds)
     chosen = [index(seed) for seed in seeds]
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds must be a number above 0, or different seeds, not {seeds!r}")
-    if isinstance(train, str):
-        if test is not None:
-            raise ValueError(f"data set {train!r} has its own test images: leave test out")
-        data = resolved(train)
-    elif test is None:
-        raise ValueError("test is missing: what is trained on cannot tell how good a network is")
-    else:
-        data = add_arrays(train, test, name, classes)
-    network = network_name(model)
-    configs = {
-        (method, seed): TrainConfig(
-            dataset=data, network=network, objective=objective, seed=seed, **settings
-        )
-        for seed in chosen
-        for method, objective in objectives.items()
-    }
-    results = run_all(list(configs.values()), jobs=jobs, show=show)
-    lines = [
+    return chosen
+
+
+def _outcomes(
+    configs: Mapping[tuple[str, int, int], TrainConfig], jobs: int, show: bool
+) -> dict[tuple[str, int, int], Result | None]:
+    """Results of a grid, None for a run that failed: a learning rate may be too large. Where some
+    method has no setting that ended with every seed, the failure is raised."""
+    try:
+        results = run_all(list(configs.values()), jobs=jobs, show=show)
+        return dict(zip(configs, results, strict=True))
+    except RunsFailed as error:
+        places: dict[str, set[int]] = {}
+        failed: set[tuple[str, int]] = set()
+        for (method, place, _), config in configs.items():
+            places.setdefault(method, set()).add(place)
+            if config.id in error.failed:
+                failed.add((method, place))
+        none_left = any(all((m, p) in failed for p in tried) for m, tried in places.items())
+        if error.later or none_left:
+            raise
+        if show:
+            print(f"{len(error.failed)} runs of the sweep failed; their settings are not chosen")
+        return {
+            key: None if config.id in error.failed else find(config)
+            for key, config in configs.items()
+        }
+
+
+def _lines(results: Mapping[tuple[str, int], Result]) -> pd.DataFrame:
+    """A line per run."""
+    return pd.DataFrame(
         {
             "method": method,
             "seed": seed,
@@ -223,6 +197,8 @@ def compare_methods(
             "learnt": result.learnt,
             "run": result.id,
         }
-        for (method, seed), result in zip(configs, results, strict=True)
-    ]
-    return MethodComparison(results, pd.DataFrame(lines), next(iter(objectives)))
+        for (method, seed), result in results.items()
+    )
+
+
+__all__ = ["MethodComparison", "compare_methods", "name_of"]

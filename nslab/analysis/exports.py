@@ -1,0 +1,185 @@
+"""Tables as files: Markdown, CSV, a page of HTML that sorts and filters, LaTeX.
+
+Every command and object of ours that writes a table writes it here, so that all take the same
+endings and refuse the same mistakes, before any work.
+"""
+
+import html
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nslab.analysis.table_page import page, picture_of, table_of
+from nslab.system.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = (".md", ".csv", ".html", ".tex")
+ON_ONE_PAGE = 45  # rows of a table in LaTeX; a longer one goes over several
+# What LaTeX has signs of its own for; all else that is no ASCII it takes as it is.
+TEX = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": "$-$",
+    "–": "--",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "√": r"$\surd$",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "ε": r"$\varepsilon$",
+    "λ": r"$\lambda$",
+    "ρ": r"$\rho$",
+    "σ": r"$\sigma$",
+    "τ": r"$\tau$",
+    "…": r"\dots{}",
+}
+
+
+def check_file(file: Path) -> None:
+    """``ValueError`` for a file that a table cannot be written to: another ending than `FORMATS`, a
+    folder, or a place without permission. Folders that are missing are made when it is written."""
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder: give a file in it, such as {file / 'table.md'}")
+    if file.suffix not in FORMATS:
+        raise ValueError(f"{file} must end in one of {', '.join(FORMATS)}")
+    there = next(folder for folder in file.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise ValueError(f"{file} cannot be written: {there} is no folder")
+    if not os.access(file if file.exists() else there, os.W_OK):
+        raise ValueError(f"{file} cannot be written: there is no permission to")
+
+
+def export(
+    table: "pd.DataFrame",
+    file: Path,
+    *,
+    shown: "pd.DataFrame | None" = None,
+    title: str = "",
+    notes: Sequence[str] = (),
+    more: Mapping[str, "pd.DataFrame"] | None = None,
+    pictures: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write a table to a file, as its ending says; what is missing of its folders is made.
+
+    ``.csv`` gets ``table`` with all digits and nothing else. The others are for people: they get
+    ``shown`` (default: the table, numbers of two decimals, gaps blank) with its ``title``,
+    ``notes`` below, and ``more`` tables by their titles; ``.html`` the ``pictures`` too (PNG, by
+    what they show). Raises ``ValueError`` as `check_file` does.
+    """
+    check_file(file)
+    if file.suffix == ".csv":
+        write_text(file, written(table, ".csv"))
+        return file
+    tables = {title: table if shown is None else shown} | dict(more or {})
+    if file.suffix == ".html":
+        heads = ["", *list(tables)[1:]]  # the first title is the page's
+        parts = [
+            table_of(readable_cells(t), head)
+            for head, t in zip(heads, tables.values(), strict=True)
+        ]
+        parts[1:1] = [picture_of(data, about) for about, data in (pictures or {}).items()]
+        parts += [f"<p>{html.escape(note)}</p>" for note in notes]
+        write_text(file, page(title or file.stem, parts))
+    elif file.suffix == ".tex":
+        last = len(tables) - 1
+        parts = [
+            _tex(t, head, notes if place == last else ())
+            for place, (head, t) in enumerate(tables.items())
+        ]
+        write_text(file, "\n".join(parts))
+    else:
+        heads = [f"{'#' * min(2, n)} {name}\n\n" * bool(name) for n, name in enumerate(tables, 1)]
+        parts = [head + written(t, ".md") for head, t in zip(heads, tables.values(), strict=True)]
+        write_text(file, "\n".join([*parts, *(f"{note}\n" for note in notes)]))
+    return file
+
+
+def written(table: "pd.DataFrame", suffix: str) -> str:
+    """A table as text: ``.csv`` with all digits; ``.md``, or ``.html`` or ``.tex`` without anything
+    around it, for people, numbers of two decimals and gaps blank.
+
+    >>> import pandas as pd
+    >>> print(written(pd.DataFrame({"method": ["ns_ws"], "accuracy": [81.234]}), ".md"), end="")
+    | method | accuracy |
+    | --- | --- |
+    | ns_ws | 81.23 |
+    """
+    if suffix == ".csv":
+        return table.to_csv(index=False, lineterminator="\n")
+    shown = readable_cells(table)
+    if suffix == ".html":
+        return table_of(shown)
+    if suffix == ".tex":
+        return _tabular(shown)
+    rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def readable_cells(table: "pd.DataFrame") -> "pd.DataFrame":
+    """A table of words: numbers of two decimals, gaps blank."""
+    shown = table.map(lambda v: f"{v:.2f}" if isinstance(v, float) else v).replace("nan", "")
+    return shown.astype(object).where(shown.notna(), "")
+
+
+def tex(text: object) -> str:
+    r"""Text for LaTeX: its commands are escaped, a minus is one, a last ``*`` is raised.
+
+    >>> print(tex("ns_ws: +0.5 ± 0.1 %*"))
+    ns\_ws: +0.5 $\pm$ 0.1 \%\textsuperscript{*}
+    """
+    escaped = "".join(TEX.get(sign, sign) for sign in str(text))
+    escaped = re.sub(r"(?<![\w.$])-(?=\d)", "$-$", escaped)
+    return re.sub(r"(?<=.)\*$", r"\\textsuperscript{*}", escaped)
+
+
+def _tabular(shown: "pd.DataFrame", longtable: bool = False, caption: str | None = None) -> str:
+    """Rows and rules, by booktabs."""
+    numeric = [_numeric(shown.iloc[:, place]) for place in range(shown.shape[1])]
+    return shown.map(tex).to_latex(
+        index=False,
+        header=[tex(name) for name in shown.columns],
+        escape=False,
+        column_format="".join("r" if number else "l" for number in numeric),
+        longtable=longtable,
+        caption=caption,
+    )
+
+
+def _numeric(column: "pd.Series") -> bool:
+    """Whether the cells of a column are numbers, or blank."""
+    cells = [str(cell) for cell in column if str(cell)]
+    return bool(cells) and all(re.match(r"[+-]?[\d.]+", cell) for cell in cells)
+
+
+def _tex(table: "pd.DataFrame", title: str, notes: Sequence[str]) -> str:
+    """A table with its caption, and notes below; a long one goes over several pages."""
+    shown = readable_cells(table)
+    caption = tex(title) or None
+    below = "".join(f"{tex(note)}\n\n" for note in notes)
+    if len(shown) > ON_ONE_PAGE:
+        body = _tabular(shown, longtable=True, caption=caption)
+        return f"% \\usepackage{{booktabs,longtable}}\n{body}{below}"
+    body = _tabular(shown)
+    head = f"\\caption{{{caption}}}\n" if caption else ""
+    foot = f"\n\\par\\smallskip\\footnotesize {below.rstrip()}\n" if notes else ""
+    return (
+        f"% \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n{head}{body}{foot}"
+        "\\end{table}\n"
+    )
+
+
+__all__ = ["FORMATS", "check_file", "export", "readable_cells", "tex", "written"]

@@ -1,0 +1,174 @@
+"""Sweeps: several settings of each method, one of which is chosen by validation samples alone."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from nslab.configs import TrainConfig
+from nslab.configs.labels import short_repr
+from nslab.runs.results import Result
+from nslab.system.validation import coerce, hints, unknown
+
+VALIDATION_SHARE = 0.2  # of the training samples that a sweep holds out, unless hold_out says it
+NOT_SWEPT = ("dataset", "network", "objective", "seed", "hold_out")
+CHOSEN = "chosen"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The settings that were tried of each method, and the choice among them.
+
+    Attributes:
+        fields: the values of each field, in the order in which they were given.
+        table: a line per method and setting: ``method``, the fields, ``validation`` and
+            ``validation_loss`` (means over seeds), ``sd`` over seeds, ``test`` (mean), ``n``
+            (seeds that ended), ``chosen``.
+        held_out: training samples that were held out for the choice.
+    """
+
+    fields: Mapping[str, tuple[Any, ...]]
+    table: pd.DataFrame = field(repr=False)
+    held_out: int
+
+    @property
+    def chosen(self) -> dict[str, str]:
+        """The chosen setting of each method, in words."""
+        lines = self.table[self.table[CHOSEN]].to_dict("records")
+        return {line["method"]: self.said(line) for line in lines}
+
+    def said(self, line: Mapping[Any, Any]) -> str:
+        """The setting of a line, in words."""
+        return ", ".join(f"{name} = {shown(line[name])}" for name in self.fields)
+
+    @property
+    def readable(self) -> pd.DataFrame:
+        """`table` for people."""
+        lines = self.table.to_dict("records")
+        out = self.table[["method"]].copy()
+        for name in self.fields:
+            out[name] = [shown(line[name]) for line in lines]
+        out["validation accuracy (%)"] = [
+            "failed" if pd.isna(line["validation"])
+            else f"{line['validation']:.2f}"
+            + ("" if pd.isna(line["sd"]) else f" ± {line['sd']:.2f}")
+            for line in lines
+        ]  # fmt: skip
+        out["test accuracy (%)"] = [
+            "" if pd.isna(line["test"]) else f"{line['test']:.2f}" for line in lines
+        ]
+        out[CHOSEN] = ["chosen" if line[CHOSEN] else "" for line in lines]
+        return out
+
+    @property
+    def notes(self) -> list[str]:
+        """How the choice was made, and where it lies on the border of what was tried."""
+        return [*self._notes()]
+
+    def _notes(self) -> Iterator[str]:
+        yield (
+            f"Settings were chosen by the mean accuracy over seeds on {self.held_out:,} validation "
+            "samples, held out from training; test samples had no part in it."
+        )
+        for line in self.table[self.table[CHOSEN]].to_dict("records"):
+            for name, values in self.fields.items():
+                if edge := border(line[name], values):
+                    yield (
+                        f"{line['method']}: {name} = {shown(line[name])} is the {edge} tried; "
+                        f"a {edge.removesuffix('est')}er one may be better."
+                    )
+        if failed := int(self.table["validation"].isna().sum()):
+            settings = "setting" if failed == 1 else "settings"
+            yield f"{failed} {settings} failed in some seed, and could not be chosen."
+
+
+def border(value: Any, values: Sequence[Any]) -> str:
+    """``"smallest"`` or ``"largest"`` of several numbers; blank for one between, or no number.
+
+    >>> border(0.1, (0.01, 0.1)), border(0.1, (0.01, 0.1, 1.0)), border("adam", ("adam", "sgd"))
+    ('largest', '', '')
+    """
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) < max(2, len(values)):
+        return ""
+    return "smallest" if value == min(numbers) else "largest" if value == max(numbers) else ""
+
+
+def shown(value: Any) -> str:
+    """A value of a field in few characters."""
+    return f"{value:g}" if isinstance(value, float) else short_repr(value)
+
+
+def settings_of(sweep: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """The values of each field of a sweep, checked; ``ValueError`` for what cannot be swept."""
+    if not isinstance(sweep, Mapping):
+        raise ValueError(
+            f'sweep is {sweep!r}: fields and their values are meant, {{"lr": [0.01, 0.1]}}'
+        )
+    allowed = {name: hint for name, hint in hints(TrainConfig).items() if name not in NOT_SWEPT}
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, values in sweep.items():
+        if name in NOT_SWEPT:
+            raise ValueError(f"{name} cannot be swept: it is what all methods share, or differ in")
+        if name not in allowed:
+            raise unknown("field of a sweep", name, allowed)
+        if name in given:
+            raise ValueError(f"{name} is swept, and given too: leave one away")
+        if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
+            raise ValueError(f"sweep: {name} is {values!r}: a list of values is meant")
+        found[name] = tuple(coerce(f"sweep: {name}", value, allowed[name]) for value in values)
+        if len(set(map(repr, found[name]))) < len(found[name]):
+            raise ValueError(f"sweep: {name} has a value twice: {list(values)}")
+    return found
+
+
+def combinations(fields: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """All settings of a grid, as they are named.
+
+    >>> combinations({"lr": (0.1, 0.2), "nesterov": (True,)})
+    [{'lr': 0.1, 'nesterov': True}, {'lr': 0.2, 'nesterov': True}]
+    """
+    return [dict(zip(fields, v, strict=True)) for v in itertools.product(*fields.values())]
+
+
+def choose(
+    fields: Mapping[str, tuple[Any, ...]],
+    results: Mapping[tuple[str, int, int], Result | None],
+    held_out: int,
+) -> tuple[Sweep, dict[str, int]]:
+    """The sweep of results by method, setting (its place among `combinations`) and seed, None for a
+    run that failed, and the place of each method's chosen setting.
+
+    Of the settings whose every seed ended, the one with the best mean accuracy on validation
+    samples; of equals the one with the smaller loss there, then the first. Nothing of the test is
+    looked at. Raises ``ValueError`` for a method of which no setting ended.
+    """
+    settings, lines = combinations(fields), []
+    for method in dict.fromkeys(method for method, *_ in results):
+        for place, setting in enumerate(settings):
+            mine = [r for (m, p, _), r in results.items() if (m, p) == (method, place)]
+            ended = [result.metrics for result in mine if result]
+            whole = len(ended) == len(mine)
+            numbers = pd.DataFrame(ended if whole else [], columns=list(METRICS))
+            line = {"method": method, "place": place, **setting}
+            line |= {name: numbers[metric].mean() for metric, name in METRICS.items()}
+            lines.append(line | {"sd": numbers["held_out_accuracy"].std(), "n": len(ended)})
+    table = pd.DataFrame(lines)
+    ranked = table.dropna(subset="validation").sort_values(
+        ["validation", "validation_loss", "place"], ascending=[False, True, True], kind="stable"
+    )
+    first = ranked.drop_duplicates("method")
+    best = {str(m): int(p) for m, p in zip(first["method"], first["place"], strict=True)}
+    if lacking := [method for method in table["method"].unique() if method not in best]:
+        raise ValueError(f"no setting of {', '.join(lacking)} ended with every seed")
+    table[CHOSEN] = [best[line["method"]] == line["place"] for line in lines]
+    return Sweep(fields, table.drop(columns="place"), held_out), best
+
+
+METRICS = {
+    "held_out_accuracy": "validation",
+    "held_out_loss": "validation_loss",
+    "test_accuracy": "test",
+}
