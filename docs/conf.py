@@ -51,6 +51,9 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "nslab"
+html_favicon = "static/favicon.svg"
+html_context = {"default_mode": "auto"}
+smartquotes_action = "qe"  # no dashes: options have two
 html_static_path = ["static"]
 html_css_files = ["nslab.css"]
 html_copy_source = False
@@ -68,4 +71,4 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "start": []}
+html_sidebars = {"index": [], "start": []}  # sections of one page

@@ -3,13 +3,12 @@
 import re
 from typing import Any
 
-import click
 import typer
 
 from nslab.cli import app
 
 
-def every_command() -> dict[str, click.Command]:
+def every_command() -> dict[str, Any]:
     """The commands by name."""
     group: Any = typer.main.get_command(app)
     return dict(sorted(group.commands.items()))
@@ -23,7 +22,7 @@ def reference() -> str:
     return "\n\n".join([table, *(section(name, c) for name, c in commands.items())])
 
 
-def summary(command: click.Command) -> str:
+def summary(command: Any) -> str:
     """The first paragraph of a command's help."""
     return prose((command.help or "").partition("\n\n")[0])
 
@@ -35,10 +34,10 @@ def prose(text: str) -> str:
     return re.sub(r"(?<![`\w-])(--[a-z][a-z-]+|NSLAB_[A-Z_]+)", r"`\1`", text)
 
 
-def section(name: str, command: click.Command) -> str:
+def section(name: str, command: Any) -> str:
     """A command: usage, help, arguments and options, its example."""
-    arguments = [p for p in command.params if isinstance(p, click.Argument)]
-    options = [p for p in command.params if not isinstance(p, click.Argument) and p.name != "help"]
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
     words = " ".join(metavar(argument) for argument in arguments)
     paragraphs = [prose(p) for p in (command.help or "").split("\n\n")]
     parts = [f"## nslab {name}", f"```sh\nnslab {name} [OPTIONS] {words}".rstrip() + "\n```"]
@@ -46,7 +45,7 @@ def section(name: str, command: click.Command) -> str:
     if arguments:
         rows = [f"| `{metavar(a)}` | {prose(getattr(a, 'help', '') or '')} |" for a in arguments]
         parts.append("\n".join(["| argument | |", "|---|---|", *rows]))
-    panels: dict[str, list[click.Parameter]] = {}
+    panels: dict[str, list[Any]] = {}
     for option in options:
         panel = getattr(option, "rich_help_panel", None) or "option"
         panels.setdefault(panel, []).append(option)
@@ -59,7 +58,7 @@ def section(name: str, command: click.Command) -> str:
     return "\n\n".join(parts)
 
 
-def metavar(argument: click.Parameter) -> str:
+def metavar(argument: Any) -> str:
     """How an argument is written."""
     name = (argument.metavar or argument.name or "").strip("[]{}").upper()
     many = "..." if argument.nargs == -1 else ""

@@ -19,8 +19,10 @@ from PIL import Image
 from nslab.system.paths import figures_dir, notebooks_dir
 
 GALLERY = DOCS / "gallery.yaml"
-THUMBNAIL = (480, 300)
+THUMBNAIL = (480, 260)
+WIDEST = 2.2  # of a figure, width by height: of a wider one the card has the left
 RENDER = "make figures"
+FORMULA = re.compile(r"(?m)^(?P<before>(?P<indent> *)[^\n]*?)\$\$(?P<tex>[^$]+)\$\$ *\n?")
 WIDGETS = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
 
 
@@ -92,9 +94,7 @@ def thumbnail(stem: str, figure: str, stage: Stage) -> str:
     with Image.open(file) as opened:
         image = opened.convert("RGB")
     width, height = image.size
-    tall = round(width * THUMBNAIL[1] / THUMBNAIL[0])
-    if height > tall:  # the top of a tall figure; a wide one gets margins
-        image = image.crop((0, 0, width, tall))
+    image = image.crop((0, 0, min(width, round(WIDEST * height)), height))
     image.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
     canvas = Image.new("RGB", THUMBNAIL, "white")
     canvas.paste(image, tuple((a - b) // 2 for a, b in zip(THUMBNAIL, image.size, strict=True)))
@@ -133,6 +133,7 @@ def prepare(cell: dict[str, Any], source: Path, page: str, stage: Stage) -> None
     """Links as the site has them, imports folded, widgets left out, pictures with their text."""
     text = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
+        text = FORMULA.sub(apart, text)
         cell["source"] = relinked(text, source, page, stage) if links_of(text) else text
         return
     tags = cell["metadata"].setdefault("tags", [])
@@ -146,6 +147,13 @@ def prepare(cell: dict[str, Any], source: Path, page: str, stage: Stage) -> None
             data.pop(kind, None)
         if "text/plain" in data and "text/html" not in data:
             data["text/plain"] = shortened("".join(data["text/plain"]))
+
+
+def apart(formula: re.Match[str]) -> str:
+    """A formula of its own line between empty lines: MyST, other than Jupyter, wants them."""
+    indent = formula["indent"]
+    body = f"\n{indent}".join(line.strip() for line in formula["tex"].strip().splitlines())
+    return f"{formula['before']}\n\n{indent}$$\n{indent}{body}\n{indent}$$\n\n{indent}"
 
 
 def only_imports(code: str) -> bool:

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-VOID = {"search.html"}
+VOID = {"search.html"}  # its anchors are made by a script
+PARTS = "_static"  # of the theme: no pages
 
 
 class Page(HTMLParser):
@@ -24,12 +25,18 @@ class Page(HTMLParser):
                 self.anchors.add(value or "")
 
 
+def pages_of(folder: Path) -> list[Path]:
+    """The pages of a site."""
+    found = sorted(folder.rglob("*.html"))
+    return [file for file in found if PARTS not in file.relative_to(folder).parts]
+
+
 def check(folder: Path) -> tuple[list[str], dict[str, str]]:
     """What is wrong with the links of the site in a folder, and the links that lead outside, each
     with a page that has it. Scripts and styles loaded from elsewhere are wrong: it works offline.
     """
     pages = {}
-    for file in sorted(folder.rglob("*.html")):
+    for file in pages_of(folder):
         pages[file.resolve()] = page = Page()
         page.feed(file.read_text(encoding="utf-8"))
     wrong, outside = [], {}
@@ -70,7 +77,7 @@ def loaded_from_elsewhere(folder: Path) -> list[str]:
                 self.found.append(link)
 
     found = set()
-    for file in sorted(folder.rglob("*.html")):
+    for file in pages_of(folder):
         page = Loads()
         page.feed(file.read_text(encoding="utf-8"))
         found |= {f"{file.name}: {link}" for link in page.found}

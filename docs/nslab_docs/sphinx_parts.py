@@ -25,6 +25,8 @@ SPELLINGS = (
     (re.compile(r"\\(big|Big|bigg|Bigg)(?=\s*[)\]])"), r"\\\1r"),
     (re.compile(r"\\(big|Big|bigg|Bigg)(?=\s*[(\[|/])"), r"\\\1l"),
 )
+FIELDS = re.compile(r"^:(?:ivar|param) [\w, ]+:", re.M)
+JOINT = "\u200b"  # in "sigma, rho", where a space would make the first a type
 LITERAL = re.compile(r"(``.*?``)", re.S)
 
 
@@ -50,7 +52,7 @@ def inline_formula(self: Any, node: nodes.math) -> None:
 
 def block_formula(self: Any, node: nodes.math_block) -> None:
     """Visitor."""
-    self.body.append(self.starttag(node, "div", CLASS="math"))
+    self.body.append(self.starttag(node, "div", CLASS="formula"))
     self.body.append(mathml(node.astext(), True, node) + "</div>\n")
     raise nodes.SkipNode
 
@@ -92,7 +94,15 @@ def escape(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: lis
             parts = LITERAL.split(block)
             parts[::2] = [part.replace("|", "\\|") for part in parts[::2]]
             blocks[i] = "".join(parts)
-    lines[:] = "\n\n".join(blocks).split("\n")
+    text = "\n\n".join(blocks)
+    lines[:] = FIELDS.sub(lambda match: match[0].replace(", ", f",{JOINT}"), text).split("\n")
+
+
+def signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, args: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Defaults that a dataclass makes anew each time, as Python can be read."""
+    return (args.replace("<factory>", "...") if args else args), result
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -101,4 +111,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_html_math_renderer("mathml", (inline_formula, None), (block_formula, None))
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-docstring", escape)
+    app.connect("autodoc-process-signature", signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
