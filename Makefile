@@ -8,7 +8,7 @@ READY := .venv/.ready
 PICTURES := ns_method_composite ns_long_tail_real de_small_real edl_method_curves
 
 .DEFAULT_GOAL := help
-.PHONY: help figures pictures test coverage quick test-browser test-slurm check lab bench clean
+.PHONY: help figures pictures docs test coverage quick test-browser test-slurm check lab bench clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,15 @@ figures: $(READY) ## execute the notebooks and write their figures (PRESET=smoke
 pictures: $(READY) ## renew the pictures of READMEs, in figures/readme
 	$(BIN)/nslab render ns_method ns_long_tail de_small_networks edl_method --jobs $(JOBS)
 	cp $(PICTURES:%=figures/smoke/%.png) figures/readme
+
+docs: $(READY) ## build the site into build/docs/html, executing notebooks that are not current
+	@$(BIN)/python -c 'import myst_nb, pydata_sphinx_theme, sphinx_design, sphinx_copybutton' \
+		2>/dev/null || if command -v uv >/dev/null 2>&1; then \
+			uv pip install --quiet --python $(BIN)/python -e '.[docs]'; \
+		else \
+			$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'; \
+		fi
+	$(BIN)/python docs/make.py --jobs $(JOBS)
 
 test: check ## check, then run the tests and the notebooks with small parameters
 	$(BIN)/python -P -m pytest tests notebooks # the conftest gives notebooks small parameters

@@ -19,6 +19,9 @@ def render(
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
     dry_run: DryRun = False,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only those whose executed copies are not current.")
+    ] = False,
     *,
     where: ExecutionOptions,
 ) -> None:
@@ -39,6 +42,11 @@ def render(
                 )
         if where.processes_per_run > 1:
             raise ValueError("a notebook has one process: --processes is for runs")
+        if missing:
+            every, planned = planned, [one for one in planned if not one.rendered()]
+            typer.echo(f"{len(every) - len(planned)} of {len(every)} notebooks are current")
+            if not planned:
+                return
         if dry_run:
             print_dry_run([], planned, where.jobs, force=True)
             return

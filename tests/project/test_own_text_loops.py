@@ -1,5 +1,5 @@
 """Natural Selection on texts in training loops of other people's: transformers' models, a plain
-loop and `Trainer`, as nslab/README.md shows them."""
+loop and `Trainer`, as docs/tutorials/texts.md shows them."""
 
 import re
 from pathlib import Path
@@ -22,10 +22,8 @@ KINDS = {
     "roberta": TokenInfo(LENGTH, 15, 1, 0, 2),
     "gpt2": TokenInfo(LENGTH, 13, 0, None, None),
 }
-README = (Path(__file__).parents[2] / "nslab/README.md").read_text(encoding="utf-8")
-LOOP, TRAINER = re.findall(
-    r"```python\n(.*?)```", README.partition("## Texts, with transformers")[2], re.S
-)[:2]
+TUTORIAL = (Path(__file__).parents[2] / "docs/tutorials/texts.md").read_text(encoding="utf-8")
+LOOP, TRAINER = re.findall(r"```python\n(.*?)```", TUTORIAL, re.S)[:2]
 
 
 def batches(kind: str, n: int = 33, size: int = 8) -> DataLoader:
@@ -86,7 +84,7 @@ def test_tokenizers_that_cannot_be_joined_are_told() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_loop_of_the_readme(kind: str) -> None:
+def test_the_loop_of_the_tutorial(kind: str) -> None:
     """As it stands there: the loss goes down, the text left over weighs sigma + rho, and composites
     are scored as the model is called."""
     model, tokenizer = classifier_of(kind, LENGTH).train(), tokenizer_of(kind, LENGTH)
@@ -101,7 +99,7 @@ def test_the_loop_of_the_readme(kind: str) -> None:
         losses.append(loss.item())
         weights.append(w)
 
-    code = LOOP.replace("...  # backward and step as ever", "step(loss, w)")
+    code = LOOP.replace("...  # backward and step as usual", "step(loss, w)")
     assert code != LOOP
     code = code.replace("length=128", f"length={LENGTH}")
     names = {"model": model, "tokenizer": tokenizer, "loader": batches(kind), "step": step}
@@ -136,7 +134,7 @@ def test_padding_of_the_batch_does_not_count(kind: str) -> None:
 
 
 def trainer_of(model: Any, rows: Any, folder: Path, **settings: Any) -> tuple[Any, dict]:
-    """The README's trainer, and the names of its code."""
+    """The tutorial's trainer, and the names of its code."""
     tokenizer = tokenizer_of("bert", LENGTH)
     args = transformers.TrainingArguments(
         output_dir=str(folder),
@@ -162,7 +160,7 @@ def trainer_of(model: Any, rows: Any, folder: Path, **settings: Any) -> tuple[An
     return names["trainer"], names
 
 
-def test_the_trainer_of_the_readme(tmp_path: Path) -> None:
+def test_the_trainer_of_the_tutorial(tmp_path: Path) -> None:
     """It learns, and evaluates by the plain loss."""
     model, rows = classifier_of("bert", LENGTH), batches("bert", 64).dataset
     trainer, _ = trainer_of(

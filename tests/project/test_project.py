@@ -94,6 +94,7 @@ def test_whatever_the_package_reads_is_installed_with_it(tracked: list[str]) -> 
 
 READMES = ["README.md", "CONTRIBUTING.md"]
 READMES += [f"{d}/README.md" for d in ("nslab", "notebooks", "benchmarks", "data/results")]
+READMES += sorted(f.relative_to(ROOT).as_posix() for f in (ROOT / "docs").rglob("*.md"))
 
 
 def test_readme_commands_exist() -> None:
@@ -223,7 +224,7 @@ def test_top_level_is_as_promised(tracked: list[str]) -> None:
     top = {name.split("/")[0] for name in tracked if not name.startswith(".")}
     promised = "notebooks nslab data figures tests benchmarks environment.yml README.md"
     promised += " pyproject.toml setup.py Makefile LICENSE CITATION.cff CHANGELOG.md"
-    promised += " CONTRIBUTING.md"
+    promised += " CONTRIBUTING.md SECURITY.md docs"
     assert top == set(promised.split())
 
 

@@ -1,0 +1,1 @@
+"""Generators of the site: notebooks, API pages, commands, tables, and the check of its links."""
