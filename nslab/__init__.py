@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nslab.workbench.evaluation import evaluate
     from nslab.workbench.in_notebook import Notebook
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOMES = {
     "nslab.datasets": ("DATASETS", "load"),

@@ -84,24 +84,32 @@ def card(stem: str, about: dict[str, str], stage: Stage) -> list[str]:
 
 
 def thumbnail(stem: str, figure: str, stage: Stage) -> str:
-    """A small picture of a notebook's figure; blank without one. The figure may be one that the
-    READMEs show, which is there without any rendering."""
-    name = f"{figure or stem}.png"
-    places = (figures_dir() / "smoke", ROOT / "figures" / "readme")
-    file = next((place / name for place in places if (place / name).exists()), None)
-    if file is None:
+    """A small picture of a notebook's figure, staged; blank without one."""
+    canvas = picture_of(stem, figure, THUMBNAIL)
+    if canvas is None:
         return ""
-    with Image.open(file) as opened:
-        image = opened.convert("RGB")
-    width, height = image.size
-    image = image.crop((0, 0, min(width, round(WIDEST * height)), height))
-    image.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
-    canvas = Image.new("RGB", THUMBNAIL, "white")
-    canvas.paste(image, tuple((a - b) // 2 for a, b in zip(THUMBNAIL, image.size, strict=True)))
     data = io.BytesIO()
     canvas.save(data, "PNG", optimize=True)
     stage.write(f"thumbnails/{stem}.png", data.getvalue())
     return f"thumbnails/{stem}.png"
+
+
+def picture_of(stem: str, figure: str, size: tuple[int, int]) -> Image.Image | None:
+    """A notebook's figure on a canvas of so many pixels; None without one. The figure may be one
+    that the READMEs show, which is there without any rendering."""
+    name = f"{figure or stem}.png"
+    places = (figures_dir() / "smoke", ROOT / "figures" / "readme")
+    file = next((place / name for place in places if (place / name).exists()), None)
+    if file is None:
+        return None
+    with Image.open(file) as opened:
+        image = opened.convert("RGB")
+    width, height = image.size
+    image = image.crop((0, 0, min(width, round(WIDEST * height)), height))
+    image.thumbnail(size, Image.Resampling.LANCZOS)
+    canvas = Image.new("RGB", size, "white")
+    canvas.paste(image, tuple((a - b) // 2 for a, b in zip(size, image.size, strict=True)))
+    return canvas
 
 
 def notebook_page(stem: str, stage: Stage) -> bool:
