@@ -131,7 +131,7 @@ def test_readme_pictures_and_links_exist(name: str) -> None:
 
 
 def test_runs_write_where_git_does_not_look(tracked: list[str]) -> None:
-    """All of figures/ is ignored but the pictures of READMEs and docs, and each of those is shown."""
+    """All of figures/ is ignored but the pictures that READMEs and docs show."""
     written = "figures/smoke/a.png figures/smoke/tables/a.csv figures/browser/a.png data/runs/a/b"
     written += (
         " figures/variants/a/smoke/notebooks/a.ipynb data/logs/a notebooks/.virtual_documents/a"
