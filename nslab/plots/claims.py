@@ -12,7 +12,7 @@ from nslab.plots.titles import heading, wrapped
 
 COLOURS = {"supported": GREEN, "contradicted": RED, "undecided": GREY, "waiting": SKY}
 WIDEST = 12.0  # points; what is further out is cut, with an arrow
-WORDS = 8.0  # inches, of a claim
+WORDS = 7.6  # inches, of a claim
 
 
 def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
@@ -74,7 +74,7 @@ def _panel(axes: Axes, lines: pd.DataFrame, unit: str) -> None:
         if len(written) > 2:
             written = [written[0], wrapped(f"… {said.lstrip('; ')}", WORDS)]
         words = axes.text(0.005, place - 0.16, "\n".join(written), va="bottom")
-        words.set(transform=axes.get_yaxis_transform(), fontsize=TEXT)
+        words.set(transform=axes.get_yaxis_transform(), fontsize=TEXT, in_layout=False)
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set(xlim=(-reach, reach), ylim=(len(lines) - 0.5, -0.8), yticks=[])
     correlation = unit.endswith("correlation")

@@ -39,7 +39,7 @@ def correlations(
         axes.set(xlabel=labels[x], ylabel=labels[y])
         pearson = f"Pearson {line.r:.2f} (p = {line.p:.2g})"
         rank = f"Spearman {line.rank:.2f} (p = {line.rank_p:.2g})"
-        panel_title(axes, f"{part}, n = {line.n} classes\n{pearson}\n{rank}", 3.6)
+        panel_title(axes, f"{part}, n = {line.n} classes\n{pearson}\n{rank}", 3.3)
     for spare in figure.axes[len(parts) :]:
         spare.remove()
     legend_below(figure, figure.axes[0].get_legend_handles_labels()[0])

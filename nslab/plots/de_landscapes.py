@@ -65,6 +65,16 @@ def mutations(
     _name(last, x[target], "i")
     panel_title(last, "trials of crossover (filled; ringed: better than i)")
     _edges(panels, reach)
+    mark: dict = {"linestyle": "", "color": "black", "markersize": 6}
+    open_mark: dict = {"markerfacecolor": "white", "markeredgewidth": 2}
+    handles = [
+        Line2D([], [], marker="o", label="a member used", **mark),
+        Line2D([], [], marker="s", label="the member i", **mark),
+        Line2D([], [], marker="o", label="mutant", **mark | open_mark),
+        Line2D([], [], color="black", linestyle=":", label="difference of two members"),
+        Line2D([], [], color="0.3", linewidth=2, label="arrow: what of it is added"),
+    ]
+    legend_below(figure, handles)
     heading(figure, title)
     return figure
 

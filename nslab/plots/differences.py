@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from nslab.analysis.statistics import Paired
 from nslab.configs.labels import text_of
@@ -37,7 +38,7 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
     """
     faint = at_chance(table)
     colours = method_colours(table["method"])
-    figure = page(1.5 + 0.44 * len(table))
+    figure = page(1.8 + 0.44 * len(table))
     axes = figure.subplots()
     reach = _reach(table)
     for place, line in enumerate(table.to_dict("records")):
@@ -58,7 +59,11 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
     axes.set_ylim(len(table) - 0.5, -0.7)
     said = f"; {AT_CHANCE}" if faint else ""
     axes.set(yticks=[], ylabel="comparison")
-    axes.set_xlabel(f"difference in test accuracy (points), 95 % interval{said}")
+    axes.set_xlabel(f"difference in test accuracy (points){said}")
+    look: dict = {"color": "0.3", "marker": "o", "linewidth": 2}
+    handles = [Line2D([], [], label="mean difference with its 95 % interval", **look)]
+    handles.append(Line2D([], [], color=GREY, linewidth=1, label=f"as {text_of(baseline)}"))
+    legend_below(figure, handles)
     heading(figure, title, _counted(table, title, baseline))
     return figure
 

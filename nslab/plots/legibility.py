@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import BboxBase
 
 DPI = 100  # of the screen that sizes are meant for
 PAGE = 8.4  # inches, which fill a page of 840 pixels: no figure is wider
@@ -31,7 +32,7 @@ def faults(figure: Figure) -> list[str]:
         found.append(f"wider than the page: {figure.get_figwidth():.1f} inches")
     canvas = figure.bbox
     for text in texts(figure):
-        pixels = text.get_fontsize() * DPI / 72
+        pixels = float(text.get_fontsize()) * DPI / 72
         if pixels < SMALLEST:
             found.append(f"text of {pixels:.1f} pixels: {_short(text)}")
         if text.get_in_layout() and not _inside(text.get_window_extent(), canvas):
@@ -92,12 +93,14 @@ def _tick_labels(axis: object) -> list[Text]:
 
 def _kinds_of_lines(axes: Axes) -> int:
     """How many kinds of line, by colour and dash, there are among those with more than one end."""
-    lines = [line for line in axes.get_lines() if line.get_visible() and len(line.get_xdata()) > 1]
+    lines = [
+        line for line in axes.get_lines() if line.get_visible() and np.size(line.get_xdata()) > 1
+    ]
     drawn = [line for line in lines if line.get_linestyle() not in ("None", "none", "", " ")]
     return len({(str(line.get_color()), str(line.get_linestyle())) for line in drawn})
 
 
-def _inside(box: Bbox, canvas: Bbox) -> bool:
+def _inside(box: BboxBase, canvas: BboxBase) -> bool:
     return (
         box.x0 >= canvas.x0 - _SLACK
         and box.y0 >= canvas.y0 - _SLACK

@@ -22,7 +22,7 @@ def heading(figure: Figure, title: str, finding: str = "") -> None:
     """
     width = figure.get_figwidth()
     parts = [line for text in (finding, in_words(title)) for line in text.split("\n") if line]
-    lines = [wrapped(part, width - 2 * _EDGE, TITLE, bold=True) for part in parts]
+    lines = [wrapped(part, 0.97 * width - 2 * _EDGE, TITLE, bold=True) for part in parts]
     if lines:
         text = figure.suptitle("\n".join(lines), x=_EDGE / width, ha="left", fontsize=TITLE)
         text.set(linespacing=1.3, fontweight="bold")
@@ -43,7 +43,7 @@ def wrapped(text: str, inches: float, size: float = TEXT, bold: bool = False) ->
     >>> wrapped("one two three", 0.6)
     'one two\\nthree'
     """
-    font = FontProperties("DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
