@@ -7,6 +7,7 @@ from nslab.cli import (  # each adds its commands
     check,
     evidence,
     evolve,
+    figures,
     notebooks,
     predict,
     run,
@@ -15,4 +16,15 @@ from nslab.cli import (  # each adds its commands
 )
 from nslab.cli.options import app
 
-__all__ = ["app", "check", "evidence", "evolve", "notebooks", "predict", "run", "show", "store"]
+__all__ = [
+    "app",
+    "check",
+    "evidence",
+    "evolve",
+    "figures",
+    "notebooks",
+    "predict",
+    "run",
+    "show",
+    "store",
+]

@@ -11,6 +11,7 @@ from typing import Any
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"
 BROWN, PINK, GREY, YELLOW, SKY = "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
 OTHER = SKY  # of the many methods compared with
+BASE = "#404040"  # of what others are compared with; lighter greys say that nothing was learnt
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Label:
 # By registry key or by the method's name in the papers' tables. Words that mean something else as
 # the name of a method have their kind before a colon.
 LABELS: dict[str, Label] = {
-    "ce": Label("CE", GREY),
+    "ce": Label("CE", BASE),
     "ns_ws": Label("NS-WS", GREEN),
     "ns_lf": Label("NS-LF", PURPLE),
     "ns_ws_1x2": Label("NS-WS, pairs", SKY),
@@ -58,9 +59,9 @@ LABELS: dict[str, Label] = {
     "srs": Label("SRS (square root)", OTHER),
     "pbs": Label("PBS (progressive)", OTHER),
     "adam": Label("Adam", BLUE),
-    "pretrained": Label("pretrained", GREY),
-    "population_mean": Label("parents, mean", GREY),
-    "population_best": Label("parents, best", GREY),
+    "pretrained": Label("pretrained", BASE),
+    "population_mean": Label("parents, mean", BASE),
+    "population_best": Label("parents, best", BASE),
     "wa": Label("weight average", ORANGE),
     "ensemble": Label("ensemble (vote)", OTHER),
     "fge": Label("fast geometric ensemble", OTHER, "ensemble"),
@@ -98,7 +99,7 @@ LABELS: dict[str, Label] = {
     "current-to-rand/1": Label("S$_4$", RED, "S4"),
     "trigonometric": Label("S$_{Trigo}$", PURPLE, "S_Trigo"),
     # what searches for a loss
-    "search:gaussian": Label("Gaussian", GREY),
+    "search:gaussian": Label("Gaussian", BASE),
     "search:chaotic": Label("chaotic (logistic map)", RED),
     "search:arcsine": Label("arcsine, independent", BLUE),
     "search:orbit": Label("one chaotic orbit", ORANGE),

@@ -6,9 +6,18 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nslab.configs.labels import colour_of, text_of
-from nslab.plots.comparison import GREY
-from nslab.plots.style import PALETTE
+from nslab.configs.labels import text_of
+from nslab.plots.marks import (
+    RULED,
+    accuracy_limits,
+    legend_below,
+    page,
+    seed_handles,
+    seeds_and_mean,
+    whole_numbers,
+)
+from nslab.plots.style import GREY, PALETTE, TEXT, method_colours
+from nslab.plots.titles import heading
 
 
 def tasks(table: pd.DataFrame, title: str) -> Figure:
@@ -16,22 +25,23 @@ def tasks(table: pd.DataFrame, title: str) -> Figure:
     ``method``, ``value``."""
     order = list(dict.fromkeys(table["method"]))
     names = list(dict.fromkeys(table["task"]))
-    figure = Figure(figsize=(7.5, 1.2 + (0.25 * len(order) + 0.3) * len(names)))
+    colours = method_colours(order)
+    figure = page(1.6 + (0.25 * len(order) + 0.3) * len(names))
     axes, ticks, place = figure.subplots(), [], 0.0
     for name in names:
-        axes.text(0.01, place - 0.75, name, transform=axes.get_yaxis_transform(), fontsize=10)
+        axes.text(0.01, place - 0.75, name, transform=axes.get_yaxis_transform(), fontsize=TEXT)
         for method in order:
             values = table.loc[(table["task"] == name) & (table["method"] == method), "value"]
-            look = {"color": colour_of(method)}
-            axes.plot(values, [place] * len(values), "o", alpha=0.6, markersize=5, **look)
-            axes.plot([values.mean()], [place], "|", markersize=13, markeredgewidth=2.5, **look)
+            seeds_and_mean(axes, place, values, colours[method])
             ticks.append((place, text_of(method)))
             place += 1
         place += 1.2
     axes.set_yticks(*zip(*ticks, strict=True))
     axes.set(ylim=(place - 1.5, -1.5), xlabel="test accuracy on the target domain (%)")
-    axes.grid(axis="y", color="0.92")
-    figure.suptitle("\n".join(title.split("; ")), fontsize=11)
+    axes.grid(**RULED)
+    accuracy_limits(axes, "x")
+    legend_below(figure, seed_handles(" of them"))
+    heading(figure, "\n".join(title.split("; ")))
     return figure
 
 
@@ -41,21 +51,18 @@ def pseudo_label_curves(history: pd.DataFrame, title: str) -> Figure:
     highest's."""
     keys = ["method", "seed", "epoch"]
     history = history.groupby(keys, sort=False).mean(numeric_only=True).reset_index()
-    figure = Figure(figsize=(10, 3.6))
+    figure = page(4.2)
     left, right = figure.subplots(1, 2)
-    named = history.assign(method=history["method"].map(text_of))
-    sns.lineplot(
-        named,
-        x="epoch",
-        y="pseudo_accuracy",
-        hue="method",
-        style="method",
-        palette={text_of(k): colour_of(k) for k in history["method"].unique()},
-        errorbar=("pi", 100),
-        ax=left,
-    )
+    colours = method_colours(history["method"])
+    dashes = ("-", "--", "-.", ":")
+    for k, (method, part) in enumerate(history.groupby("method", sort=False)):
+        grouped, colour = part.groupby("epoch")["pseudo_accuracy"], colours[str(method)]
+        look = {"color": colour, "linestyle": dashes[k % 4], "label": text_of(str(method))}
+        left.plot(grouped.mean(), **look)
+        low, high = grouped.min(), grouped.max()
+        left.fill_between(low.index, low, high, color=colour, alpha=0.15, linewidth=0)
     left.set(xlabel="epoch", ylabel="right pseudo-labels (%)")
-    left.get_legend().set_title(None)
+    accuracy_limits(left)
     scored = history[history["method"].str.startswith("ns_")]
     colours = sns.color_palette(PALETTE)
     for column, label, colour, line in (
@@ -66,13 +73,13 @@ def pseudo_label_curves(history: pd.DataFrame, title: str) -> Figure:
         middle, low, high = grouped.mean(), grouped.min(), grouped.max()
         right.plot(middle.index, middle, color=colour, linestyle=line, label=label)
         right.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
-    right.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+    right.axhline(0.5, color=GREY, linestyle=":", linewidth=1, label="chance")
     right.set(xlabel="epoch", ylabel="chance to be larger on a right\npseudo-label (AUC)")
     right.set_ylim(0, 1.02)
-    right.legend(loc="lower right")
+    whole_numbers(left, right)
     for axes in (left, right):
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(title, fontsize=11)
+        axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2))
+    heading(figure, title)
     return figure
 
 
@@ -80,7 +87,7 @@ def class_maps(table: pd.DataFrame, title: str) -> Figure:
     """Right pseudo-labels and mean scores, class by class over epochs; columns ``class``,
     ``epoch``, ``pseudo``, ``score``. The mean of all scores is 1."""
     count = table["class"].nunique()
-    figure = Figure(figsize=(10, 1.4 + 0.26 * min(count, 30)))
+    figure = page(1.6 + 0.26 * min(count, 30))
     shown: Mapping[str, tuple[str, str, float | None]] = {
         "pseudo": ("right pseudo-labels (%)", "cividis", None),
         "score": ("mean score s", "vlag", 1.0),
@@ -90,19 +97,19 @@ def class_maps(table: pd.DataFrame, title: str) -> Figure:
     ):
         wide = table.pivot_table(index="class", columns="epoch", values=column, sort=False)
         limits = {} if centre is None else {"center": centre}
-        few = count <= 20 and len(wide.columns) <= 8
+        few = count <= 20 and len(wide.columns) <= 6
         sns.heatmap(
             wide,
             cmap=cmap,
             ax=axes,
             annot=few,
             fmt=".0f" if centre is None else ".2f",
-            annot_kws={"fontsize": 8},
+            annot_kws={"fontsize": TEXT},
             cbar_kws={"label": label},
             yticklabels=True if count <= 30 else "auto",
             **limits,
         )
         axes.set(xlabel="epoch", ylabel="class" if column == "pseudo" else "")
         axes.tick_params(axis="y", rotation=0)
-    figure.suptitle(title, fontsize=11)
+    heading(figure, title)
     return figure

@@ -1,17 +1,18 @@
 """Figure of the claims: every effect with its interval and verdict, one under the other."""
 
-import textwrap
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nslab.configs.labels import GREEN, GREY, RED, SKY, text_of
+from nslab.plots.marks import interval, legend_below, page
+from nslab.plots.style import TEXT
+from nslab.plots.titles import heading, wrapped
 
 COLOURS = {"supported": GREEN, "contradicted": RED, "undecided": GREY, "waiting": SKY}
 WIDEST = 12.0  # points; what is further out is cut, with an arrow
-LETTERS = 125  # of a claim, at the width of a page
+WORDS = 7.6  # inches, of a claim
 
 
 def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
@@ -24,8 +25,8 @@ def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
     drawn = table[table["effect"].notna()]
     units = list(dict.fromkeys(drawn["unit"]))
     sizes = [int((drawn["unit"] == unit).sum()) for unit in units]
-    height = 1.2 + 0.42 * sum(sizes) + 0.6 * len(units)
-    figure = Figure(figsize=(8.4, height))
+    height = 1.6 + 0.62 * sum(sizes) + 0.6 * len(units)
+    figure = page(height)
     panels = figure.subplots(
         max(len(units), 1), 1, squeeze=False, height_ratios=[s + 1 for s in sizes] or None
     )[:, 0]
@@ -40,8 +41,8 @@ def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
         Line2D([], [], marker="D", linestyle="", color="black", label="against a control"),
         Line2D([], [], marker="x", linestyle="", color="black", label="the paper's own"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    figure.suptitle(title or claims_title(table), fontsize=11)
+    legend_below(figure, handles)
+    heading(figure, title or claims_title(table))
     return figure
 
 
@@ -61,18 +62,19 @@ def _panel(axes: Axes, lines: pd.DataFrame, unit: str) -> None:
     for place, line in enumerate(lines.to_dict("records")):
         colour = COLOURS[line["verdict"]]
         first = lines["key"].iloc[:place].eq(line["key"]).any()
-        axes.plot([line["low"], line["high"]], [place, place], color=colour, linewidth=2)
+        interval(axes, place, line["low"], line["high"], colour, (-reach, reach))
         axes.plot([line["effect"]], [place], "D" if first else "o", color=colour)
         axes.plot([line["printed"]], [place], "x", color="black")
         for end, marker in ((-reach, "<"), (reach, ">")):
-            numbers = (line["low"], line["high"], line["effect"])
-            if any(value < end if end < 0 else value > end for value in numbers):
+            if abs(line["effect"]) > reach and line["effect"] * end > 0:
                 axes.plot([end * 0.99], [place], marker, color=colour, markersize=7)
         against = f"against {text_of(line['against'])}, " if line["against"] else ""
         said = f"; {against}{line['preset']}, n = {line['n']}"
-        claim = textwrap.shorten(line["claim"], LETTERS - len(said), placeholder=" …")
-        words = axes.text(0.005, place - 0.3, claim + said, transform=axes.get_yaxis_transform())
-        words.set(fontsize=8.5)
+        written = wrapped(line["claim"] + said, WORDS).split("\n")
+        if len(written) > 2:
+            written = [written[0], wrapped(f"… {said.lstrip('; ')}", WORDS)]
+        words = axes.text(0.005, place - 0.16, "\n".join(written), va="bottom")
+        words.set(transform=axes.get_yaxis_transform(), fontsize=TEXT, in_layout=False)
     axes.axvline(0, color=GREY, linewidth=1)
     axes.set(xlim=(-reach, reach), ylim=(len(lines) - 0.5, -0.8), yticks=[])
     correlation = unit.endswith("correlation")

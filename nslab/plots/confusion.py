@@ -5,6 +5,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from nslab.analysis.confusion import Confusion
+from nslab.plots.marks import page
+from nslab.plots.style import PAGE, PALETTE, TEXT
+from nslab.plots.titles import heading
 
 LEGIBLE = 30  # classes whose names can be read beside a matrix
 WRITTEN = 15  # classes whose numbers fit into its cells
@@ -20,7 +23,8 @@ def confusion_matrix(confusion: Confusion, title: str) -> Figure:
     with np.errstate(invalid="ignore"):
         shares = 100 * confusion.counts / confusion.counts.sum(1, keepdims=True)
     side = 2.6 + 0.36 * len(names)
-    figure = Figure(figsize=(side + 1.2, side))
+    side = min(side, PAGE)
+    figure = page(side, side + 0.9)
     axes = figure.subplots()
     axes.set_facecolor("0.93")  # of classes without images
     sns.heatmap(
@@ -35,26 +39,28 @@ def confusion_matrix(confusion: Confusion, title: str) -> Figure:
         xticklabels=names,
         yticklabels=names,
         cbar_kws={"label": "images of the class (%)"},
-        annot_kws={"fontsize": 8},
+        annot_kws={"fontsize": TEXT},
     )
-    axes.tick_params(axis="x", rotation=90, labelsize=8)
-    axes.tick_params(axis="y", rotation=0, labelsize=8)
-    axes.set(xlabel="taken for", ylabel="class", title=said(confusion, title))
+    axes.tick_params(axis="x", rotation=90)
+    axes.tick_params(axis="y", rotation=0)
+    axes.set(xlabel="taken for", ylabel="class")
+    heading(figure, said(confusion, title))
     return figure
 
 
 def confused_pairs(confusion: Confusion, title: str) -> Figure:
     """The pairs of classes that are most often confused, in percent of the first one's images."""
     table = confusion.pairs()
-    figure = Figure(figsize=(7.5, 1.6 + 0.24 * max(1, len(table))))
+    figure = page(1.6 + 0.24 * max(1, len(table)))
     axes = figure.subplots()
     pairs = zip(table["class"], table["taken_for"], strict=True)
-    axes.barh(range(len(table)), table["share"], color=sns.color_palette("colorblind")[0])
+    axes.barh(range(len(table)), table["share"], color=sns.color_palette(PALETTE)[0])
     labels = [f"{shortened(a)} as {shortened(b)}" for a, b in pairs]
-    axes.set_yticks(range(len(table)), labels, fontsize=8)
+    axes.set_yticks(range(len(table)), labels)
     axes.invert_yaxis()
     label = "images of the class (%)"
-    axes.set(xlabel=label, ylabel="class taken for another", title=said(confusion, title))
+    axes.set(xlabel=label, ylabel="class taken for another")
+    heading(figure, said(confusion, title))
     return figure
 
 

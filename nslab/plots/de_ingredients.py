@@ -21,10 +21,11 @@ from nslab.plots.de_landscapes import (
     STRATEGY_MARKERS,
     STRATEGY_TEXTS,
     legend_handles,
-    wide_figure,
 )
 from nslab.plots.de_runs import STRATEGY_DASHES
-from nslab.plots.style import PALETTE
+from nslab.plots.marks import legend_below, page, whole_numbers
+from nslab.plots.style import PALETTE, TEXT
+from nslab.plots.titles import heading, panel_title
 
 BLUE, ORANGE, GREEN, RED = sns.color_palette(PALETTE)[:4]
 OTHERS: tuple[tuple[Any, str], ...] = (
@@ -43,8 +44,9 @@ def sources_of_f(
 
     ``waves``, ``drawn``: see `nslab.analysis.de_ingredients.sinusoids` and `drawn_factors`.
     """
-    figure = wide_figure(4.3)
-    falling, rising, law = figure.subplots(1, 3)
+    figure = page(6.6)
+    grid = figure.subplot_mosaic([["falling", "rising"], ["law", "law"]])
+    falling, rising, law = (grid[name] for name in ("falling", "rising", "law"))
     last = int(waves["g"].max())
     colours = sns.color_palette(PALETTE)
     for axes, kind, words in (
@@ -57,7 +59,8 @@ def sources_of_f(
             axes.plot(curve["g"], curve["f"], linestyle=line, color=colours[k], linewidth=1)
             axes.plot(whole["g"], whole["f"], marker, color=colours[k], markersize=7 - k)
         axes.axvspan(middle + 0.5, last + 0.5, color="0.88", zorder=0)
-        axes.set(xlabel="generation g in a batch", ylabel="F (scaled to its range)", title=words)
+        axes.set(xlabel="generation g in a batch", ylabel="F (scaled to its range)")
+        panel_title(axes, words)
         axes.set(xticks=range(1, last + 1), xlim=(0.5, last + 0.5), ylim=within)
     handles = [
         Line2D([], [], linestyle=line, marker=marker, color=colour, label=f"{frequency:g}")
@@ -65,14 +68,9 @@ def sources_of_f(
             waves["frequency"].unique(), OTHERS, colours, strict=False
         )
     ]
-    figure.legend(
-        handles=handles,
-        title="frequency ν; marks: whole generations; grey: F comes from the archive instead",
-        title_fontsize=9,
-        loc="outside lower left",
-        ncols=len(handles),
-    )
-    bins = np.linspace(*within, 41)
+    name = "frequency ν; marks: whole generations; grey: F comes from the archive instead"
+    legend_below(figure, handles, title=name, alignment="left")
+    bins = list(np.linspace(*within, 41))
     for k, (name, words) in enumerate((("normal", "normal (ours)"), ("cauchy", "Cauchy (SHADE)"))):
         f = drawn.loc[drawn["law"] == name, "f"]
         share = np.full(len(f), 100 / len(f))
@@ -80,9 +78,11 @@ def sources_of_f(
         law.hist(f, bins, weights=share, histtype="step", **style)
         law.plot([], [], label=words, **style)
     law.set(xlabel="F drawn about a cell's value", ylabel="share of draws (%)", xlim=within)
-    law.set(title="the archive's draws", ylim=(0, 1.3 * law.get_ylim()[1]))
+    law.set(ylim=(0, 1.3 * law.get_ylim()[1]))
+    panel_title(law, "the archive's draws")
     law.xaxis.set_major_locator(MaxNLocator(5))
     law.legend(loc="upper left")
+    heading(figure, "Where F comes from: sinusoids in the first half of a batch, then the archive")
     return figure
 
 
@@ -95,15 +95,15 @@ def archive(
 
     ``first``: values and gains of the first generation; ``cells``: before it and after every one.
     """
-    figure = wide_figure(3.6)
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    figure = page(6.0)
+    left, right = figure.subplots(2, 1)
     values, gains = np.array(first[0]), np.array(first[1])
     left.vlines(values, 0, gains / gains.sum(), color="0.4", linewidth=5)
     styles = zip((BLUE, GREEN, RED), ("-.", "--", "-"), strict=True)
     for (name, mean), (colour, line) in zip(means.items(), styles, strict=False):
         left.axvline(mean, 0, 0.68, color=colour, linestyle=line, label=f"{name}: {mean:.3f}")
     left.set(xlabel="F of the trials that won", ylabel="weight w (share of the gains)", ylim=(0, 1))
-    left.set_title("successes of generation 1")
+    panel_title(left, "successes of generation 1 (grey bars), and their means")
     left.legend(loc="upper left")
     wide = cells.T.numpy()
     sns.heatmap(
@@ -113,19 +113,21 @@ def archive(
         cmap="cividis",
         ax=right,
         cbar_kws={"label": "F in the cell"},
-        annot_kws={"fontsize": 9},
+        annot_kws={"fontsize": TEXT},
         linewidths=0.5,
     )
     for g, cell in zip(*np.nonzero(np.diff(wide.T, axis=0)), strict=True):
         right.add_patch(_frame(int(g) + 1, int(cell)))
-    right.set(xlabel="after generation", ylabel="cell", title="archive (framed: just written)")
+    right.set(xlabel="after generation", ylabel="cell")
+    panel_title(right, "archive (framed: just written)")
     right.set_yticklabels(range(1, len(wide) + 1), rotation=0)
+    heading(figure, "What wins is averaged, weighted by its gain, and written into the archive")
     return figure
 
 
 def rivalry(table: pd.DataFrame, history: int) -> Figure:
     """Success rates that are made up, and the probabilities that follow them."""
-    figure = wide_figure(4.0)
+    figure = page(4.4)
     panels = figure.subplots(1, 2)
     for name, part in table.groupby("strategy", sort=False):
         style: dict = {"color": colour_of(str(name)), "linestyle": STRATEGY_DASHES[str(name)]}
@@ -133,10 +135,12 @@ def rivalry(table: pd.DataFrame, history: int) -> Figure:
         panels[0].step(part["generation"], 100 * part["rate"], where="mid", **style)
         panels[1].plot(part["generation"], part["probability"], **style)
     panels[1].axvspan(0.5, history - 0.5, color="0.88", zorder=0)
-    panels[0].set(xlabel="generation", ylabel="success rate given (%)", title="made up", ylim=0)
+    panels[0].set(xlabel="generation", ylabel="success rate given (%)", ylim=0)
+    panel_title(panels[0], "made up")
     panels[1].set(xlabel="generation", ylabel="probability of a strategy", ylim=0)
-    panels[1].set_title(f"learnt (grey: fewer than H = {history} generations)")
-    figure.legend(handles=legend_handles(lines=True), loc="outside lower center", ncols=5)
+    panel_title(panels[1], f"learnt (grey: fewer than H = {history} generations)")
+    legend_below(figure, legend_handles(lines=True))
+    heading(figure, "Probabilities of the strategies follow success rates that are made up")
     return figure
 
 
@@ -145,8 +149,8 @@ def brood(found: Brood, title: str) -> Figure:
 
     Each panel has its own scale; parents much worse than all children are left out.
     """
-    figure = wide_figure(4.8)
-    panels = figure.subplots(1, 2)
+    figure = page(8.2)
+    panels = figure.subplots(2, 1)
     own = float(found.losses[found.target])
     for axes, kind in zip(panels, ("mutant", "trial"), strict=True):
         for loss in found.losses.tolist():
@@ -174,11 +178,17 @@ def brood(found: Brood, title: str) -> Figure:
             seen += [loss for loss in found.losses.tolist() if loss < 1.5 * max(seen)]
         margin = 0.08 * (max(seen) - min(seen))
         axes.set(ylim=(min(seen) - margin, max(seen) + margin), ylabel="loss on the batch (nats)")
-        axes.set_xticks(range(len(ticks)), ticks, fontsize=8)
+        axes.set_xticks(range(len(ticks)), ticks)
         axes.set_xlabel("strategy; share of its children that beat the target")
-    panels[0].set_title("mutants: all genes new")
-    panels[1].set_title("trials: after crossover (finer scale)")
-    figure.suptitle(f"{title}; dashed: the target, grey: other parents", fontsize=11)
+    panel_title(panels[0], "mutants: all genes new")
+    panel_title(panels[1], "trials: after crossover (finer scale)")
+    handles = [
+        Line2D([], [], color="black", linestyle="--", linewidth=1.2, label="the target"),
+        Line2D([], [], color="0.75", linewidth=1, label="another parent"),
+        Line2D([], [], color="black", linewidth=2, label="median (box: middle half)"),
+    ]
+    legend_below(figure, handles)
+    heading(figure, title)
     return figure
 
 
@@ -186,7 +196,7 @@ def genes(
     apart: dict[str, Float[Tensor, " d"]], changes: dict[str, Float[Tensor, " d"]], title: str
 ) -> Figure:
     """How far the genes of two parents lie apart, and how far mutants lie from their target."""
-    figure = wide_figure(4.0)
+    figure = page(4.0)
     left, right = figure.subplots(1, 2)
     styles = zip((BLUE, ORANGE, GREEN), ("-", "--", "-."), strict=True)
     shown = dict(zip(apart, styles, strict=False))
@@ -198,7 +208,7 @@ def genes(
     )
     left.set(xlabel="difference of a gene in two parents", ylabel="share of genes (%)")
     right.set(xlabel="change of a gene from target to mutant", ylabel="share of genes (%)")
-    figure.suptitle(title, fontsize=11)
+    heading(figure, title)
     return figure
 
 
@@ -207,7 +217,7 @@ def offspring(table: pd.DataFrame, members: int, title: str) -> Figure:
 
     ``table``: as `nslab.analysis.de.generation_table` gives it.
     """
-    figure = wide_figure(3.8)
+    figure = page(4.0)
     left, right = figure.subplots(1, 2)
     for value, colour, line, marker in (("mean", ORANGE, "--", "s"), ("best", BLUE, "-", "o")):
         style: dict = {"color": colour, "linestyle": line, "marker": marker, "markersize": 5}
@@ -216,13 +226,16 @@ def offspring(table: pd.DataFrame, members: int, title: str) -> Figure:
     left.set_ylim(0, 1.1 * left.get_ylim()[1])
     left.legend(ncols=2, loc="upper right")
     right.bar(table["step"], table["wins"], color=BLUE)
-    right.axhline(members, color="black", linestyle="--", linewidth=1)
-    right.set(xlabel="generation", ylabel="trials that won (dashed: all)")
+    right.axhline(members, color="black", linestyle="--", linewidth=1, label="all of them")
+    right.set(xlabel="generation", ylabel="trials that won", ylim=(0, 1.2 * members))
+    whole_numbers(left, right)
     for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        label = "a new batch"
         for change in table.loc[table["batch"].diff() > 0, "step"]:
-            axes.axvline(change - 0.5, color="0.6", linestyle=":", zorder=0)
-    figure.suptitle(f"{title}; dotted: a new batch", fontsize=11)
+            axes.axvline(change - 0.5, color="0.6", linestyle=":", zorder=0, label=label)
+            label = ""
+    right.legend(ncols=2, loc="upper right")
+    heading(figure, title)
     return figure
 
 
@@ -238,4 +251,4 @@ def _outlines(axes: Axes, parts: dict[str, Tensor], styles: Mapping[str, tuple[A
         colour, line = styles[name]
         axes.stairs(100 * share / len(values), edges, color=colour, linestyle=line, label=name)
     axes.set_yscale("log")
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="upper left")

@@ -14,6 +14,9 @@ from nslab.analysis.de import SYMBOLS
 from nslab.analysis.de_landscapes import MutantSketch, Trajectory
 from nslab.configs.labels import colour_of, text_of
 from nslab.plots.de_runs import STRATEGY_DASHES
+from nslab.plots.marks import legend_below, page
+from nslab.plots.style import TEXT
+from nslab.plots.titles import heading, panel_title
 
 # By the operator's name, in the paper's order.
 STRATEGY_TEXTS = {name: f"{text_of(name)} {name}" for name in SYMBOLS}
@@ -27,8 +30,8 @@ def mutations(
 ) -> Figure:
     """How each strategy makes a mutant of one member (the paper's Fig. S1, right); in the last
     panel all mutants, and the trials that crossover makes of them."""
-    figure = wide_figure(8.2)
-    panels, reach = figure.subplots(2, 3, sharex=True, sharey=True), float(plane[0].max())
+    figure = page(10.6)
+    panels, reach = figure.subplots(3, 2, sharex=True, sharey=True), float(plane[0].max())
     for axes, sketch in zip(panels.flat, made, strict=False):
         _contours(axes, plane)
         axes.plot(*x.T, "o", color="0.6", markersize=4)
@@ -46,7 +49,7 @@ def mutations(
             names = [name for name, same in sketch.used.items() if same == member]
             _line(axes, [x[member]], "s" if "i" in names else "o", color="black", markersize=6)
             _name(axes, x[member], " = ".join(names))
-        axes.set_title(STRATEGY_TEXTS[sketch.strategy])
+        panel_title(axes, STRATEGY_TEXTS[sketch.strategy])
     last = panels.flat[len(made)]
     _contours(last, plane)
     last.plot(*x.T, "o", color="0.6", markersize=4)
@@ -60,19 +63,33 @@ def mutations(
             _line(last, [sketch.trial], "o", color="black", **ring)
     _line(last, [x[target]], "s", color="black", markersize=6)
     _name(last, x[target], "i")
-    last.set_title("crossover (filled; ringed: better than i)")
+    panel_title(last, "trials of crossover (filled; ringed: better than i)")
     _edges(panels, reach)
-    figure.suptitle(title, fontsize=11)
+    mark: dict = {"linestyle": "", "color": "black", "markersize": 6}
+    open_mark: dict = {"markerfacecolor": "white", "markeredgewidth": 2}
+    handles = [
+        Line2D([], [], marker="o", label="a member used", **mark),
+        Line2D([], [], marker="s", label="the member i", **mark),
+        Line2D([], [], marker="o", label="mutant", **mark | open_mark),
+        Line2D([], [], color="black", linestyle=":", label="difference of two members"),
+        Line2D([], [], color="0.3", linewidth=2, label="arrow: what of it is added"),
+    ]
+    legend_below(figure, handles)
+    heading(figure, title)
     return figure
 
 
 def course(plane: Plane, course: Trajectory, shown: Sequence[int], title: str) -> Figure:
     """A population at some generations: how each member was made, and its way since the last
     generation shown."""
-    figure = Figure(figsize=(2.9 * len(shown), 3.9))
-    panels = figure.subplots(1, len(shown), sharex=True, sharey=True, squeeze=False)
+    across = min(len(shown), 3 if len(shown) != 4 else 2)
+    down = -(-len(shown) // across)
+    figure = page(1.0 + 8.0 / across * down + 0.3 * down)
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for spare in panels.flat[len(shown) :]:
+        spare.set_axis_off()
     before = 0
-    for axes, g in zip(panels[0], shown, strict=True):
+    for axes, g in zip(panels.flat, shown, strict=False):
         _contours(axes, plane)
         for way in course.x[before : g + 1].unbind(1):
             axes.plot(*way.T, "-", color="0.45", linewidth=0.7)
@@ -80,18 +97,11 @@ def course(plane: Plane, course: Trajectory, shown: Sequence[int], title: str) -
         for k, name in enumerate(SYMBOLS):
             mine = course.x[g, course.strategy[g] == k]
             axes.plot(*mine.T, STRATEGY_MARKERS[name], color=colour_of(name), markersize=6)
-        axes.set_title(f"generation {g}\nmean loss {course.losses[g].mean():.2f}")
+        panel_title(axes, f"generation {g}, mean loss {course.losses[g].mean():.2f}")
         before = g
     _edges(panels, float(plane[0].max()))
-    figure.legend(handles=legend_handles("initial"), loc="outside lower center", ncols=6)
-    figure.suptitle(title, fontsize=11)
-    return figure
-
-
-def wide_figure(height: float) -> Figure:
-    """An empty figure over the whole width of a notebook."""
-    figure = Figure(figsize=(11.5, height))
-    figure.set_layout_engine("constrained", wspace=0.04)
+    legend_below(figure, legend_handles("initial"))
+    heading(figure, title)
     return figure
 
 
@@ -105,7 +115,7 @@ def _arrow(axes: Axes, tail: Tensor, head: Tensor, colour: str) -> None:
 
 
 def _name(axes: Axes, point: Tensor, text: str, left: bool = False) -> None:
-    form: dict = {"textcoords": "offset points", "fontsize": 9, "bbox": _CLEAR}
+    form: dict = {"textcoords": "offset points", "fontsize": TEXT, "bbox": _CLEAR}
     form |= {"ha": "right" if left else "left"}
     axes.annotate(text, tuple(point.tolist()), (-7, -3) if left else (5, 5), **form)
 

@@ -1,22 +1,40 @@
 """Figures of evolution: lineages, strategies, memories, diversity. Nothing is computed here."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from nslab.analysis.de import SYMBOLS
 from nslab.configs.labels import colour_of, text_of
-from nslab.plots.style import PALETTE
-
-# By the operator's name, in the paper's order.
-STRATEGY_DASHES: dict[str, Any] = dict(
-    zip(SYMBOLS, ("-", "--", "-.", ":", (0, (5, 1))), strict=True)
+from nslab.plots.de_strategies import STRATEGY_DASHES, memories, strategy_shares
+from nslab.plots.findings import comparison_finding
+from nslab.plots.marks import (
+    RULED,
+    accuracy_limits,
+    dashed_handle,
+    legend_below,
+    page,
+    seed_handles,
+    seeds_and_mean,
+    whole_numbers,
 )
+from nslab.plots.style import GREY, PALETTE, method_colours
+from nslab.plots.titles import heading, panel_title, wrapped
+from nslab.plots.wording import dataset_words, embedded, in_words, network_words
+
+__all__ = [
+    "STRATEGY_DASHES",
+    "by_setting",
+    "factor_curves",
+    "gains",
+    "lineage",
+    "memories",
+    "over_batches",
+    "strategy_shares",
+]
 _COUNTED = {
     "train_loss": "training loss (nats)",
     "held_out_loss": "held-out loss (nats)",
@@ -37,18 +55,25 @@ def lineage(
     begins after the last.
     """
     columns = list(dict.fromkeys(table[by]))
-    figure = Figure(figsize=(1.2 + 3.2 * len(columns), 0.9 + 2.1 * len(values)))
-    axes = figure.subplots(len(values), len(columns), squeeze=False, sharex="col")
+    across = min(len(columns), 3 if len(columns) in (3, 5, 6) else 2)
+    down = -(-len(columns) // across)
+    figure = page(0.9 + (0.5 + 2.0 * len(values)) * down)
+    grid = figure.subplots(down * len(values), across, squeeze=False)
     for j, column in enumerate(columns):
-        part = table[table[by] == column]
+        part, first = table[table[by] == column], (j // across) * len(values)
         for i, value in enumerate(values):
-            _phases(axes[i][j], part, value)
-            axes[i][j].set_ylabel(_COUNTED[value] if j == 0 else "")
-        axes[0][j].set_title(str(column))
-        axes[-1][j].set_xlabel("epochs, then batches of evolution")
-        axes[-1][j].xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    axes[0][0].legend()
-    figure.suptitle(title, fontsize=11)
+            axes = grid[first + i][j % across]
+            _phases(axes, part, value)
+            axes.set_ylabel(_COUNTED[value] if j % across == 0 else "")
+            whole_numbers(axes)
+        panel_title(grid[first][j % across], str(column), 7.4 / across - 0.5)
+        axes.set_xlabel("epochs, then batches")
+    for j in range(len(columns), down * across):
+        for i in range(len(values)):
+            grid[(j // across) * len(values) + i][j % across].remove()
+    handles = {text.get_label(): text for axes in figure.axes for text in axes.get_lines()}
+    legend_below(figure, handles.values())
+    heading(figure, title)
     return figure
 
 
@@ -60,6 +85,7 @@ def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
     axes.plot(adam.index, adam["mean"], color=colour_of("adam"), label="Adam")
     low, high = adam["mean"] - adam["sem"], adam["mean"] + adam["sem"]
     axes.fill_between(adam.index, low, high, color=colour_of("adam"), alpha=0.25, linewidth=0)
+    colours = method_colours(part["method"])
     later = part[part["phase"] == "evolution"]
     for method, mine in later.groupby("method", sort=False):
         mean = mine.groupby("batch")[value].mean()
@@ -67,7 +93,7 @@ def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
             end + mean.index,
             mean,
             "o-",
-            color=colour_of(str(method)),
+            color=colours[str(method)],
             markersize=4,
             linewidth=0.8,
             label=text_of(str(method)),
@@ -83,25 +109,41 @@ def gains(table: pd.DataFrame, baseline: str, methods: Sequence[str], title: str
     wide = table.pivot_table("value", ["dataset", "network", "seed"], "method", sort=False)
     difference = wide[list(methods)].sub(wide[baseline], axis=0)
     rows = list(dict.fromkeys((dataset, network) for dataset, network, _ in difference.index))
-    figure = Figure(figsize=(6.5, 1.4 + 0.5 * len(rows)))
+    colours = method_colours(methods)
+    figure = page(1.8 + (0.3 + 0.28 * len(methods)) * len(rows))
     axes = figure.subplots()
     for k, method in enumerate(methods):
         shift = (k - (len(methods) - 1) / 2) * 0.3
-        colour, marker = colour_of(method), "oDs^"[k % 4]
         for place, row in enumerate(rows):
-            values = difference.loc[row, method]
-            y, label = place + shift, text_of(method) if place == 0 else None
-            axes.plot(values, [y] * len(values), marker, color=colour, alpha=0.6, label=label)
-            axes.plot([values.mean()], [y], "|", color=colour, markersize=14, markeredgewidth=2.5)
-    axes.axvline(0, color="0.4", linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(rows)), [f"{network}, {dataset}" for dataset, network in rows])
+            seeds_and_mean(axes, place + shift, difference.loc[row, method], colours[method])
+    axes.axvline(0, color=GREY, linestyle="--", linewidth=1)
+    names = [f"{network_words(network)}, {dataset_words(dataset)}" for dataset, network in rows]
+    axes.set_yticks(range(len(rows)), [wrapped(name, 1.9) for name in names])
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.grid(axis="y", color="0.92")
-    seeds = table["seed"].nunique()
-    axes.set(ylabel="network, data set", title=f"{title}, n = {seeds}")
+    axes.grid(**RULED)
+    low, high = axes.get_xlim()
+    axes.set_xlim(min(low, -1), max(high, 1))  # a few images are no chasm
     axes.set_xlabel(f"test accuracy over {text_of(baseline)}'s (points)")
-    axes.legend()
+    dot: dict = {"marker": "o", "linestyle": ""}
+    handles = [Line2D([], [], color=colours[m], label=text_of(m), **dot) for m in methods]
+    seeds = table["seed"].nunique()
+    handles += [*seed_handles(f" of n = {seeds}"), dashed_handle(f"as {text_of(baseline)}")]
+    legend_below(figure, handles)
+    heading(figure, f"{title}, n = {seeds}", _gained(table, difference, baseline, title))
     return figure
+
+
+def _gained(table: pd.DataFrame, difference: pd.DataFrame, baseline: str, title: str) -> str:
+    """In how many networks each method is ahead, and what that means."""
+    if embedded(table, title):
+        return ""
+    means = difference.groupby(["dataset", "network"], sort=False).mean()
+    if len(means) == 1:
+        found = (comparison_finding(table, str(m), baseline) for m in difference)
+        return "\n".join(filter(None, found))
+    said = (f"{text_of(str(m))} in {(means[m] > 0).sum()}" for m in means)
+    ahead = f"Ahead of {text_of(baseline)} in the mean of seeds: {', '.join(said)}"
+    return f"{ahead} of {len(means)} networks"
 
 
 def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure:
@@ -110,22 +152,29 @@ def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure
 
     ``table``: as `generation_table` gives it; rows without the number are left out.
     """
-    figure = Figure(figsize=(6.5, 3.8))
+    figure = page(4.4)
     axes = figure.subplots()
     known = table.dropna(subset=value)
     palette = sns.color_palette(PALETTE)
+    colours = method_colours(map(str, known[by]))
     for k, (key, part) in enumerate(known.groupby(by, sort=False)):
-        colour = colour_of(str(key), palette[k % len(palette)])
+        # a network is no method: its colour only tells it from the others here
+        colour = colours[str(key)] if by == "method" else palette[k % len(palette)]
         x = part["batch"] + 1
         for _, mine in part.groupby("seed"):
             axes.plot(x[mine.index], mine[value], color=colour, linewidth=0.7, alpha=0.5)
         mean = part.groupby(x)[value].mean()
         marker = "osD^vP*X"[k % 8]
-        axes.plot(mean.index, mean, f"{marker}-", color=colour, label=text_of(str(key)))
+        label = text_of(in_words(str(key)))
+        axes.plot(mean.index, mean, f"{marker}-", color=colour, label=label)
     seeds = known["seed"].nunique()
-    axes.set(xlabel="batches of evolution", ylabel=_COUNTED[value], title=f"{title}, n = {seeds}")
-    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    axes.legend(title=by)
+    axes.set(xlabel="batches of evolution", ylabel=_COUNTED[value])
+    if value.endswith("accuracy"):
+        accuracy_limits(axes)
+    whole_numbers(axes)
+    thin = Line2D([], [], color="0.3", linewidth=0.7, alpha=0.5, label="one seed")
+    legend_below(figure, [*axes.get_legend_handles_labels()[0], thin])
+    heading(figure, f"{title}, n = {seeds}")
     return figure
 
 
@@ -133,19 +182,26 @@ def factor_curves(table: pd.DataFrame, fixed: str, varied: str, title: str) -> F
     """Best loss over the generations, a panel per value of ``fixed``, a line per value of
     ``varied`` [DE Fig. S6], [DE Fig. S7]; means over seeds."""
     values = sorted(table[fixed].unique())
-    figure = Figure(figsize=(1.0 + 2.4 * len(values), 3.2))
-    panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    across = min(len(values), 3)
+    down = -(-len(values) // across)
+    figure = page(1.2 + 2.3 * down)
+    grid = figure.subplots(down, across, sharey=True, squeeze=False)
+    panels = list(grid.flat)
     lines, palette = sorted(table[varied].unique()), sns.color_palette(PALETTE)
-    for axes, value in zip(panels, values, strict=True):
+    for axes, value in zip(panels, values, strict=False):
         for k, setting in enumerate(lines):
             part = table[(table[fixed] == value) & (table[varied] == setting)]
             mean = part.groupby("step")["best"].mean()
             style = ("-", "--", "-.", ":")[k % 4]
-            axes.plot(mean.index, mean, style, color=palette[k], label=f"{setting:g}")
-        axes.set(title=f"{fixed} = {value:g}", xlabel="generation")
-    panels[0].set_ylabel(_COUNTED["best"])
-    panels[-1].legend(title=varied)
-    figure.suptitle(title, fontsize=11)
+            axes.plot(mean.index, mean, style, color=palette[k], label=f"{varied} = {setting:g}")
+        axes.set(xlabel="generation")
+        panel_title(axes, f"{fixed} = {value:g}")
+    for spare in panels[len(values) :]:
+        spare.remove()
+    for row in grid:
+        row[0].set_ylabel(_COUNTED["best"])
+    legend_below(figure, panels[0].get_legend_handles_labels()[0])
+    heading(figure, title)
     return figure
 
 
@@ -153,7 +209,7 @@ def by_setting(table: pd.DataFrame, key: str, title: str) -> Figure:
     """Test accuracy against a number: a point per seed and the line of means; with it that of the
     parent it began with."""
     names = {"size": "members of the population", "batch_size": "samples of a batch"}
-    figure = Figure(figsize=(5.5, 3.4))
+    figure = page(3.8, 7.0)
     axes = figure.subplots()
     for column, label, marker, colour in (
         ("value", "evolved", "o", colour_of("sa_shade_tri_ensin")),
@@ -166,62 +222,8 @@ def by_setting(table: pd.DataFrame, key: str, title: str) -> Figure:
     ticks = sorted(table[key].unique())
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.set(xlabel=names[key], ylabel="test accuracy (%)", title=title)
+    axes.set(xlabel=names[key], ylabel="test accuracy (%)")
+    accuracy_limits(axes)
     axes.legend()
+    heading(figure, title)
     return figure
-
-
-def memories(table: pd.DataFrame, title: str) -> Figure:
-    """Mean archived F and Cr of every strategy over the generations [DE Fig. 5]."""
-    figure = Figure(figsize=(8.5, 3.6))
-    panels = figure.subplots(1, 2)
-    for axes, value in zip(panels, ("F", "Cr"), strict=True):
-        _by_strategy(axes, table, value)
-        axes.set(xlabel="generation", ylabel=f"mean of the archive of {value}")
-        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    panels[1].legend(title="strategy")
-    figure.suptitle(title, fontsize=11)
-    return figure
-
-
-def strategy_shares(table: pd.DataFrame, success: pd.DataFrame, title: str) -> Figure:
-    """Probability of each strategy over the generations; below, its success rate in windows of
-    generations, with the number of trials written in [DE Fig. 6]."""
-    figure = Figure(figsize=(8.0, 6.0))
-    upper, lower = figure.subplots(2, 1, height_ratios=(3, 2.6))
-    _by_strategy(upper, table, "probability")
-    upper.set(xlabel="generation", ylabel="probability", title=title)
-    upper.legend(title="strategy", ncols=5, loc="upper center")
-    upper.set_ylim(0, 1.3 * upper.get_ylim()[1])
-    upper.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
-    rates = success.pivot_table(index="strategy", columns="until", values="rate", sort=False)
-    trials = success.pivot_table(index="strategy", columns="until", values="asked", sort=False)
-    order = {s: name for name, s in SYMBOLS.items() if s in trials.index}
-    sns.heatmap(
-        rates.reindex(index=list(order), columns=trials.columns),
-        annot=trials.loc[list(order)].astype(int),
-        fmt="d",
-        cmap="cividis",
-        vmin=0,
-        vmax=100,
-        ax=lower,
-        cbar_kws={"label": "success rate (%)"},
-        annot_kws={"fontsize": 9},
-        linewidths=0.5,
-    )
-    lower.set(xlabel="generations up to", ylabel="strategy", title="numbers: trials")
-    lower.set_yticklabels([text_of(name) for name in order.values()], rotation=0)
-    return figure
-
-
-def _by_strategy(axes: Axes, table: pd.DataFrame, value: str) -> None:
-    names = {symbol: name for name, symbol in SYMBOLS.items()}
-    for symbol, part in table.groupby("strategy", sort=False):
-        mean, name = part.groupby("step")[value].mean(), names.get(str(symbol), str(symbol))
-        axes.plot(
-            mean.index,
-            mean,
-            color=colour_of(name),
-            linestyle=STRATEGY_DASHES.get(name, "-"),
-            label=text_of(name),
-        )

@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from nslab.analysis.statistics import Line
 from nslab.configs.labels import colour_of, text_of
 from nslab.lossnet import Regimes
-from nslab.plots.comparison import GREY
+from nslab.plots.marks import accuracy_limits, legend_below, page, whole_numbers
+from nslab.plots.style import GREY, TEXT
+from nslab.plots.titles import heading, panel_title
 
 _REGIMES = tuple(Regimes().weights)
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
@@ -17,7 +20,7 @@ _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 
 def loss_curves(table: pd.DataFrame, title: str) -> Figure:
     """Each loss over the label's probability, and what it teaches beside cross-entropy."""
-    figure = Figure(figsize=(10, 4))
+    figure = page(4.4)
     left, right = figure.subplots(1, 2)
     for number, (method, part) in enumerate(table.groupby("method", sort=False)):
         look = {
@@ -40,8 +43,8 @@ def loss_curves(table: pd.DataFrame, title: str) -> Figure:
         ylim=(1e-5, 30),
     )
     right.axhline(1, color=GREY, linewidth=0.8)
-    left.legend()
-    figure.suptitle(title, fontsize=11)
+    legend_below(figure, left.get_legend_handles_labels()[0])
+    heading(figure, title)
     return figure
 
 
@@ -53,36 +56,42 @@ def corners(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def surfaces(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Losses over the simplex of three classes, all as steep as cross-entropy in the middle."""
-    figure = Figure(figsize=(3.1 * len(tables), 3.4))
-    panels = figure.subplots(1, len(tables), squeeze=False)[0]
+    across = min(len(tables), 3)
+    down = -(-len(tables) // across)
+    figure = page(0.6 + 2.6 * down)
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
     levels = np.linspace(0, 5, 21)
-    for axes, (method, table) in zip(panels, tables.items(), strict=True):
+    for axes, (method, table) in zip(panels, tables.items(), strict=False):
         x, y = corners(table)
         drawn = axes.tricontourf(x, y, table["loss"], levels, cmap="cividis", extend="both")
         axes.tricontour(x, y, table["loss"], levels[::4], colors="white", linewidths=0.7)
-        axes.text(0, np.sqrt(3) / 2 + 0.03, "the label", ha="center", fontsize=9)
+        axes.text(0, np.sqrt(3) / 2 + 0.03, "the label", ha="center", fontsize=TEXT)
         for side, name in ((-0.5, "class 2"), (0.5, "class 3")):
-            axes.text(side, -0.09, name, ha="center", fontsize=9)
-        axes.set(title=f"{text_of(method)}\n", aspect="equal")
+            axes.text(side, -0.09, name, ha="center", fontsize=TEXT)
+        panel_title(axes, f"{text_of(method)}\n")
+        axes.set(aspect="equal", xlim=(-0.72, 0.72))
         axes.axis("off")
-    figure.colorbar(drawn, ax=list(panels), label="loss", shrink=0.8, ticks=range(6))
-    figure.suptitle(title, fontsize=11)
+    for spare in panels[len(tables) :]:
+        spare.remove()
+    shown = panels[: len(tables)]
+    figure.colorbar(drawn, ax=shown, label="loss", shrink=0.8, ticks=range(6))
+    heading(figure, title)
     return figure
 
 
 def synthetic_regimes(three: pd.DataFrame, ten: pd.DataFrame) -> Figure:
     """Synthetic predictions by regime: of three classes on the simplex, of ten by p_y."""
-    figure = Figure(figsize=(10, 4))
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    figure = page(4.2)
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.2))
     x, y = corners(three)
     for regime in _REGIMES:
         mine = (three["regime"] == regime).to_numpy()
-        left.scatter(x[mine], y[mine], s=9, color=colour_of(f"regime:{regime}"), label=regime)
+        left.scatter(x[mine], y[mine], s=9, color=colour_of(f"regime:{regime}"))
     left.plot([-0.5, 0.5, 0, -0.5], [0, 0, np.sqrt(3) / 2, 0], color=GREY, linewidth=0.8)
-    left.text(0, np.sqrt(3) / 2 + 0.03, "the label", ha="center", fontsize=9)
-    left.set(title=f"3 classes, {len(three)} predictions\n", aspect="equal")
+    left.text(0, np.sqrt(3) / 2 + 0.03, "the label", ha="center", fontsize=TEXT)
+    panel_title(left, f"3 classes, {len(three)} predictions\n")
+    left.set(aspect="equal")
     left.axis("off")
-    left.legend(loc="upper left", title="regime", markerscale=2)
     right.hist(
         [ten.loc[ten["regime"] == regime, "p_y"] for regime in _REGIMES],
         bins=np.linspace(0, 1, 41),
@@ -92,8 +101,15 @@ def synthetic_regimes(three: pd.DataFrame, ten: pd.DataFrame) -> Figure:
     right.set(
         xlabel="probability of the label, $p_y$",
         ylabel="predictions",
-        title=f"10 classes, {len(ten)} predictions",
     )
+    panel_title(right, f"10 classes, {len(ten)} predictions")
+    look: dict = {"marker": "o", "linestyle": ""}
+    handles = [
+        Line2D([], [], color=colour_of(key), label=text_of(key), **look)
+        for key in (f"regime:{regime}" for regime in _REGIMES)
+    ]
+    legend_below(figure, handles)
+    heading(figure, "Synthetic predictions, by the regime that each was drawn from")
     return figure
 
 
@@ -101,7 +117,7 @@ def convergence(table: pd.DataFrame, title: str) -> Figure:
     """Held-out objective and share of pairs in a wrong order by generation: medians over seeds,
     bands from the 10th to the 90th percentile; a row per number of pairs."""
     numbers = list(dict.fromkeys(table["pairs"]))
-    figure = Figure(figsize=(10, 3.4 * len(numbers)))
+    figure = page(1.2 + 2.9 * len(numbers))
     rows = figure.subplots(len(numbers), 2, squeeze=False, sharex=True)
     for row, number in zip(rows, numbers, strict=True):
         part = table[table["pairs"] == number]
@@ -112,15 +128,18 @@ def convergence(table: pd.DataFrame, title: str) -> Figure:
                 colour = colour_of(f"search:{search}")
                 axes.fill_between(wide.index, low, high, color=colour, alpha=0.15, linewidth=0)
                 axes.plot(middle, color=colour, label=text_of(f"search:{search}"))
-            axes.set(yscale="log", title=f"{number} pairs a generation")
+            axes.set(yscale="log")
+            panel_title(axes, f"{number} pairs a generation")
         row[0].set(ylabel="held-out objective")
         row[1].set(ylabel="held-out pairs misordered (share)", ylim=(3e-4, 1))
-        row[1].axhline(0.005, color=GREY, linestyle=":", linewidth=1)
+        row[1].axhline(0.005, color=GREY, linestyle=":", linewidth=1, label="0.5 %")
     for axes in rows[-1]:
         axes.set(xlabel="generation")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    rows[0][0].legend(title=f"mutation, n = {table['seed'].nunique()} seeds")
-    figure.suptitle(title, fontsize=11)
+        whole_numbers(axes)
+    name = f"mutation; lines: medians of n = {table['seed'].nunique()} seeds, bands: middle 80 %"
+    entries = rows[0][1].get_legend_handles_labels()[0]
+    legend_below(figure, entries, title=name, alignment="left")
+    heading(figure, title)
     return figure
 
 
@@ -128,17 +147,24 @@ def ranking_and_accuracy(
     parts: Sequence[tuple[str, pd.DataFrame, Line]], column: str, label: str
 ) -> Figure:
     """Test accuracy of networks against a pretraining number of their losses, a panel per part."""
-    figure = Figure(figsize=(5 * len(parts), 4))
-    panels = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
-    for axes, (title, table, line) in zip(panels, parts, strict=True):
+    across = min(len(parts), 2)
+    down = -(-len(parts) // across)
+    figure = page(0.5 + 3.6 * down, 8.4 if across > 1 else 6.0)
+    panels = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
+    for axes, (title, table, line) in zip(panels, parts, strict=False):
         points = axes.scatter(
             table[column], table["accuracy"], c=np.log10(table["generations"]), cmap="cividis", s=30
         )
         axes.set(xlabel=label)
         axes.locator_params(axis="x", nbins=5)
-        axes.set_title(f"{title}\nrank correlation {line.rank:.2f}, n = {line.n} losses")
-    panels[0].set(ylabel="test accuracy (%)")
-    bar = figure.colorbar(points, ax=list(panels), label="generations evolved")
+        told = f"rank correlation {line.rank:.2f} (p = {line.rank_p:.2g}), n = {line.n} losses"
+        panel_title(axes, f"{title}\n{told}", 3.6)
+    for spare in panels[len(parts) :]:
+        spare.remove()
+    for axes in panels[: len(parts) : across]:
+        axes.set_ylabel("test accuracy (%)")
+    accuracy_limits(panels[0])
+    bar = figure.colorbar(points, ax=panels[: len(parts)], label="generations evolved")
     ticks = sorted(set(np.concatenate([t["generations"] for _, t, _ in parts])))
     bar.set_ticks(list(np.log10(ticks)), labels=[str(t) for t in ticks])
     return figure
@@ -146,7 +172,7 @@ def ranking_and_accuracy(
 
 def accuracy_by_rate(table: pd.DataFrame, title: str) -> Figure:
     """Test accuracy by learning rate: a point per seed, a line through the means, per loss."""
-    figure = Figure(figsize=(7, 4))
+    figure = page(4.4)
     axes = figure.subplots()
     for number, (method, part) in enumerate(table.groupby("method", sort=False)):
         colour = colour_of(str(method))
@@ -154,18 +180,21 @@ def accuracy_by_rate(table: pd.DataFrame, title: str) -> Figure:
         dash = _DASHES[number % len(_DASHES)]
         axes.plot(means, color=colour, linestyle=dash, marker="|", label=text_of(str(method)))
         axes.plot(part["lr"], part["value"], "o", color=colour, alpha=0.5, markersize=4)
-    axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy (%)", title=title)
+    axes.set(xscale="log", xlabel="learning rate", ylabel="test accuracy (%)")
+    accuracy_limits(axes)
     ticks = sorted(set(table["lr"]))
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks], minor=False)
     axes.minorticks_off()
-    axes.legend()
+    dot = Line2D([], [], color="0.3", marker="o", linestyle="", markersize=4, label="one seed")
+    legend_below(figure, [*axes.get_legend_handles_labels()[0], dot])
+    heading(figure, title)
     return figure
 
 
 def accuracy_by_factor(table: pd.DataFrame, finding: str) -> Figure:
     """Test accuracy by margin and feature of evolved losses: a point an evolution (the mean of its
     trainings), a line through the means of the cells; dashed: cross-entropy."""
-    figure = Figure(figsize=(7, 4.2))
+    figure = page(4.6)
     axes = figure.subplots()
     losses = table[table["feature"] != "CE"]
     margins = list(dict.fromkeys(losses["margin"]))
@@ -181,7 +210,9 @@ def accuracy_by_factor(table: pd.DataFrame, finding: str) -> Figure:
     names = {"order": "order alone", "log": "differences of $-\\log p_y$"}
     axes.set_xticks(range(len(margins)), [names.get(m, m) for m in margins])
     axes.set(xlabel="margin that evolution asks for", ylabel="test accuracy (%)")
-    axes.set(xlim=(-0.4, len(margins) - 0.6), title=finding)
+    axes.set(xlim=(-0.4, len(margins) - 0.6))
+    accuracy_limits(axes)
+    heading(figure, finding)
     several, trainings = losses["evolution"].nunique(), losses["n"].max()
     axes.legend(title=f"{several} evolutions a cell, {trainings} trainings each")
     return figure

@@ -6,6 +6,8 @@ import torch
 from matplotlib.figure import Figure
 
 from nslab.datasets import Dataset
+from nslab.plots.marks import page
+from nslab.plots.titles import heading, panel_title, wrapped
 from nslab.types import Batch
 
 ACROSS = 8  # images in a row
@@ -18,7 +20,7 @@ def batch_images(batch: Batch, dataset: Dataset, title: str, most: int = 16) -> 
     """
     count = min(most, len(batch.y))
     down = -(-count // ACROSS)
-    figure = Figure(figsize=(9, 0.6 + 1.25 * down))
+    figure = page(0.6 + 1.3 * down)
     panels = list(figure.subplots(down, min(ACROSS, count), squeeze=False).flat)
     pixels = restored(batch.x[:count], dataset.mean, dataset.std)
     for axes in panels:
@@ -27,8 +29,8 @@ def batch_images(batch: Batch, dataset: Dataset, title: str, most: int = 16) -> 
         shown = image.squeeze(-1)
         axes.imshow(shown.numpy(), cmap="gray" if shown.ndim == 2 else None, vmin=0, vmax=1)
         name = dataset.classes[label] if label < len(dataset.classes) else str(label)
-        axes.set_title(name if len(name) < 15 else f"{name[:13]}…", fontsize=8)
-    figure.suptitle(title, fontsize=11)
+        panel_title(axes, wrapped(name if len(name) < 15 else f"{name[:13]}…", 0.98))
+    heading(figure, title)
     return figure
 
 

@@ -7,9 +7,13 @@ from matplotlib.figure import Figure
 
 from nslab.analysis.overhead import STAGES
 from nslab.configs.labels import colour_of, text_of
+from nslab.plots.marks import legend_below, page
+from nslab.plots.style import TEXT
+from nslab.plots.titles import heading, panel_title, wrapped
+from nslab.plots.wording import dataset_words, network_words
 
 _PLAIN = "0.75"
-_NOTE: dict = {"textcoords": "offset points", "va": "center", "fontsize": 9}
+_NOTE: dict = {"textcoords": "offset points", "va": "center", "fontsize": TEXT}
 _BAR: dict = {"height": 0.6, "edgecolor": "white", "linewidth": 0.5}
 
 
@@ -17,14 +21,15 @@ def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
     """An NS step's time by stage in percent of a plain step, a bar per source and data set.
 
     ``table`` has the columns source, dataset, network, device, method, part, percent, q1, q3 (see
-    `nslab.analysis.overhead_tables.percent_table`). Left the whole step, right what NS adds,
-    enlarged; there a diamond is the whole step's measured excess with its quartiles, where known.
+    `nslab.analysis.overhead_tables.percent_table`). Above the whole step, below what NS
+    adds, enlarged; there a diamond is the whole step's measured excess with its quartiles, where
+    known.
     """
     shown = table[(table["method"] == "ns_ws") & table["part"].isin([*STAGES, "time"])]
     keys = ["source", "dataset", "network", "device"]
     bars = [group.set_index("part") for _, group in shown.groupby(keys, sort=False)]
-    figure = Figure(figsize=(11, 1.9 + 0.62 * len(bars)))
-    whole, added = figure.subplots(1, 2, sharey=True)
+    figure = page(2.4 + 1.16 * len(bars))
+    whole, added = figure.subplots(2, 1)
     whole.barh(range(len(bars)), 100, height=0.6, color=_PLAIN, label="plain step (CE)")
     _stack(whole, bars, 100)
     _stack(added, bars, 0)
@@ -44,17 +49,20 @@ def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
         )
         text = f"+{percent:.1f} %" if percent >= 0 else f"{percent:.1f} %"
         added.annotate(text, (max(percent, percent + error[1, 0]), place), (9, 0), **_NOTE)
-    whole.set_yticks(range(len(bars)), [_name(*parts.iloc[0][keys]) for parts in bars])
-    whole.invert_yaxis()
-    whole.set(
-        xlabel="plain step and stages of NS (% of a plain step)", ylabel="source: data set, network"
-    )
-    added.set(xlabel="added to a plain step (% of its time)", ylabel="")
+    for axes in (whole, added):
+        axes.set_yticks(range(len(bars)), [_name(*parts.iloc[0][keys]) for parts in bars])
+        axes.invert_yaxis()
+        axes.set_xlabel("% of the time of a plain step")
+    panel_title(whole, "plain step and stages of NS")
+    panel_title(added, "what NS adds, enlarged")
     added.margins(x=0.15)
     handles, labels = added.get_legend_handles_labels()
     first, name = whole.get_legend_handles_labels()
-    figure.legend([first[0], *handles], [name[0], *labels], loc="outside lower center", ncols=3)
-    figure.suptitle(title, fontsize=11)
+    entries = [first[0], *handles]
+    for entry, text in zip(entries, [name[0], *labels], strict=True):
+        entry.set_label(text)
+    legend_below(figure, entries)
+    heading(figure, title)
     return figure
 
 
@@ -69,4 +77,5 @@ def _stack(axes: Axes, bars: list[pd.DataFrame], start: float) -> None:
 
 
 def _name(source: str, dataset: str, network: str, device: str) -> str:
-    return f"{source}: {dataset}, {network}" + (f"\n{device}" if device else "")
+    what = f"{source}: {dataset_words(dataset)}, {network_words(network)}"
+    return "\n".join(wrapped(text, 2.6) for text in (what, device) if text)

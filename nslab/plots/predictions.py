@@ -8,13 +8,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from nslab.configs.labels import colour_of, text_of
 from nslab.lossnet import Regimes
+from nslab.plots.marks import legend_below, page
+from nslab.plots.style import GREY
+from nslab.plots.titles import heading, panel_title, wrapped
 
-GREY, LIGHT = "0.4", "0.88"
+LIGHT = "0.88"
 _LINES: dict[str, tuple[Any, str]] = {"ce": ("--", "s"), "edl_order": ("-.", "^")}
 REGIMES = tuple(Regimes().weights)
 DISTANCES = {
@@ -38,8 +42,13 @@ _P_Y += ["$1-10^{-8}$", "$1-10^{-20}$", "$1-10^{-50}$"]
 def distributions(table: pd.DataFrame, title: str) -> Figure:
     """Quantiles of the label's odds after each epoch, a panel per loss; synthetic ones at right."""
     real, methods = by_epoch(table)
-    figure = Figure(figsize=(3.1 * (len(methods) + 1) + 0.8, 4.4))
-    panels = figure.subplots(1, len(methods) + 1, sharey=True)
+    across = 2
+    down = -(-(len(methods) + 1) // across)
+    figure = page(0.9 + 3.3 * down)
+    whole = figure.subplots(down, across, sharey=True)
+    panels = list(whole.flat)[: len(methods) + 1]
+    for spare in list(whole.flat)[len(methods) + 1 :]:
+        spare.remove()
     for axes, method in zip(panels, methods, strict=False):
         own, style = real.loc[method], look(method)
         for low, high, alpha in ((5, 95, 0.25), (25, 75, 0.45)):
@@ -47,7 +56,7 @@ def distributions(table: pd.DataFrame, title: str) -> Figure:
             axes.fill_between(own.index, *band, color=style["color"], alpha=alpha, linewidth=0)
         axes.plot(own["odds_q50"], **style | {"linestyle": "-"})
         epoch_axis(axes, own.index)
-        axes.set_title(f"trained with\n{text_of(method)}")
+        panel_title(axes, f"trained with {text_of(method)}")
     made = table[table["kind"] == "regime"]
     again = table[table["kind"] == "redraw"]
     drawn = pd.concat([again.iloc[:1].assign(regime="all"), made]).set_index("regime")
@@ -58,17 +67,25 @@ def distributions(table: pd.DataFrame, title: str) -> Figure:
         panels[-1].plot(place, row["odds_q50"], "D", **_MEDIAN)
     names = [text_of(f"regime:{name}") for name in drawn.index]
     panels[-1].set_xticks(range(len(names)), names, rotation=40, ha="right")
-    panels[-1].set(title="synthetic", xlim=(-0.6, len(names) - 0.4), xlabel="regime")
+    panels[-1].set(xlim=(-0.6, len(names) - 0.4), xlabel="regime")
+    panel_title(panels[-1], "synthetic predictions")
     panels[0].set_yscale("symlog", linthresh=4, linscale=1.3)
     panels[0].set_yticks(_LEVELS, _P_Y)
     panels[0].yaxis.set_minor_locator(NullLocator())
-    panels[0].set_ylabel("probability of the label $p_y$ (by its odds)")
+    for axes in panels[::across]:
+        axes.set_ylabel("probability of the label $p_y$ (by its odds)")
     panels[0].set_ylim(real["odds_q5"].min() - 1, real["odds_q95"].max() + 1)
     for axes in panels:
         for value in (again["odds_q5"].mean(), again["odds_q95"].mean()):
             axes.axhline(value, color=GREY, linestyle=":", linewidth=1)
-    words = "median, middle 50 % and 90 %; dotted: the middle 90 % of all synthetic ones"
-    figure.suptitle(f"{title}\n{words}", fontsize=11)
+    handles: list[Any] = [
+        Line2D([], [], color="0.3", marker="o", markersize=5, label="median"),
+        Patch(facecolor="0.3", alpha=0.6, label="middle 50 %"),
+        Patch(facecolor="0.3", alpha=0.25, label="middle 90 %"),
+        Line2D([], [], color=GREY, linestyle=":", label="middle 90 % of all synthetic ones"),
+    ]
+    legend_below(figure, handles)
+    heading(figure, title)
     return figure
 
 
@@ -77,24 +94,24 @@ def distances(table: pd.DataFrame, title: str) -> Figure:
     band is what other synthetic draws have."""
     real, methods = by_epoch(table)
     again = table[table["kind"] == "redraw"]
-    figure = Figure(figsize=(10, 7.5))
+    figure = page(8.4)
     for axes, (measure, words) in zip(figure.subplots(3, 3).flat, DISTANCES.items(), strict=True):
         factor = 100 if measure in IN_PERCENT else 1
         chance = factor * again[measure]
         axes.axhspan(chance.min(), chance.max(), color=LIGHT, label="synthetic, drawn again")
-        axes.axhline(chance.mean(), color="0.6", linewidth=1)
+        axes.axhline(chance.mean(), color="0.6", linewidth=1, label="mean of these draws")
         for method in methods:
             own = factor * real.loc[method][measure]
             axes.plot(own, label=f"trained with {text_of(method)}", **look(method))
         epoch_axis(axes, real.index.get_level_values("epoch"))
-        axes.set(title=words[0], ylabel=words[1])
+        axes.set_ylabel(words[1])
+        panel_title(axes, words[0])
         if measure in (*IN_PERCENT, "told_apart"):
             axes.set_ylim(47 if measure == "told_apart" else -3, 103)
         else:
             axes.set_ylim(bottom=0)
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    figure.suptitle(title, fontsize=11)
+    legend_below(figure, axes.get_legend_handles_labels()[0])
+    heading(figure, title)
     return figure
 
 
@@ -104,26 +121,29 @@ def composition(table: pd.DataFrame, title: str) -> Figure:
     real, methods = by_epoch(table)
     regimes = [name for name in REGIMES if f"like_{name}" in real]
     again = table[table["kind"] == "redraw"].mean(numeric_only=True)
-    figure = Figure(figsize=(3.1 * len(methods) + 2, 4.2))
+    figure = page(4.4)
     ratios = [3] * len(methods) + [1]
     panels = figure.subplots(1, len(methods) + 1, sharey=True, width_ratios=ratios)
+    room = 6.6 * 3 / sum(ratios)
     for axes, method in zip(panels, methods, strict=False):
         shares = real.loc[[method]].droplevel(0)
         shares.index = shares.index.astype(int)
         every = table[(table["kind"] == "pooled") & (table["method"] == method)]
         shares.loc["all"] = every.mean(numeric_only=True)
         stack(axes, shares, regimes)
-        axes.set(title=f"trained with\n{text_of(method)}", xlabel="after epoch")
+        axes.set_xlabel("after epoch")
+        panel_title(axes, f"trained with {text_of(method)}", room)
     stack(panels[-1], pd.DataFrame({"": again}).T, regimes)
-    panels[-1].set(title="synthetic,\ndrawn again", xlabel="for comparison")
+    panels[-1].set_xlabel(wrapped("for comparison", 0.8))
+    panel_title(panels[-1], "synthetic, drawn again", 0.8)
     panels[0].set(ylabel="predictions accounted for (%)", ylim=(0, 100))
     handles = [
         Patch(color=colour_of(f"regime:{name}"), label=text_of(f"regime:{name}"))
         for name in regimes
     ]
     handles.append(Patch(facecolor="white", edgecolor=GREY, label="like no mixture of them"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    figure.suptitle(title, fontsize=11)
+    legend_below(figure, handles)
+    heading(figure, title)
     return figure
 
 
@@ -142,7 +162,7 @@ def loss_behaviour(table: pd.DataFrame, title: str) -> Figure:
     where hardly any gradient is left; a column per loss trained with."""
     real, methods = by_epoch(table)
     again = table[table["kind"] == "redraw"].mean(numeric_only=True)
-    figure = Figure(figsize=(3.3 * len(methods) + 0.8, 7))
+    figure = page(7.6)
     panels = figure.subplots(3, len(methods), sharey="row", sharex=True, squeeze=False)
     for column, method in zip(panels.T, methods, strict=True):
         own = real.loc[method]
@@ -156,16 +176,20 @@ def loss_behaviour(table: pd.DataFrame, title: str) -> Figure:
             pale = style | {"alpha": 0.35}
             column[2].plot(100 * own[f"{loss}_vanished_wrong"], **pale)
         column[1].plot(own["ce_gradient"], label=text_of("ce"), **look("ce"))
-        column[0].set_title(f"trained with\n{text_of(method)}")
+        panel_title(column[0], f"trained with {text_of(method)}", 6.6 / len(methods))
         epoch_axis(column[2], own.index)
-    panels[0, 0].set_ylabel("independent pairs\nmisordered (%)\n(dotted: synthetic)")
+    panels[0, 0].set_ylabel("independent pairs\nmisordered (%)")
     panels[0, 0].set_ylim(0, max(1.0, panels[0, 0].get_ylim()[1]))
     panels[1, 0].set(ylabel="mean gradient |∂l/∂z|", yscale="log")
-    panels[2, 0].set_ylabel("gradient below\n1 % of CE's (%)\n(pale: of errors)")
+    panels[2, 0].set_ylabel("gradient below\n1 % of CE's (%)")
     panels[2, 0].set_ylim(-3, 103)
-    handles, labels = panels[1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, title="loss looked at", loc="outside lower center", ncols=3)
-    figure.suptitle(title, fontsize=11)
+    handles = panels[1, 0].get_legend_handles_labels()[0]
+    handles += [
+        Line2D([], [], color="0.3", linestyle=":", linewidth=1, label="on synthetic predictions"),
+        Line2D([], [], color="0.3", alpha=0.35, marker="o", label="pale: of errors alone"),
+    ]
+    legend_below(figure, handles, title="loss looked at", alignment="left")
+    heading(figure, title)
     return figure
 
 

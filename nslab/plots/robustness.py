@@ -7,8 +7,12 @@ from matplotlib.figure import Figure
 from nslab.analysis.robustness import AVERAGE, CLEAN
 from nslab.configs.labels import colour_of, text_of
 from nslab.datasets.corruption.sets import CORRUPTIONS
+from nslab.plots.marks import legend_below, page
+from nslab.plots.style import GREY, TEXT
+from nslab.plots.titles import heading, panel_title
+from nslab.plots.wording import network_words
 
-GREY, LIGHT = "0.4", "0.95"
+LIGHT = "0.95"
 SHAPES = "osD^vP"  # of networks in their order, the first one open
 PAPER: dict = {"color": "black", "marker": "D", "markersize": 6, "markeredgecolor": "white"}
 
@@ -22,7 +26,7 @@ def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
     order = [name for name in (CLEAN, *known, AVERAGE) if name in there]
     series = series_of(shown)
     networks = list(dict.fromkeys(network for network, _ in series))
-    figure = Figure(figsize=(11, 1.7 + max(0.36, 0.08 * len(series)) * len(order)))
+    figure = page(2.0 + max(0.36, 0.08 * len(series)) * len(order))
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for k, (network, method) in enumerate(series):
         own = shown[(shown["network"] == network) & (shown["method"] == method)]
@@ -37,7 +41,7 @@ def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
             "markerfacecolor": colour if shape else "white",
             "markeredgewidth": 1.3,
         }
-        label = f"{network}, {text_of(method)}"
+        label = f"{network_words(network)}, {text_of(method)}"
         panels[0].errorbar(own["ours"], place, xerr=own["sd"].fillna(0), label=label, **mark)
         paper_too = own["paper"].where(own["part"] == "")  # no mean of other corruptions
         panels[1].errorbar(paper_too, place, **mark)
@@ -47,10 +51,11 @@ def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
         panel.set_xlabel("error (%)")
     panels[0].set_yticks(range(len(order)), [name.replace("_", " ") for name in order])
     panels[0].set_ylim(len(order) - 0.5, -0.5)
-    panels[0].set(ylabel="corruption", title=f"ours, n = {shown['n'].max()} (line: sd)")
-    panels[1].set_title(paper)
-    figure.legend(loc="outside lower center", ncols=min(4, len(series)))
-    figure.suptitle(title, fontsize=11)
+    panels[0].set_ylabel("corruption")
+    panel_title(panels[0], f"ours, n = {shown['n'].max()} (line: sd)")
+    panel_title(panels[1], paper)
+    legend_below(figure, panels[0].get_legend_handles_labels()[0], across=4)
+    heading(figure, title)
     return figure
 
 
@@ -62,7 +67,7 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
     keys = ["corruption", "metric", "network", "method"]
     ours = ours.assign(paper=ours["paper"].where(ours["part"] == ""))
     values = ours.set_index(keys)[["ours", "sd", "paper"]].astype(float).T.to_dict()
-    figure = Figure(figsize=(10, 1.7 + 0.5 * len(series)))
+    figure = page(2.0 + 0.5 * len(series))
     panels = figure.subplots(1, 2, sharey=True)
     for panel, metric in zip(panels, ("error", "mce"), strict=True):
         for place, (network, method) in enumerate(series):
@@ -77,18 +82,22 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
                 label = None if place else "ours, clean images"
                 panel.plot(clean["ours"], place, "|", color="black", markersize=15, label=label)
             edge = panel.get_yaxis_transform()
-            panel.text(0.99, place, f"{value:.1f}", transform=edge, ha="right", va="center", size=9)
+            panel.text(
+                0.99, place, f"{value:.1f}", transform=edge, ha="right", va="center", size=TEXT
+            )
         panel.set_xlim(0, 1.2 * panel.dataLim.x1)
-    panels[0].set_yticks(range(len(series)), [f"{n}, {text_of(m)}" for n, m in series])
+    panels[0].set_yticks(
+        range(len(series)), [f"{network_words(n)}, {text_of(m)}" for n, m in series]
+    )
     panels[0].set_ylim(len(series) - 0.4, -0.6)
     seeds = ours["n"].max()
-    panels[0].set(xlabel="mean error over the corruptions (%)", ylabel="network, trained by")
-    panels[0].set_title(f"bars: ours, n = {seeds} (line: sd)")
-    panels[1].axvline(100, color=GREY, linestyle="--", linewidth=1)
-    panels[1].set(xlabel="mCE (% of the errors of LeNet-1 by Adam)", title="mCE")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
-    figure.suptitle(title, fontsize=11)
+    panels[0].set_xlabel("mean error over the corruptions (%)")
+    panel_title(panels[0], f"bars: ours, n = {seeds} (line: sd)")
+    line = panels[1].axvline(100, color=GREY, linestyle="--", linewidth=1, label="LeNet-1 by Adam")
+    panels[1].set_xlabel("mCE (% of the errors of LeNet-1 by Adam)")
+    panel_title(panels[1], "mean corruption error")
+    legend_below(figure, [*panels[0].get_legend_handles_labels()[0], line])
+    heading(figure, title)
     return figure
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from glob import escape
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,14 +13,36 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from nslab.configs.labels import LABELS
+from nslab.plots.legibility import DPI, PAGE, faults
 from nslab.system.filenames import checked_filename
 from nslab.system.files import remove_strays, replacing_all
 from nslab.system.locks import locked
 from nslab.system.paths import figures_dir
 from nslab.system.provenance import commit, source_digest, versions
 
+__all__ = [
+    "DPI",
+    "FAINT",
+    "FURTHER",
+    "GREY",
+    "PAGE",
+    "PALETTE",
+    "TEXT",
+    "TITLE",
+    "DrawnRun",
+    "apply",
+    "method_colour",
+    "method_colours",
+    "save",
+]
 PALETTE = "colorblind"
-DPI = 100  # of the screen that sizes are meant for: 8.4 inches fill a page of 840 pixels
+TEXT, TITLE = 9.0, 10.0  # points, 12.5 and 14 pixels of the page: of all text, and of titles
+GREY, FAINT = "0.4", "0.7"  # of reference lines, and of what has not learnt
+# Of methods that `nslab.configs.labels` does not know: Paul Tol's muted colours, which people who
+# see fewer colours tell apart, too. None of them is a colour of a method known.
+FURTHER = ("#332288", "#117733", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#DDCC77")
+_BY_TEXT = {label.text: label.colour for label in LABELS.values() if label.text and label.colour}
 
 
 @runtime_checkable
@@ -50,17 +72,51 @@ def apply() -> None:
             "figure.constrained_layout.use": True,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.titlesize": 11,
-            "axes.labelsize": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.fontsize": 9,
-            "legend.title_fontsize": 9,
+            "font.size": TEXT,
+            "figure.titlesize": TITLE,
+            "figure.titleweight": "bold",
+            "axes.titlesize": TEXT,
+            "axes.labelsize": TEXT,
+            "xtick.labelsize": TEXT,
+            "ytick.labelsize": TEXT,
+            "legend.fontsize": TEXT,
+            "legend.title_fontsize": TEXT,
             "legend.frameon": False,
+            "lines.linewidth": 1.5,
             "svg.hashsalt": "nslab",
             "svg.fonttype": "path",
         }
     )
+
+
+def method_colour(key: str) -> str:
+    """The colour of a method (or evolver, loss, network), the same in every figure: its own where
+    `nslab.configs.labels` has one, by key or by name, else a further one that its key decides.
+
+    >>> method_colour("ns_lf") == method_colour("NS-LF")
+    True
+    >>> method_colour("my loss") == method_colour("my loss") in FURTHER
+    True
+    """
+    known = LABELS[key].colour if key in LABELS else _BY_TEXT.get(key, "")
+    return known or FURTHER[hashlib.sha256(key.encode()).digest()[0] % len(FURTHER)]
+
+
+def method_colours(keys: Iterable[str]) -> dict[str, str]:
+    """Colours of the methods in one figure: as `method_colour` has them, but of methods that are
+    unknown no two alike while there are colours left.
+
+    >>> len(set(method_colours(f"method {k}" for k in range(8)).values()))
+    8
+    """
+    colours: dict[str, str] = {}
+    for key in sorted(set(keys)):
+        colour = method_colour(key)
+        free = [other for other in FURTHER if other not in colours.values()]
+        if colour in FURTHER and colour in colours.values() and free:
+            colour = free[0]
+        colours[key] = colour
+    return colours
 
 
 def save(
@@ -74,8 +130,9 @@ def save(
     """Write ``figures/<preset>/<name>`` as PNG, SVG and a JSON of where it comes from.
 
     The same inputs give the same bytes. PNG and SVG carry parameters and run ids; what changes
-    with every commit (commit, versions, devices) is in the JSON only, with the SHA-256 of the other
-    two: `nslab.system.files.misfits` names those that are not of the same figure. Returns the PNG's
+    with every commit (commit, versions, devices) is in the JSON only, with what of the figure is
+    hard to read, and the SHA-256 of the other two: `nslab.system.files.misfits` names those that
+    are not of the same figure. Returns the PNG's
     path. Raises ``ValueError`` for names that are none of a file.
     """
     folder = figures_dir() / checked_filename(preset, "preset")
@@ -103,6 +160,7 @@ def save(
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, metadata=metadata)
         drawn[f"{name}.{suffix}"] = buffer.getvalue()
+    origin["faults"] = faults(figure)
     digests = {file: hashlib.sha256(whole).hexdigest() for file, whole in drawn.items()}
     origin |= {"made": made, "sha256": digests}
     drawn[f"{name}.json"] = json.dumps(inside | origin, indent=1).encode()

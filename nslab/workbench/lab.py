@@ -1,5 +1,5 @@
-"""JupyterLab on the notebooks, or Voilà on the explorer: for this machine alone, and behind a
-token, unless asked otherwise.
+"""JupyterLab on notebooks, README and figures, or Voilà on the explorer: for this machine alone,
+and behind a token, unless asked otherwise.
 
 Whoever reaches a notebook server can run any code as its user. Jupyter's own defaults are loopback
 and a random token (Voilà's: none), but any configuration file of the user or the machine may change
@@ -16,10 +16,11 @@ from importlib.util import find_spec
 from nslab.execution.local import PARENT, stop, stoppable
 from nslab.system.safe_python import python_command
 from nslab.workbench.copies import notebooks_to_edit
-from nslab.workbench.lab_server import TOKEN
+from nslab.workbench.lab_server import NOTEBOOKS, TOKEN
 from nslab.workbench.unrun import set_up
 
-FIXED_OPTIONS = {  # on the command line, which has the last word
+FIRST = "00_start_here.ipynb"  # what JupyterLab opens
+FIXED_OPTIONS: dict[str, object] = {  # on the command line, which has the last word
     "ServerApp.allow_remote_access": False,
     "ServerApp.allow_origin": "",
     "ServerApp.allow_origin_pat": "",
@@ -43,20 +44,23 @@ def serve(
     port = free_port(address, port)
     token = secrets.token_hex(24)
     notebooks = notebooks_to_edit()
+    root = notebooks.parent  # README and figures are there, too
+    page = "" if voila else f"lab/tree/{notebooks.name}/{FIRST}"
     if voila:
         words = [str(notebooks / "explorer.ipynb")]
         options = {"Voila.ip": address, "port": port, "Voila.port_retries": 0}
     else:
-        words = [str(notebooks)]
+        words = []
         options = FIXED_OPTIONS | {"ServerApp.ip": address, "ServerApp.port": port}
+        options |= {"ServerApp.root_dir": root, "LabApp.default_url": f"/{page}"}
         options["ServerApp.allow_remote_access"] = expose
         options["ServerApp.allow_root"] = allow_root
         set_up()  # outputs that it saves are not the project's
     words += [f"--{name}={value}" for name, value in options.items()]
     words += [] if browser else ["--no-browser"]
     command = python_command("nslab.workbench.lab_server", "voila" if voila else "lab", *words)
-    env = os.environ | {TOKEN: token, PARENT: str(os.getpid())}
-    print(f"http://{shown(address)}:{port}/{'' if voila else 'lab'}?token={token}", flush=True)
+    env = os.environ | {TOKEN: token, NOTEBOOKS: str(notebooks), PARENT: str(os.getpid())}
+    print(f"http://{shown(address)}:{port}/{page}?token={token}", flush=True)
     with stoppable(), subprocess.Popen(command, env=env) as server:
         try:
             return server.wait()

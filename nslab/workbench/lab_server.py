@@ -13,8 +13,9 @@ from pathlib import Path
 
 from nslab.execution.local import follow_parent, hangs_up
 from nslab.workbench.kernels import use_safe_kernel
+from nslab.workbench.lab_settings import default_settings, write_settings
 
-TOKEN = "NSLAB_LAB_TOKEN"
+TOKEN, NOTEBOOKS = "NSLAB_LAB_TOKEN", "NSLAB_LAB_NOTEBOOKS"
 
 
 def main(app: str, words: list[str]) -> None:
@@ -26,6 +27,7 @@ def main(app: str, words: list[str]) -> None:
     if hangs_up():
         signal.signal(signal.SIGHUP, lambda *_: ask_to_end())
     token = os.environ.pop(TOKEN)  # not for kernels
+    notebooks = Path(os.environ.pop(NOTEBOOKS))
     with tempfile.TemporaryDirectory(prefix="nslab-kernel-") as folder:
         use_safe_kernel(Path(folder), here=True)  # `import mine` finds what lies beside a notebook
         if app == "voila":
@@ -33,8 +35,13 @@ def main(app: str, words: list[str]) -> None:
 
             Voila.launch_instance([*words, f"--Voila.token={token}"])
         else:
+            from jupyterlab.commands import get_app_dir
             from jupyterlab.labapp import LabApp
 
+            settings = default_settings(notebooks.parent, notebooks)
+            known = Path(get_app_dir()) / "settings"
+            written = write_settings(Path(folder) / "settings", known, settings)
+            words = [*words, f"--LabApp.app_settings_dir={written}"]
             LabApp.launch_instance([*words, f"--IdentityProvider.token={token}"])
 
 

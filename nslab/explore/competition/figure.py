@@ -17,7 +17,7 @@ from nslab.objectives.ns import Grid
 from nslab.plots.ns import stretched
 from nslab.plots.style import PALETTE
 
-WIDTH, HEIGHT = 960, 560
+WIDTH, HEIGHT = 840, 560
 _MARKERS = "osD^vP*X<"
 LINES = ("-", "--", "-.", ":")
 CLEAR = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
@@ -53,7 +53,7 @@ class CompetitionFigure:
         figure, m = self.canvas.figure, fates.grid[0] * fates.grid[1]
         self.m, self.classes = m, classes
         self.colours = [sns.color_palette(PALETTE)[i] for i in range(m)]
-        upper = GridSpec(1, 3, figure, 0.04, 0.60, 0.985, 0.93, width_ratios=(1, 1.25, 1.25))
+        upper = GridSpec(1, 3, figure, 0.03, 0.60, 0.985, 0.93, width_ratios=(1, 1.25, 1.25))
         upper.update(wspace=0.42)
         lower = GridSpec(1, 2, figure, 0.065, 0.10, 0.985, 0.46, width_ratios=(1, 1.25))
         lower.update(wspace=0.18)
@@ -82,7 +82,7 @@ class CompetitionFigure:
             dark = sum(self.colours[i]) < 1.4
             style: dict = {"va": "top", "fontsize": 9, "color": "white" if dark else "black"}
             numbers.append(axes.text(x + 0.3, y + 0.3, f"{i + 1}", bbox=box, **style))
-        axes.set(xticks=[], yticks=[], title="composite, as the network sees it")
+        axes.set(xticks=[], yticks=[], title="what the network sees")
         self.canvas.follow(self.image, *seams, *numbers)
 
     def _bars(self, axes: Axes, end: float, label: str) -> tuple:

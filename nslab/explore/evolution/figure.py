@@ -16,7 +16,7 @@ from nslab.explore.ui.canvas import Canvas
 from nslab.plots.de_landscapes import STRATEGY_MARKERS, legend_handles
 from nslab.plots.de_runs import STRATEGY_DASHES
 
-WIDTH, HEIGHT = 960, 560
+WIDTH, HEIGHT = 840, 560
 
 
 class EvolutionFigure:
@@ -38,8 +38,8 @@ class EvolutionFigure:
         figure = self.canvas.figure
         method: Any = habitat.config.method  # one with strategies
         self.strategies = method.strategies
-        left = GridSpec(1, 1, figure, 0.085, 0.16, 0.445, 0.90)
-        right = GridSpec(2, 2, figure, 0.535, 0.16, 0.985, 0.93, wspace=0.36, hspace=0.42)
+        left = GridSpec(1, 1, figure, 0.095, 0.19, 0.445, 0.90)
+        right = GridSpec(2, 2, figure, 0.535, 0.19, 0.985, 0.93, wspace=0.36, hspace=0.46)
         self._plane(figure.add_subplot(left[0]), habitat)
         losses, shares, f, cr = (figure.add_subplot(right[i]) for i in range(4))
         self._losses(losses, habitat.start)
@@ -55,7 +55,7 @@ class EvolutionFigure:
             self.cursors.append(cursor)
         self.canvas.follow(*self.cursors)
         handles = legend_handles("parents from training", lines=True)
-        form: dict = {"ncols": 6, "columnspacing": 1.4, "handletextpad": 0.5, "handlelength": 1.8}
+        form: dict = {"ncols": 3, "columnspacing": 1.4, "handletextpad": 0.5, "handlelength": 1.8}
         figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), **form)
         self.canvas.settle()
 
@@ -82,7 +82,6 @@ class EvolutionFigure:
         axes.set(ylabel=f"second ({second:.0f} %)")
         axes.set_title(
             "members, projected (ringed: lowest loss)\ngrey: loss in this plane, dark is high",
-            fontsize=10,
         )
         self.canvas.follow(self.ways, self.parents, *self.places.values(), self.best)
         self._close_up(axes.inset_axes((0.64, 0.02, 0.34, 0.34)))
@@ -97,7 +96,7 @@ class EvolutionFigure:
             for name in SYMBOLS
         }
         self.near_parents = parents
-        self.scale = axes.text(-1.1, 1.05, "", va="top", fontsize=8)
+        self.scale = axes.text(-1.1, 1.05, "", va="top")
         axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set(visible=True, color="0.5")
@@ -114,7 +113,7 @@ class EvolutionFigure:
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
         self._generations(axes)
-        axes.legend(ncols=2, loc="upper right", handlelength=1.6)
+        axes.legend(loc="upper right", handlelength=1.6)
         self.canvas.follow(self.each, self.mean, self.lowest)
 
     def _by_strategy(self, axes: Axes, label: str, title: str) -> list:

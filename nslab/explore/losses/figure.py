@@ -2,26 +2,25 @@
 
 from collections.abc import Mapping
 
-import seaborn as sns
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from nslab.configs.labels import text_of
+from nslab.configs.labels import ORANGE, text_of
 from nslab.explore.ui.canvas import Canvas
-from nslab.plots.style import PALETTE
+from nslab.plots.style import method_colour
 
-WIDTH, HEIGHT = 960, 400
+WIDTH, HEIGHT = 840, 400
 HIGHEST = 2.5  # of the triangle's scale
-_COLOURS = sns.color_palette(PALETTE)
+# Colours of methods as everywhere; "other" is one of many, and takes what is left.
 STYLES: dict[str, dict] = {
-    "CE": {"color": "0.35", "linestyle": "-", "linewidth": 1.5},
-    "focal": {"color": _COLOURS[0], "linestyle": "--", "linewidth": 2},
-    "GCE": {"color": _COLOURS[1], "linestyle": "-.", "linewidth": 2},
-    "other": {"color": _COLOURS[4], "linestyle": ":", "linewidth": 2.5},
-    "evolved": {"color": _COLOURS[2], "linestyle": "-", "linewidth": 3},
+    "CE": {"color": method_colour("ce"), "linestyle": "-", "linewidth": 1.5},
+    "focal": {"color": method_colour("focal"), "linestyle": "--", "linewidth": 2},
+    "GCE": {"color": method_colour("gce"), "linestyle": "-.", "linewidth": 2},
+    "other": {"color": ORANGE, "linestyle": ":", "linewidth": 2.5},
+    "evolved": {"color": method_colour("edl_log"), "linestyle": "-", "linewidth": 3},
 }
 
 
@@ -40,12 +39,12 @@ class LossesFigure:
     def build(self) -> None:
         """Lay the figure out."""
         figure = self.canvas.figure
-        grid = GridSpec(1, 2, figure, 0.055, 0.24, 0.62, 0.91, wspace=0.28)
+        grid = GridSpec(1, 2, figure, 0.06, 0.24, 0.61, 0.91, wspace=0.32)
         values, gradients = (figure.add_subplot(grid[i]) for i in range(2))
         self.values = self._curves(values, 5.0, "loss (nats)", "loss")
         what = r"$|\partial\ell/\partial z_y|$ : cross-entropy's"
         self.gradients = self._curves(gradients, 3.0, what, "gradient at the label")
-        self._triangle(figure.add_axes((0.65, 0.17, 0.26, 0.74)))
+        self._triangle(figure.add_axes((0.635, 0.17, 0.26, 0.74)))
         entries = [Line2D([], [], label=name, **style) for name, style in STYLES.items()]
         form: dict = {"ncols": 5, "loc": "lower left", "bbox_to_anchor": (0.05, 0.0)}
         self.legend = figure.legend(handles=entries, **form)
@@ -82,10 +81,10 @@ class LossesFigure:
         axes.set(xlim=(-0.05, 1.05), ylim=(-0.02, height + 0.02), xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set_visible(False)
-        beside = self.canvas.figure.add_axes((0.925, 0.24, 0.014, 0.6))
+        beside = self.canvas.figure.add_axes((0.905, 0.24, 0.014, 0.6))
         bar = self.canvas.figure.colorbar(self.heat, cax=beside, extend="both")
         bar.set_label("loss : loss of even predictions")
-        self.shown = axes.text(0.5, height + 0.13, "", ha="center", va="bottom", fontsize=11)
+        self.shown = axes.text(0.5, height + 0.13, "", ha="center", va="bottom")
         self.canvas.follow(self.heat, self.shown)
 
     def draw(

@@ -7,11 +7,10 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from nslab.configs.labels import colour_of
 from nslab.explore.ui.canvas import Canvas
-from nslab.plots.style import PALETTE
+from nslab.plots.style import PALETTE, method_colours
 
-WIDTH, HEIGHT = 960, 420
+WIDTH, HEIGHT = 840, 420
 ROWS, LETTERS = 14, 44  # what has room
 _MARKERS = "osD^vP*X<"
 
@@ -40,9 +39,9 @@ class ResultsFigure:
         names, values = [], list[float]()
         firsts = [part.iloc[0] for part in groups[:ROWS]]
         apart = len({first["method"] for first in firsts}) == len(firsts)
-        palette = sns.color_palette(PALETTE)
+        palette, known = sns.color_palette(PALETTE), method_colours(f["method"] for f in firsts)
         for place, (part, first) in enumerate(zip(groups, firsts, strict=False)):
-            colour = colour_of(first["method"]) if apart else palette[place % 10]
+            colour = known[first["method"]] if apart else palette[place % 10]
             for course in part["course"]:
                 curves.plot(range(1, len(course) + 1), course, color=colour, linewidth=1.2)
             courses = [c or [a] for c, a in zip(part["course"], part["accuracy"], strict=True)]

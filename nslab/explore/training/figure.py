@@ -15,7 +15,7 @@ from nslab.datasets import DATASETS
 from nslab.explore.ui.canvas import Canvas
 from nslab.plots.style import PALETTE
 
-WIDTH, HEIGHT = 960, 520
+WIDTH, HEIGHT = 840, 520
 SMOOTHED = 20  # mini-batches
 BLUE, ORANGE, GREEN, RED = sns.color_palette(PALETTE)[:4]
 
@@ -42,7 +42,7 @@ class TrainingFigure:
         self.right: list[float] = []
         self.test: list[tuple[float, float]] = []
         figure = self.canvas.figure
-        grid = GridSpec(2, 2, figure, 0.07, 0.1, 0.985, 0.94, wspace=0.2, hspace=0.5)
+        grid = GridSpec(2, 2, figure, 0.085, 0.1, 0.985, 0.94, wspace=0.24, hspace=0.5)
         loss, accuracy, weights, scores = (figure.add_subplot(grid[i]) for i in range(4))
         self._losses(loss)
         self._accuracies(accuracy)
@@ -84,7 +84,7 @@ class TrainingFigure:
         few = range(0, k, max(1, k // 10))
         axes.set_xticks(few, [self.classes[i][:10] for i in few])
         if max(map(len, self.classes)) > 3:
-            axes.tick_params(axis="x", labelsize=8, rotation=20)
+            axes.tick_params(axis="x", rotation=20)
         axes.set(ylim=(0, self.m), xlim=(-0.6, k - 0.4), ylabel="s, mean score")
         axes.set_title("scores of the classes (dashed: 1)")
         self.canvas.follow(*self.bars)

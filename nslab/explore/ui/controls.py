@@ -7,8 +7,9 @@ from typing import Any
 import ipywidgets as widgets
 
 from nslab.explore.ui.tasks import UiThread
+from nslab.explore.ui.tooltips import TOOLTIPS
 
-WIDTH, LABEL = "470px", "190px"
+WIDTH, LABEL = "415px", "160px"  # two in a row of a page of 840 pixels
 CELLS = "<style>.nsl-sheet :is(th, td) {padding: 1px 18px 1px 0; text-align: left}</style>"
 
 
@@ -18,7 +19,8 @@ def labelled(symbol: str, word: str) -> str:
 
 
 def finished_text(control: Any, name: str) -> Any:
-    """A control with the common layout, findable as ``nsl-<name>``."""
+    """A control with the common layout and its tooltip, findable as ``nsl-<name>``."""
+    control.tooltip = TOOLTIPS.get(name, control.description)
     control.style.description_width = LABEL
     control.layout = widgets.Layout(width=WIDTH)
     return findable(control, name)
@@ -132,7 +134,7 @@ class Sheet:
 
     def __init__(self, name: str, height: int) -> None:
         self.height = height
-        layout = widgets.Layout(width="960px", max_width="98%", height=f"{height}px")
+        layout = widgets.Layout(width="840px", max_width="98%", height=f"{height}px")
         self.widget = widgets.HTML(layout=layout)
         self.widget.add_class(f"nsl-{name}")
 

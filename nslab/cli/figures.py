@@ -1,0 +1,31 @@
+"""Command on figures that were kept: ``nslab figures``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslab.cli.options import PresetOption, app, explained
+
+
+@app.command(epilog="Example: nslab figures --preset smoke --sheet sheet.html")
+def figures(
+    preset: PresetOption = "smoke",
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Write all of them into one .html or .png, at the width of a page."),
+    ] = None,
+) -> None:
+    """List the figures kept for a preset, with their runs and what of them is hard to read."""
+    from nslab.plots.contact_sheet import kept_figures, write_sheet
+
+    with explained():
+        kept = kept_figures(preset)
+        if sheet is not None:
+            write_sheet(kept, sheet, f"Figures of preset {preset}")
+    for one in kept:
+        typer.echo(one.said + "".join(f"\n  {fault}" for fault in one.faults))
+    odd = sum(bool(one.faults) for one in kept)
+    typer.echo(f"{len(kept)} figures, {odd or 'none'} of them hard to read")
+    if sheet is not None:
+        typer.echo(str(sheet))

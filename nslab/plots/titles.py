@@ -1,0 +1,74 @@
+"""Titles of figures and panels: left-aligned, in one size, broken where the room ends."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+from nslab.plots.style import TEXT, TITLE
+from nslab.plots.wording import in_words
+
+_EDGE = 0.06  # inches left free beside a title
+
+
+def heading(figure: Figure, title: str, finding: str = "") -> None:
+    """Set the title of a whole figure: the finding, if there is one, and in a line of its own what
+    is shown. Keys of data sets and networks are put in words, see `in_words`.
+
+    >>> figure = Figure(figsize=(8.4, 3))
+    >>> heading(figure, "digits_16, lenet5, preset smoke")
+    >>> figure.get_suptitle()
+    'digits, 16 px, LeNet-5 (smoke: supports no claim)'
+    """
+    width = figure.get_figwidth()
+    parts = [line for text in (finding, in_words(title)) for line in text.split("\n") if line]
+    lines = [wrapped(part, 0.97 * width - 2 * _EDGE, TITLE, bold=True) for part in parts]
+    if lines:
+        text = figure.suptitle("\n".join(lines), x=_EDGE / width, ha="left", fontsize=TITLE)
+        text.set(linespacing=1.3, fontweight="bold")
+
+
+def panel_title(axes: Axes, title: str, inches: float = 0.0) -> None:
+    """Set the title of a panel, at its left, broken after ``inches`` if any are given."""
+    words = in_words(title)
+    text = wrapped(words, inches) if inches else words
+    # as a title in the middle that is moved: whoever asks for the title of an axes gets that one
+    axes.set_title(text, loc="center", x=0.0, ha="left", fontsize=TEXT)
+
+
+def wrapped(text: str, inches: float, size: float = TEXT, bold: bool = False) -> str:
+    """A text broken at spaces into lines that are no wider than so many inches, as far as its words
+    allow; what stands between dollar signs stays whole.
+
+    >>> wrapped("one two three", 0.6)
+    'one two\\nthree'
+    """
+    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in _words(paragraph):
+            longer = f"{line} {word}" if line else word
+            if line and _width(longer, font) > inches:
+                lines.append(line)
+                line = word
+            else:
+                line = longer
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _words(text: str) -> list[str]:
+    words: list[str] = []
+    for piece in text.split(" "):
+        if words and words[-1].count("$") % 2:
+            words[-1] += f" {piece}"  # inside a formula
+        else:
+            words.append(piece)
+    return words
+
+
+def _width(text: str, font: FontProperties) -> float:
+    """Inches."""
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath="$" in text)
+    return float(width) / 72
