@@ -8,11 +8,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from ns_models import images
+from text_models import classifier_of, texts_of, tokenizer_of
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nslab.networks import build_network
-from nslab.objectives import ANL, GCE, LOW, NS, OBJECTIVES, Mixup
+from nslab.objectives import ANL, GCE, LOW, NS, OBJECTIVES, Joined, Mixup
 from nslab.objectives.ns import group_scores, ns_scores
 from nslab.types import Batch, DataInfo
 from nslab.workbench.own_objects import objective_of
@@ -115,6 +116,22 @@ def test_models_called_in_another_way() -> None:
     )
     assert torch.equal(loss, NS().loss(resnet(), X, Y))
     assert isinstance(outputs, SimpleNamespace)
+
+
+def test_a_batch_of_a_tokenizer() -> None:
+    """A mapping, for a model of transformers: the three lines, and its whole output."""
+    pytest.importorskip("transformers", reason="pip install nslab[text]")
+    tokenizer, model = tokenizer_of("bert", 32), classifier_of("bert", 32).train()
+    texts, labels = texts_of(9)
+    inputs, y = tokenizer(texts, padding=True, return_tensors="pt"), torch.tensor(labels)
+    ns = NS(sigma=2.5, rho=-1, compose=Joined.of(tokenizer, 32))
+    torch.manual_seed(0)
+    loss, outputs = ns.loss(model, inputs, y, return_outputs=True)
+    torch.manual_seed(0)
+    w = ns.weights(model, inputs, y)
+    each = F.cross_entropy(model(**inputs).logits, y, reduction="none")
+    torch.testing.assert_close(loss, (w * each).mean())
+    assert outputs.logits.shape == (9, model.config.num_labels)
 
 
 def test_a_loss_of_a_model_is_none_per_sample() -> None:
