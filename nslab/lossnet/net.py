@@ -94,6 +94,14 @@ class LossForm:
         each = changes(self.layers(w.to(p)), x.flatten(1), begins.flatten(1))
         return each.unflatten(1, x.shape[1:]).sum(1)
 
+    def loss(self, w: Float[Tensor, " d"], logits: Logits, y: Labels) -> PerSample:
+        """l(softmax(z), y) of each sample for one network, in at least float32, also under
+        autocast."""
+        with torch.autocast(logits.device.type, enabled=False):
+            narrow = logits.dtype in (torch.float16, torch.bfloat16)
+            p = (logits.float() if narrow else logits).softmax(-1)
+            return self.losses(w[None], p, y)[0]
+
     def moves(
         self, p: Probabilities, y: Labels
     ) -> tuple[Float[Tensor, "f parts b"], Float[Tensor, "c parts b"]]:
@@ -205,10 +213,7 @@ class LossNet:
 
     def __call__(self, logits: Logits, y: Labels) -> PerSample:
         """Loss of each sample, in at least float32, also under autocast."""
-        with torch.autocast(logits.device.type, enabled=False):
-            narrow = logits.dtype in (torch.float16, torch.bfloat16)
-            p = (logits.float() if narrow else logits).softmax(-1)
-            return self.scale * self.form.losses(self.w[None], p, y)[0]
+        return self.scale * self.form.loss(self.w, logits, y)
 
     def slope(self, classes: int) -> float:
         """|dl/dz_y| at uniform predictions, the mean over labels where they differ (flat)."""

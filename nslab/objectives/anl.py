@@ -65,7 +65,8 @@ class ANL(PlainLoss):
 
     ``gamma`` is the focal exponent; its factors are constants of the backward pass. The source
     trains without weight decay and with gradients clipped to norm 5 (see `SETTINGS`). ``loss`` is
-    without the penalty, which ``build`` adds.
+    without the penalty, which ``build`` adds; in a loop of one's own
+    ``loss = anl(model(x), y) + anl.penalty(model)``.
 
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
     >>> ANL().loss(logits, y)  # right, wrong
@@ -87,6 +88,10 @@ class ANL(PlainLoss):
         gamma = self.gamma if self.base == "focal" else None
         active = normalised(class_losses(log_p, gamma), y)
         return self.alpha * active + self.beta * normalised_negative(log_p, y, gamma)
+
+    def penalty(self, model: nn.Module) -> Float[Tensor, ""]:
+        """delta times the sum of the absolute values of all parameters."""
+        return self.delta * l1(model, torch.zeros(()))
 
     def build(self, info: DataInfo) -> Penalised:
         """The objective for a training set."""

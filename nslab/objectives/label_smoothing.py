@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nslab.networks.logits import check_unmasked
 from nslab.objectives.probabilities import log_probabilities, of_label
 from nslab.objectives.recommended import Setting
-from nslab.objectives.weighted import PlainLoss
+from nslab.objectives.weighted import PlainLoss, full_precision
 from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
@@ -39,6 +39,11 @@ class LabelSmoothing(PlainLoss):
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Smoothed cross-entropy of each sample."""
         return label_smoothing(logits, y, self.epsilon)
+
+    def losses_by_class(self, logits: Logits) -> Logits:
+        """Smoothed cross-entropy of each sample for every class."""
+        log_p = full_precision(logits).log_softmax(-1)
+        return -(1 - self.epsilon) * log_p - self.epsilon * log_p.mean(-1, keepdim=True)
 
 
 SETTINGS: dict[str, Setting[LabelSmoothing]] = {

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from nslab.networks.logits import logits_of
-from nslab.objectives.ns import shuffled_order
+from nslab.objectives.ns import NS, shuffled_order
 from nslab.objectives.weighted import CrossEntropy
 from nslab.rng import stream_seed
 from nslab.system.validation import check_fields
@@ -64,7 +64,7 @@ class Mixup:
     base: LossConfig = field(default_factory=CrossEntropy)
 
     def __post_init__(self) -> None:
-        if not hasattr(self.base, "loss"):
+        if not hasattr(self.base, "loss") or isinstance(self.base, NS):  # whose loss asks a model
             raise TypeError(
                 f"Mixup: base must be a loss per sample, which {type(self.base).__name__} is not"
             )

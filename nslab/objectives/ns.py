@@ -6,6 +6,10 @@ Read top to bottom, the functions follow the paper's section III; composites are
 hyper-parameters. In a training loop of your own::
 
     ns = NS(grid=(2, 2), sigma=0.7, rho=+1)
+    loss = ns.loss(model, x, y)
+
+which is::
+
     w = ns.weights(model, x, y)
     loss = (w * F.cross_entropy(model(x), y, reduction="none")).mean()
 """
@@ -34,9 +38,18 @@ from nslab.objectives.composites import (
     samples_of,
     stitch,
 )
+from nslab.objectives.criterion import (
+    Reduction,
+    SoftLabels,
+    check_reduction,
+    check_soft,
+    is_soft,
+    per_sample,
+    reduced,
+)
 from nslab.objectives.joined_texts import TEXTS, Joined, LostTexts, compose_for
 from nslab.objectives.recommended import Setting
-from nslab.objectives.weighted import CrossEntropy, Reweighted, full_precision
+from nslab.objectives.weighted import CrossEntropy, PlainLoss, Reweighted, full_precision
 from nslab.rng import sample_bits
 from nslab.system.validation import omitted_means
 from nslab.types import Batch, DataInfo, Labels, Logits, ObjectiveConfig, PerSample
@@ -45,17 +58,27 @@ Inputs = Num[Tensor, "b ..."] | Mapping[str, Any]  # of transformers: see `Joine
 Forward = Callable[[Any], Any]
 
 
-def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSample:
+def group_scores(
+    logits: Float[Tensor, "g k"], y: Int[Tensor, " b"] | Float[Tensor, "b k"]
+) -> PerSample:
     """Scores of ``m = b / g`` consecutive samples per composite from the composites' logits.
 
     Worked in logarithms: with s_i = m q_i / sum_j q_j and q_i = p[y_i], the score is m times the
     softmax of log q over the group, which stays right where every q underflows. A group whose
     probabilities are all exactly 0 is a tie: every score 1. So is one whose composite has a NaN
     among its logits, which tells nothing of its samples; the other groups are scored as ever.
+
+    Of soft labels q_i = sum_k y_ik p_k, the probability of a class drawn from the label. NOTE: this
+    is ours, and nothing was measured with it; the paper has one label a sample, for which it is the
+    same.
     """
     m = len(y) // len(logits)
     log_p = full_precision(logits).log_softmax(-1)  # [NS Eq. 5]
-    log_q = log_p.gather(1, y.long().view(-1, m))  # [NS Eq. 6]
+    if is_soft(y):
+        log_y = full_precision(y).log().view(len(logits), m, -1)
+        log_q = (log_p[:, None] + log_y).logsumexp(-1)
+    else:
+        log_q = log_p.gather(1, y.long().view(-1, m))  # [NS Eq. 6]
     lowest = torch.finfo(log_q.dtype).min
     log_q = log_q.nan_to_num(nan=lowest, neginf=lowest)
     return (m * log_q.softmax(-1)).flatten()  # [NS Eq. 7]
@@ -66,7 +89,7 @@ def group_scores(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"]) -> PerSampl
 def ns_scores(
     model: nn.Module,
     x: Inputs,
-    y: Labels,
+    y: Labels | SoftLabels,
     grid: Grid,
     *,
     mode: Literal["eval", "train"] = "eval",
@@ -101,7 +124,9 @@ def ns_scores(
         compose = partial(composite, antialias=antialias)
     some = samples_of(x, y)
     m, b = rows * cols, len(some)
-    check_labels(y, b)
+    soft = is_soft(y)
+    check = check_soft if soft else check_labels
+    check(y, b)
     competing = b - b % m
     if not competing:
         dtype = torch.promote_types(some.dtype, torch.float32)
@@ -112,6 +137,8 @@ def ns_scores(
         output = forward(composites) if forward else called(net, composites)  # [NS Eq. 4]
     logits = logits_of(output)
     check_logits(logits, competing // m)
+    if soft:
+        check_soft(y, b, logits.shape[1])
     check_classes(logits, y)
     scores = group_scores(logits, y[head])
     if order is None and competing == b:
@@ -219,7 +246,7 @@ class NS:
         self,
         model: nn.Module,
         x: Inputs,
-        y: Labels,
+        y: Labels | SoftLabels,
         order: Int[Tensor, " b"] | None = None,
         *,
         forward: Forward | None = None,
@@ -272,8 +299,53 @@ class NS:
         )
         return ns_weights(scores, self.sigma, self.rho, self.min_weight)
 
+    def loss(
+        self,
+        model: nn.Module,
+        x: Inputs,
+        y: Labels | SoftLabels,
+        order: Int[Tensor, " b"] | None = None,
+        *,
+        forward: Forward | None = None,
+        reduction: Reduction = "mean",
+        return_outputs: bool = False,
+    ) -> Any:
+        """The weighted loss of a batch: its `weights`, then the losses of ``base`` with gradients.
+
+        The model is called twice: with a composite for each group, without gradients and in
+        evaluation mode (see `ns_scores`), and with the batch in the mode it is in. It may be
+        compiled or in DistributedDataParallel, and the call may stand under autocast. Groups are
+        formed within the batch given, so of several processes or micro-batches each scores its own.
+        To validate, take the loss without weights, ``ns.base(model(x), y)``.
+
+        ``reduction`` is as of torch's losses: the mean divides by the number of samples, not by the
+        sum of weights. ``return_outputs`` gives the loss and what the model returned. A penalty of
+        ``base`` is not in it: see `ANL`.
+
+        Raises ``ValueError`` for a ``base`` that is no loss per sample, and as `weights` does.
+
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
+        >>> x, y = torch.randn(8, 3, 8, 8), torch.arange(8)
+        >>> loss, logits = NS(sigma=2.5, rho=-1).loss(model, x, y, return_outputs=True)
+        >>> loss.requires_grad, logits.shape
+        (True, torch.Size([8, 10]))
+        """
+        check_reduction(reduction)
+        base = self.base
+        if not isinstance(base, PlainLoss):
+            name = type(base).__name__
+            raise ValueError(
+                f"NS: loss is for a base that is a loss per sample (a PlainLoss), and {name} is "
+                "more: take objective = ns.build(nslab.DataInfo.of(labels, classes)) of all "
+                "training labels, and objective(model, nslab.Batch(x, y, index)).total()"
+            )
+        w = self.weights(model, x, y, order, forward=forward)
+        outputs = forward(x) if forward else called(model, x)
+        loss = reduced(w * per_sample(base, logits_of(outputs), y), reduction)
+        return (loss, outputs) if return_outputs else loss
+
     def weigh(self, model: nn.Module, batch: Batch, logits: Logits | None = None) -> PerSample:
-        """The same for the training loop; a shuffled grouping follows from samples and epoch."""
+        """`weights` for the training loop; a shuffled grouping follows from samples and epoch."""
         order = shuffled_order(batch) if self.grouping == "shuffled" else None
         return self.weights(model, batch.x, batch.y, order)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nslab.networks.logits import NO_LABEL, check_batch, logits_of
 from nslab.objectives.checks import check_loss, check_per_sample, loss_name
+from nslab.objectives.criterion import Criterion, Reduction, SoftLabels, per_sample, reduced
 from nslab.types import Batch, DataInfo, Labels, Logits, Loss, Objective, PerSample, Scored, Weigh
 
 COUNTER = "counter"  # in the memory of an objective: what its counter remembers
@@ -123,20 +124,43 @@ class PlainLoss:
     """Base of the methods that are a loss per sample and nothing else.
 
     ``loss`` maps logits (b, c) of any precision and labels (b,) to the loss of each sample (b,), in
-    at least float32, in nats where it is a cross-entropy; called, an objective gives their mean.
-    Both raise ``ValueError`` for labels that are no classes, and the constructor for
-    hyper-parameters out of range, naming the field.
+    at least float32, in nats where it is a cross-entropy. Called, an objective gives their mean, or
+    what ``reduction`` says; labels may then be soft, probabilities (b, c), see `expected`. Both
+    raise ``ValueError`` for labels that are neither, and the constructor for hyper-parameters out
+    of range, naming the field.
 
-    In a loop of one's own: ``loss = GCE(q=0.7)(model(x), y)``.
+    In a loop of one's own: ``loss = GCE(q=0.7)(model(x), y)``; for a trainer that wants a module:
+    ``criterion = GCE(q=0.7).criterion()``.
     """
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """The loss of each sample."""
         raise NotImplementedError
 
-    def __call__(self, logits: Logits, y: Labels) -> Float[Tensor, ""]:
-        """Mean loss of a batch."""
-        return self.loss(logits, y).mean()
+    def losses_by_class(self, logits: Logits) -> Float[Tensor, "b c"]:
+        """What the loss of each sample would be for every class as its label.
+
+        As written it takes the loss of b * c samples; a loss that has them at hand says so here.
+
+        >>> from nslab.objectives import GCE
+        >>> GCE(q=1.0).losses_by_class(torch.zeros(1, 4))
+        tensor([[0.7500, 0.7500, 0.7500, 0.7500]])
+        """
+        b, c = logits.shape
+        labels = torch.arange(c, device=logits.device).repeat(b)
+        return self.loss(logits.repeat_interleave(c, 0), labels).view(b, c)
+
+    def __call__(
+        self, logits: Logits, y: Labels | SoftLabels, reduction: Reduction = "mean"
+    ) -> Float[Tensor, "..."]:
+        """Mean loss of a batch; with ``reduction`` ``"sum"`` or ``"none"`` as of torch's losses."""
+        return reduced(per_sample(self, logits, y), reduction)
+
+    def criterion(
+        self, reduction: Reduction = "mean", ignore_index: int | None = None
+    ) -> Criterion:
+        """The loss as an ``nn.Module``, see `Criterion`."""
+        return Criterion(self, reduction, ignore_index)
 
     def build(self, info: DataInfo) -> Objective:
         """The objective for a training set."""
@@ -157,3 +181,7 @@ class CrossEntropy(PlainLoss):
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Cross-entropy of each sample."""
         return cross_entropy(logits, y)
+
+    def losses_by_class(self, logits: Logits) -> Float[Tensor, "b c"]:
+        """-log p of every class."""
+        return -full_precision(logits).log_softmax(-1)

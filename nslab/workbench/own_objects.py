@@ -9,7 +9,7 @@ from torch import nn
 
 from nslab.configs.serialization import classes
 from nslab.networks import NETWORKS, check_network
-from nslab.objectives import OBJECTIVES
+from nslab.objectives import NS, OBJECTIVES
 from nslab.objectives.checks import check_loss
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.code_digest import code_digest
@@ -121,7 +121,7 @@ def objective_of(method: Any) -> ObjectiveConfig:
         return OBJECTIVES[key]()
     cls = type(method)
     check_frozen(cls)
-    if hasattr(method, "loss"):
+    if hasattr(method, "loss") and not isinstance(method, NS):  # whose loss asks a model
         check_loss(method.loss)
     known = [key for key, value in classes().items() if value is cls]
     if all(map(parts_of, known)):  # in no registry, or by the digest of its code, which may change

@@ -77,6 +77,15 @@ def test_no_name_is_a_module_and_something_else() -> None:
 
 def test_tests_mirror_the_packages() -> None:
     """Each folder of tests is that of a package, or one of the few that cut across."""
-    across = {"contract", "rounds", "helpers", "project", "browser", "slurm", "__pycache__"}
+    across = {
+        "contract",
+        "rounds",
+        "helpers",
+        "project",
+        "recipes",
+        "browser",
+        "slurm",
+        "__pycache__",
+    }
     folders = {file.name for file in (ROOT / "tests").iterdir() if file.is_dir()}
     assert folders - across <= {name for name in FLOOR if (ROOT / "nslab" / name).is_dir()}

@@ -1,0 +1,185 @@
+"""Losses as trainers take them: as torch's own modules, with a reduction and soft labels.
+
+A config such as ``GCE(q=0.7)`` is a frozen value, which names a run; what a trainer keeps, moves
+and copies is the module that ``GCE(q=0.7).criterion()`` makes.
+"""
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nslab.networks.logits import (
+    check_classes,
+    check_labels,
+    check_logits,
+    check_unmasked,
+    may_look,
+)
+from nslab.system.validation import unknown
+from nslab.types import Labels, Logits, PerSample
+
+Reduction = Literal["mean", "sum", "none"]
+REDUCTIONS = ("mean", "sum", "none")
+SoftLabels = Float[Tensor, "b c"]  # the probability of each class
+TOLERANCE = 0.01  # of a sum of probabilities in 16 bits
+
+
+@runtime_checkable
+class ByClass(Protocol):
+    """A loss per sample that also says what it would be for every class."""
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample: ...
+
+    def losses_by_class(self, logits: Logits) -> Float[Tensor, "b c"]: ...
+
+
+def is_soft(y: Any) -> bool:
+    """Whether labels are soft: a matrix of floats, a probability for each class.
+
+    >>> is_soft(torch.tensor([1, 0])), is_soft(torch.tensor([[0.3, 0.7]]))
+    (False, True)
+    """
+    return isinstance(y, Tensor) and y.dim() == 2 and y.is_floating_point()
+
+
+def check_reduction(reduction: str) -> None:
+    """``ValueError`` unless losses can be reduced so."""
+    if reduction not in REDUCTIONS:
+        raise unknown("reduction", reduction, REDUCTIONS)
+
+
+def check_soft(y: Tensor, samples: int, classes: int | None = None) -> None:
+    """``ValueError`` unless y are soft labels of so many samples and classes. Values are looked at
+    on a CPU only."""
+    if len(y) != samples or classes not in (None, y.shape[1]):
+        raise ValueError(
+            f"labels of shape {tuple(y.shape)}: soft labels need a probability for each of "
+            f"{samples} samples and {classes or 'all'} classes"
+        )
+    if may_look(y) and samples:
+        low, sums = float(y.min()), y.detach().float().sum(1)
+        if not low >= 0 or not float((sums - 1).abs().max()) <= TOLERANCE:
+            raise ValueError(
+                "labels that are floats must be probabilities, those of a sample 0 or more and 1 "
+                f"in sum; here the lowest is {low:.3g}, the sums go from {float(sums.min()):.3g} "
+                f"to {float(sums.max()):.3g}"
+            )
+
+
+def expected(loss: ByClass, logits: Logits, y: SoftLabels) -> PerSample:
+    """sum_k y_k loss(z, k): the expected loss of a sample whose label is drawn from soft labels.
+
+    It is torch's cross-entropy of probabilities, and for a blend of two labels what the released
+    code of mixup computes of any loss. NOTE: for other losses than cross-entropy with dense soft
+    labels the definition is ours; their sources know one label a sample. They take the loss of
+    b * c samples: with a thousand classes blend the losses of the two labels instead.
+
+    Raises ``ValueError`` for labels that are no probabilities, and for a masked class, whose loss
+    would be infinite.
+    """
+    check_logits(logits)
+    check_soft(y, len(logits), logits.shape[1])
+    check_classes(logits, y)
+    check_unmasked(logits.sum(1))
+    losses = loss.losses_by_class(logits)
+    return (y.to(losses.dtype) * losses).sum(1)
+
+
+def per_sample(loss: ByClass, logits: Logits, y: Labels | SoftLabels) -> PerSample:
+    """The loss of each sample, its label a class or soft."""
+    return expected(loss, logits, y) if is_soft(y) else loss.loss(logits, y)
+
+
+def reduced(losses: Float[Tensor, "*n"], reduction: Reduction) -> Float[Tensor, "..."]:
+    """Losses as they are, their sum, or their mean.
+
+    >>> reduced(torch.tensor([1.0, 3.0]), "mean")
+    tensor(2.)
+    """
+    check_reduction(reduction)
+    return losses if reduction == "none" else getattr(losses, reduction)()
+
+
+class Criterion(nn.Module):
+    """A loss as a module, for what takes an ``nn.Module`` as its criterion; made by ``criterion``
+    of any loss per sample, such as ``GCE(q=0.7).criterion()``.
+
+    It is called like ``torch.nn.CrossEntropyLoss``: with logits (b, c) and labels (b,) of any whole
+    type, or with logits (b, c, d1, ...) and labels (b, d1, ...), each position a sample. Labels
+    that are floats in the shape of the logits are soft (see `expected`). Losses are computed in
+    float32 at least, whatever autocast says. It has no state, but for `EDL`'s.
+
+    Class weights are left to the caller: ``(weight[y] * criterion(z, y)).mean()`` with
+    ``reduction="none"``.
+
+    Args:
+        config: the loss.
+        reduction: ``"mean"`` over all samples that are not ignored, ``"sum"``, or ``"none"`` for
+            losses in the shape of the labels.
+        ignore_index: a label whose samples are left out, such as -100 of transformers' token
+            classifiers: their loss is 0, and the mean does not count them. Without it no label is
+            ignored: one that is no class is refused.
+
+    >>> from nslab.objectives import GCE
+    >>> GCE(q=0.5).criterion(reduction="none")
+    Criterion(GCE(q=0.5, k=None, clamp=None), reduction='none')
+    >>> z = torch.tensor([[2.0, 0.0, 0.0]] * 2)
+    >>> GCE(q=0.7).criterion("sum")(z, torch.tensor([0, 1]))
+    tensor(1.3512)
+    """
+
+    def __init__(
+        self, config: ByClass, reduction: Reduction = "mean", ignore_index: int | None = None
+    ) -> None:
+        super().__init__()
+        check_reduction(reduction)
+        self.config, self.reduction, self.ignore_index = config, reduction, ignore_index
+
+    def extra_repr(self) -> str:
+        """The loss and what differs from the default."""
+        said = f"{self.config!r}, reduction={self.reduction!r}"
+        return said if self.ignore_index is None else f"{said}, ignore_index={self.ignore_index}"
+
+    def loss(self, logits: Logits, y: Labels) -> PerSample:
+        """The loss of each sample."""
+        return self.config.loss(logits, y)
+
+    def losses_by_class(self, logits: Logits) -> Float[Tensor, "b c"]:
+        """The loss of each sample for every class."""
+        return self.config.losses_by_class(logits)
+
+    def forward(self, logits: Tensor, y: Tensor) -> Tensor:
+        """The reduced loss; ``ValueError`` for labels that fit neither way."""
+        rows, labels, shape = flat(logits, y)
+        if self.ignore_index is None or is_soft(labels):
+            losses = per_sample(self, rows, labels)
+            return reduced(losses.view(shape), self.reduction)
+        check_labels(labels.clamp(min=0), len(rows))
+        kept = labels != self.ignore_index
+        # in the place of what is ignored a class that no mask has taken
+        losses = self.loss(rows, torch.where(kept, labels.long(), rows.detach().argmax(1)))
+        losses = torch.where(kept, losses, 0.0)
+        if self.reduction == "mean":
+            return losses.sum() / kept.sum()
+        return reduced(losses.view(shape), self.reduction)
+
+
+def flat(logits: Any, y: Any) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """Logits (b, c, d1, ...) and their labels as rows, and the shape of a loss for each."""
+    if not isinstance(y, Tensor) or not isinstance(logits, Tensor) or logits.dim() <= 2:
+        check_logits(logits)
+        if not isinstance(y, Tensor):
+            check_labels(y, len(logits))
+        return logits, y, (len(logits),)
+    positions = (len(logits), *logits.shape[2:])
+    soft = y.is_floating_point() and y.shape == logits.shape
+    if not soft and (y.shape != positions or y.is_floating_point()):
+        raise ValueError(
+            f"labels must be whole numbers of shape {positions}, or probabilities of shape "
+            f"{tuple(logits.shape)}, as the logits have, with classes second; not {y.dtype} of "
+            f"shape {tuple(y.shape)}"
+        )
+    labels = y.movedim(1, -1).flatten(0, -2) if soft else y.flatten()
+    return logits.movedim(1, -1).flatten(0, -2), labels, positions
