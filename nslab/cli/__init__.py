@@ -10,9 +10,21 @@ from nslab.cli import (  # each adds its commands
     notebooks,
     predict,
     run,
+    runs,
     show,
     store,
 )
 from nslab.cli.options import app
 
-__all__ = ["app", "check", "evidence", "evolve", "notebooks", "predict", "run", "show", "store"]
+__all__ = [
+    "app",
+    "check",
+    "evidence",
+    "evolve",
+    "notebooks",
+    "predict",
+    "run",
+    "runs",
+    "show",
+    "store",
+]
