@@ -11,7 +11,6 @@ import pandas as pd
 
 from nslab.analysis.measures import NO_KEYS, measure_of
 from nslab.configs import AdaptConfig, RunConfig
-from nslab.configs.serialization import decode
 from nslab.experiments import PRESETS, Experiment
 from nslab.experiments.definition import precision_of, preset_sizes, size_of
 from nslab.objectives.fast_scores import exactly_scored
@@ -79,11 +78,12 @@ def measured_runs(
 ) -> list[MeasuredRun]:
     """What the experiment's measure says of runs: ``numbers`` where they were taken already. Runs
     of a class or data set that is unknown here are passed over."""
-    results = [result for result in results if known_config(result.config)]
+    configs = {result.id: known_config(result.config) for result in results}
+    results = [result for result in results if configs[result.id]]
     table = measure_of(exp.measure)(results) if numbers is None else numbers
     more = [key for key in table.columns if key not in NO_KEYS]
     about = [key for key in ("part", "differs", "note") if key in table]
-    known = {result.id: (result, decode(result.config)) for result in results}
+    known = {result.id: (result, config) for result in results if (config := configs[result.id])}
     sizes_of = {name: size_of(config) for name, (_, config) in known.items()}
     made = []
     for number in table.to_dict("records"):

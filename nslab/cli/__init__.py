@@ -11,6 +11,7 @@ from nslab.cli import (  # each adds its commands
     notebooks,
     predict,
     run,
+    runs,
     show,
     store,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "notebooks",
     "predict",
     "run",
+    "runs",
     "show",
     "store",
 ]

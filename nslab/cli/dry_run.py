@@ -15,7 +15,6 @@ def print_dry_run(
     configs: "Sequence[RunConfig]", notebooks: "Sequence[Planned]", jobs: int, force: bool = False
 ) -> None:
     """Say what would run, what is there already, and how long it will take as far as is known."""
-    from nslab.configs.labels import label
     from nslab.execution.monitor import duration
     from nslab.runs.estimates import Estimates, finished_here
     from nslab.runs.probe import probed_seconds
@@ -27,7 +26,9 @@ def print_dry_run(
     guesses: list[float | None] = []
     counts: dict[str, int] = {}
     probed = 0
-    for config in (needed | {c.id: c for c in configs}).values():
+    every = needed | {c.id: c for c in configs}
+    said_of = labels_apart(list(every.values()))
+    for config in every.values():
         guess, result = None, None if config.id in needed else find(config)
         state = result.origin if result else "to do"
         if config.id in needed:
@@ -36,7 +37,7 @@ def print_dry_run(
                 probed += 1
             guesses.append(guess)
         counts[state] = counts.get(state, 0) + 1
-        print_line(config.id, state, guess, label(config))
+        print_line(config.id, state, guess, said_of[config.id])
     for planned in notebooks:
         guess, state = None, "rendered"
         if force or not planned.rendered():
@@ -53,6 +54,22 @@ def print_dry_run(
     if unknown := len(guesses) - len(timed):
         said.append(f"the time of {unknown} is unknown, as nothing like them is finished")
     typer.echo("; ".join(said))
+
+
+def labels_apart(configs: "Sequence[RunConfig]") -> dict[str, str]:
+    """What each run is called, by its id; where several are called the same, with what tells them
+    apart."""
+    from nslab.analysis.run_differences import distinguished
+    from nslab.configs.labels import label
+
+    alike: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        alike.setdefault(label(config), []).append(config)
+    return {
+        config.id: f"{text}; {own}" if own else text
+        for text, group in alike.items()
+        for config, own in zip(group, distinguished(group), strict=True)
+    }
 
 
 def print_smallest_effect(name: str, configs: "Sequence[RunConfig]") -> None:

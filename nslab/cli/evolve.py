@@ -51,7 +51,6 @@ def evolve(
     exempt_head: Annotated[
         bool, typer.Option("--exempt-head/--evolve-head", help="Leave the last layer as it is.")
     ] = True,
-    device: Annotated[str | None, typer.Option(help="Default: cuda if there, else cpu.")] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Threads that decode images; 0: one a core.")
     ] = 0,
@@ -70,11 +69,8 @@ def evolve(
     from nslab.runs import evolve_checkpoints as own
     from nslab.runs import store
     from nslab.runs.best_network import check_folder
-    from nslab.system.distributed import choose_device
 
     with explained():
-        if device is not None:
-            choose_device(device)
         if workers:
             os.environ["NSLAB_WORKERS"] = str(workers)
         config = own.checkpoint_config(

@@ -1,6 +1,7 @@
 """Execution options, here or on a cluster: the same for every command that computes."""
 
 import inspect
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +11,16 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.options import Jobs, PerDevice, Plugins, devices_of, explained, shared_devices
+from nslab.cli.options import (
+    DeviceOption,
+    Jobs,
+    PerDevice,
+    Plugins,
+    devices_of,
+    explained,
+    shared_devices,
+    use_device,
+)
 from nslab.execution.local import Engine, run_local
 from nslab.execution.slurm.resources import Slurm
 from nslab.system.provenance import ACCEPT
@@ -83,6 +93,7 @@ class ExecutionOptions:
 def where(
     jobs: Jobs = 1,
     per_device: PerDevice = 1,
+    device: DeviceOption = None,
     minutes: Minutes = 0.0,
     engine: EngineOption = "local",
     partition: Partition = "",
@@ -101,7 +112,8 @@ def where(
 ) -> ExecutionOptions:
     """What the options say; plug-ins are loaded as they are read.
 
-    Raises ``ValueError`` for what SLURM could not understand, and for ``minutes`` there.
+    Raises ``ValueError`` for what SLURM could not understand, for ``minutes`` and ``device`` there,
+    and for a device that is not here.
     """
     wished = Slurm(
         partition,
@@ -119,8 +131,13 @@ def where(
         os.environ[ACCEPT] = "1"
     local = engine == "local"
     chosen = chosen_engine(engine, wished)
+    if device and not local:
+        raise ValueError("device is for --engine local; of a cluster's jobs --gpus says it")
+    if not math.isfinite(minutes):
+        raise ValueError(f"minutes is {minutes}: a number is meant, or 0 for no limit")
     if minutes and not local:
         raise ValueError("minutes are for --engine local; of a cluster's jobs --time says it")
+    use_device(device)
     if minutes:
         chosen = partial(run_local, until=clock() + 60 * minutes)
     return ExecutionOptions(

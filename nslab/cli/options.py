@@ -92,6 +92,13 @@ PresetOption = Annotated[
 ]
 Jobs = Annotated[int, typer.Option(min=0, help="Processes at once; 0: one, or see the command.")]
 PerDevice = Annotated[int, typer.Option(min=1, help="Processes that share a CUDA device.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        help="cpu, cuda (all CUDA devices) or cuda:1; default: cuda if there, else cpu.",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")]
 LogOption = Annotated[
     list[str] | None,
@@ -158,6 +165,15 @@ def parsed(parameters: list[str] | None) -> dict[str, str]:
     if wrong := ["".join(pair) for pair in pairs if not pair[1] or not pair[0]]:
         raise fail(ValueError(f"parameters are written NAME=VALUE, not {', '.join(wrong)}"))
     return {name: value for name, _, value in pairs}
+
+
+def use_device(name: str | None) -> None:
+    """Compute on a device, here and in processes started from here; ``ValueError``, before any
+    work, for one that is not there."""
+    if name is not None:
+        from nslab.system.distributed import choose_device
+
+        choose_device(name)
 
 
 def cuda_devices() -> list[str]:

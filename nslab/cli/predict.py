@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nslab.cli.options import Plugins, app, explained
+from nslab.cli.options import DeviceOption, Plugins, app, explained, use_device
 
 
 @app.command(epilog="Example: nslab predict 1a2b3c4d5e6f folder:photographs --to photographs.csv")
@@ -16,6 +16,7 @@ def predict(
     data: Annotated[str, typer.Argument(help="folder:PATH; of texts csv:PATH, or text:WORDS.")],
     to: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("predictions.csv"),
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV that is there.")] = False,
+    device: DeviceOption = None,
     plugin: Plugins = None,
 ) -> None:
     """Write what a trained network takes images or texts for: the five likeliest classes, as CSV.
@@ -32,6 +33,7 @@ def predict(
     with explained():
         if to.exists() and not force:
             raise ValueError(f"{to} is there already: --force replaces it, --to names another file")
+        use_device(device)
         trained = trained_network(run)
         table = predictions(trained, data)
         write_predictions(table, to)

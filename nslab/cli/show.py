@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nslab.cli.options import (
+    DeviceOption,
     Every,
     Parameters,
     Plugins,
@@ -16,6 +17,7 @@ from nslab.cli.options import (
     explained,
     parsed,
     show_table,
+    use_device,
 )
 from nslab.system.validation import unknown
 from nslab.workbench.names import check_dataset, check_experiment
@@ -39,12 +41,14 @@ def compare(
         bool,
         typer.Option("--confusion", help="Also confusion matrices, computed from kept weights."),
     ] = False,
+    device: DeviceOption = None,
     plugin: Plugins = None,
 ) -> None:
     """Paper beside ours, for the runs that are finished; nothing is trained."""
     with explained():
         check_to(to)
         check_experiment(name, parsed(parameter))
+        use_device(device)
         from nslab.analysis.exports import export
         from nslab.analysis.paper_tables import compare as compared
         from nslab.analysis.paper_tables import readable, shortened

@@ -114,6 +114,12 @@ def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
     return dataclasses.replace(config, **new) if new else config
 
 
+@functools.cache
+def planned(experiment: Experiment, preset: str) -> tuple[RunConfig, ...]:
+    """The runs of a preset as it is, planned once."""
+    return tuple(experiment.plan(preset))
+
+
 def preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
     """What runs a preset has, whatever their seed and numerics, in order; and the values of each
     one's row. None, if it cannot be planned here: a plug-in's data may be elsewhere."""
@@ -126,7 +132,8 @@ def preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
 @functools.cache
 def _preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
     found: dict[RunConfig, tuple] = {}
-    for config in {config.with_seed(0): config for config in experiment.plan(preset)}.values():
+    runs = planned(experiment, preset)
+    for config in {config.with_seed(0): config for config in runs}.values():
         found.setdefault(size_of(config), tuple(experiment.row(config).values()))
     return found
 

@@ -27,6 +27,7 @@ def process_group() -> PartialState:
 
 def choose_device(name: str) -> None:
     """Have this process, and those it starts, compute on a device: ``cpu``, ``cuda`` or ``cuda:1``.
+    ``cuda`` leaves all CUDA devices to those it starts, a number that one alone.
 
     Raises ``ValueError`` if it cannot be had, or is asked for after another was taken, or by
     processes of a launcher, each of which has its own.
@@ -41,10 +42,13 @@ def choose_device(name: str) -> None:
     if device.type == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "1"
     elif device.type == "cuda":
+        os.environ.pop("ACCELERATE_USE_CPU", None)
+        torch.cuda.set_device(device)
+    if torch.device(name).index is not None and device.type == "cuda":
         given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         visible = given.split(",") if given else list(map(str, range(torch.cuda.device_count())))
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[device.index or 0]
-        torch.cuda.set_device(device)
+        if device.index is not None and device.index < len(visible):  # else it was chosen before
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible[device.index]
     if process_group().device.type != device.type:
         raise ValueError(f"device {name!r} cannot be had: {process_group().device} is in use, or "
                          "is all that runs are computed on here")  # fmt: skip

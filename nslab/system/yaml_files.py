@@ -1,13 +1,15 @@
 """YAML files that somebody wrote: plain values only, and nothing that blows up when it is read."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
+
+from nslab.system.validation import unknown
 
 MOST_BYTES, MOST_VALUES = 1_000_000, 100_000
 
@@ -59,13 +61,17 @@ def read_entries(file: Path, what: str) -> list[Any]:
 
 
 @contextmanager
-def within_entry(file: Path, number: int) -> Iterator[None]:
-    """What is wrong in an entry (from 1) becomes a ``ValueError`` that names it and the file."""
+def within_entry(file: Path, number: int, keys: Collection[str] = ()) -> Iterator[None]:
+    """What is wrong in an entry (from 1) becomes a ``ValueError`` that names it and the file; a key
+    that is none of ``keys``, with the nearest and all that there are."""
     try:
         yield
     except ValidationError as error:
         parts = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
-        why = "; ".join(": ".join(filter(None, part)) for part in parts)
+        extra = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
+        wrong = [str(unknown("key", key, keys)) for key in extra if keys]
+        others = [part for part in parts if not (keys and part[0] in extra)]
+        why = "; ".join([*wrong, *(": ".join(filter(None, part)) for part in others)])
         raise ValueError(f"{file}, entry {number}: {why}") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file}, entry {number}: {error}") from None

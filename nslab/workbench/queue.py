@@ -69,7 +69,7 @@ def read_queue(file: Path) -> list[QueuedRun]:
     """
     found: dict[str, QueuedRun] = {}
     for number, given in enumerate(read_entries(file, "queue"), 1):
-        with within_entry(file, number):
+        with within_entry(file, number, QueueEntry.model_fields):
             entry = QueueEntry.model_validate(given)
             if entry.freeze:
                 frozen.check_name(entry.freeze)

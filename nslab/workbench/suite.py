@@ -113,7 +113,7 @@ def read_suite(file: Path, preset: Preset) -> Suite:
     tables: dict[str, Table] = {}
     notebooks: dict[str, Planned] = {}
     for number, raw in enumerate(read_entries(file, "suite"), 1):
-        with within_entry(file, number):
+        with within_entry(file, number, SuiteEntry.model_fields):
             entry = SuiteEntry.model_validate(raw)
             sizes = {name: len(values) for name, values in entry.grid.items()}
             check_count("the grid", sizes | {"presets": max(1, len(entry.presets))})

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 from nslab.analysis.claims.effects import Effect
 from nslab.analysis.comparison import TableLine, lines_of
 from nslab.analysis.ledger import runs_by_size
+from nslab.configs import RunConfig
 from nslab.configs.serialization import decode
 from nslab.experiments import EXPERIMENTS, PRESETS, Experiment
-from nslab.experiments.definition import precision_of, preset_sizes, size_of
+from nslab.experiments.definition import (
+    TableRow,
+    planned,
+    precision_of,
+    preset_sizes,
+    size_of,
+)
 from nslab.papers.claims import Claim, Keys
 from nslab.papers.tables import as_text
 from nslab.runs.results import Result
 
+SizeAndSeed = tuple[RunConfig, int]
 SIZES = tuple(preset for preset in PRESETS if preset != "smoke")  # smoke supports no claim
 
 
@@ -44,7 +52,12 @@ class Measured:
 @functools.cache
 def planned_seeds(exp: Experiment, preset: str) -> tuple[int, ...]:
     """The seeds that a preset fixes, in order."""
-    return tuple(dict.fromkeys(config.seed for config in exp.plan(preset)))
+    return tuple(dict.fromkeys(config.seed for config in planned(exp, preset)))
+
+
+def size_and_seed(config: RunConfig) -> SizeAndSeed:
+    """What two runs that differ in numerics alone share."""
+    return size_of(config), config.seed
 
 
 def _has(row: Mapping[str, object], side: Keys, claim: Claim) -> bool:
@@ -60,6 +73,9 @@ class Evidence:
         self._by_size = runs_by_size(results)
         self._runs: dict[tuple[str, str], list[Result]] = {}
         self._lines: dict[tuple[str, str], list[TableLine]] = {}
+        self._planned: dict[tuple[str, str], list[tuple[SizeAndSeed, TableRow]]] = {}
+        self._found: dict[tuple[str, str], list[tuple[SizeAndSeed, str]]] = {}
+        self._configs: dict[str, RunConfig] = {}
 
     def runs(self, experiment: str, preset: str) -> list[Result]:
         """The runs of a preset's sizes and seeds."""
@@ -67,7 +83,7 @@ class Evidence:
             exp = EXPERIMENTS[experiment]
             seeds, sizes = set(planned_seeds(exp, preset)), preset_sizes(exp, preset)
             found = [result for size in sizes for result in self._by_size.get(size, ())]
-            kept = [result for result in found if decode(result.config).seed in seeds]
+            kept = [result for result in found if self._config(result).seed in seeds]
             for smaller in SIZES[: SIZES.index(preset)]:  # a preset may be no larger than another
                 if kept == self.runs(experiment, smaller):
                     kept = []
@@ -80,18 +96,25 @@ class Evidence:
         """Whether all runs are there that a preset has of a claim's rows on one of its sides, and
         of one precision if it is given. Keys that no row of the plan has, as a quantity makes them
         itself, leave nothing out."""
-        exp = EXPERIMENTS[claim.experiment]
-        found = [decode(result.config) for result in self.runs(claim.experiment, preset)]
-        there = {
-            (size_of(config), config.seed)
-            for config in found
-            if precision is None or precision_of(config) == precision
-        }
+        key = (claim.experiment, preset)
+        if key not in self._planned:
+            exp = EXPERIMENTS[claim.experiment]
+            plan = [(config, exp.row(config)) for config in planned(exp, preset)]
+            self._planned[key] = [(size_and_seed(config), row) for config, row in plan]
+            found = map(self._config, self.runs(*key))
+            self._found[key] = [(size_and_seed(c), precision_of(c)) for c in found]
+        there = {size for size, of in self._found[key] if precision is None or of == precision}
         return all(
-            (size_of(config), config.seed) in there
-            for config in exp.plan(preset)
-            if any(_has(exp.row(config), side, claim) for side in sides)
+            size in there
+            for size, row in self._planned[key]
+            if any(_has(row, side, claim) for side in sides)
         )
+
+    def _config(self, result: Result) -> RunConfig:
+        """The run's config: to make one takes time."""
+        if result.id not in self._configs:
+            self._configs[result.id] = decode(result.config)
+        return self._configs[result.id]
 
     def lines(self, experiment: str, preset: str) -> list[TableLine]:
         """Those runs as lines of the experiment's table."""

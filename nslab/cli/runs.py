@@ -1,0 +1,106 @@
+"""Commands that look at runs: ``nslab runs | show | diff | plot``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nslab.cli.options import Plugins, ToFile, app, check_to, explained
+from nslab.workbench.names import names
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its first digits.")]
+
+
+@app.command(
+    epilog="Example: nslab runs --dataset cifar10 --method ns_lf --since 7d\n\n"
+    "To a page that sorts and filters: nslab runs --limit 0 --to runs.html"
+)
+def runs(
+    dataset: Annotated[str, typer.Option(help="A name, a part of it, or a pattern.")] = "",
+    network: Annotated[str, typer.Option(help="Likewise.")] = "",
+    method: Annotated[str, typer.Option(help="Likewise.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Of the run.")] = None,
+    since: Annotated[str, typer.Option(help="2026-11-30 (UTC), or 3d or 12h ago.")] = "",
+    until: Annotated[str, typer.Option(help="Likewise.")] = "",
+    state: Annotated[
+        str, typer.Option(help="frozen, finished, stale, running or unfinished.")
+    ] = "",
+    paper: Annotated[str, typer.Option(help="Runs of ns, de or edl, at any preset.")] = "",
+    experiment: Annotated[str, typer.Option(help="Runs of an experiment, at any preset.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Lines that are shown; 0: all.")] = 20,
+    to: ToFile = None,
+    plugin: Plugins = None,
+) -> None:
+    """Runs of the store and frozen ones, the newest first; nothing is computed.
+
+    A file has all of them, whatever the limit.
+    """
+    with explained():
+        check_to(to)
+        if experiment and experiment not in (known := names()["experiments"]):
+            from nslab.system.validation import unknown
+
+            raise unknown("experiment", experiment, known)
+        from nslab.analysis.exports import export
+        from nslab.workbench.run_list import RunFilter, readable_runs, run_list
+
+        wanted = RunFilter(dataset, network, method, seed, since, until, state, paper, experiment)
+        table = run_list(wanted)
+        shown = table.head(limit) if limit else table
+        if len(shown):
+            typer.echo(readable_runs(shown).to_string(index=False))
+        left = len(table) - len(shown)
+        more = f", {left} more (--limit 0 shows them)" if left else ""
+        typer.echo(f"{len(shown)} runs{more}" if len(table) else "no runs")
+        if to:
+            file = export(table, to, shown=readable_runs(table), title=f"{len(table)} runs")
+            typer.echo(f"wrote {file}")
+
+
+@app.command(epilog="Example: nslab show 1a2b3c4d")
+def show(run: Run, plugin: Plugins = None) -> None:
+    """A finished run: config, numbers, where and of what it was made, its files, stale or not."""
+    from nslab.workbench.run_details import described_run
+    from nslab.workbench.run_list import run_named
+
+    with explained():
+        typer.echo(described_run(run_named(run)))
+
+
+@app.command(epilog="Example: nslab diff 1a2b3c4d 5e6f7a8b")
+def diff(a: Run, b: Run, plugin: Plugins = None) -> None:
+    """Two finished runs: the fields that differ, their numbers, and where they were made."""
+    from nslab.workbench.run_details import compared_runs
+    from nslab.workbench.run_list import run_named
+
+    with explained():
+        typer.echo(compared_runs(run_named(a), run_named(b)))
+
+
+@app.command(epilog="Example: nslab plot 1a2b3c4d 5e6f7a8b --to curves.png")
+def plot(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids, or first digits.")],
+    to: Annotated[
+        Path | None, typer.Option(help="The .png; default: figures/runs/<ids>.png.")
+    ] = None,
+    plugin: Plugins = None,
+) -> None:
+    """Curves of finished runs in one figure; its path is printed."""
+    if to is not None and to.suffix != ".png":
+        with explained():
+            raise ValueError(f"{to} must end in .png")
+    from nslab.system.paths import figures_dir
+    from nslab.workbench.run_details import curves_of
+    from nslab.workbench.run_list import run_named
+
+    with explained():
+        found = [run_named(run) for run in dict.fromkeys(runs)]
+        for run in found:
+            if not run.history:
+                typer.echo(f"{run.id} is left out: no history was kept of it")
+        figure = curves_of(found)
+        ids = "-".join(run.id for run in found[:4]) + (f"-and-{len(found) - 4}" * (len(found) > 4))
+        file = to or figures_dir() / "runs" / f"{ids}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, dpi=120)
+        typer.echo(file)

@@ -1,0 +1,251 @@
+"""The runs of the store and the frozen ones, listed, filtered, and found by the beginning of an id;
+nothing is computed."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
+from typing import Any
+
+import pandas as pd
+
+from nslab.configs import RunConfig
+from nslab.configs.labels import columns, label
+from nslab.experiments import EXPERIMENTS, PRESETS
+from nslab.experiments.definition import preset_sizes, size_of
+from nslab.runs.folder import LOCK, RESULT
+from nslab.runs.made_of import changed
+from nslab.runs.portability import known_config, unknown_here
+from nslab.runs.results import Result, every_run
+from nslab.system.locks import held
+from nslab.system.paths import runs_dir
+from nslab.system.validation import unknown
+
+RUN_COLUMNS = ["run", "finished", "kind", "dataset", "network", "method", "seed", "epochs"]
+RUN_COLUMNS += ["accuracy", "state"]
+STATES = ("frozen", "finished", "stale", "running", "unfinished")
+FILTERS = ("dataset", "network", "method")
+LEAST = 4  # digits that name a run
+AGO = re.compile(r"(\d+) ?([hdw])[a-z]*")
+HOURS = {"h": 1, "d": 24, "w": 168}
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs are wanted; blank: all.
+
+    Attributes:
+        dataset, network, method: a name, a part of one, or a pattern such as ``cifar*``.
+        seed: of the run.
+        since, until: when it finished: ``2026-11-30``, with a time or not (UTC; a day is meant
+            whole), or so long ago: ``3d``, ``12h``.
+        state: one of `STATES`.
+        paper, experiment: whose runs, at any preset.
+    """
+
+    dataset: str = ""
+    network: str = ""
+    method: str = ""
+    seed: int | None = None
+    since: str = ""
+    until: str = ""
+    state: str = ""
+    paper: str = ""
+    experiment: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state and self.state not in STATES:
+            raise unknown("state", self.state, STATES)
+        if self.experiment and self.experiment not in EXPERIMENTS:
+            raise unknown("experiment", self.experiment, EXPERIMENTS)
+        papers = list(dict.fromkeys(name.partition("/")[0] for name in EXPERIMENTS))
+        if self.paper and self.paper not in papers:
+            raise unknown("paper", self.paper, papers)
+        moment(self.since), moment(self.until, end=True)
+
+    @property
+    def experiments(self) -> list[str]:
+        """The experiments whose runs are wanted; none: whatever they are of."""
+        if self.experiment:
+            return [self.experiment]
+        return [n for n in EXPERIMENTS if self.paper and n.startswith(f"{self.paper}/")]
+
+
+def moment(text: str, *, end: bool = False, now: datetime | None = None) -> str:
+    """A time in the form in which results have it; with ``end`` the end of a day that is named.
+
+    >>> moment("2026-11-30"), moment("2026-11-30", end=True)
+    ('2026-11-30T00:00:00Z', '2026-11-30T23:59:59Z')
+    """
+    if not text:
+        return ""
+    if ago := AGO.fullmatch(text.strip()):
+        past = timedelta(hours=int(ago[1]) * HOURS[ago[2]])
+        return f"{(now or datetime.now(UTC)) - past:%Y-%m-%dT%H:%M:%SZ}"
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time: give 2026-11-30, 2026-11-30T18:00, or so long ago: 3d, 12h"
+        ) from None
+    if end and len(text.strip()) <= len("2026-11-30"):
+        found = found.replace(hour=23, minute=59, second=59)
+    found = found.astimezone(UTC) if found.tzinfo else found
+    return f"{found:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def run_list(wanted: RunFilter | None = None) -> pd.DataFrame:
+    """A line per run, the newest first: ``run`` (id), when it ``finished`` (UTC), ``kind``,
+    ``dataset``, ``network``, ``method``, ``seed``, ``epochs`` it took, ``accuracy`` (test, in
+    percent), ``state``; of certain experiments ``experiment`` and ``preset`` too.
+
+    States: ``frozen`` with nslab or by `freeze`; ``finished`` here; ``stale``: made of other code
+    of yours, or other data, than today's, so that it would be computed again; ``running``: computed
+    by a process now; ``unfinished``: goes on from a checkpoint, or begins. Raises ``ValueError``
+    for a filter that no run meets, with what there is.
+    """
+    wanted = wanted or RunFilter()
+    sizes = [
+        (name, preset, set(preset_sizes(EXPERIMENTS[name], preset)))
+        for name in wanted.experiments
+        for preset in PRESETS
+    ]
+    lines = [*map(_finished, every_run()), *_unfinished()]
+    lines = [line for line in lines if _within(line, sizes)]
+    for name in FILTERS:
+        lines = _matching(lines, name, getattr(wanted, name))
+    if wanted.seed is not None:
+        lines = _kept(lines, "seed", wanted.seed, lambda line: line["seed"] == wanted.seed)
+    if wanted.state:
+        lines = _kept(lines, "state", wanted.state, lambda line: line["state"] == wanted.state)
+    since, until = moment(wanted.since), moment(wanted.until, end=True)
+    lines = [
+        line
+        for line in lines
+        if (not since or line["finished"] >= since)
+        and (not until or "" < line["finished"] <= until)
+    ]
+    shown = [*RUN_COLUMNS, *(["experiment", "preset"] if sizes else [])]
+    table = pd.DataFrame(lines, columns=shown)
+    return table.sort_values("finished", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _finished(result: Result) -> dict[str, Any]:
+    config = known_config(result.config)
+    about = columns(config) if config else unknown_here(result)
+    state = "frozen" if result.origin == "frozen" else "finished"
+    if config and changed(config, result.env):
+        state = "stale"
+    return {
+        "run": result.id,
+        "finished": str(result.env.get("finished", "")),
+        "kind": str(result.config.get("@", "")),
+        "dataset": "",
+        "network": "",
+        **about,
+        "epochs": result.metrics.get("epochs", ""),
+        "accuracy": result.metrics.get("test_accuracy"),
+        "state": state,
+        "config": config,
+    }
+
+
+def _unfinished() -> Iterable[dict[str, Any]]:
+    """Runs that have begun, and have no result."""
+    folder = runs_dir()
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name) if folder.is_dir() else ():
+        place = folder / entry.name
+        if (place / RESULT).exists() or not (place / "config.json").exists():
+            continue
+        try:
+            form = json.loads((place / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        known = known_config(form)
+        about = columns(known) if known else unknown_here(Result(entry.name, form, {}, [], {}))
+        yield {
+            "run": entry.name,
+            "finished": "",
+            "kind": str(form.get("@", "")),
+            "dataset": "",
+            "network": "",
+            **about,
+            "epochs": "",
+            "accuracy": None,
+            "state": "running" if held(place / LOCK) else "unfinished",
+            "config": known,
+        }
+
+
+def _within(line: dict[str, Any], sizes: Sequence[tuple[str, str, set[RunConfig]]]) -> bool:
+    """Whether a run belongs to one of some experiments at one of their presets, and note which."""
+    if not sizes or line["config"] is None:
+        return not sizes
+    size = size_of(line["config"])
+    found = [(name, preset) for name, preset, runs in sizes if size in runs]
+    if found:
+        line["experiment"] = ", ".join(dict.fromkeys(name for name, _ in found))
+        line["preset"] = ", ".join(dict.fromkeys(preset for _, preset in found))
+    return bool(found)
+
+
+def _matching(lines: list[dict[str, Any]], name: str, wanted: str) -> list[dict[str, Any]]:
+    """Lines of such a name, of a pattern, or else of names that have it as a part."""
+    if not wanted:
+        return lines
+    low = wanted.casefold()
+    exact = [line for line in lines if fnmatch(str(line[name]).casefold(), low)]
+    return exact or _kept(lines, name, wanted, lambda line: low in str(line[name]).casefold())
+
+
+def _kept(
+    lines: list[dict[str, Any]], name: str, wanted: object, test: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
+    """Lines that pass a test; ``ValueError`` with what there is if none does."""
+    found = [line for line in lines if test(line)]
+    if not found and lines:
+        there = sorted({str(line[name]) for line in lines} - {""})
+        raise unknown(f"{name} of a run", wanted, there)
+    return found
+
+
+def run_named(prefix: str) -> Result:
+    """The finished run, stored or frozen, whose id begins so; ``ValueError`` if none does, or
+    several do, which are then listed."""
+    if not re.fullmatch(f"[0-9a-f]{{{LEAST},12}}", prefix):
+        raise ValueError(
+            f"{prefix!r} is no id of a run: twelve hexadecimal digits, or the first of them, "
+            f"{LEAST} at least; nslab runs lists them"
+        )
+    found = [result for result in every_run() if result.id.startswith(prefix)]
+    if len(found) > 1:
+        listed = "".join(f"\n  {r.id}  {label_of(r)}" for r in found)
+        raise ValueError(
+            f"{prefix} is the beginning of {len(found)} runs: give more digits{listed}"
+        )
+    if not found:
+        begun = [line["run"] for line in _unfinished() if line["run"].startswith(prefix)]
+        if begun:
+            raise ValueError(f"run {begun[0]} is not finished: the command that began it goes on")
+        raise ValueError(f"there is no finished run {prefix}: nslab runs lists what there is")
+    return found[0]
+
+
+def label_of(result: Result) -> str:
+    """A run in a few words."""
+    config = known_config(result.config)
+    if config:
+        return label(config)
+    about: Mapping[str, Any] = unknown_here(result)
+    return " ".join(str(about[name]) for name in ("dataset", "network", "method", "seed"))
+
+
+def readable_runs(table: pd.DataFrame) -> pd.DataFrame:
+    """`run_list` for people: times in minutes, accuracies of two decimals, gaps blank."""
+    out = table.astype(object).where(table.notna(), "")
+    out["finished"] = table["finished"].str.slice(0, 16).str.replace("T", " ")
+    out["accuracy"] = ["" if pd.isna(a) else f"{a:.2f}" for a in table["accuracy"]]
+    return out.loc[:, [c for c in out if c == "run" or (out[c].astype(str) != "").any()]]
