@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from nslab_docs.staging import DOCS, ROOT, Stage, links_of, relinked
 from PIL import Image
 
 from nslab.system.paths import figures_dir, notebooks_dir
+from nslab_docs.staging import DOCS, ROOT, Stage, links_of, relinked
 
 GALLERY = DOCS / "gallery.yaml"
 THUMBNAIL = (480, 260)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import nslab
 from nslab.cli import app
-from nslab.workbench.notebooks import sources
+from nslab.workbench.notebooks import Planned, sources
 
 PAGES_OF_DOCS = sorted(DOCS.rglob("*.md"))
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
@@ -153,6 +153,18 @@ def test_an_executed_notebook_as_a_page(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(last["outputs"][0]["data"]["text/plain"]) < 5000
     assert imports["metadata"]["tags"] == ["hide-input"]
     assert "Download this notebook" in page["cells"][1]["source"]
+
+
+def test_only_what_is_missing_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nslab render --missing` passes over notebooks whose executed copies are current."""
+    monkeypatch.setattr(Planned, "rendered", lambda self: self.source.stem == "ns_method")
+    words = ["render", "ns_method", "de_method", "--missing", "--dry-run"]
+    said = CliRunner().invoke(app, words).output
+    assert "1 of 2 notebooks are current" in said
+    assert "smoke/de_method" in said
+    assert "smoke/ns_method" not in said
+    done = CliRunner().invoke(app, ["render", "ns_method", "--missing"])
+    assert (done.exit_code, done.output) == (0, "1 of 1 notebooks are current\n")
 
 
 @pytest.mark.slow
