@@ -137,10 +137,12 @@ def test_an_executed_notebook_as_a_page(tmp_path: Path, monkeypatch: pytest.Monk
     book = json.loads((ROOT / "notebooks/ns_method.ipynb").read_text(encoding="utf-8"))
     view = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "x" * 9000}
     output = {"output_type": "display_data", "data": view, "metadata": {}}
+    words = {"image/png": {"alt": "a tie"}}
+    drawn = {"output_type": "display_data", "data": {"image/png": "iVBO"}, "metadata": words}
     first = {"cell_type": "code", "execution_count": 1, "id": "one", "metadata": {}, "outputs": []}
     injected = first | {"id": "two", "metadata": {"tags": ["injected-parameters"]}}
     injected |= {"outputs": [output], "source": "n = 1"}
-    book["cells"] += [first | {"source": "import math"}, injected]
+    book["cells"] += [first | {"source": "import math", "outputs": [drawn]}, injected]
     copy.write_text(json.dumps(book), encoding="utf-8")
     monkeypatch.setenv("NSLAB_FIGURES", str(figures))
     assert gallery.executed_copy("ns_method") is None  # nothing says that it ended well
@@ -152,6 +154,7 @@ def test_an_executed_notebook_as_a_page(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(last["outputs"][0]["data"]) == ["text/plain"]
     assert len(last["outputs"][0]["data"]["text/plain"]) < 5000
     assert imports["metadata"]["tags"] == ["hide-input"]
+    assert imports["metadata"]["mystnb"]["image"]["alt"] == "a tie"
     assert "Download this notebook" in page["cells"][1]["source"]
 
 
