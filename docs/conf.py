@@ -8,7 +8,7 @@ import nslab
 
 project = "nslab"
 author = "The nslab authors"
-copyright = "The nslab authors, Apache-2.0"  # noqa: A001
+copyright = "The nslab authors, Apache-2.0"
 version = release = nslab.__version__
 
 extensions = [
@@ -53,7 +53,6 @@ html_theme = "pydata_sphinx_theme"
 html_title = "nslab"
 html_favicon = "static/favicon.svg"
 html_context = {"default_mode": "auto"}
-smartquotes_action = "qe"  # no dashes: options have two
 html_static_path = ["static"]
 html_css_files = ["nslab.css"]
 html_copy_source = False

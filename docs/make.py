@@ -26,6 +26,7 @@ def stage(folder: Path, packages: Sequence[str]) -> None:
         "public names": lambda page: api.public_names(),
         "packages": lambda page: api.stage_api(into, packages),
         "commands": lambda page: commands.reference(),
+        "headlines": lambda page: tables.headlines(),
         "claims": lambda page: tables.claims(),
         "equations": lambda page: tables.equations(),
     }
@@ -44,9 +45,7 @@ def stage(folder: Path, packages: Sequence[str]) -> None:
     into.finish()
 
 
-def build(
-    folder: Path = BUILD, *, jobs: int = 1, packages: Sequence[str] = api.PACKAGES
-) -> int:
+def build(folder: Path = BUILD, *, jobs: int = 1, packages: Sequence[str] = api.PACKAGES) -> int:
     """Stage, build, follow the links; 0 if all is well. With some ``packages`` alone the reference
     has those, and names of others are no links."""
     stage(folder / "source", packages)

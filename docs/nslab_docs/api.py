@@ -7,9 +7,8 @@ import pkgutil
 from collections.abc import Sequence
 from types import ModuleType
 
-from nslab_docs.staging import Stage
-
 import nslab
+from nslab_docs.staging import Stage
 
 PACKAGES = (
     "objectives",

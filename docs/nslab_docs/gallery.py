@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from nslab_docs.staging import DOCS, ROOT, Stage, links_of, relinked
 from PIL import Image
 
 from nslab.system.paths import figures_dir, notebooks_dir
+from nslab_docs.staging import DOCS, ROOT, Stage, links_of, relinked
 
 GALLERY = DOCS / "gallery.yaml"
 THUMBNAIL = (480, 260)
@@ -149,12 +149,24 @@ def prepare(cell: dict[str, Any], source: Path, page: str, stage: Stage) -> None
         tags.append("remove-cell")
     elif only_imports(text):
         tags.append("hide-input")
+    words = [alternative(output) for output in cell.get("outputs", [])]
+    if any(words):  # MyST-NB has one for all pictures of a cell
+        shown = "; ".join(dict.fromkeys(filter(None, words)))
+        cell["metadata"]["mystnb"] = {"image": {"alt": shown}}
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         for kind in WIDGETS:
             data.pop(kind, None)
         if "text/plain" in data and "text/html" not in data:
             data["text/plain"] = shortened("".join(data["text/plain"]))
+
+
+def alternative(output: dict[str, Any]) -> str:
+    """A picture in words, as `nslab.plots.pictures` keeps them; blank for what is none."""
+    if "image/png" not in output.get("data", {}):
+        return ""
+    words = output.get("metadata", {}).get("image/png", {}).get("alt", "figure")
+    return " ".join(str(words).split())
 
 
 def apart(formula: re.Match[str]) -> str:

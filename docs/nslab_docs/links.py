@@ -1,4 +1,4 @@
-"""Links of a built site: every one inside leads to a page and an anchor; outside ones are listed."""
+"""Links of a built site: those inside lead to a page and an anchor; outside ones are listed."""
 
 from html.parser import HTMLParser
 from pathlib import Path

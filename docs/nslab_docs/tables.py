@@ -1,12 +1,19 @@
 """Tables that are generated: claims with their verdicts, and where each equation is computed."""
 
 import pandas as pd
-from nslab_docs.api import APART
 
 from nslab.analysis.claims.table import claim_table, readable_claims, verdict_counts
 from nslab.papers.claims import PAPERS
 from nslab.papers.equations import places
+from nslab_docs.api import APART
 
+# The comparisons of the first page: paper, claim, what it is held against, and in plain words.
+HEADLINES = (
+    ("ns", "long_tail_10_100", "ce", "NS against cross-entropy, long-tailed CIFAR-10"),
+    ("de", "lenets", "adam", "DE against Adam, LeNets on MNIST, Fashion-MNIST and CIFAR"),
+    ("de", "lenets", "wa", "DE against the average of the same checkpoints, the same networks"),
+    ("edl", "competitive_log", "ce", "EDL against cross-entropy, CIFAR-10"),
+)
 NAMES = {"ns": "Natural Selection", "de": "Differential evolution", "edl": "EDL"}
 
 
@@ -19,6 +26,27 @@ def markdown(table: pd.DataFrame) -> str:
 
     rows = [line(list(row)) for row in table.itertuples(index=False)]
     return "\n".join([line(list(table.columns)), "|" + "---|" * len(table.columns), *rows])
+
+
+def headlines() -> str:
+    """The comparisons of the first page, with their intervals and verdicts as of now."""
+    table = claim_table(PAPERS)
+    lines = []
+    for paper, key, against, words in HEADLINES:
+        chosen = (table["paper"] == paper) & (table["key"] == key)
+        chosen &= table["against"] == against
+        for line in table[chosen & (table["n"] > 0)].to_dict("records"):
+            interval = f"{line['effect']:+.2f} ({line['low']:+.2f} to {line['high']:+.2f})"
+            seeds = f"{line['n']} of {line['planned']}"
+            lines.append((words, interval, seeds, line["preset"], line["verdict"]))
+    columns = [
+        "comparison",
+        "points of test accuracy (95 % interval)",
+        "seeds",
+        "preset",
+        "verdict",
+    ]
+    return markdown(pd.DataFrame(lines, columns=columns))
 
 
 def claims() -> str:
@@ -34,6 +62,8 @@ def claims() -> str:
             parts.append(":::{div} wide-table\n" + markdown(shown) + "\n:::")
         if len(without):
             some = without.drop_duplicates("key")[["claim", "source", "verdict", "note"]]
+            note = some["note"].str.replace(r"(nslab run \S+ --preset \w+)", r"`\1`", regex=True)
+            some = some.assign(note=note)
             parts.append(f"{len(some)} claims without runs:")
             parts.append(":::{div} wide-table\n" + markdown(some) + "\n:::")
     return "\n\n".join(parts)

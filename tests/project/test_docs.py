@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import nslab
 from nslab.cli import app
-from nslab.workbench.notebooks import sources
+from nslab.workbench.notebooks import Planned, sources
 
 PAGES_OF_DOCS = sorted(DOCS.rglob("*.md"))
 SHELL = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
@@ -137,10 +137,12 @@ def test_an_executed_notebook_as_a_page(tmp_path: Path, monkeypatch: pytest.Monk
     book = json.loads((ROOT / "notebooks/ns_method.ipynb").read_text(encoding="utf-8"))
     view = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "x" * 9000}
     output = {"output_type": "display_data", "data": view, "metadata": {}}
+    words = {"image/png": {"alt": "a tie"}}
+    drawn = {"output_type": "display_data", "data": {"image/png": "iVBO"}, "metadata": words}
     first = {"cell_type": "code", "execution_count": 1, "id": "one", "metadata": {}, "outputs": []}
     injected = first | {"id": "two", "metadata": {"tags": ["injected-parameters"]}}
     injected |= {"outputs": [output], "source": "n = 1"}
-    book["cells"] += [first | {"source": "import math"}, injected]
+    book["cells"] += [first | {"source": "import math", "outputs": [drawn]}, injected]
     copy.write_text(json.dumps(book), encoding="utf-8")
     monkeypatch.setenv("NSLAB_FIGURES", str(figures))
     assert gallery.executed_copy("ns_method") is None  # nothing says that it ended well
@@ -152,7 +154,20 @@ def test_an_executed_notebook_as_a_page(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(last["outputs"][0]["data"]) == ["text/plain"]
     assert len(last["outputs"][0]["data"]["text/plain"]) < 5000
     assert imports["metadata"]["tags"] == ["hide-input"]
+    assert imports["metadata"]["mystnb"]["image"]["alt"] == "a tie"
     assert "Download this notebook" in page["cells"][1]["source"]
+
+
+def test_only_what_is_missing_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nslab render --missing` passes over notebooks whose executed copies are current."""
+    monkeypatch.setattr(Planned, "rendered", lambda self: self.source.stem == "ns_method")
+    words = ["render", "ns_method", "de_method", "--missing", "--dry-run"]
+    said = CliRunner().invoke(app, words).output
+    assert "1 of 2 notebooks are current" in said
+    assert "smoke/de_method" in said
+    assert "smoke/ns_method" not in said
+    done = CliRunner().invoke(app, ["render", "ns_method", "--missing"])
+    assert (done.exit_code, done.output) == (0, "1 of 1 notebooks are current\n")
 
 
 @pytest.mark.slow
