@@ -13,18 +13,21 @@ from nslab.analysis.statistics import Line
 from nslab.configs.labels import text_of
 
 MOST_SAID = 4  # lines that are spoken of one by one
+NUMBERS = {"sd": ("sd", ".2f"), "effect": ("mean / sd", "+.2f"), "p": ("p", ".2g")}
 
 
 def ranking(table: pd.DataFrame, key: str = "method", what: str = "test accuracy") -> str:
     """The best and the worst mean over seeds, and how far the seeds of one method are apart.
 
-    ``table``: columns ``key``, ``seed``, ``value`` (percent), and ``learnt`` where it is known.
+    ``table``: columns ``key``, ``seed``, ``value`` (percent), and ``learnt`` where it is known; of
+    several lines of one seed (tasks, say) the mean counts.
 
     >>> runs = pd.DataFrame({"method": ["ce", "ns_ws"] * 2, "seed": [1, 1, 2, 2]})
     >>> ranking(runs.assign(value=[90.0, 91.0, 92.0, 95.0]))
     'Highest mean test accuracy: NS-WS, 93.00 %; lowest: CE, 91.00 % (n = 2). Two seeds of one method differ by up to 4.00 points.'
     """  # noqa: E501
-    runs = {str(name): list(group) for name, group in table.groupby(key, sort=False)["value"]}
+    by_seed = table.groupby([key, "seed"], sort=False)["value"].mean().reset_index()
+    runs = {str(name): list(group) for name, group in by_seed.groupby(key, sort=False)["value"]}
     means = {_named(name, key): sum(values) / len(values) for name, values in runs.items()}
     counts = [len(values) for values in runs.values()]
     n = f"n = {min(counts)}" + ("" if min(counts) == max(counts) else f" to {max(counts)}")
@@ -96,7 +99,7 @@ def differences(
             if not above + below
             else f"Of {len(sure)} intervals of differences to {text_of(baseline)}, {above} "
             f"{_lie(above)} above 0, {below} {_lie(below)} below, and "
-            f"{len(sure) - above - below} contain 0."
+            f"{len(sure) - above - below} contain{'s' * (len(sure) - above - below == 1)} 0."
         )
     return text or f"Nothing is paired with {text_of(baseline)}."
 
@@ -134,9 +137,9 @@ def difference_table(
         "" if math.isnan(line["low"]) else f"{line['low']:+.2f} to {line['high']:+.2f}"
         for line in lines
     ]
-    for name, words in {"sd": "sd", "effect": "mean / sd", "p": "p"}.items():
+    for name, (words, form) in NUMBERS.items():
         numbers = table.get(name, pd.Series(math.nan, table.index))
-        shown[words] = ["" if math.isnan(value) else f"{value:.2g}" for value in numbers]
+        shown[words] = ["" if math.isnan(value) else f"{value:{form}}" for value in numbers]
     return shown
 
 
