@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from nslab.analysis.measures import frozen_errors, measure_of
 from nslab.experiments import Experiment, experiment
 from nslab.system.filenames import checked_filename
 from nslab.system.files import write_text
@@ -73,9 +74,9 @@ FOUND = """\
 def new_notebook(name: str, folder: Path, of: str = "ns/first") -> Path:
     """Write ``folder/name.ipynb``, a notebook on the experiment ``of`` that renders as it is.
 
-    Returns its path. Raises ``ValueError`` for a name that no file can have and an experiment that
-    there is not, ``FileExistsError`` for a notebook that is there already, and
-    ``FileNotFoundError`` without the folder.
+    Returns its path. Raises ``ValueError`` for a name that no file can have, and for an experiment
+    that there is not or whose numbers are looked up only; ``FileExistsError`` for a notebook that
+    is there already; ``FileNotFoundError`` without the folder.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -84,6 +85,11 @@ def new_notebook(name: str, folder: Path, of: str = "ns/first") -> Path:
     """
     stem = checked_filename(name.removesuffix(".ipynb"), "notebook")
     found, file = experiment(of), folder / f"{stem}.ipynb"
+    if getattr(measure_of(found.measure), "func", None) is frozen_errors:
+        raise ValueError(
+            f"{of} shows numbers that take hours to measure, from a frozen table: a notebook on it "
+            "would have none of its own runs; choose another experiment (nslab list)"
+        )
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: make it, or name another by --to")
     if file.exists():

@@ -7,7 +7,9 @@ import pandas as pd
 
 from nslab.configs.labels import text_of
 
-LONG = 40  # characters of a cell that may be broken into lines
+NAMED = ("method", "loss", "strategy")  # columns of keys that have names for people
+LONG = 30  # characters of a cell that may be broken into lines
+WIDTHS = {60: "15em", LONG: "9em"}  # the least width of columns with longer cells
 
 
 def drawn_table(
@@ -17,8 +19,9 @@ def drawn_table(
     headings: Mapping[str, str] | None = None,
 ) -> tuple[str, str]:
     """A table as HTML and as plain text: every row, gaps blank, floats rounded to ``digits``,
-    methods by their names, columns renamed by ``headings``. Columns of words that are the same in
-    each of several rows go into the caption. Wide tables scroll.
+    methods and losses by their names, columns renamed by ``headings``. Columns of words that are
+    the same in each of several rows go into the caption, and blank columns are left out. Wide
+    tables scroll.
 
     >>> runs = pd.DataFrame({"dataset": "digits", "method": ["ce", "ns_ws"], "value": [90.5, 91.0]})
     >>> print(drawn_table(runs, headings={"value": "accuracy"})[1])
@@ -34,8 +37,10 @@ def drawn_table(
         cells = _cells(table[key], digits)
         if pd.api.types.is_numeric_dtype(table[key]):
             numbers.add(name)
-        if key == "method":
+        if key in NAMED:
             cells = [text_of(cell) for cell in cells]
+        if cells and not any(cells):
+            continue  # it says nothing
         if len(cells) > 1 and len(set(cells)) == 1 and name not in numbers:
             alike.append(f"{name}: {cells[0]}")
         else:
@@ -59,8 +64,9 @@ def _html(columns: Mapping[str, list[str]], numbers: set[str], said: str) -> str
     style = {}
     for name, cells in columns.items():
         style[name] = f"text-align: {'right' if name in numbers else 'left'}"
-        if max(map(len, cells), default=0) <= LONG:
-            style[name] += "; white-space: nowrap"
+        longest = max(map(len, cells), default=0)
+        width = next((width for length, width in WIDTHS.items() if longest > length), "")
+        style[name] += f"; min-width: {width}" if width else "; white-space: nowrap"
     head = "".join(f'<th style="{style[name]}">{html.escape(name)}</th>' for name in columns)
     rows = []
     for cells in zip(*columns.values(), strict=True):

@@ -58,6 +58,7 @@ def test_a_table_says_nothing_twice_and_hides_nothing() -> None:
     assert text.count("<tr>") == 1 + len(table)
     assert "92.0" in plain
     assert "nan" not in plain
+    assert "empty" not in drawn_table(RUNS.assign(empty=""))[0]
     assert '<th style="text-align: right; white-space: nowrap">accuracy (%)</th>' in text
     assert "NS-WS" in plain
 
