@@ -1,5 +1,7 @@
-"""Commands on notebooks: ``nslab render | lab``."""
+"""Commands on notebooks: ``nslab render | lab | new notebook``."""
 
+import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -82,3 +84,43 @@ def lab(
     with explained():
         status = serve(ip, port, browser=browser, expose=expose, allow_root=allow_root, voila=voila)
     raise typer.Exit(status)
+
+
+new = typer.Typer(no_args_is_help=True)
+app.add_typer(new, name="new")
+
+
+@new.callback()
+def new_thing() -> None:
+    """Start something of your own: a notebook."""
+
+
+@new.command("notebook", epilog="Example: nslab new notebook my_question --experiment ns/table5")
+def new_notebook(
+    name: Annotated[str, typer.Argument(help="Its name, without folders.")],
+    experiment: Annotated[
+        str, typer.Option(help="What it runs; nslab list names them all.")
+    ] = "ns/first",
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write it.")] = Path("."),
+    plugin: Plugins = None,
+) -> None:
+    """Start a notebook in the form that ours have; it renders as it is.
+
+    It has an opening, parameters, runs beside the paper's numbers, a figure, a computed sentence on
+    what one sees, and room for what was found.
+    """
+    from nslab.system.paths import notebooks_dir
+    from nslab.workbench.new_notebook import new_notebook as write
+
+    with explained():
+        file = write(name, to, experiment)
+    if file.resolve().parent == notebooks_dir().resolve():
+        shown = file.stem
+    else:  # a bare name would be one of ours
+        shown = str(file) if len(file.parts) > 1 else f"./{file}"
+    typer.echo(f"wrote {file}")
+    typer.echo(f"  execute it:  nslab render {shlex.quote(shown)}")
+    typer.echo("  edit it:     jupyter lab, or any editor of notebooks")
+    typer.echo(
+        "  then say in its first cell which question it answers, and in its last what it found"
+    )

@@ -1,5 +1,5 @@
-"""`Notebook`: what a notebook's cells would otherwise repeat, namely passing parameters on and
-keeping figures."""
+"""`Notebook`: what a notebook's cells would otherwise repeat, namely passing parameters on, keeping
+figures and showing tables."""
 
 import base64
 import html
@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from IPython.display import Markdown, display
+import pandas as pd
+from IPython.display import Markdown, clear_output, display
 from matplotlib.figure import Figure
 
+from nslab.analysis.paper_tables import compare, readable, shortened
 from nslab.configs import RunConfig
+from nslab.configs.labels import text_of
 from nslab.experiments import experiment
 from nslab.plots import style
 from nslab.plots.style import DrawnRun
+from nslab.runs.store import Result, run_all
 from nslab.system.validation import hints
+from nslab.workbench.notebook_tables import drawn_table
 
 FIRST_SEED = 2024
 PAGE_WIDTH = 840  # pixels: the text column of a notebook that was rendered as a page
@@ -56,6 +61,18 @@ class Notebook:
         given = {key: value for key, value in wished.items() if value or value is False}
         return found.plan(self.preset, **given)
 
+    def run(self, configs: Sequence[RunConfig], **options: Any) -> list[Result]:
+        """Results of many runs, see `nslab.run_all`, whose options these are. While it computes one
+        sees how far it is; then one line says what was done. Call it first in a cell: it clears the
+        cell's output.
+        """
+        results = run_all(configs, **options)
+        clear_output(wait=True)
+        computed = sum(result.origin == "computed" for result in results)
+        done = f"{computed} computed now, {len(results) - computed} looked up"
+        self.say(f"{len(results)} run{'s' * (len(results) != 1)}: {done}.")
+        return results
+
     def show(
         self,
         figure: Figure,
@@ -68,7 +85,7 @@ class Notebook:
         """Keep a figure as ``figures/<preset>/<name>`` (see `style.save`) and display it at the
         size it was drawn for, at most `PAGE_WIDTH`.
 
-        ``alt`` says in words what one sees, for whoever does not see it; without it the figure's
+        ``alt`` says in words what one sees, for people who do not see it; without it the figure's
         titles do. ``parameters`` replaces those of the notebook for a figure that depends on fewer.
         Returns the path of the PNG.
         """
@@ -85,10 +102,65 @@ class Notebook:
         display(data, raw=True, metadata={"image/png": {"width": width, "alt": alt}})
         return path
 
+    @property
+    def caveat(self) -> str:
+        """What belongs to every number of preset ``smoke``; blank at the others.
+
+        >>> Notebook("cpu").caveat
+        ''
+        """
+        return "This is preset `smoke`, which supports no claim." if self.preset == "smoke" else ""
+
     def say(self, *sentences: str) -> None:
         """Display a paragraph of Markdown whose numbers were computed, such as what a figure
-        shows."""
-        display(Markdown(" ".join(sentences)))
+        shows; blank sentences are left out."""
+        display(Markdown(" ".join(filter(None, sentences))))
+
+    def table(
+        self,
+        table: pd.DataFrame,
+        *,
+        digits: int = 2,
+        fold: str = "",
+        caption: str = "",
+        **headings: str,
+    ) -> None:
+        """Display a table for people: every row, numbers rounded, gaps blank, methods by their
+        names, and no row numbers. A column that says the same in each of several rows goes into
+        the caption.
+
+        ``headings`` renames columns; where there is ``fold``, the table is hidden behind that line,
+        and a click opens it.
+        """
+        shown = table.reset_index() if table.index.names != [None] else table
+        text, plain = drawn_table(shown, digits, caption, headings)
+        if fold:
+            text = f"<details><summary>{html.escape(fold)}</summary>{text}</details>"
+        display({"text/html": text, "text/plain": plain}, raw=True)
+
+    def compare(self, name: str, results: Sequence[Result]) -> pd.DataFrame:
+        """Display the paper's numbers beside ours: the rows with a number of ours, and the whole
+        table behind a line that opens it. Returns `nslab.compare`'s table.
+
+        Column *ours* is mean ± standard deviation over ``n`` seeds, and the preset; *ours − paper*
+        is blank unless our runs have the paper's own setting.
+        """
+        table = compare(name, results)
+        short = shortened(table)
+        self.table(_headed(short))
+        if left := len(table) - len(short):
+            rows = f"{left} more row{'s' * (left > 1)} of the paper's table"
+            whole = f"{rows}, for which this preset has no run"
+            self.table(_headed(table[table["n"] == 0]), fold=whole)
+        return table
+
+
+def _headed(table: pd.DataFrame) -> pd.DataFrame:
+    """`readable` of a comparison, with headings in words and without empty columns."""
+    shown = readable(table).rename(columns={"delta": "ours − paper"})
+    kept = [str(name) for name in shown if (shown[name] != "").any()]
+    minus = {n: f"ours − {text_of(n[6:])}" for n in kept if n.startswith("minus ")}
+    return shown[kept].rename(columns=minus)
 
 
 def titles(figure: Figure) -> str:

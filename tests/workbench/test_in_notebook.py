@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.figure import Figure
 
+import nslab
 from nslab.workbench import in_notebook
 from nslab.workbench.in_notebook import PAGE_WIDTH, Notebook
 
@@ -58,3 +59,33 @@ def test_what_is_empty_is_the_presets_own() -> None:
     assert own == Notebook("smoke").plan("ns/first", seeds=()) != []
     with pytest.raises(ValueError, match="methods"):
         Notebook("smoke", methods=["cee"]).plan("ns/first")
+
+
+def test_a_comparison_shows_ours_and_folds_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows with a number of ours, then a line behind which the others of the table are."""
+    found: list[Any] = []
+    monkeypatch.setattr(in_notebook, "display", lambda data, **_: found.append(data))
+    nb = Notebook("cpu")
+    frozen = nslab.finished(nb.plan("ns/first", seeds=(), methods=("ce", "ns_ws")))
+    table = nb.compare("ns/first", frozen)
+    ours, rest = (data["text/html"] for data in found)
+    assert ours.count("<tr>") == 1 + (table["n"] > 0).sum() == 3
+    assert "ours − CE" in ours
+    assert "minus ce" not in ours
+    assert rest.startswith("<details><summary>16 more rows of the paper")
+    assert rest.count("<tr>") == 1 + (table["n"] == 0).sum()
+
+
+def test_runs_are_counted_by_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(in_notebook, "display", found.append)
+    monkeypatch.setattr(in_notebook, "clear_output", lambda **_: found.clear())
+    nb = Notebook("cpu")
+    results = nb.run(nb.plan("ns/first", seeds=(), methods=("ce", "ns_ws")))
+    assert {result.origin for result in results} == {"frozen"}
+    assert [said.data for said in found] == ["2 runs: 0 computed now, 2 looked up."]
+
+
+def test_what_smoke_runs_show_is_no_claim() -> None:
+    assert "supports no claim" in Notebook("smoke").caveat
+    assert Notebook("paper").caveat == ""

@@ -1,0 +1,78 @@
+"""Tables as a notebook shows them: words to the left, numbers to the right, nothing said twice."""
+
+import html
+from collections.abc import Mapping
+
+import pandas as pd
+
+from nslab.configs.labels import text_of
+
+NAMED = ("method", "loss", "strategy")  # columns of keys that have names for people
+LONG = 30  # characters of a cell that may be broken into lines
+WIDTHS = {60: "15em", LONG: "9em"}  # the least width of columns with longer cells
+
+
+def drawn_table(
+    table: pd.DataFrame,
+    digits: int = 2,
+    caption: str = "",
+    headings: Mapping[str, str] | None = None,
+) -> tuple[str, str]:
+    """A table as HTML and as plain text: every row, gaps blank, floats rounded to ``digits``,
+    methods and losses by their names, columns renamed by ``headings``. Columns of words that are
+    the same in each of several rows go into the caption, and blank columns are left out. Wide
+    tables scroll.
+
+    >>> runs = pd.DataFrame({"dataset": "digits", "method": ["ce", "ns_ws"], "value": [90.5, 91.0]})
+    >>> print(drawn_table(runs, headings={"value": "accuracy"})[1])
+    All rows: dataset: digits
+    method accuracy
+        CE    90.50
+     NS-WS    91.00
+    """
+    columns: dict[str, list[str]] = {}
+    numbers, alike = set(), []
+    for key in table:
+        name = (headings or {}).get(str(key), str(key)).replace("_", " ")
+        cells = _cells(table[key], digits)
+        if pd.api.types.is_numeric_dtype(table[key]):
+            numbers.add(name)
+        if key in NAMED:
+            cells = [text_of(cell) for cell in cells]
+        if cells and not any(cells):
+            continue  # it says nothing
+        if len(cells) > 1 and len(set(cells)) == 1 and name not in numbers:
+            alike.append(f"{name}: {cells[0]}")
+        else:
+            columns[name] = cells
+    said = "; ".join(filter(None, [caption, "all rows: " * bool(alike) + ", ".join(alike)]))
+    said = said[:1].upper() + said[1:]
+    plain = pd.DataFrame(columns).to_string(index=False)
+    return _html(columns, numbers, said), f"{said}\n{plain}".strip("\n")
+
+
+def _cells(values: pd.Series, digits: int) -> list[str]:
+    """The texts of a column; whole numbers have no decimals where all of it are whole."""
+    floats = [v for v in values if isinstance(v, float) and not pd.isna(v)]
+    digits = 0 if all(v.is_integer() for v in floats) else digits
+    return [
+        "" if pd.isna(v) else f"{v:.{digits}f}" if isinstance(v, float) else str(v) for v in values
+    ]
+
+
+def _html(columns: Mapping[str, list[str]], numbers: set[str], said: str) -> str:
+    style = {}
+    for name, cells in columns.items():
+        style[name] = f"text-align: {'right' if name in numbers else 'left'}"
+        longest = max(map(len, cells), default=0)
+        width = next((width for length, width in WIDTHS.items() if longest > length), "")
+        style[name] += f"; min-width: {width}" if width else "; white-space: nowrap"
+    head = "".join(f'<th style="{style[name]}">{html.escape(name)}</th>' for name in columns)
+    rows = []
+    for cells in zip(*columns.values(), strict=True):
+        row = zip(columns, cells, strict=True)
+        line = "".join(f'<td style="{style[name]}">{html.escape(cell)}</td>' for name, cell in row)
+        rows.append(f"<tr>{line}</tr>")
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    above = f"<p>{html.escape(said)}</p>" if said else ""
+    return f'{above}<div style="overflow-x: auto">{table}</div>'
