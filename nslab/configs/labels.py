@@ -83,6 +83,11 @@ LABELS: dict[str, Label] = {
     "ns_edl": Label("NS-LF on EDL", OTHER),
     "pso": Label("PSO", PURPLE),
     "pso_constriction": Label("constricted PSO", OTHER),
+    # data sets
+    "mnist": Label("MNIST"),
+    "fashion_mnist": Label("Fashion-MNIST"),
+    "cifar10": Label("CIFAR-10"),
+    "cifar100": Label("CIFAR-100"),
     # networks
     "lenet1": Label("LeNet-1"),
     "lenet5": Label("LeNet-5"),
