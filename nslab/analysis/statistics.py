@@ -1,7 +1,9 @@
 """Statistics of runs with a few seeds: paired differences, their uncertainty, correlations."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,6 +102,24 @@ def differences(table: pd.DataFrame, baseline: str, by: list[str]) -> pd.DataFra
                 line = names | {"method": method} | vars(paired(shared[method], shared[baseline]))
                 lines.append(line | ({"learnt": learnt[method]} if learnt else {}))
     return pd.DataFrame(lines)
+
+
+def in_words(line: Mapping[str, Any], unit: str = "points", digits: int = 2) -> str:
+    """A line of `differences`, or the fields of a `Paired`, as a part of a sentence.
+
+    >>> in_words({"n": 3, "mean": -0.5, "low": -1.2, "high": 0.2, "p": 0.091})
+    '−0.50 points (95 % interval −1.20 to +0.20, p = 0.09, n = 3)'
+    >>> in_words({"n": 1, "mean": 0.5, "low": math.nan, "high": math.nan, "p": math.nan})
+    '+0.50 points (one pair, so no interval)'
+    """
+    mean = f"{line['mean']:+.{digits}f} {unit}"
+    if line["n"] == 1:
+        about = "one pair, so no interval"
+    else:
+        interval = f"95 % interval {line['low']:+.{digits}f} to {line['high']:+.{digits}f}"
+        test = "" if math.isnan(line["p"]) else f", p = {line['p']:.1g}"
+        about = f"{interval}{test}, n = {line['n']}"
+    return f"{mean} ({about})".replace("-", "−")
 
 
 def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:

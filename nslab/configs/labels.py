@@ -83,8 +83,23 @@ LABELS: dict[str, Label] = {
     "edl_random": Label("EDL, not evolved", OTHER),
     "ns_edl": Label("NS-LF on EDL", OTHER),
     "pso": Label("PSO", PURPLE),
-    "pso_constriction": Label("PSO, constriction", OTHER),
-    # networks; the shortcut's option is not in the paper's name
+    "pso_constriction": Label("constricted PSO", OTHER),
+    # data sets
+    "mnist": Label("MNIST"),
+    "fashion_mnist": Label("Fashion-MNIST"),
+    "cifar10": Label("CIFAR-10"),
+    "cifar100": Label("CIFAR-100"),
+    # networks
+    "lenet1": Label("LeNet-1"),
+    "lenet5": Label("LeNet-5"),
+    "mlp": Label("perceptron"),
+    "rnn": Label("LSTM"),
+    "resnet8": Label("ResNet-8"),
+    "resnet20": Label("ResNet-20"),
+    "resnet20_public": Label("ResNet-20"),
+    "resnet32_public": Label("ResNet-32"),
+    "resnet56_public": Label("ResNet-56"),
+    # the shortcut's option is not in the paper's name
     "alexnet_cifar": Label(paper_name="alexnet"),
     "vgg19_bn_cifar": Label(paper_name="vgg19"),
     "resnet110b": Label(paper_name="resnet110"),
