@@ -28,7 +28,7 @@ PAGES = {
     "benchmarks/README.md": "explanation/costs.md",
     "data/results/README.md": "explanation/results.md",
 }
-SKIPPED = {"__pycache__", "nslab_docs", "make.py", "gallery.yaml"}
+SKIPPED = {"__pycache__", "nslab_docs", "gallery.yaml"}
 
 
 @dataclass
@@ -127,6 +127,8 @@ def stage_sources(stage: Stage, fill: Callable[[str, str], str]) -> None:
     for file in sorted(DOCS.rglob("*")):
         name = file.relative_to(DOCS).as_posix()
         if not file.is_file() or SKIPPED.intersection(name.split("/")):
+            continue
+        if file.suffix == ".py" and name != "conf.py":
             continue
         if file.suffix == ".md":
             text = relinked(file.read_text(encoding="utf-8"), file, name, stage)

@@ -179,13 +179,13 @@ def test_it_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import make
 
     monkeypatch.setenv("NSLAB_FIGURES", str(tmp_path / "none"))
-    assert make.build(tmp_path / "site", packages=("objectives",)) == 0
+    assert make.build(tmp_path / "site", packages=("adapt",)) == 0
     html = tmp_path / "site/html"
     for file in sources():
         page = (html / f"notebooks/{file.stem}.html").read_text(encoding="utf-8")
         assert f"nslab render {file.stem}" in re.sub(r"<[^>]+>", "", page)
     assert "make figures" in re.sub(r"<[^>]+>", "", (html / "notebooks.html").read_text("utf-8"))
-    assert "nslab.objectives.ns.NS" in (html / "objects.inv").with_name("genindex.html").read_text()
+    assert "nslab.adapt.shot.pseudo_labels" in (html / "genindex.html").read_text("utf-8")
     search = (html / "searchindex.js").read_text(encoding="utf-8")
     assert "composit" in search
     assert nslab.__version__ in (html / "index.html").read_text(encoding="utf-8")
