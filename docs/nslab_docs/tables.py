@@ -1,5 +1,7 @@
 """Tables that are generated: claims with their verdicts, and where each equation is computed."""
 
+import functools
+
 import pandas as pd
 
 from nslab.analysis.claims.table import claim_table, readable_claims, verdict_counts
@@ -28,9 +30,15 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([line(list(table.columns)), "|" + "---|" * len(table.columns), *rows])
 
 
+@functools.cache
+def decided() -> pd.DataFrame:
+    """The claims of all papers; it takes seconds, and two pages have a part of it."""
+    return claim_table(PAPERS)
+
+
 def headlines() -> str:
     """The comparisons of the first page, with their intervals and verdicts as of now."""
-    table = claim_table(PAPERS)
+    table = decided()
     lines = []
     for paper, key, against, words in HEADLINES:
         chosen = (table["paper"] == paper) & (table["key"] == key)
@@ -51,7 +59,7 @@ def headlines() -> str:
 
 def claims() -> str:
     """Counts of verdicts, then the claims that have runs and those that have none, by paper."""
-    table = claim_table(PAPERS)
+    table = decided()
     parts = [markdown(verdict_counts(table))]
     for paper in PAPERS:
         mine = table[table["paper"] == paper]
