@@ -102,7 +102,7 @@ DeviceOption = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")]
 LogOption = Annotated[
     list[str] | None,
-    typer.Option("--log", help="Write for tensorboard or mlflow too, in data/logs; repeatable."),
+    typer.Option("--log", help="Write for tensorboard, mlflow or wandb too; repeatable."),
 ]
 Every = Annotated[bool, typer.Option("--all", help="Also the paper's rows without a run.")]
 

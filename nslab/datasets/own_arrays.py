@@ -6,6 +6,7 @@ them too; the same arrays are the same data, whatever they are called.
 
 import hashlib
 import json
+import math
 import warnings
 import zipfile
 import zlib
@@ -161,8 +162,13 @@ def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
     if x.ndim == 3:
         x = x.unsqueeze(-1)
     elif x.ndim != 4:
+        side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
+        square = x.ndim == 2 and side * side == x.shape[-1]
+        form = f"-1, {side}, {side}" if square else "-1, height, width"
+        advice = f"; rows of pixels become images by .reshape({form})" if x.ndim == 2 else ""
         raise ValueError(
-            f"{what}: images must be (n, height, width) or have a fourth axis, not {tuple(x.shape)}"
+            f"{what}: images must be (n, height, width) or have a fourth axis, not "
+            f"{tuple(x.shape)}{advice}"
         )
     elif x.shape[1] in CHANNELS and (torch_like or x.shape[3] not in CHANNELS):
         x = x.permute(0, 2, 3, 1)

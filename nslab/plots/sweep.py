@@ -3,7 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from nslab.configs.labels import colour_of, short_repr, text_of
+from nslab.configs.labels import short_repr, text_of
+from nslab.plots.style import method_colours
 
 NUMBERS = ("method", "validation", "validation_loss", "test", "sd", "n", "chosen")
 MARKERS = "osD^vPX*"
@@ -24,13 +25,14 @@ def validation_grid(table: pd.DataFrame, title: str) -> Figure:
     ]
     order = list(dict.fromkeys(said))
     methods = list(dict.fromkeys(table["method"]))
+    colours = method_colours(methods)
     figure = Figure(figsize=(7.5, 3.6))
     axes = figure.subplots()
     for number, method in enumerate(methods):
         mine = table["method"] == method
         shift = 0.12 * (number - (len(methods) - 1) / 2) / max(1, len(methods) / 4)
         x = [order.index(words) + shift for words, own in zip(said, mine, strict=True) if own]
-        colour = colour_of(method, f"C{number}")
+        colour = colours[method]
         lines = table[mine]
         axes.errorbar(
             x,

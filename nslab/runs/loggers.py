@@ -1,12 +1,14 @@
-"""Loggers: a run's numbers for TensorBoard and MLflow, beside nslab's own history.
+"""Loggers: a run's numbers for TensorBoard, MLflow and W&B, beside nslab's own history.
 
-Both are optional (``pip install 'nslab[tensorboard]'``, ``'nslab[mlflow]'``) and off by default.
-They lie in ``data/logs``, each run under a name of its own:
+All are optional (``pip install 'nslab[tensorboard]'``, ``'nslab[mlflow]'``, ``'nslab[wandb]'``) and
+off by default. They lie in ``data/logs``, each run under a name of its own:
 
     tensorboard --logdir data/logs/tensorboard
     mlflow ui --backend-store-uri sqlite:///data/logs/mlflow.db
+    wandb sync data/logs/wandb/offline-run-*
 
-(``mlflow ui`` needs the whole of mlflow; with ``MLFLOW_TRACKING_URI`` a server gets them instead.)
+(``mlflow ui`` needs the whole of mlflow; with ``MLFLOW_TRACKING_URI`` a server gets them instead.
+W&B is offline unless ``WANDB_MODE`` says otherwise: nothing leaves this machine before the sync.)
 A step is an epoch, or a generation of an evolution, from 1. A run that is taken up goes on under
 its name: no step is written twice, and what a kill swallowed is filled in at the end.
 """
@@ -19,11 +21,13 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
 from nslab.runs.log_writers import WRITERS, LoggedNumbers, Writer, extra, mlflow_client, write
 from nslab.runs.results import Result
+from nslab.runs.wandb_writer import WandB, check_wandb
 from nslab.system.locks import Busy, locked
 from nslab.system.paths import logs_dir
 from nslab.system.validation import unknown
 from nslab.types import Row
 
+WRITERS["wandb"] = WandB
 PLACES = ("epoch", "batch", "generation")  # columns that say where a row belongs
 
 
@@ -91,6 +95,8 @@ def ready(names: Sequence[str]) -> None:
         extra("torch.utils.tensorboard", "tensorboard")
     if "mlflow" in names:
         mlflow_client()
+    if "wandb" in names:
+        check_wandb()
 
 
 @contextmanager

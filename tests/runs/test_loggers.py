@@ -1,9 +1,11 @@
 """Numbers for other people's viewers: written as they come, once each, and never in the way."""
 
 import importlib.util
+import json
 import sqlite3
+import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from nslab.configs import EvolveConfig, TrainConfig
 from nslab.configs.serialization import decode
 from nslab.evolve import EVOLVERS
 from nslab.runs import compute, log_writers, loggers, store
+from nslab.runs.wandb_writer import WandB, mode
 from nslab.system.paths import logs_dir
 
 TINY = TrainConfig(network="mlp", epochs=4, lr=0.05, keep_last=4)
@@ -50,7 +53,42 @@ def mlflow(config: TrainConfig | EvolveConfig) -> Steps:
     return found
 
 
-READERS: dict[str, Callable[..., Steps]] = {"tensorboard": tensorboard, "mlflow": mlflow}
+def wandb(config: TrainConfig | EvolveConfig) -> Steps:
+    """What W&B's offline files have of a run: a log of LevelDB's form, of protocol buffers."""
+    from wandb.proto import wandb_internal_pb2
+
+    found: Steps = {}
+    for file in sorted((logs_dir() / "wandb").glob(f"offline-run-*-{config.id}*/*.wandb")):
+        for data in records(file.read_bytes()):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            items = {i.key or "/".join(i.nested_key): i for i in record.history.item}
+            numbers = {key: json.loads(item.value_json) for key, item in items.items()}
+            for key in numbers.keys() - {"_step", "_timestamp", "_runtime"}:
+                found.setdefault(key, []).append((numbers["_step"], numbers[key]))
+    return found
+
+
+def records(data: bytes, block: int = 32768) -> Iterator[bytes]:
+    """The records of such a log: in blocks, each part of a record after checksum, length, kind."""
+    place, parts = 7, b""  # after the file's own head
+    while place + 7 <= len(data):
+        if block - place % block < 7:
+            place += block - place % block
+            continue
+        length, kind = struct.unpack("<HB", data[place + 4 : place + 7])
+        parts += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield parts
+            parts = b""
+
+
+READERS: dict[str, Callable[..., Steps]] = {
+    "tensorboard": tensorboard,
+    "mlflow": mlflow,
+    "wandb": wandb,
+}
 
 
 @pytest.fixture(params=READERS)
@@ -58,9 +96,11 @@ def viewer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     """A viewer whose packages are here."""
     name = request.param
     packages = {"tensorboard": ["tensorboard"], "mlflow": ["mlflow", "sqlalchemy", "alembic"]}
+    packages["wandb"] = ["wandb"]
     if any(importlib.util.find_spec(package) is None for package in packages[name]):
         pytest.skip(f"needs the extra {name}: pip install 'nslab[{name}]'")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # their own
     return name
 
@@ -143,7 +183,36 @@ def test_processes_write_too(viewer: str) -> None:
         assert same(READERS[viewer](decode(result.config)), result.history)
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+def test_a_kill_leaves_no_step_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B cannot say what it has of a run that was killed: all is written anew."""
+    pytest.importorskip("wandb", reason="needs the extra wandb: pip install 'nslab[wandb]'")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    result = store.run(TINY, show=False)
+    rows = [(step, loggers.row_numbers(row)) for step, row in enumerate(result.history, 1)]
+    killed = WandB(TINY, fresh=False)
+    log_writers.write(killed, *rows[0])
+    killed.log.finish()  # and not closed
+    again = WandB(TINY, fresh=False)
+    log_writers.write(again, *rows[2])
+    again.fill(rows)
+    again.close("FINISHED")
+    assert same(wandb(TINY), result.history)
+    folders = list((logs_dir() / "wandb").glob("offline-run-*"))
+    assert len(folders) == 1
+
+
+def test_modes_of_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offline unless the environment says otherwise; another word is refused before any work."""
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    assert mode() == "offline"
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert mode() == "online"
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    with pytest.raises(ValueError, match="unknown WANDB_MODE 'ofline': did you mean offline"):
+        mode()
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])
 def test_a_missing_extra_is_named_before_any_work(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,9 +231,12 @@ def test_a_missing_extra_is_named_before_any_work(
 
 def test_unknown_viewers_are_refused() -> None:
     """With those that there are; exit status 2."""
-    done = CliRunner().invoke(app, ["run", "ns/first", "--log", "wandb"])
+    done = CliRunner().invoke(app, ["run", "ns/first", "--log", "wandbb"])
     assert done.exit_code == 2
-    assert "unknown log 'wandb'; there are tensorboard, mlflow" in done.output
+    assert (
+        "unknown log 'wandbb': did you mean wandb? There are tensorboard, mlflow, wandb"
+        in done.output
+    )
 
 
 class Broken:
