@@ -12,6 +12,7 @@ from nslab.objectives.anl import ANL
 from nslab.objectives.apl import APL
 from nslab.objectives.asymmetric import Asymmetric
 from nslab.objectives.ce_eps_mae import CEepsMAE
+from nslab.objectives.criterion import Criterion
 from nslab.objectives.edl import EDL
 from nslab.objectives.focal import Focal
 from nslab.objectives.gce import GCE
@@ -72,6 +73,7 @@ __all__ = [
     "SETTINGS",
     "Asymmetric",
     "CEepsMAE",
+    "Criterion",
     "CrossEntropy",
     "Focal",
     "Joined",

@@ -1,7 +1,7 @@
-"""Losses as trainers take them: as torch's own modules, with a reduction and soft labels.
+"""Losses for other people's trainers: modules with a reduction, like torch's own, and soft labels.
 
-A config such as ``GCE(q=0.7)`` is a frozen value, which names a run; what a trainer keeps, moves
-and copies is the module that ``GCE(q=0.7).criterion()`` makes.
+A config such as ``GCE(q=0.7)`` is a frozen value that names a run, so it cannot be a module, which
+changes when it is moved or put into another mode. ``GCE(q=0.7).criterion()`` makes the module.
 """
 
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -28,7 +28,7 @@ TOLERANCE = 0.01  # of a sum of probabilities in 16 bits
 
 @runtime_checkable
 class ByClass(Protocol):
-    """A loss per sample that also says what it would be for every class."""
+    """A loss per sample that can also be taken for every class."""
 
     def loss(self, logits: Logits, y: Labels) -> PerSample: ...
 
@@ -36,7 +36,7 @@ class ByClass(Protocol):
 
 
 def is_soft(y: Any) -> bool:
-    """Whether labels are soft: a matrix of floats, a probability for each class.
+    """Whether labels are soft: a matrix of floats, the probability of each class.
 
     >>> is_soft(torch.tensor([1, 0])), is_soft(torch.tensor([[0.3, 0.7]]))
     (False, True)
@@ -45,13 +45,13 @@ def is_soft(y: Any) -> bool:
 
 
 def check_reduction(reduction: str) -> None:
-    """``ValueError`` unless losses can be reduced so."""
+    """``ValueError`` unless ``reduction`` is one of torch's: mean, sum, none."""
     if reduction not in REDUCTIONS:
         raise unknown("reduction", reduction, REDUCTIONS)
 
 
 def check_soft(y: Tensor, samples: int, classes: int | None = None) -> None:
-    """``ValueError`` unless y are soft labels of so many samples and classes. Values are looked at
+    """``ValueError`` unless y are soft labels for so many samples and classes. Values are checked
     on a CPU only."""
     if len(y) != samples or classes not in (None, y.shape[1]):
         raise ValueError(
@@ -69,14 +69,14 @@ def check_soft(y: Tensor, samples: int, classes: int | None = None) -> None:
 
 
 def expected(loss: ByClass, logits: Logits, y: SoftLabels) -> PerSample:
-    """sum_k y_k loss(z, k): the expected loss of a sample whose label is drawn from soft labels.
+    """sum_k y_k loss(z, k): the expected loss of a sample whose label is drawn from its soft label.
 
-    It is torch's cross-entropy of probabilities, and for a blend of two labels what the released
-    code of mixup computes of any loss. NOTE: for other losses than cross-entropy with dense soft
-    labels the definition is ours; their sources know one label a sample. They take the loss of
-    b * c samples: with a thousand classes blend the losses of the two labels instead.
+    For cross-entropy this is torch's loss with class probabilities. For a blend of two labels it is
+    what the released code of mixup computes for any loss. NOTE: for dense soft labels and other
+    losses than cross-entropy the definition is ours; their sources have one label a sample. It
+    costs the loss of b * c samples; with a thousand classes, blend the losses of two labels.
 
-    Raises ``ValueError`` for labels that are no probabilities, and for a masked class, whose loss
+    Raises ``ValueError`` for labels that are not probabilities, and for a masked class, whose loss
     would be infinite.
     """
     check_logits(logits)
@@ -103,24 +103,23 @@ def reduced(losses: Float[Tensor, "*n"], reduction: Reduction) -> Float[Tensor, 
 
 
 class Criterion(nn.Module):
-    """A loss as a module, for what takes an ``nn.Module`` as its criterion; made by ``criterion``
-    of any loss per sample, such as ``GCE(q=0.7).criterion()``.
+    """A loss as an ``nn.Module``, for a trainer's criterion. Every loss per sample makes one by its
+    method ``criterion``.
 
-    It is called like ``torch.nn.CrossEntropyLoss``: with logits (b, c) and labels (b,) of any whole
-    type, or with logits (b, c, d1, ...) and labels (b, d1, ...), each position a sample. Labels
-    that are floats in the shape of the logits are soft (see `expected`). Losses are computed in
-    float32 at least, whatever autocast says. It has no state, but for `EDL`'s.
+    It is called like ``torch.nn.CrossEntropyLoss``: with logits (b, c) and labels (b,) of any
+    integer type, or with logits (b, c, d1, ...) and labels (b, d1, ...), where each position is a
+    sample. Float labels in the shape of the logits are soft, see `expected`. Losses are computed in
+    float32 or better, also under autocast. Only the module of `EDL` has a state.
 
-    Class weights are left to the caller: ``(weight[y] * criterion(z, y)).mean()`` with
-    ``reduction="none"``.
+    For class weights use ``reduction="none"``: ``(weight[y] * criterion(z, y)).mean()``.
 
     Args:
         config: the loss.
-        reduction: ``"mean"`` over all samples that are not ignored, ``"sum"``, or ``"none"`` for
+        reduction: ``"mean"`` over the samples that are not ignored, ``"sum"``, or ``"none"`` for
             losses in the shape of the labels.
-        ignore_index: a label whose samples are left out, such as -100 of transformers' token
-            classifiers: their loss is 0, and the mean does not count them. Without it no label is
-            ignored: one that is no class is refused.
+        ignore_index: samples with this label have loss 0 and do not count in the mean, as with
+            torch's losses; -100 in transformers' token classifiers. By default no label is ignored,
+            and a label that is not a class is refused.
 
     >>> from nslab.objectives import GCE
     >>> GCE(q=0.5).criterion(reduction="none")
@@ -151,14 +150,14 @@ class Criterion(nn.Module):
         return self.config.losses_by_class(logits)
 
     def forward(self, logits: Tensor, y: Tensor) -> Tensor:
-        """The reduced loss; ``ValueError`` for labels that fit neither way."""
+        """The reduced loss; ``ValueError`` for labels that do not fit the logits."""
         rows, labels, shape = flat(logits, y)
         if self.ignore_index is None or is_soft(labels):
             losses = per_sample(self, rows, labels)
             return reduced(losses.view(shape), self.reduction)
         check_labels(labels.clamp(min=0), len(rows))
         kept = labels != self.ignore_index
-        # in the place of what is ignored a class that no mask has taken
+        # ignored samples get a class that is surely not masked
         losses = self.loss(rows, torch.where(kept, labels.long(), rows.detach().argmax(1)))
         losses = torch.where(kept, losses, 0.0)
         if self.reduction == "mean":

@@ -82,8 +82,8 @@ def loss_network(edl: EDL, classes: int, device: torch.device) -> LossNet:
 
 class EvolvedCriterion(Criterion):
     """`EDL` as a module. The weights of the loss network are a buffer: they move with the module
-    and lie in its ``state_dict``, so that a checkpoint keeps the very loss that was trained with.
-    They are constants, which no optimiser gets, and stay in float32 when the module is cast.
+    and are saved in its ``state_dict``, so a checkpoint keeps the exact loss of its training. They
+    are constants, not parameters, and stay in float32 when the module is cast.
 
     >>> criterion = EDL().criterion()
     >>> list(criterion.state_dict()), list(criterion.parameters())
@@ -114,8 +114,8 @@ class EvolvedCriterion(Criterion):
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def factor(self, classes: int, loads: int) -> float:
-        """The scale for so many classes, found once and after each loading: a compiled module
-        takes it for a constant of its arguments."""
+        """The scale for so many classes, computed once and again after ``load_state_dict``. A
+        compiled step holds it as a constant, which is why it depends on the count of loads."""
         if classes not in self.factors:
             net = LossNet(self.form, self.weights.detach().cpu(), self.scale)
             self.factors[classes] = (net.matched(classes) if self.matched else net).scale

@@ -68,9 +68,9 @@ def group_scores(
     probabilities are all exactly 0 is a tie: every score 1. So is one whose composite has a NaN
     among its logits, which tells nothing of its samples; the other groups are scored as ever.
 
-    Of soft labels q_i = sum_k y_ik p_k, the probability of a class drawn from the label. NOTE: this
-    is ours, and nothing was measured with it; the paper has one label a sample, for which it is the
-    same.
+    For soft labels q_i = sum_k y_ik p_k, the probability of a class drawn from the label. NOTE:
+    this extension is ours and has not been measured. The paper has one label a sample, for which it
+    gives the same scores.
     """
     m = len(y) // len(logits)
     log_p = full_precision(logits).log_softmax(-1)  # [NS Eq. 5]
@@ -312,17 +312,17 @@ class NS:
     ) -> Any:
         """The weighted loss of a batch: its `weights`, then the losses of ``base`` with gradients.
 
-        The model is called twice: with a composite for each group, without gradients and in
-        evaluation mode (see `ns_scores`), and with the batch in the mode it is in. It may be
-        compiled or in DistributedDataParallel, and the call may stand under autocast. Groups are
-        formed within the batch given, so of several processes or micro-batches each scores its own.
-        To validate, take the loss without weights, ``ns.base(model(x), y)``.
+        The model is called twice: once with a composite for each group, without gradients and in
+        evaluation mode (see `ns_scores`), then with the batch, in the mode it is in. It may be
+        compiled or wrapped in DistributedDataParallel, and autocast applies to both calls. Groups
+        are formed within the batch given: each process and each micro-batch scores its own samples.
+        For validation use the loss without weights, ``ns.base(model(x), y)``.
 
-        ``reduction`` is as of torch's losses: the mean divides by the number of samples, not by the
-        sum of weights. ``return_outputs`` gives the loss and what the model returned. A penalty of
-        ``base`` is not in it: see `ANL`.
+        ``reduction`` is that of torch's losses; the mean divides by the number of samples, not by
+        the sum of the weights. ``return_outputs=True`` returns the loss and the model's output.
+        The penalty of `ANL` is not included.
 
-        Raises ``ValueError`` for a ``base`` that is no loss per sample, and as `weights` does.
+        Raises ``ValueError`` for a ``base`` that is not a loss per sample, and as `weights` does.
 
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
         >>> x, y = torch.randn(8, 3, 8, 8), torch.arange(8)
