@@ -110,9 +110,12 @@ def new_notebook(
     what one sees, and room for what was found.
     """
     from nslab.system.paths import notebooks_dir
-    from nslab.workbench.new_notebook import new_notebook as write
+    from nslab.workbench.names import check_experiment
 
     with explained():
+        check_experiment(experiment)  # at once; what follows imports torch
+        from nslab.workbench.new_notebook import new_notebook as write
+
         file = write(name, to, experiment)
     if file.resolve().parent == notebooks_dir().resolve():
         shown = file.stem

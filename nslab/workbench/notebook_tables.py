@@ -1,15 +1,33 @@
 """Tables as a notebook shows them: words to the left, numbers to the right, nothing said twice."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
 from nslab.configs.labels import text_of
+from nslab.plots.wording import dataset_words, network_words
 
-NAMED = ("method", "loss", "strategy")  # columns of keys that have names for people
 LONG = 30  # characters of a cell that may be broken into lines
 WIDTHS = {60: "15em", LONG: "9em"}  # the least width of columns with longer cells
+
+
+def long_tailed_words(name: str) -> str:
+    """What a data set is called, of the papers' long-tailed ones too.
+
+    >>> long_tailed_words("cifar10_lt"), long_tailed_words("mnist")
+    ('long-tailed CIFAR-10', 'MNIST')
+    """
+    words = dataset_words(name.removesuffix("_lt"))
+    return f"long-tailed {words}" if name.endswith("_lt") else words
+
+
+# Columns whose keys have names for people.
+WORDS: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(("method", "loss", "strategy"), text_of),
+    **dict.fromkeys(("dataset", "source_domain", "target_domain"), long_tailed_words),
+    "network": network_words,
+}
 
 
 def drawn_table(
@@ -19,9 +37,9 @@ def drawn_table(
     headings: Mapping[str, str] | None = None,
 ) -> tuple[str, str]:
     """A table as HTML and as plain text: every row, gaps blank, floats rounded to ``digits``,
-    methods and losses by their names, columns renamed by ``headings``. Columns of words that are
-    the same in each of several rows go into the caption, and blank columns are left out. Wide
-    tables scroll.
+    methods, data sets and networks by their names, columns renamed by ``headings``. Columns of
+    words that are the same in each of several rows go into the caption, and blank columns are left
+    out. Wide tables scroll.
 
     >>> runs = pd.DataFrame({"dataset": "digits", "method": ["ce", "ns_ws"], "value": [90.5, 91.0]})
     >>> print(drawn_table(runs, headings={"value": "accuracy"})[1])
@@ -37,8 +55,8 @@ def drawn_table(
         cells = _cells(table[key], digits)
         if pd.api.types.is_numeric_dtype(table[key]):
             numbers.add(name)
-        if key in NAMED:
-            cells = [text_of(cell) for cell in cells]
+        if words := WORDS.get(str(key)):
+            cells = [words(cell) for cell in cells]
         if cells and not any(cells):
             continue  # it says nothing
         if len(cells) > 1 and len(set(cells)) == 1 and name not in numbers:
@@ -69,8 +87,8 @@ def _html(columns: Mapping[str, list[str]], numbers: set[str], said: str) -> str
         style[name] += f"; min-width: {width}" if width else "; white-space: nowrap"
     head = "".join(f'<th style="{style[name]}">{html.escape(name)}</th>' for name in columns)
     rows = []
-    for cells in zip(*columns.values(), strict=True):
-        row = zip(columns, cells, strict=True)
+    for texts in zip(*columns.values(), strict=True):
+        row = zip(columns, texts, strict=True)
         line = "".join(f'<td style="{style[name]}">{html.escape(cell)}</td>' for name, cell in row)
         rows.append(f"<tr>{line}</tr>")
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

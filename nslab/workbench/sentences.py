@@ -11,6 +11,7 @@ import pandas as pd
 
 from nslab.analysis.statistics import Line
 from nslab.configs.labels import text_of
+from nslab.workbench.notebook_tables import WORDS
 
 MOST_SAID = 4  # lines that are spoken of one by one
 NUMBERS = {"sd": ("sd", ".2f"), "effect": ("mean / sd", "+.2f"), "p": ("p", ".2g")}
@@ -151,7 +152,8 @@ def _where(name: str, value: Any) -> str:
     """What a column says of a line; an imbalance of 1 says nothing."""
     if name == "imbalance":
         return "" if value == 1 else f"imbalance {value:g}"
-    return text_of(str(value))
+    words = WORDS.get(name, str)
+    return words(str(value))
 
 
 def _lie(count: int) -> str:
