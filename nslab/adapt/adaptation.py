@@ -88,7 +88,7 @@ def adapt(
     seen = Seen(**kept) if kept else Seen([likeliest(net, test, accelerator)])
     if {len(labels) for labels in seen.pseudo} - {len(truth[0])}:
         raise ValueError(
-            f"{folder} has the checkpoint of an adaptation to other images: remove it to start anew"
+            f"{folder} has the checkpoint of an adaptation to other images: remove it to start over"
         )
     main = accelerator.is_main_process
 

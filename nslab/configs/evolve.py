@@ -72,7 +72,9 @@ class EvolveConfig(EvolveOptions, RunConfig):
         if not isinstance(self.base, TrainConfig):
             raise TypeError(f"EvolveConfig: base must be a TrainConfig, not {self.base!r}")
         if isinstance(self.method, type) or not isinstance(self.method, Evolver | Baseline):
-            raise TypeError(f"EvolveConfig: method is {self.method!r}, no evolver and no baseline")
+            raise TypeError(
+                f"EvolveConfig: method is {self.method!r}, neither an evolver nor a baseline"
+            )
         if self.size < self.method.min_population:
             raise ValueError(
                 f"EvolveConfig: {self.method!r} needs at least {self.method.min_population} "

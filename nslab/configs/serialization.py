@@ -55,7 +55,7 @@ def encode(value: Any) -> Any:
 def _without_key(cls: type, keys: Mapping[type, str]) -> str:
     same = [k for k in keys if (k.__module__, k.__qualname__) == (cls.__module__, cls.__qualname__)]
     if same:
-        return f"{cls.__name__} was defined again since this value was made: make it anew"
+        return f"{cls.__name__} was defined again since this value was made: make the value again"
     return f"{cls.__name__} has no key: add it to a registry (OBJECTIVES, say)"
 
 

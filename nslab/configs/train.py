@@ -182,7 +182,7 @@ class TrainConfig(RunConfig):
             )
         if (self.noise_rate > 0) != (self.noise != "none"):
             raise ValueError(
-                f"TrainConfig: noise {self.noise!r} does not go with noise_rate {self.noise_rate}: "
+                f"TrainConfig: noise {self.noise!r} does not fit noise_rate {self.noise_rate}: "
                 'a rate above 0 needs a kind of noise other than "none", and no rate needs none'
             )
         object.__setattr__(self, "start", resolved_start(self.start, self.network))

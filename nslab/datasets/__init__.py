@@ -101,7 +101,7 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
     if kind == "arrays":
         return Dataset(**own_arrays.description(where, digest), fetch=_unfetched)
     if kind != "folder":
-        raise ValueError(f"unknown data set {name!r}: nothing here reads {kind}")
+        raise ValueError(f"unknown data set {name!r}: nothing here can read {kind}")
     found = _found(where, digest)
     side = image_size or image_folder.SIZE
     layout = Layout(len(found.train[0]), len(found.test[0]), (side, side, 3), len(found.classes))
@@ -139,7 +139,7 @@ def _found(where: str, digest: str) -> image_folder.Listing:
 
 
 def _unfetched(folder: Path, name: str) -> Arrays:
-    raise MissingDataset(f"{name} is somebody's own: nothing fetches it")
+    raise MissingDataset(f"{name} is your own data set: nothing downloads it")
 
 
 def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageData:

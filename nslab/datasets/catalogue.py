@@ -41,7 +41,7 @@ class Dataset:
 
 def not_fetched(folder: Path, name: str) -> Arrays:
     """`MissingDataset`: nothing downloads it."""
-    raise MissingDataset(f"{name} lies in a folder of its own, or nowhere: nothing fetches it")
+    raise MissingDataset(f"{name} must be in a folder of its own: nothing downloads it")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class TextDataset(Dataset):
     def shape(self) -> InputShape:
         """Tokens of a row, and the ids that there are; ``ValueError`` before that is known."""
         if self.tokens is None:
-            raise ValueError("texts have no shape before it is said how they become tokens")
+            raise ValueError("texts have no shape until it is known how they become tokens")
         return self.tokens.length, self.tokens.vocabulary
 
 

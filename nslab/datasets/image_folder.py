@@ -78,7 +78,7 @@ _KEPT: dict[tuple[str, Path], _Kept] = {}
 def listing(folder: Path) -> Listing:
     """The images of a folder; ``ValueError`` if it is none that can be used."""
     if not os.path.isdir(folder):
-        raise ValueError(f"{folder} is no folder: images are expected as {LAYOUT}")
+        raise ValueError(f"{folder} is not a folder: images are expected as {LAYOUT}")
 
     def read() -> Listing:
         found = read_tree(folder, split_root(folder), TESTS, contents=True)

@@ -131,14 +131,14 @@ def tell_gaps(arrays: Arrays, count: int) -> None:
     train, test = (set(np.unique(y).tolist()) for y in (arrays.train_y, arrays.test_y))
     if skipped := sorted(set(range(count)) - train - test):
         warnings.warn(
-            f"no image is of class {listed(skipped)}, of {count}: if labels skip numbers, or begin "
-            "at 1, number them anew, else the network has outputs that nothing trains",
+            f"no image has class {listed(skipped)} of {count}: if labels skip numbers, or begin "
+            "at 1, renumber them, or the network has outputs that nothing trains",
             stacklevel=3,
         )
     if unseen := sorted(test - train):
         share = 100 * np.isin(arrays.test_y, unseen).mean()
         warnings.warn(
-            f"test images are of class {listed(unseen)}, which no training image is of: "
+            f"test images have class {listed(unseen)}, which no training image has: "
             f"{share:.1f} % of them can hardly be right",
             stacklevel=3,
         )
@@ -167,7 +167,7 @@ def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
     elif x.shape[1] in CHANNELS and (torch_like or x.shape[3] not in CHANNELS):
         x = x.permute(0, 2, 3, 1)
     elif x.shape[3] not in CHANNELS:
-        raise ValueError(f"{what}: neither axis 1 nor 3 of {tuple(x.shape)} can be of channels")
+        raise ValueError(f"{what}: neither axis 1 nor 3 of {tuple(x.shape)} can be the channels")
     if x.dtype != torch.uint8:
         if not (x.is_floating_point() or (int(x.min()) >= 0 and int(x.max()) <= 255)):
             raise ValueError(f"{what}: whole numbers of images must be 0 to 255")

@@ -87,8 +87,8 @@ def fetch_torchvision(folder: Path, name: str) -> Arrays:
     except (OSError, RuntimeError, HTTPException) as error:
         raise MissingDataset(
             f"data set {name!r} is not in {folder} and could not be downloaded ({error}). "
-            f"Run `nslab data {name}` where there is a network and copy {name}.npz into that "
-            f"folder, or put torchvision's files there as {files}, or set NSLAB_DATA to a folder "
+            f"Run `nslab data {name}` on a machine with internet access and copy {name}.npz into "
+            f"that folder, or put torchvision's files there as {files}, or set NSLAB_DATA to a folder "
             "that has either."
         ) from error
     arrays = []

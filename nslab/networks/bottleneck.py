@@ -39,7 +39,7 @@ class Bottlenecked(nn.Module):
         head = network.get_submodule(self.replaced)
         assert isinstance(head, nn.Linear)
         if not self.replaced:
-            raise ValueError("a linear layer has no features before it: take a deeper network")
+            raise ValueError("a linear layer has no features before it: use a deeper network")
         network.set_submodule(self.replaced, nn.Identity())
         self.features = network
         linear, norm = nn.Linear(head.in_features, width), nn.BatchNorm1d(width)

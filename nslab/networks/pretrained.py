@@ -161,7 +161,7 @@ def _fetch(source: str, url: str, file: Path, start: str) -> None:
         whose = url if source == "torchvision" else f"model.safetensors of {url}"
         reason = str(error).partition("\n")[0]
         raise FileNotFoundError(
-            f"the weights {start} are not here and could not be fetched ({reason}): put {whose} "
+            f"the weights {start} are not here and could not be downloaded ({reason}): put {whose} "
             f"as {file.name}{digest} into {file.parent}"
         ) from None
 

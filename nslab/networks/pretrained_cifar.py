@@ -76,7 +76,7 @@ def public_weights(network: str, folder: Path | None = None) -> dict[str, Tensor
         except URLError as error:
             raise FileNotFoundError(
                 f"{file} is missing and could not be downloaded ({error}). Fetch {SOURCE + name} "
-                "where there is a network and put it there."
+                "on a machine with internet access and put it there."
             ) from error
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not digest.startswith(name.rpartition("-")[2].removesuffix(".th")):

@@ -73,7 +73,7 @@ class Parents:
 
     def __post_init__(self) -> None:
         if self.report not in ("all", "best"):
-            raise ValueError(f"Parents: report must be all or best, not {self.report!r}")
+            raise ValueError(f"Parents: report must be 'all' or 'best', not {self.report!r}")
 
     def combine(
         self, model: nn.Module, states: Sequence[StateDict], inputs: BaselineInputs

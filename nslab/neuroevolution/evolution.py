@@ -248,7 +248,7 @@ def read_evolution(folder: Path | None, name: str) -> dict[str, Any] | None:
     except FileNotFoundError:  # another process of this run has set it aside
         return None
     except (ValueError, TypeError, LookupError) as error:
-        set_aside(file, f"{error}; the evolution starts afresh")
+        set_aside(file, f"{error}; the evolution starts again")
         return None
     if found != name:
         raise OtherEvolution(

@@ -66,7 +66,7 @@ def compute_evolution(config: EvolveConfig, context: RunContext) -> Trained:
             config, states, context.folder, show=context.show, on_generation=context.log
         )
     except torch.OutOfMemoryError as error:
-        raise ValueError(f"the device's memory is too small, try microbatch: {error}") from None
+        raise ValueError(f"the device has too little memory; try microbatch: {error}") from None
 
 
 def compute_adaptation(config: AdaptConfig, context: RunContext) -> Trained:

@@ -65,7 +65,7 @@ def checkpoint_config(
     check_network(model)
     if is_text(data) or takes_texts(model):
         raise ValueError(
-            "checkpoint files of networks for texts do not say which word has which number: evolve "
+            "checkpoint files of text networks do not say which word has which number: evolve "
             "a run, whose vocabulary is known, by nslab.EvolveConfig(TrainConfig(...))"
         )
     known = data in DATASETS or is_folder(data) or parts_of(data)
@@ -205,10 +205,12 @@ def cautions(config: EvolveConfig) -> list[str]:
     base, lines = config.base, []
     assert isinstance(config.init, CheckpointFiles)
     if twice := config.size - len(set(config.init.digests)):
-        lines.append(f"{twice} of the {config.size} checkpoints are there twice: they add nothing")
+        lines.append(
+            f"{twice} of the {config.size} checkpoints are listed twice: a duplicate adds nothing"
+        )
     layout = base.about.layout
     if (left := layout.train - base.hold_out) < config.batch_size:
-        lines.append(f"batches have {left} images: there are no {config.batch_size} to spare")
+        lines.append(f"batches have {left} images, fewer than the {config.batch_size} of one batch")
     if 0 < base.hold_out < FEW:
         lines.append(
             f"only {base.hold_out} held-out images choose the network (below {FEW}, mostly luck "

@@ -148,7 +148,7 @@ def check_name(name: str, folder: Path | None = None, suffix: str = ".csv") -> s
     file = name + suffix
     for other in (folder or frozen_dir()).glob("*.csv"):
         if other.name != file and other.name.casefold() == file.casefold():
-            raise ValueError(f"{other} is there: take its name as it is written, or another one")
+            raise ValueError(f"{other} exists already: use its exact name, or another one")
     return file
 
 
@@ -160,7 +160,7 @@ def cells(result: Finished, *, history: bool) -> tuple[Cells, list[Cells]]:
         try:
             found = json.dumps(value, allow_nan=column.startswith("history."))
         except (TypeError, ValueError) as error:
-            problem = f"is not finite, or no JSON ({error})"
+            problem = f"is not finite, or not JSON ({error})"
         else:
             if len(found) <= csv.field_size_limit():
                 return found

@@ -213,7 +213,7 @@ def run_all(
         kept, total = len(every) - len(failed), len(every)
         later = sum(why == OUT_OF_TIME for why in failed.values())
         said = f"{len(failed) - later} of {total} runs failed, {kept} are kept"
-        said += f", {later} go on when the same command is given again" if later else ""
+        said += f", {later} continue when the same command is given again" if later else ""
         raise RunsFailed(f"{said}.\n{what}", failed)
     results = [computed.get(config.id) or find(config) for config in configs]
     return [

@@ -169,7 +169,9 @@ def _load(path: Path, name: str) -> ModuleType:
         return sys.modules[top]
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"the plug-in {path} is not there: give a Python file, or a module's name")
+        raise ValueError(
+            f"the plug-in {path} does not exist: give a Python file, or a module's name"
+        )
     _check_name(top, path)
     sources = sources_of(path)
     beside = {s.relative_to(path.parent).parts[0].removesuffix(".py") for s in sources}
@@ -249,7 +251,7 @@ def _check_name(name: str, path: Path) -> None:
     place = Path(str(getattr(there, "__file__", None) or name)).resolve()
     problem = ""
     if not name.isidentifier():
-        problem = "is no module's name"
+        problem = "is not a module name"
     elif name in sys.stdlib_module_names or name == "nslab":
         problem = "is the name of a module that comes with Python or nslab"
     elif known and known.path != path:

@@ -199,9 +199,9 @@ def test_three_lines_in_a_loop_of_your_own() -> None:
         ({"model": nn.Flatten(0)}, "logits of shape"),
         ({"model": nn.Identity()}, "logits of shape"),
         ({"forward": lambda x: x}, "logits of shape"),
-        ({"forward": lambda x: {"scores": x}}, "dict with scores, in which there are no logits"),
-        ({"forward": lambda x: None}, "NoneType, in which there are no logits"),
-        ({"forward": lambda x: ("a", x)}, "tuple, in which there are no logits"),
+        ({"forward": lambda x: {"scores": x}}, "dict with scores, which contains no logits"),
+        ({"forward": lambda x: None}, "NoneType, which contains no logits"),
+        ({"forward": lambda x: ("a", x)}, "tuple, which contains no logits"),
     ],
 )
 def test_impossible_input_is_refused(change: dict, message: str) -> None:
