@@ -40,11 +40,11 @@ class AdaptConfig(RunConfig):
         backbone_lr: multiplies ``lr`` for all but the bottleneck; a network without one is all
             backbone, as its last linear layer is frozen.
         sampler: key of ``SAMPLERS``; classes are those of the pseudo-labels.
-        train_size: only so many of the target's training images are adapted to; 0: all.
+        train_size: how many of the target's training images are adapted to; 0: all.
         pseudo_weight: what the losses of the pseudo-labels are multiplied by.
         im_weight: what the information maximisation is multiplied by.
         threshold: a class that is the likeliest of no more images is no pseudo-label.
-        eval_every: the test images are classified every so many epochs, and after the last; how
+        eval_every: the test images are classified every this many epochs, and after the last; how
             many rightly is counted at the end.
 
     >>> source = TrainConfig("digits", "bottleneck/resnet8", epochs=4)

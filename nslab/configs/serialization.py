@@ -17,7 +17,7 @@ from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.system.validation import PLUGIN_ADVICE, check_parameters, hints, unknown
 from nslab.types import TokenInfo
 
-# Kinds of run by their key, filled by `nslab.configs`; a kind of one's own adds itself.
+# Kinds of run by their key, filled by `nslab.configs`; your own kind adds itself.
 RUN_KINDS: Registry[type] = Registry(
     "kind of run",
     check=config_class("kind", "id", "with_seed", "requires", "label", "columns"),

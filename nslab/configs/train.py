@@ -75,10 +75,10 @@ class TrainConfig(RunConfig):
             last linear layer.
         keep_last: how many of the last epochs' weights are kept.
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
-        hold_out: so many training samples, the same in every run, are kept out of training; the
+        hold_out: how many training samples, the same in every run, are kept out of training; the
             final weights and numbers are then those of the epoch with the best accuracy on them.
-        train_size: of the others only so many are trained on, the same in every run; 0: all.
-        patience: early stopping: training ends when that has not risen for so many epochs;
+        train_size: how many of the others are trained on, the same in every run; 0: all.
+        patience: early stopping: training ends when that has not risen for this many epochs;
             ``epochs`` is then the longest it may take. 0: never.
         image_size: side of a folder's images; 0: 224, or what the data set says; arrays have
             theirs.
@@ -89,7 +89,7 @@ class TrainConfig(RunConfig):
             and so does a method that compares the samples of a batch.
         decoding: of a folder's training images: ``"exact"``, or ``"reduced"``: JPEGs are decoded at
             a smaller size where that is enough, which is faster and changes pixels a little.
-        eval_every: test and held-out samples are looked at every so many epochs, and after the
+        eval_every: test and held-out samples are evaluated every this many epochs, and after the
             last; numbers of a held-out choice are of those epochs.
         text_length: most tokens of a text; 0: what the data set says. Images have none.
         vocabulary, min_count: token ids that there may be, and how often a word occurs at least,

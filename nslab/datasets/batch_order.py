@@ -20,7 +20,7 @@ class BatchOrder:
     """Epochs cut into batches, and batches shared out to ranks.
 
     Args:
-        y: labels, on the device the batches shall be on.
+        y: labels, on the device that the batches should be on.
         batch_size: samples of a batch over all ranks together.
         seed: names the random streams of order and augmentation.
         augment: see `Loader` and `ImageFiles`.

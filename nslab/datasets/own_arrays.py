@@ -27,7 +27,7 @@ CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
 
 
 def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str] = ()) -> str:
-    """Keep data of one's own and return the name by which runs find them.
+    """Store your own data and return the name by which runs find them.
 
     Args:
         train, test: each a pair ``(images, labels)`` of arrays or tensors, or a torch ``Dataset``

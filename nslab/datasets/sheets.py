@@ -38,7 +38,7 @@ _BROKEN = (
 
 
 class Sheet(NamedTuple):
-    """A data set of which only some training images are here.
+    """A data set with only some of its training images here.
 
     Attributes:
         arrays: all labels; the training images that are not here are black.

@@ -1,4 +1,4 @@
-"""Special tokens that somebody's tokenizer puts around a text, found by asking it."""
+"""Special tokens that a tokenizer puts around a text, found by asking it."""
 
 from typing import Any
 

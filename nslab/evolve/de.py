@@ -57,7 +57,7 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
         learn_frequency: from successes that ``"used"`` it. NOTE: LSHADE-EpSin's code learns from
             ``"all"`` successes, also of trials whose F came from elsewhere.
         history: H, generations that P_S and SADE's Cr look back, and length of SHADE's archives.
-        batch_generations: G_max; sinusoids begin anew after so many, and with each batch.
+        batch_generations: G_max; sinusoids start again after that many, and with each batch.
         p_best: "best" is one of so large a share of the population (at least two); 0: the best.
         forced_gene: one gene of each trial comes from the mutant. NOTE: not so in the paper.
         cross_all: cross over whatever the strategy, as the paper's Eq. 1 does. NOTE: SaDE leaves
@@ -203,12 +203,12 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
         )
 
     def rescore(self, state: DEState, fitness: Float[Tensor, " np"]) -> DEState:
-        """The same members with their fitness on a new batch; the sinusoids begin anew, what was
+        """The same members with their fitness on a new batch; the sinusoids start again, what was
         learnt stays."""
         return replace(super().rescore(state, fitness), since_rescore=0)
 
     def for_batches(self, generations: int) -> "AdaptiveDE":
-        """Sinusoids that last for so many generations."""
+        """Sinusoids that last for this many generations."""
         return replace(self, batch_generations=generations)
 
     def report(self, before: DEState, trials: DETrials, after: DEState) -> Row:

@@ -42,7 +42,7 @@ def resolved_weights(start: str, network: str) -> str:
 
     timm's files have no digest in their names, so the file must be here, or is fetched. Raises
     ``ValueError`` for another network's weights and for unknown ones, and for a file of timm's that
-    is not to be had.
+    is not available.
 
     >>> resolved_weights("torchvision:IMAGENET1K_V1", "resnet18")
     'torchvision:IMAGENET1K_V1#f37072fd'

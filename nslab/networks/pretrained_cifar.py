@@ -61,7 +61,7 @@ def public_weights(network: str, folder: Path | None = None) -> dict[str, Tensor
     """The state of ``resnet20_public`` and its like, downloaded once into ``NSLAB_DATA``.
 
     Raises ``ValueError`` for another network, ``FileNotFoundError`` when the file is neither there
-    nor to be had, both with advice, and ``ValueError`` if its checksum is wrong.
+    nor available, both with advice, and ``ValueError`` if its checksum is wrong.
     """
     found = re.fullmatch(r"resnet(\d+)_public", network)
     if not found or int(found[1]) not in FILES:

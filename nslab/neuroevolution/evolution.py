@@ -1,4 +1,4 @@
-"""Evolve trained networks: batches of data, some generations on each, taken up where it stopped.
+"""Evolve trained networks: batches of data, some generations on each, resumable.
 
 Source: the DE paper, Algorithm 1 (second stage) and section 4.2. NOTE: its stopping thresholds have
 no values; it reports 20 batches of ten generations, which are the defaults here.
@@ -84,7 +84,7 @@ def evolve(
 
     ``batch_of(k)`` gives images and labels of batch k, the same whenever it is asked: as a pair, as
     a loader's ``nth`` does or, if they are too many for the memory, as `BatchParts`. Fitness is the
-    mean cross-entropy there. All parents are scored anew when the batch changes (the evolver's
+    mean cross-entropy there. All parents are scored again when the batch changes (the evolver's
     ``rescore``); how many generations a batch lasts the evolver knows beforehand
     (``for_batches``). ``calibration``: batches for the policy ``"recalibrate"``. ``on_batch`` sees
     the population after each batch and may add numbers to its

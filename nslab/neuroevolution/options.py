@@ -20,10 +20,10 @@ class EvolveOptions:
     Attributes:
         batches: of data, one after the other.
         generations: on each batch.
-        batch_size: samples of a batch, for whoever makes them.
+        batch_size: samples of a batch, for the function that makes them.
         policy: what BatchNorm does. ``"inherit"``: it normalises with the batch (training mode) and
             its running statistics learn; a trial starts from its parent's, and whichever survives
-            keeps what it learned. ``"recalibrate"``: its running statistics are estimated anew from
+            keeps what it learned. ``"recalibrate"``: its running statistics are re-estimated from
             calibration batches, then used. ``"parent"``: statistics never change; a trial has those
             of its parent. With the first two, statistics follow what they are shown: give batches
             augmented as in training, even though fitness itself could do without.
@@ -31,8 +31,8 @@ class EvolveOptions:
         dtype: of the population's genes.
         precision: of autocast where networks are scored; cross-entropy is computed in float32 at
             least.
-        microbatch: at most so many samples pass at once, in parts as equal as can be. The mean over
-            the batch stays exact; BatchNorm in training mode takes each part as a batch of its own,
+        microbatch: at most this many samples pass at once, in parts as equal as possible. The mean
+            over the batch stays exact; BatchNorm in training mode takes each part as a batch of its own,
             and its statistics learn once per part. None: the whole batch, except where parts give
             the same on a CPU: there parts that stay in its cache take a third of the time.
     """

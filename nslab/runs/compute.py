@@ -1,6 +1,6 @@
 """Computation of each kind of run: ``COMPUTE[kind](config, context)``, the only dispatch.
 
-What a run requires is finished before it is asked for. A kind of one's own adds a line.
+What a run requires is finished before it is asked for. Your own kind adds a line.
 """
 
 from collections.abc import Callable, Sequence

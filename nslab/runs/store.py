@@ -224,7 +224,7 @@ def run_all(
 
 
 def looked_up(found: Sequence[Result | None]) -> str:
-    """How many of some runs were there already, and whence."""
+    """How many of some runs existed already, and where they came from."""
     counts = Counter(result.origin for result in found if result)
     whence = ", ".join(f"{count} {origin}" for origin, count in counts.items())
     there = f"{counts.total()} of {len(found)} runs looked up" + (f" ({whence})" if whence else "")

@@ -29,7 +29,7 @@ def choose_device(name: str) -> None:
     """Have this process, and those it starts, compute on a device: ``cpu``, ``cuda`` or ``cuda:1``.
     ``cuda`` leaves all CUDA devices to those it starts, a number that one alone.
 
-    Raises ``ValueError`` if it cannot be had, or is asked for after another was taken, or by
+    Raises ``ValueError`` if it is not available, or is asked for after another was used, or by
     processes of a launcher, each of which has its own.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -1,4 +1,4 @@
-"""Plug-ins: Python files and packages of one's own, loaded and digested; each registers itself.
+"""Plug-ins: your own Python files and packages, loaded and digested; each registers itself.
 
 A file ``mine.py`` is loaded as the module ``mine``, so that classes, tracebacks and ``import mine``
 work as ever. Its folder joins the end of ``sys.path``: it may import files beside it, now or later,
