@@ -1,8 +1,8 @@
 """Mutation noise of an evolution strategy: chaotic, and the laws to compare it with.
 
 Every noise has mean 0 and variance 1. Source of chaotic mutation: the EDL abstract. NOTE: the
-paper's full text was unavailable; we chose the logistic map, one map for every offspring and weight,
-its start and the redraws.
+paper's full text was unavailable; the choice of the logistic map, one for every offspring and
+weight, its start and the redraws are ours.
 """
 
 import math
