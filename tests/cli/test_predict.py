@@ -127,7 +127,7 @@ def test_mistakes_are_explained(images: Path, tmp_path: Path) -> None:
         ((run.id[:2], data), "four at least"),
         ((run.id, "digits"), "predictions are of images in files, folder:PATH, not of 'digits'"),
         ((run.id, images), f"the images in {images} are folder:{images}"),
-        ((run.id, "folder:/nowhere"), "/nowhere is not a folder"),
+        ((run.id, "folder:/nowhere"), "/nowhere is no folder"),
         ((run.id, f"folder:{tmp_path / 'empty'}"), "empty has no images"),
         ((run.id, f"folder:{tmp_path / 'broken'}"), "x.png cannot be read as an image"),
         ((tmp_path / "alone.safetensors", data), "needs the best.json that was written with it"),
