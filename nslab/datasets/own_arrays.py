@@ -31,14 +31,14 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
 
     Args:
         train, test: each a pair ``(images, labels)`` of arrays or tensors, or a torch ``Dataset``
-            of such pairs (looked at once: what it draws at random is drawn once). Images are
-            (n, height, width), with a last or, as in torch, second axis of channels; bytes, or
-            floats in any units, which are normalised by the mean and sd of the training images.
-            Labels are whole numbers from 0.
-        name: what tables call them.
-        classes: their names; by default their numbers.
+            of such pairs (read once, so random augmentation is drawn only once). Images have the
+            shape (n, height, width), with channels as a last or, as in torch, second axis. They
+            are bytes, or floats in any units, which are normalised by the mean and standard
+            deviation of the training images. Labels are whole numbers from 0.
+        name: what tables call the data.
+        classes: names of the classes; by default their numbers.
 
-    Raises ``ValueError`` for what are no such images and labels.
+    Raises ``ValueError`` for anything else than such images and labels.
 
     >>> x, y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
     >>> add_arrays((x, y), (x, y), "black").partition("#")[0]

@@ -1,8 +1,8 @@
 """Plug-ins: your own Python files and packages, loaded and digested; each registers itself.
 
 A file ``mine.py`` is loaded as the module ``mine``, so that classes, tracebacks and ``import mine``
-work as ever. Its folder joins the end of ``sys.path``: it may import files beside it, now or later,
-and hides nothing that is installed. What is loaded stands in ``NSLAB_PLUGINS`` too, by which the
+work as usual. Its folder is appended to ``sys.path``, so it may import files beside it, now or
+later, and hides nothing that is installed. What is loaded is also listed in ``NSLAB_PLUGINS``, so
 processes started from here load the same.
 """
 
@@ -67,9 +67,9 @@ def use(plugin: str | os.PathLike[str]) -> ModuleType:
     """Load a plug-in, here and in the processes started from here, and return its module.
 
     ``plugin`` is a Python file, the folder of a package, or the name of a module that can be
-    imported. It is loaded once, and again when its sources have changed: what it had registered is
-    then replaced. Raises ``ValueError`` for one that is not there, has a name that is taken, or
-    fails, naming its line; what was loaded before then stays.
+    imported. It is loaded once, and again when its sources have changed; what it had registered is
+    then replaced. Raises ``ValueError`` for a plug-in that does not exist, has a name that is
+    taken, or fails (naming the line); what was loaded before then stays.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
