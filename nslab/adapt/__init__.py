@@ -1,6 +1,6 @@
 """Source-free adaptation: a finished network learns another domain from unlabelled images.
 
-`nslab.adapt.shot` has the method as pure functions, for a loop of one's own; an `AdaptConfig` is a
+`nslab.adapt.shot` has the method as pure functions, for your own loop; an `AdaptConfig` is a
 run like any other.
 """
 

@@ -50,7 +50,7 @@ def adapt(
     evaluation mode; then the network, but for its last linear layer, goes through them once. Their
     true labels, and those of the test images, are looked at when all is over: the numbers of
     `nslab.adapt.truth` are then added to the history. With a ``folder`` an interrupted adaptation
-    goes on where it stopped, to the same bits on a CPU.
+    continues where it stopped, with the same bits on a CPU.
 
     NOTE: hyper-parameters that follow from class sizes, such as NLNL's weights, follow from those
     of each epoch's pseudo-labels.
@@ -88,7 +88,7 @@ def adapt(
     seen = Seen(**kept) if kept else Seen([likeliest(net, test, accelerator)])
     if {len(labels) for labels in seen.pseudo} - {len(truth[0])}:
         raise ValueError(
-            f"{folder} has the checkpoint of an adaptation to other images: remove it to start anew"
+            f"{folder} has the checkpoint of an adaptation to other images: remove it to start over"
         )
     main = accelerator.is_main_process
 

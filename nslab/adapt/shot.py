@@ -37,7 +37,7 @@ def pseudo_labels(
     that are the likeliest of more than ``threshold`` images are given.
 
     NOTE: there are two versions of the reference. In the older one, followed here, the classes
-    that may be given are found once; in the newer one they are counted anew among the labels of
+    that may be given are found once; in the newer one they are counted again among the labels of
     the first round, which is another rule for a threshold above 0. A class that no image is
     nearest to in the first round has no centroid in the second and is not given, as in the newer
     one; the older divides 0 by 0 there.

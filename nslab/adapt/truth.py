@@ -35,7 +35,7 @@ class Seen:
         self.values.append(torch.full((2, len(labels)), math.nan))
 
     def test_accuracy(self, looks: int, truth: Int[np.ndarray, " t"]) -> float:
-        """Percent of test images classified rightly after so many epochs; NaN without a look."""
+        """Percent of test images classified correctly after this many epochs; NaN if not tested."""
         found = self.tested[looks]
         return math.nan if found is None else 100 * float((found.numpy() == truth).mean())
 

@@ -23,8 +23,8 @@ from nslab.types import ObjectiveConfig
 
 @dataclass(frozen=True)
 class AdaptConfig(RunConfig):
-    """SHOT: a network goes on training on the images of another domain, whose labels it never
-    sees; see `nslab.adapt`. The defaults are those of SHOT for Office-Home.
+    """SHOT: a trained network continues training on the images of another domain, without ever
+    seeing their labels; see `nslab.adapt`. The defaults are those of SHOT for Office-Home.
 
     Attributes:
         source: the run whose network is adapted, a training, an evolution, or an adaptation; it is
@@ -36,16 +36,17 @@ class AdaptConfig(RunConfig):
         objective: of the pseudo-labels, any value of a class in ``OBJECTIVES``.
         epochs: pseudo-labels are renewed at the start of each; 0: the source's network as it is.
         batch_size, optimizer, lr, momentum, nesterov, weight_decay, schedule, augment, precision,
-            channels_last, clip_norm, accumulate, decoding: as of a `TrainConfig`.
+            channels_last, clip_norm, accumulate, decoding: as in `TrainConfig`.
         backbone_lr: multiplies ``lr`` for all but the bottleneck; a network without one is all
             backbone, as its last linear layer is frozen.
         sampler: key of ``SAMPLERS``; classes are those of the pseudo-labels.
-        train_size: only so many of the target's training images are adapted to; 0: all.
-        pseudo_weight: what the losses of the pseudo-labels are multiplied by.
-        im_weight: what the information maximisation is multiplied by.
-        threshold: a class that is the likeliest of no more images is no pseudo-label.
-        eval_every: the test images are classified every so many epochs, and after the last; how
-            many rightly is counted at the end.
+        train_size: how many of the target's training images are adapted to; 0: all.
+        pseudo_weight: factor of the pseudo-label losses.
+        im_weight: factor of the information maximisation.
+        threshold: a class must be the likeliest one of more than this many images to be used as a
+            pseudo-label.
+        eval_every: number of epochs between two classifications of the test images; the last
+            epoch is always included. The correct ones are counted at the end.
 
     >>> source = TrainConfig("digits", "bottleneck/resnet8", epochs=4)
     >>> AdaptConfig(source, "digits_slanted").label()

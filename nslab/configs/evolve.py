@@ -36,21 +36,22 @@ class EvolveConfig(EvolveOptions, RunConfig):
     """A population of trained networks and what a method makes of it.
 
     Attributes:
-        base: how the parents are trained, on which data; its seed is the run's. Of its held-out
-            samples none is trained or evolved on; they choose the network that is reported.
+        base: how the parents are trained, and on which data; its seed is the run's. Its held-out
+            samples are used neither for training nor for evolution; they choose the network that
+            is reported.
         init: ``"last_epochs"`` of the base run; ``"cyclic"``: the minima of its cyclic learning
             rate; ``"init_rs"``, ``"init_hp"``, ``"init_hp_top_k"``
-            (with the smooth top-k loss for label smoothing); ``"noise"``: about the pretrained
-            network, spread like the last epochs; ``"random"``: never trained; ``"pretrained"``: the
-            one network that ``base`` would train on; or `CheckpointFiles` of networks of the
-            form of ``base``, which then only says that form, the data and the seed.
-        size: NP, members of the population.
+            (with the smooth top-k loss instead of label smoothing); ``"noise"``: around the
+            pretrained network, with the spread of the last epochs; ``"random"``: untrained;
+            ``"pretrained"``: the single network that ``base`` starts from; or `CheckpointFiles` of
+            networks like ``base``'s, which then only gives the architecture, the data and the seed.
+        size: NP, the number of members of the population.
         method: a value of a class in ``EVOLVER_CLASSES`` or ``BASELINES``.
-        test_each_batch: the fittest network is tested after each batch, as the paper's figures show
-            it. The history has these numbers, and nothing is chosen by them.
+        test_each_batch: test the fittest network after each batch, as in the paper's figures. The
+            history contains these numbers; nothing is chosen by them.
 
-    Beside them it has the fields of `EvolveOptions`; ``precision`` is of evaluation too. Batches of
-    fitness are augmented as ``base`` trains, since BatchNorm learns from them.
+    The fields of `EvolveOptions` come in addition; ``precision`` also applies to evaluation.
+    Fitness batches are augmented as in ``base``'s training, since BatchNorm learns from them.
 
     >>> base = TrainConfig("digits", "mlp", epochs=12, hold_out=100)
     >>> EvolveConfig(base, "last_epochs", size=10, generations=2).label()
@@ -72,7 +73,9 @@ class EvolveConfig(EvolveOptions, RunConfig):
         if not isinstance(self.base, TrainConfig):
             raise TypeError(f"EvolveConfig: base must be a TrainConfig, not {self.base!r}")
         if isinstance(self.method, type) or not isinstance(self.method, Evolver | Baseline):
-            raise TypeError(f"EvolveConfig: method is {self.method!r}, no evolver and no baseline")
+            raise TypeError(
+                f"EvolveConfig: method is {self.method!r}, neither an evolver nor a baseline"
+            )
         if self.size < self.method.min_population:
             raise ValueError(
                 f"EvolveConfig: {self.method!r} needs at least {self.method.min_population} "

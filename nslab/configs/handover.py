@@ -1,4 +1,4 @@
-"""A dataclass as JSON, for a process of one's own: unlike a pickle it holds data alone.
+"""A dataclass as JSON, for a child process: unlike a pickle it holds only data.
 
 The classes are imported by their names, so this is for what this very program wrote, not for files.
 """

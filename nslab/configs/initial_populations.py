@@ -57,7 +57,7 @@ def init_hp(
 
     NOTE: for the "smoothed loss" the paper cites Berrada et al. 2018, a smooth top-k loss, and
     trains with TIMM, whose ``--smoothing`` smooths labels; ``smoothed`` offers both, labels (by
-    0.1) by default. For mixup it cites snapshot ensembles (Huang et al. 2017), which are none.
+    0.1) by default. For mixup it cites snapshot ensembles (Huang et al. 2017), which are not mixup.
     """
     loss = LabelSmoothing(0.1) if smoothed == "labels" else SmoothTopK()
     objectives = (config.objective, Mixup(0.2), loss, Mixup(0.2, loss))

@@ -1,6 +1,6 @@
 """Labels: what every method, evolver, loss and network is called, its colour, and a run's name.
 
-``LABELS`` is open: a method of one's own adds a line, or goes by its key.
+``LABELS`` is open: your own method adds a line, or goes by its key.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """`RunConfig`, the protocol of a run: store, tables and command line ask nothing else of it.
 
-A kind of one's own is a frozen dataclass that inherits from `RunConfig`, entered in ``RUN_KINDS``
+Your own kind is a frozen dataclass that inherits from `RunConfig`, entered in ``RUN_KINDS``
 under its ``kind``, and a function that computes it, entered in ``nslab.runs.compute.COMPUTE``.
 """
 

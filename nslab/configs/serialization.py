@@ -17,7 +17,7 @@ from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.system.validation import PLUGIN_ADVICE, check_parameters, hints, unknown
 from nslab.types import TokenInfo
 
-# Kinds of run by their key, filled by `nslab.configs`; a kind of one's own adds itself.
+# Kinds of run by their key, filled by `nslab.configs`; your own kind adds itself.
 RUN_KINDS: Registry[type] = Registry(
     "kind of run",
     check=config_class("kind", "id", "with_seed", "requires", "label", "columns"),
@@ -55,7 +55,7 @@ def encode(value: Any) -> Any:
 def _without_key(cls: type, keys: Mapping[type, str]) -> str:
     same = [k for k in keys if (k.__module__, k.__qualname__) == (cls.__module__, cls.__qualname__)]
     if same:
-        return f"{cls.__name__} was defined again since this value was made: make it anew"
+        return f"{cls.__name__} was defined again since this value was made: make the value again"
     return f"{cls.__name__} has no key: add it to a registry (OBJECTIVES, say)"
 
 

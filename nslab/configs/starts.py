@@ -12,10 +12,10 @@ FILE = "file:"  # begins a start from a file of weights
 
 
 def resolved_start(start: str, network: str) -> str:
-    """A start as a run keeps it: that of a file has its absolute path and digest.
+    """A start as a run stores it: for a file with its absolute path and digest.
 
-    Raises ``ValueError`` for what is no start, a file that cannot be read, and weights that there
-    are none of.
+    Raises ``ValueError`` for an unknown start, a file that cannot be read, and weights that do not
+    exist.
     """
     if is_pretrained(start):
         return resolved_weights(start, backbone_of(network))

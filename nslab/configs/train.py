@@ -44,57 +44,56 @@ class TrainConfig(RunConfig):
     """One training run; every field is part of its identity.
 
     Attributes:
-        dataset: key of ``DATASETS``, or ``folder:PATH`` (see `nslab.datasets.image_folder`), which
-            gets the digest of the folder: that is part of the identity, the path is not; texts may
-            also be ``csv:PATH`` (see `nslab.datasets.text_sets`), likewise.
+        dataset: key of ``DATASETS``, or ``folder:PATH`` (see `nslab.datasets.image_folder`). The
+            folder's digest is added and is part of the identity; its path is not. The same holds
+            for texts as ``csv:PATH`` (see `nslab.datasets.text_sets`).
         network: key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>``, or, for texts,
-            ``transformers/<name or folder>`` (see `nslab.system.encoder_files`), which gets the
-            digest of its files: that is part of the identity, the place is not.
+            ``transformers/<name or folder>`` (see `nslab.system.encoder_files`). The digest of its
+            files is added and is part of the identity; their place is not.
         objective: any value of a class in ``OBJECTIVES``.
         batch_size: samples per step over all processes together.
         lr: base learning rate; warms up linearly over ``warmup_epochs``, then follows ``schedule``.
         precision: autocast to ``bf16`` or ``fp16``, or ``no``.
-        compile: by torch.compile; on a GPU the steps become CUDA graphs, see
+        compile: use torch.compile; on a GPU the steps become CUDA graphs, see
             `nslab.training.compilation`.
         clip_norm: largest gradient norm; None for no clipping.
-        imbalance: size of the first class over the last of a long-tailed training set.
+        imbalance: of a long-tailed training set, the size of the first class divided by that of
+            the last.
         noise, noise_rate: kind and share of wrong training labels.
         sampler: key of ``SAMPLERS``.
         start: what training starts from, see `nslab.training.starts`: weights of torchvision
-            (``torchvision:IMAGENET1K_V1``), of timm (``timm:TAG``), those beside a network of
-            transformers (``transformers:pretrained``), a file (``file:PATH``);
-            ``public``, for the CIFAR networks that have such; a run's final weights, by its id, or
-            ``id@e`` for those it kept after epoch e (from 1). Files get their digest, which is
-            part of the identity, the path is not. Empty: initial weights from ``seed``. A head
-            for other classes is replaced by a fresh one.
-        ancestor: run whose final weights training starts from, by its config: it is computed first.
-        backbone_lr: multiplies ``lr`` for all parameters but those of the head: the last linear
-            layer, with the bottleneck of a network that has one.
-        frozen: parts of the network, by the names of its modules, that are not trained (their
-            BatchNorm statistics neither); ``"backbone"``: all but the head; ``"last_linear"``: the
-            last linear layer.
+            (``torchvision:IMAGENET1K_V1``), of timm (``timm:TAG``), those that come with a network
+            of transformers (``transformers:pretrained``), a file (``file:PATH``); ``public`` for
+            the CIFAR networks with public weights; a run's final weights, by its id, or ``id@e``
+            for those it kept after epoch e (from 1). The digest of a file is part of the identity,
+            its path is not. Empty: initial weights from ``seed``. A head for other classes is
+            replaced by a new one.
+        ancestor: config of the run whose final weights training starts from; it is computed first.
+        backbone_lr: multiplies ``lr`` for all parameters except those of the head, which is the
+            last linear layer and the bottleneck, if there is one.
+        frozen: names of modules that are not trained, including their BatchNorm statistics;
+            ``"backbone"``: all but the head; ``"last_linear"``: the last linear layer.
         keep_last: how many of the last epochs' weights are kept.
         lr_scale: multiplies ``lr``; for controls of methods whose weights do not average to 1.
-        hold_out: so many training samples, the same in every run, are kept out of training; the
+        hold_out: how many training samples, the same in every run, are kept out of training; the
             final weights and numbers are then those of the epoch with the best accuracy on them.
-        train_size: of the others only so many are trained on, the same in every run; 0: all.
-        patience: early stopping: training ends when that has not risen for so many epochs;
-            ``epochs`` is then the longest it may take. 0: never.
-        image_size: side of a folder's images; 0: 224, or what the data set says; arrays have
-            theirs.
-        epoch_parts: epochs that one pass over the training set is cut into (partial epochs, of
-            whole batches); ``epochs`` counts these.
-        accumulate: parts that each process's share of a batch is cut into, to fit the device's
+        train_size: how many of the others are trained on, the same in every run; 0: all.
+        patience: early stopping: training ends when held-out accuracy has not risen for this many
+            epochs, at the latest after ``epochs``. 0: never.
+        image_size: side of a folder's images in pixels; 0: 224, or what the data set says. Arrays
+            have a size of their own.
+        epoch_parts: how many partial epochs (of whole batches) one pass over the training set is
+            cut into; ``epochs`` counts these.
+        accumulate: how many parts each process's share of a batch is cut into, to fit the device's
             memory; gradients add up to those of the whole batch. BatchNorm sees one part at a time,
             and so does a method that compares the samples of a batch.
         decoding: of a folder's training images: ``"exact"``, or ``"reduced"``: JPEGs are decoded at
-            a smaller size where that is enough, which is faster and changes pixels a little.
-        eval_every: test and held-out samples are looked at every so many epochs, and after the
-            last; numbers of a held-out choice are of those epochs.
-        text_length: most tokens of a text; 0: what the data set says. Images have none.
-        vocabulary, min_count: token ids that there may be, and how often a word occurs at least,
-            in the texts that are trained on, to get one; 0: 20,000 and 2. A pretrained network
-            brings its own.
+            a smaller size where that is enough, which is faster and changes pixels slightly.
+        eval_every: number of epochs between two evaluations on test and held-out samples; the last
+            epoch is always evaluated. A held-out choice is among the evaluated epochs.
+        text_length: maximal number of tokens of a text; 0: what the data set says. Not for images.
+        vocabulary, min_count: maximal number of token ids, and how often a word must occur in the
+            training texts to get one; 0: 20,000 and 2. A pretrained network has its own vocabulary.
 
     >>> from nslab.objectives import NS
     >>> config = TrainConfig("digits", "resnet8", NS(), epochs=2)
@@ -182,7 +181,7 @@ class TrainConfig(RunConfig):
             )
         if (self.noise_rate > 0) != (self.noise != "none"):
             raise ValueError(
-                f"TrainConfig: noise {self.noise!r} does not go with noise_rate {self.noise_rate}: "
+                f"TrainConfig: noise {self.noise!r} does not fit noise_rate {self.noise_rate}: "
                 'a rate above 0 needs a kind of noise other than "none", and no rate needs none'
             )
         object.__setattr__(self, "start", resolved_start(self.start, self.network))

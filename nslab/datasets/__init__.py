@@ -1,9 +1,9 @@
 """Data sets by name: ``load(name)`` reads a checked array file, making it at first use.
 
 A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
-`nslab.datasets.image_folder`; ``csv:PATH`` for texts, see `nslab.datasets.text_sets`; or what
-`nslab.datasets.own_arrays.add_arrays` gave. Some keys are of image folders or of texts too, see
-`nslab.datasets.catalogue`.
+`nslab.datasets.image_folder`; ``csv:PATH`` for texts, see `nslab.datasets.text_sets`; or the name
+that `nslab.datasets.own_arrays.add_arrays` returned. Some keys stand for image folders or for
+texts, see `nslab.datasets.catalogue`.
 
 >>> DATASETS["cifar10"].shape, DATASETS["cifar10"].classes[0]
 ((3, 32, 32), 'airplane')
@@ -101,7 +101,7 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
     if kind == "arrays":
         return Dataset(**own_arrays.description(where, digest), fetch=_unfetched)
     if kind != "folder":
-        raise ValueError(f"unknown data set {name!r}: nothing here reads {kind}")
+        raise ValueError(f"unknown data set {name!r}: nothing here can read {kind}")
     found = _found(where, digest)
     side = image_size or image_folder.SIZE
     layout = Layout(len(found.train[0]), len(found.test[0]), (side, side, 3), len(found.classes))
@@ -139,16 +139,17 @@ def _found(where: str, digest: str) -> image_folder.Listing:
 
 
 def _unfetched(folder: Path, name: str) -> Arrays:
-    raise MissingDataset(f"{name} is somebody's own: nothing fetches it")
+    raise MissingDataset(f"{name} is your own data set: nothing downloads it")
 
 
 def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageData:
-    """Load a data set from ``folder`` (default: ``NSLAB_DATA``, else ``data/cache``); where that is
-    read-only, what is made of its files goes to ``data/cache``.
+    """Load a data set from ``folder`` (default: ``NSLAB_DATA``, else ``data/cache``); if that is
+    read-only, files made from it go to ``data/cache``.
 
-    Of a folder of images (``folder:PATH``, or a named one) the files are listed; ``image_size`` is
-    their side. Where there is only a sheet of a data set (`nslab.datasets.sheets`), that is read.
-    Raises ``ValueError`` for an unknown name, `MissingDataset` and `CorruptDataset` with advice.
+    For a folder of images (``folder:PATH``, or a named one) the files are listed; ``image_size`` is
+    their side in pixels. If there is only a sheet of a data set (`nslab.datasets.sheets`), the
+    sheet is read. Raises ``ValueError`` for an unknown name, and `MissingDataset` and
+    `CorruptDataset` with advice.
 
     >>> digits = load("digits")
     >>> digits.arrays.train_x.shape, digits.info.num_classes

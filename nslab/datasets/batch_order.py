@@ -20,7 +20,7 @@ class BatchOrder:
     """Epochs cut into batches, and batches shared out to ranks.
 
     Args:
-        y: labels, on the device the batches shall be on.
+        y: labels, on the device that the batches should be on.
         batch_size: samples of a batch over all ranks together.
         seed: names the random streams of order and augmentation.
         augment: see `Loader` and `ImageFiles`.
@@ -46,7 +46,7 @@ class BatchOrder:
         epoch_parts: int = 1,
     ) -> None:
         if batch_size < 1 or batch_size % world:
-            raise ValueError(f"batch_size {batch_size} is no positive multiple of {world} ranks")
+            raise ValueError(f"batch_size {batch_size} is not a positive multiple of {world} ranks")
         if min(batch_size, len(y)) // world < min_batch:
             raise ValueError(
                 f"{min(batch_size, len(y)) // world} samples per batch and rank are fewer than the "

@@ -41,7 +41,7 @@ class Dataset:
 
 def not_fetched(folder: Path, name: str) -> Arrays:
     """`MissingDataset`: nothing downloads it."""
-    raise MissingDataset(f"{name} lies in a folder of its own, or nowhere: nothing fetches it")
+    raise MissingDataset(f"{name} must be in a folder of its own: nothing downloads it")
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ class ImageFolderDataset(Dataset):
             object.__setattr__(self, "classes", names)
 
     def of_side(self, side: int) -> "ImageFolderDataset":
-        """The same with images of so many pixels a side; 0: as it is."""
+        """The same with images of this many pixels a side; 0: as it is."""
         size = (side, side, self.layout.shape[2]) if side else self.layout.shape
         return replace(self, layout=replace(self.layout, shape=size))
 
 
 @dataclass(frozen=True)
 class TextDataset(Dataset):
-    """Texts with labels, in files below ``NSLAB_DATA`` that somebody puts there: nothing is
+    """Texts with labels, in files that you put below ``NSLAB_DATA``: nothing is
     downloaded. What is here counts; the layout says what is published, so that runs can be planned
     without the data.
 
@@ -127,7 +127,7 @@ class TextDataset(Dataset):
     def shape(self) -> InputShape:
         """Tokens of a row, and the ids that there are; ``ValueError`` before that is known."""
         if self.tokens is None:
-            raise ValueError("texts have no shape before it is said how they become tokens")
+            raise ValueError("texts have no shape until it is known how they become tokens")
         return self.tokens.length, self.tokens.vocabulary
 
 
@@ -188,7 +188,7 @@ DATASETS |= {
 
 
 def split_in_five(images: int, classes: int, *places: str) -> ImageFolderDataset:
-    """An entry for class folders of so many images, one in five of which is tested on."""
+    """An entry for class folders of this many images; one in five is used for testing."""
     layout = Layout(images - images // 5, images // 5, (SIZE, SIZE, 3), classes)
     return ImageFolderDataset(layout, places=places)
 

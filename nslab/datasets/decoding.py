@@ -182,10 +182,10 @@ def in_colours(image: Any) -> Any:
     if image.mode.startswith("I"):
         wide = np.asarray(image, dtype=np.int64)
         if wide.min() < 0 or wide.max() > WIDE:
-            raise ValueError(f"its values go from {wide.min()} to {wide.max()}")
+            raise ValueError(f"its values range from {wide.min()} to {wide.max()}")
         image = Image.fromarray((wide * 255 // WIDE).astype(np.uint8))
     elif image.mode == "F":
-        raise ValueError("its values are floats, of no range that is known")
+        raise ValueError("its values are floats of unknown range")
     return image.convert("RGB")
 
 

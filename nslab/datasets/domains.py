@@ -114,6 +114,6 @@ def has_names(dataset: str, classes: Sequence[str]) -> bool:
 
 
 def has_floats(dataset: str) -> bool:
-    """Whether the images of a data set are floats, as arrays of one's own may be."""
+    """Whether the images of a data set are floats, as your own arrays may be."""
     kind, _, digest = parts_of(dataset) or ("", "", "")
     return kind == "arrays" and own_arrays.read(digest).train_x.dtype.kind == "f"

@@ -122,7 +122,7 @@ def remarks(classes: tuple[str, ...], full: set[int], passed: Passed) -> tuple[s
     if empty := [name for k, name in enumerate(classes) if k not in full]:
         said.append(
             f"no images in {len(empty)} of {len(classes)} class folders, such as {empty[0]!r}: "
-            "they keep their number among the classes"
+            "they keep their class number"
         )
     if all(name.isdecimal() for name in classes) and list(classes) != sorted(classes, key=int):
         place = next(k for k, name in enumerate(classes) if int(name) != k)
@@ -132,8 +132,8 @@ def remarks(classes: tuple[str, ...], full: set[int], passed: Passed) -> tuple[s
         )
     if (odd := passed.hollow).count:
         said.append(
-            f"{odd.count} image files are empty, of 0 bytes, and passed over, such as {odd.first}"
+            f"{odd.count} image files are empty (0 bytes) and are skipped, such as {odd.first}"
         )
     if (odd := passed.other).count:
-        said.append(f"{odd.count} files are no images and passed over, such as {odd.first}")
+        said.append(f"{odd.count} files are not images and are skipped, such as {odd.first}")
     return tuple(said)

@@ -62,7 +62,7 @@ def _kinds(files: list[str]) -> str:
 
 
 def _decoded(there: Listing) -> int:
-    """How many images were decoded: each so many-th."""
+    """How many images were decoded: every n-th."""
     files = there.train[0] + there.test[0]
     some = files[:: -(-len(files) // TRIED)]
     for _ in pool().map(opened, some):

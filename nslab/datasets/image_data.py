@@ -75,7 +75,7 @@ class ImageData:
         if train_size >= len(arrays.train_y) > 0:
             raise ValueError(
                 f"train_size is {train_size}, and {self.name} has {len(arrays.train_y)} training "
-                "samples that are not held out: take fewer, or all of them with train_size=0"
+                "samples that are not held out: use fewer, or all of them with train_size=0"
             )
         if train_size:
             part = held_out(len(arrays.train_y), train_size)[1].numpy()

@@ -33,7 +33,7 @@ class ImageFiles(BatchOrder):
     read, ``ValueError`` names it.
 
     Args:
-        files: of the images; ``y``: labels, on the device the batches shall be on.
+        files: of the images; ``y``: labels, on the device that the batches should be on.
         dataset: gives size, mean and sd; for the others see `BatchOrder`.
         decoding: of all images of these batches, see `nslab.datasets.decoding`. ``"reduced"`` is
             faster and changes pixels a little: what is evaluated is best decoded exactly.

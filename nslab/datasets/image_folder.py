@@ -78,7 +78,7 @@ _KEPT: dict[tuple[str, Path], _Kept] = {}
 def listing(folder: Path) -> Listing:
     """The images of a folder; ``ValueError`` if it is none that can be used."""
     if not os.path.isdir(folder):
-        raise ValueError(f"{folder} is no folder: images are expected as {LAYOUT}")
+        raise ValueError(f"{folder} is not a folder: images are expected as {LAYOUT}")
 
     def read() -> Listing:
         found = read_tree(folder, split_root(folder), TESTS, contents=True)
@@ -90,7 +90,7 @@ def listing(folder: Path) -> Listing:
 
 def kept(kind: str, folder: Path, read: Callable[[], Listing], *files: Path) -> Listing:
     """A listing that was read before, if neither the folder, nor its class folders, nor ``files``
-    have changed since; read anew every few seconds, or less often if that takes long."""
+    have changed since; read again every few seconds, or less often if that takes long."""
     outer = subfolders(folder)
     inner = [path for name, path in outer.items() if name in ("train", *TESTS)]
     seen = [folder, *outer.values(), *(p for path in inner for p in subfolders(path).values())]
@@ -109,7 +109,7 @@ def kept(kind: str, folder: Path, read: Callable[[], Listing], *files: Path) -> 
 
 
 def forget() -> None:
-    """Have every folder listed anew."""
+    """Have every folder listed again."""
     _KEPT.clear()
 
 

@@ -26,7 +26,7 @@ class Loader(BatchOrder):
 
     Args:
         x, y: images (NHWC; uint8, or floats in the units of mean and sd) and labels (int64), on the
-            device the batches shall be on.
+            device that the batches should be on.
         dataset: gives the mean and sd to normalise with.
         batch_size: samples of a batch over all ranks together.
         seed: names the random streams of order and augmentation.

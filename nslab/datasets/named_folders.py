@@ -159,7 +159,7 @@ def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> No
         for stray in base.glob(f".{safe}.*{STRAY}"):
             shutil.rmtree(stray, ignore_errors=True)
         if target.exists():
-            set_aside(target, "is not as it was made, and is made anew")
+            set_aside(target, "has changed since it was made, and is made again")
         part = Path(tempfile.mkdtemp(STRAY, f".{safe}.", base))
         try:
             part.chmod(0o755)

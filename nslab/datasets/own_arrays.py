@@ -28,18 +28,18 @@ CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
 
 
 def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str] = ()) -> str:
-    """Keep data of one's own and return the name by which runs find them.
+    """Store your own data and return the name by which runs find them.
 
     Args:
         train, test: each a pair ``(images, labels)`` of arrays or tensors, or a torch ``Dataset``
-            of such pairs (looked at once: what it draws at random is drawn once). Images are
-            (n, height, width), with a last or, as in torch, second axis of channels; bytes, or
-            floats in any units, which are normalised by the mean and sd of the training images.
-            Labels are whole numbers from 0.
-        name: what tables call them.
-        classes: their names; by default their numbers.
+            of such pairs (read once, so random augmentation is drawn only once). Images have the
+            shape (n, height, width), with channels as a last or, as in torch, second axis. They
+            are bytes, or floats in any units, which are normalised by the mean and standard
+            deviation of the training images. Labels are whole numbers from 0.
+        name: what tables call the data.
+        classes: names of the classes; by default their numbers.
 
-    Raises ``ValueError`` for what are no such images and labels.
+    Raises ``ValueError`` for anything else than such images and labels.
 
     >>> x, y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
     >>> add_arrays((x, y), (x, y), "black").partition("#")[0]
@@ -132,14 +132,14 @@ def tell_gaps(arrays: Arrays, count: int) -> None:
     train, test = (set(np.unique(y).tolist()) for y in (arrays.train_y, arrays.test_y))
     if skipped := sorted(set(range(count)) - train - test):
         warnings.warn(
-            f"no image is of class {listed(skipped)}, of {count}: if labels skip numbers, or begin "
-            "at 1, number them anew, else the network has outputs that nothing trains",
+            f"no image has class {listed(skipped)} of {count}: if labels skip numbers, or begin "
+            "at 1, renumber them, or the network has outputs that nothing trains",
             stacklevel=3,
         )
     if unseen := sorted(test - train):
         share = 100 * np.isin(arrays.test_y, unseen).mean()
         warnings.warn(
-            f"test images are of class {listed(unseen)}, which no training image is of: "
+            f"test images have class {listed(unseen)}, which no training image has: "
             f"{share:.1f} % of them can hardly be right",
             stacklevel=3,
         )
@@ -173,7 +173,7 @@ def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
     elif x.shape[1] in CHANNELS and (torch_like or x.shape[3] not in CHANNELS):
         x = x.permute(0, 2, 3, 1)
     elif x.shape[3] not in CHANNELS:
-        raise ValueError(f"{what}: neither axis 1 nor 3 of {tuple(x.shape)} can be of channels")
+        raise ValueError(f"{what}: neither axis 1 nor 3 of {tuple(x.shape)} can be the channels")
     if x.dtype != torch.uint8:
         if not (x.is_floating_point() or (int(x.min()) >= 0 and int(x.max()) <= 255)):
             raise ValueError(f"{what}: whole numbers of images must be 0 to 255")

@@ -78,4 +78,4 @@ def _tokenizer(network: str) -> Any:
             folder, local_files_only=True, trust_remote_code=False
         )
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{folder} has no tokenizer that transformers knows: {error}") from None
+        raise ValueError(f"{folder} has no tokenizer known to transformers: {error}") from None

@@ -3,7 +3,7 @@
 All samplers show n samples an epoch, n being the size of the training set, so that methods compare
 at equal cost. NOTE: class-aware sampling as released with Kang et al. 2020 shows classes times
 largest class size instead. Where a class is drawn more often than it has samples, it cycles
-through them, each pass in a new random order; NOTE: the cycle starts afresh with each epoch, so
+through them, each pass in a new random order; NOTE: the cycle starts again with each epoch, so
 that an epoch depends on nothing but its number.
 """
 

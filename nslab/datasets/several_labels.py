@@ -77,7 +77,7 @@ def read_labelled(folder: Path, classes: tuple[str, ...]) -> Listing:
             + ": put them beside it, or take them out of it"
         )
     first = next(iter(there.values()), "")
-    remark = f"{len(there)} images have no labels and are passed over, such as {first}"
+    remark = f"{len(there)} images have no labels and are skipped, such as {first}"
     said = (remark,) if there else ()
     accepted = np.full((len(labels), max(map(len, labels))), -1, np.int64)
     for row, right in zip(accepted, labels, strict=True):

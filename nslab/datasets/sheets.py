@@ -38,7 +38,7 @@ _BROKEN = (
 
 
 class Sheet(NamedTuple):
-    """A data set of which only some training images are here.
+    """A data set with only some of its training images here.
 
     Attributes:
         arrays: all labels; the training images that are not here are black.
@@ -99,7 +99,7 @@ def read_sheet(file: Path, layout: Layout | None = None) -> Sheet:
     if not problem and _part(kept, arrays, present, digest) != part:
         problem = "its images, their places or the digest are not those that were written"
     if problem:
-        raise CorruptDataset(f"{file} is not trusted: {problem}. Copy it anew, or write it again.")
+        raise CorruptDataset(f"{file} is not trusted: {problem}. Copy it again, or write it again.")
     return Sheet(arrays, present, digest)
 
 

@@ -11,7 +11,7 @@ SLANT = 0.45  # pixels sideways for each pixel of height
 
 
 class MissingDataset(FileNotFoundError):
-    """A data set that is neither here nor to be had; the message says what to do."""
+    """A data set that is neither here nor available; the message says what to do."""
 
 
 def fetch_digits(folder: Path, name: str, side: int = 32) -> Arrays:
@@ -87,9 +87,9 @@ def fetch_torchvision(folder: Path, name: str) -> Arrays:
     except (OSError, RuntimeError, HTTPException) as error:
         raise MissingDataset(
             f"data set {name!r} is not in {folder} and could not be downloaded ({error}). "
-            f"Run `nslab data {name}` where there is a network and copy {name}.npz into that "
-            f"folder, or put torchvision's files there as {files}, or set NSLAB_DATA to a folder "
-            "that has either."
+            f"Run `nslab data {name}` on a machine with internet access and copy {name}.npz into "
+            f"that folder, or put torchvision's files there as {files}, or set NSLAB_DATA to a "
+            "folder that has either."
         ) from error
     arrays = []
     for split in splits:

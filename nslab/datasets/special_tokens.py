@@ -1,4 +1,4 @@
-"""Special tokens that somebody's tokenizer puts around a text, found by asking it."""
+"""Special tokens that a tokenizer puts around a text, found by asking it."""
 
 from typing import Any
 
@@ -19,7 +19,9 @@ def token_info(tokenizer: Any, length: int | None = None) -> TokenInfo:
     if length is None:
         length = getattr(tokenizer, "model_max_length", UNLIMITED)
         if length is None or length >= UNLIMITED:
-            raise ValueError(f"{name} names no longest input: give length, say length=128")
+            raise ValueError(
+                f"{name} does not say the longest input: give length, such as length=128"
+            )
     if tokenizer.pad_token_id is None:
         raise ValueError(
             f"{name} has no padding token: set tokenizer.pad_token = tokenizer.eos_token, and "

@@ -24,7 +24,7 @@ class TextBatches(BatchOrder):
     among those of like length. The few texts after the last whole batch stay as they are.
 
     Args:
-        x: token ids, padded on the right, on the device the batches shall be on.
+        x: token ids, padded on the right, on the device that the batches should be on.
         y: labels, there too.
         dataset: gives the id of padding.
         bucketed: whether texts are brought together by length.

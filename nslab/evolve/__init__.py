@@ -1,5 +1,5 @@
 """Evolution of populations of vectors, by name: ``EVOLVERS[key]`` for networks, ``CLASSIC[key]``
-for functions. A class of one's own joins ``EVOLVER_CLASSES``, for configs to name it.
+for functions. Add a class of your own to ``EVOLVER_CLASSES``, and configs can name it.
 
 >>> EVOLVERS["sa-shade-tri-ensin"].min_population
 6

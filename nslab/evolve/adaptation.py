@@ -171,10 +171,10 @@ def draw_normal(u: Trials, centre: Trials, std: float, within: Range) -> Trials:
 
 
 def draw_positive(u: Trials, centre: Trials, scale: float, within: Range, law: Law) -> Trials:
-    """Values of a law truncated to above the range's lower end, capped at its upper end.
+    """Values of a distribution truncated above the range's lower end, capped at its upper end.
 
     What redrawing values at or below the lower end would give, from a single u of U[0, 1). NOTE:
-    SHADE draws F so from a Cauchy law; the paper says "randn" and leaves the lower end open.
+    SHADE draws F like this from a Cauchy law; the paper says "randn" and leaves the lower end open.
     """
     reach = (within[0] - centre) / scale
     if law == "normal":

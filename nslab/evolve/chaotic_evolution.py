@@ -1,7 +1,7 @@
 """Chaotic evolution: every member strays by a chaotic share of itself and keeps what is better.
 
 Source: Pei 2015, "From Determinism to Probability, From Certainty to Uncertainty: Chaotic
-Evolution", as later papers restate it. NOTE: the EDL paper does not have it for all we know; it is
+Evolution", as later papers restate it. NOTE: as far as we know the EDL paper does not use it; it is
 by one of its authors and a plausible ancestor of its chaotic mutation.
 """
 

@@ -1,7 +1,7 @@
 """Differential evolution, plain and adaptive, up to SA-SHADE-tri-ensin.
 
-Source: "Evolving Deep Neural Network's Weights at ImageNet Scale", sections 3, 3.1 and 3.2. What
-the paper leaves open is a field of `AdaptiveDE`, its default our reading.
+Source: "Evolving Deep Neural Network's Weights at ImageNet Scale", sections 3, 3.1 and 3.2. Where
+the paper leaves something open, `AdaptiveDE` has a field whose default is our reading.
 """
 
 from dataclasses import dataclass, field, replace
@@ -35,33 +35,40 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
     """The ingredients of the paper's algorithm; the defaults are DE/rand/1/bin with its ranges.
 
     Attributes:
-        strategies: names of `MUTATIONS`, of which each target draws one.
-        adapt_strategy: draw by recent success, P_S; else uniformly.
-        adapt_f: F ``"fixed"``; ``"normal"`` about ``f``; ``"shade"``: about what succeeded.
-        adapt_cr: Cr ``"fixed"``; normal about the ``"mean"`` or ``"median"`` of recent successes
-            (SADE of 2005 and of 2009); ``"shade"``: about what succeeded, weighted by gain.
-        f, cr: where fixed, the value, else the middle to begin with. NOTE: the paper gives ranges
-            only; we begin in their middle.
-        f_range, cr_range: what draws are kept to; sinusoids are scaled to the first.
-        f_law: of F about its middle. NOTE: the paper says normal, its source SHADE Cauchy.
-        f_std, cr_std: of these draws as a share of the range. NOTE: V of the paper, no value given.
-        cr_mean: what SHADE's Cr archive keeps. NOTE: the paper writes the Lehmer mean for F "as an
-            example"; SHADE of 2013 took the arithmetic one for Cr.
+        strategies: names of `MUTATIONS`; each target draws one of them.
+        adapt_strategy: draw the strategy by recent success, P_S; otherwise uniformly.
+        adapt_f: F is ``"fixed"``, ``"normal"`` around ``f``, or ``"shade"``: drawn around what
+            succeeded.
+        adapt_cr: Cr is ``"fixed"``, normal around the ``"mean"`` or ``"median"`` of recent
+            successes (SADE of 2005 and of 2009), or ``"shade"``: around what succeeded, weighted
+            by gain.
+        f, cr: the fixed value, or the initial centre of the draws. NOTE: the paper gives only
+            ranges; we start in their middle.
+        f_range, cr_range: limits of the draws; sinusoids are scaled to the first.
+        f_law: distribution of F around its centre. NOTE: the paper says normal, its source SHADE
+            Cauchy.
+        f_std, cr_std: scale of these draws as a share of the range. NOTE: the paper's V; it gives
+            no value.
+        cr_mean: what SHADE's Cr archive stores. NOTE: the paper writes the Lehmer mean for F "as an
+            example"; SHADE of 2013 uses the arithmetic mean for Cr.
         sinusoid: ``"off"``, or in the first half of a batch's generations a coin flipped per
             ``"individual"`` or per ``"generation"`` chooses between two sinusoids for F. NOTE:
             LSHADE-EpSin flips once per generation; the paper's indices suggest individuals.
-        frequency: of the non-adaptive one (see `adaptation.decreasing`), and where the adaptive
-            one's memory begins.
-        frequency_law: of the adaptive frequency about its memory, with scale 0.1, in (0, 1]. NOTE:
-            the paper draws F, Cr and the frequency from a normal law; LSHADE-EpSin's is Cauchy.
+        frequency: of the non-adaptive sinusoid (see `adaptation.decreasing`), and the initial value
+            in the adaptive one's memory.
+        frequency_law: distribution of the adaptive frequency around its memory, with scale 0.1, in
+            (0, 1]. NOTE: the paper draws F, Cr and the frequency from a normal distribution,
+            LSHADE-EpSin from a Cauchy distribution.
         learn_frequency: from successes that ``"used"`` it. NOTE: LSHADE-EpSin's code learns from
-            ``"all"`` successes, also of trials whose F came from elsewhere.
-        history: H, generations that P_S and SADE's Cr look back, and length of SHADE's archives.
-        batch_generations: G_max; sinusoids begin anew after so many, and with each batch.
-        p_best: "best" is one of so large a share of the population (at least two); 0: the best.
-        forced_gene: one gene of each trial comes from the mutant. NOTE: not so in the paper.
-        cross_all: cross over whatever the strategy, as the paper's Eq. 1 does. NOTE: SaDE leaves
-            current-to-rand/1 uncrossed (False).
+            ``"all"`` successes, including trials whose F came from elsewhere.
+        history: H, the number of generations that P_S and SADE's Cr look back, and the length of
+            SHADE's archives.
+        batch_generations: G_max; sinusoids start again after that many, and with each batch.
+        p_best: "best" is a random member of the best share ``p_best`` of the population (at least
+            two); 0: the best.
+        forced_gene: one gene of each trial always comes from the mutant. NOTE: not so in the paper.
+        cross_all: cross over with every strategy, as the paper's Eq. 1 does. NOTE: SaDE does not
+            cross over current-to-rand/1 (False).
         ties: a trial as good as its parent survives. NOTE: the paper's inequality is strict; SaDE
             and SHADE accept ties. A tie never counts as a success.
         floor: what P_S adds to each share.
@@ -147,7 +154,7 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
     def ask(self, state: DEState, gen: torch.Generator) -> DETrials:
         """Write a candidate for every member into its spare row.
 
-        What is drawn does not depend on the fields: evolvers differ by ingredients, not by luck.
+        The random draws do not depend on the fields: evolvers differ by ingredients, not by luck.
         """
         np = len(state.fitness)
         targets = torch.arange(np)
@@ -203,12 +210,12 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
         )
 
     def rescore(self, state: DEState, fitness: Float[Tensor, " np"]) -> DEState:
-        """The same members with their fitness on a new batch; the sinusoids begin anew, what was
+        """The same members with their fitness on a new batch; the sinusoids start again, what was
         learnt stays."""
         return replace(super().rescore(state, fitness), since_rescore=0)
 
     def for_batches(self, generations: int) -> "AdaptiveDE":
-        """Sinusoids that last for so many generations."""
+        """Sinusoids that last for this many generations."""
         return replace(self, batch_generations=generations)
 
     def report(self, before: DEState, trials: DETrials, after: DEState) -> Row:

@@ -1,7 +1,8 @@
-"""An evolution strategy with a noise of choice: (mu/mu_w, lambda), its parent included.
+"""An evolution strategy with a choice of noise: (mu/mu_w, lambda), its parent included.
 
 Sources: Hansen and Ostermeier 2001 for weighted recombination; the EDL abstract for chaotic
-mutation. NOTE: the EDL paper's text was not to be had; sizes, step sizes and their decay are ours.
+mutation. NOTE: the EDL paper's full text was unavailable; sizes, step sizes and their decay are our
+own.
 """
 
 from dataclasses import dataclass, replace

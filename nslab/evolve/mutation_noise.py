@@ -1,7 +1,7 @@
 """Mutation noise of an evolution strategy: chaotic, and the laws to compare it with.
 
 Every noise has mean 0 and variance 1. Source of chaotic mutation: the EDL abstract. NOTE: the
-paper's text was not to be had; that the chaos is the logistic map's, a map for every offspring and
+paper's full text was unavailable; the choice of the logistic map, one for every offspring and
 weight, its start and the redraws are ours.
 """
 
@@ -40,7 +40,7 @@ def stuck(x: Orbit) -> Tensor:
 
 
 def redrawn(x: Orbit, gen: torch.Generator) -> Orbit:
-    """``x`` with its stuck orbits begun anew."""
+    """``x`` with its stuck orbits started again."""
     while (bad := stuck(x)).any():
         x = x.masked_scatter(bad, arcsine_law((int(bad.sum()),), gen))
     return x
@@ -91,7 +91,7 @@ def _orbit(x: Orbit, n: int, d: int, gen: torch.Generator) -> tuple[Matrix, Orbi
 
 # "chaotic": a logistic map for every offspring and weight, in float64: float32 falls into 0 sooner.
 # "orbit": the same map once, its values dealt out in turn. "arcsine": independent numbers of the
-# same law, which tells the effect of chaos from that of its bounded, two-humped law.
+# same distribution, which separates the effect of chaos from that of its bounded, two-peaked law.
 NOISES: dict[str, Noise] = {
     "gaussian": Noise(_nothing, _gaussian),
     "chaotic": Noise(_maps, _chaotic),

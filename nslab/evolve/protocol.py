@@ -60,7 +60,7 @@ class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
     @property
     def generational(self) -> bool:
         """Whether each generation is drawn about one vector and replaces all members: the search
-        for a loss then begins at one vector, and scores no member anew on other pairs."""
+        for a loss then starts at one vector, and does not score members again on other pairs."""
         return False
 
     @property
@@ -69,11 +69,11 @@ class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
         return ()
 
     def population_size(self, members: int) -> int:
-        """NP for a user who asks for so many members."""
+        """NP for a user who asks for this many members."""
         return members
 
     def for_batches(self, generations: int) -> Evolver[S, T]:
-        """The evolver for data that change after so many generations."""
+        """The evolver for data that change after this many generations."""
         return self
 
     def rescore(self, state: S, fitness: Float[Tensor, " np"]) -> S:
@@ -113,7 +113,7 @@ class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
 
 def completed(evolver: Evolver, generations: int | None = None) -> CompleteEvolver[Any, Any]:
     """``evolver``, where it lacks something with `CompleteEvolver`'s defaults of it; for data that
-    change after so many ``generations``, if that is known."""
+    change after this many ``generations``, if that is known."""
     if generations is not None:
         return completed(completed(evolver).for_batches(generations))
     if isinstance(evolver, CompleteEvolver):

@@ -1,4 +1,4 @@
-"""Processes that compute one run together, by torch's launcher: none outlives whoever asked.
+"""Processes that compute one run together, by torch's launcher; none outlives its parent.
 
 ``python -m nslab.execution.launcher`` takes what ``torchrun`` takes. Killed, torch's own launcher
 leaves the processes it started behind; here they follow it, and it follows the one that started it.

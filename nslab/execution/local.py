@@ -21,7 +21,7 @@ from nslab.system.time_limits import MORE, UNTIL
 PARENT = "NSLAB_PARENT"  # process that a child must not outlive
 KILLED = getattr(signal, "SIGKILL", 9)  # a signal that Windows lacks
 GRACE = 45.0  # seconds for a job to get to its next checkpoint when its time is over
-OUT_OF_TIME = "its time was over: the same command goes on from there"
+OUT_OF_TIME = "its time was up: the same command continues from there"
 UNWRITABLE = 74  # exit status of a child that could not write (EX_IOERR of sysexits)
 
 
@@ -63,7 +63,7 @@ class Ended:
         if self.status < 0:
             what = f"killed by signal {-self.status} ({signal.strsignal(-self.status)})"
             if self.status == -KILLED:
-                what += "; by the system, for want of memory?"
+                what += "; by the system, out of memory?"
         elif self.status == UNWRITABLE:
             what += ": it could not read or write; if the disk is full or a quota used up, make "
             what += "room, if the folder is read-only, set NSLAB_HOME, then run the same command "
@@ -74,7 +74,7 @@ class Ended:
 
 def no_result(end: Ended) -> Ended:
     """The end of a job that left nothing behind, whatever its exit status: it failed."""
-    return end if end.status else replace(end, status=1, note="it ended, but left nothing here")
+    return end if end.status else replace(end, status=1, note="it ended but left no result")
 
 
 class Stopped(KeyboardInterrupt):

@@ -9,8 +9,8 @@ MULTIPROCESSORS, CORES, BYTES = 12, 1.5, 6e9
 
 
 def processes_per_device(multiprocessors: int, memory: float, cores: float) -> int:
-    """Processes that share a device with so many multiprocessors, bytes of memory and cores of the
-    machine; at least one.
+    """Processes that share a device with this many multiprocessors, bytes of memory and cores of
+    the machine; at least one.
 
     >>> processes_per_device(132, 139e9, 16), processes_per_device(16, 8e9, 8)
     (10, 1)
@@ -20,7 +20,7 @@ def processes_per_device(multiprocessors: int, memory: float, cores: float) -> i
 
 
 def room_on(devices: int) -> int:
-    """Processes for each of so many CUDA devices, by the first one's size and the cores here."""
+    """Processes for each of this many CUDA devices, by the first one's size and the cores here."""
     import torch
 
     about = torch.cuda.get_device_properties(0)

@@ -27,7 +27,7 @@ IDLE = 60.0  # seconds without a child
 
 
 def serve(asking: socket.socket, modules: Sequence[str]) -> dict[str, Any] | None:
-    """Fork what is asked for; returns in each child what it shall be, and None in the end."""
+    """Fork what is asked for; returns in each child what it should run, and None at the end."""
     begun = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
     for number in handlers:  # a terminal sends them to all: the one that asks decides

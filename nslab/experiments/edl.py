@@ -1,6 +1,6 @@
 """Evolutionary Dynamic Loss: its pretraining, and training with it beside other losses.
 
-The paper has no numbers that could be had, so no row of ours stands beside one of its own. Presets:
+The paper's numbers were unavailable, so no row of ours stands beside one of its own. Presets:
 ``smoke`` takes seconds on digits; ``cpu`` an hour or two: 10,000 images of CIFAR-10, a ResNet-20;
 ``paper`` is CIFAR-10 with ResNets as the abstract says, five seeds as its review says. NOTE: the
 paper's recipe of training is not known; ours is the one of He et al. 2016 with a cosine.

@@ -2,7 +2,7 @@
 
 Source: the abstract of "Distribution-Free Pretraining of Classification Losses via Evolutionary
 Dynamics" (EDL): a loss in probability space, parameterised as a lightweight network. NOTE: the
-paper's text was not to be had; forms, sizes, the zero at the label and the scale are ours.
+paper's full text was unavailable; forms, sizes, the zero at the label and the scale are ours.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Evolve a loss before any data is seen: candidates are ranked by how well they rank.
 
-Source: the EDL abstract. NOTE: the paper's text was not to be had; what is scored on what, and
+Source: the EDL abstract. NOTE: the full text was unavailable; what is scored on what, and
 when, is ours.
 """
 
@@ -116,11 +116,11 @@ def pretrain(
     """Evolve the weights of a loss of ``form`` on synthetic pairs.
 
     All candidates of a generation are scored on the same ``pairs``, drawn afresh every ``refresh``
-    generations; members that stay are then scored anew. ``search`` is any evolver of populations of
-    ``members`` random networks, by default the strategy `ES` with its steps falling over all
-    ``generations``; it hears that data change every ``refresh`` generations. The result is its best
-    vector after the last one. A ``generational`` search, such as a strategy, begins at one random
-    network. ``on_generation`` takes each generation's row.
+    generations; surviving members are then scored again. ``search`` is any evolver of populations
+    of ``members`` random networks, by default the strategy `ES` with steps that decrease over all
+    ``generations``; it is told that data change every ``refresh`` generations. The result is its
+    best vector after the last one. A ``generational`` search, such as a strategy, starts at one
+    random network. ``on_generation`` is called with each generation's row.
 
     Raises ``ValueError`` for a flat form whose classes are not the regimes' only ones, and for
     numbers below 1 (``generations``: below 0).

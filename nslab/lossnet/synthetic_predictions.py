@@ -1,4 +1,4 @@
-"""Synthetic predictions and labels, drawn without end: the data that a loss evolves on.
+"""Synthetic predictions and labels, as many as wanted: the data that a loss evolves on.
 
 Source: the EDL abstract ("unlimited synthetic prediction-label pairs"), and summaries that speak of
 a controllable mixture of critical regimes. NOTE: regimes, weights, shapes and pairs are ours.

@@ -30,7 +30,7 @@ class FoldedCopy:
         self, model: nn.Module, dtype: torch.dtype | None = None, fold: bool = True
     ) -> None:
         try:
-            with scoring(model):  # code that asks for its mode shall be told evaluation
+            with scoring(model):  # code that asks for its mode should see evaluation
                 graph = fx.Tracer().trace(model)
             net = copy.deepcopy(fx.GraphModule(model, graph))
             source = _tensors(model)

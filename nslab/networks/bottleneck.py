@@ -19,9 +19,9 @@ class Bottlenecked(nn.Module):
     last linear layer, the bottleneck is linear with BatchNorm, the classifier's rows have a
     direction and a length of their own (Salimans and Kingma 2016).
 
-    They start as in the reference: the bottleneck's weights by Xavier's normal law, biases at 0.
-    NOTE: the reference does the same to the classifier, after weight normalisation has taken its
-    weight over, which leaves it as torch draws it; so do we.
+    They start as in the reference: the bottleneck's weights are Xavier normal, its biases 0.
+    NOTE: the reference does the same to the classifier, but after weight normalisation has taken
+    over its weight, so the classifier stays as torch draws it; we do likewise.
 
     Raises ``ValueError`` for a network without a linear layer.
 
@@ -39,7 +39,7 @@ class Bottlenecked(nn.Module):
         head = network.get_submodule(self.replaced)
         assert isinstance(head, nn.Linear)
         if not self.replaced:
-            raise ValueError("a linear layer has no features before it: take a deeper network")
+            raise ValueError("a linear layer has no features before it: use a deeper network")
         network.set_submodule(self.replaced, nn.Identity())
         self.features = network
         linear, norm = nn.Linear(head.in_features, width), nn.BatchNorm1d(width)

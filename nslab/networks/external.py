@@ -120,7 +120,7 @@ def fitted(
         ]
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            raise ValueError(f"{file} is no checkpoint of this model: {wrong[0]}{more}")
+            raise ValueError(f"{file} is not a checkpoint of this model: {wrong[0]}{more}")
         found.append({k: whole[k].to(t.dtype) for k, t in own.items()})
     return found
 

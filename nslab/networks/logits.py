@@ -29,7 +29,7 @@ def logits_of(output: Any) -> Tensor:
     what = type(output).__name__
     what += f" with {', '.join(map(str, output))}" if isinstance(output, Mapping) else ""
     raise ValueError(
-        f"the model returned a {what}, in which there are no logits: return a tensor, an object or "
+        f"the model returned a {what}, which contains no logits: return a tensor, an object or "
         'dict with "logits", or a tuple with the logits first'
     )
 
@@ -47,7 +47,7 @@ def check_labels(y: Any, samples: int) -> None:
         if y.shape == (samples, 1):
             advice = "take y.squeeze(1)" + ("" if numbers else ".long()")
         elif y.dim() == 2 and len(y) == samples:
-            advice = "of one-hot or soft labels take the class, y.argmax(1)"
+            advice = "for one-hot or soft labels give the class, y.argmax(1)"
         elif y.shape == (samples,):
             advice = "take y.long() if these are class numbers"
         else:
@@ -70,12 +70,12 @@ def check_logits(logits: Any, rows: int | None = None) -> None:
     if not fits:
         given = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits)
         raise ValueError(
-            f"there must be logits of shape ({rows or 'samples'}, classes), a row for each image "
+            f"logits must be of shape ({rows or 'samples'}, classes), a row for each image "
             f"that the model was given, not {given}"
         )
     if logits.shape[1] < 2:
         raise ValueError(
-            "the logits have a single class, which leaves nothing to tell apart: give a binary "
+            "the logits have a single class, so there is nothing to distinguish: give a binary "
             "classifier two logits"
         )
 
@@ -85,7 +85,7 @@ def check_classes(logits: Tensor, y: Tensor) -> None:
     their device."""
     if y.device != logits.device:
         raise ValueError(
-            f"labels are on {y.device}, the logits on {logits.device}: take y.to({logits.device})"
+            f"labels are on {y.device}, the logits on {logits.device}: use y.to({logits.device})"
         )
     if may_look(y) and len(y) and (high := int(y.max())) >= logits.shape[1]:
         raise ValueError(

@@ -42,7 +42,7 @@ def resolved_weights(start: str, network: str) -> str:
 
     timm's files have no digest in their names, so the file must be here, or is fetched. Raises
     ``ValueError`` for another network's weights and for unknown ones, and for a file of timm's that
-    is not to be had.
+    is not available.
 
     >>> resolved_weights("torchvision:IMAGENET1K_V1", "resnet18")
     'torchvision:IMAGENET1K_V1#f37072fd'
@@ -161,7 +161,7 @@ def _fetch(source: str, url: str, file: Path, start: str) -> None:
         whose = url if source == "torchvision" else f"model.safetensors of {url}"
         reason = str(error).partition("\n")[0]
         raise FileNotFoundError(
-            f"the weights {start} are not here and could not be fetched ({reason}): put {whose} "
+            f"the weights {start} are not here and could not be downloaded ({reason}): put {whose} "
             f"as {file.name}{digest} into {file.parent}"
         ) from None
 

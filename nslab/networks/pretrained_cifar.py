@@ -61,7 +61,7 @@ def public_weights(network: str, folder: Path | None = None) -> dict[str, Tensor
     """The state of ``resnet20_public`` and its like, downloaded once into ``NSLAB_DATA``.
 
     Raises ``ValueError`` for another network, ``FileNotFoundError`` when the file is neither there
-    nor to be had, both with advice, and ``ValueError`` if its checksum is wrong.
+    nor available, both with advice, and ``ValueError`` if its checksum is wrong.
     """
     found = re.fullmatch(r"resnet(\d+)_public", network)
     if not found or int(found[1]) not in FILES:
@@ -76,7 +76,7 @@ def public_weights(network: str, folder: Path | None = None) -> dict[str, Tensor
         except URLError as error:
             raise FileNotFoundError(
                 f"{file} is missing and could not be downloaded ({error}). Fetch {SOURCE + name} "
-                "where there is a network and put it there."
+                "on a machine with internet access and put it there."
             ) from error
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not digest.startswith(name.rpartition("-")[2].removesuffix(".th")):

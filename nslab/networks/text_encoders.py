@@ -143,4 +143,4 @@ def _config(folder: Path) -> Any:
             folder, local_files_only=True, trust_remote_code=False
         )
     except (ValueError, OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"{folder} is no model that transformers knows: {error}") from None
+        raise ValueError(f"{folder} is not a model that transformers knows: {error}") from None

@@ -45,7 +45,7 @@ def average(states: Sequence[StateDict]) -> dict[str, Tensor]:
 
 
 def update_batchnorm(model: nn.Module, batches: Iterable[Any]) -> None:
-    """Estimate BatchNorm's statistics anew, all batches having the same weight.
+    """Re-estimate BatchNorm's statistics; all batches have the same weight.
 
     A batch is a tensor or begins with one. Give inputs augmented as in training: without, accuracy
     falls. NOTE: dropout is off, so that the statistics are those of later use; torch's `update_bn`
@@ -162,7 +162,7 @@ def sparse_mutation(
     of the paper was at hand. Not known: whether masks are drawn gene by gene, as here, or by layer;
     whether they are disjoint parts of one dense mutation (its title says decompositions) or
     independent, as here; sigma, density and how many children; which of them are kept; whether the
-    last layer and BatchNorm mutate and whether statistics are estimated anew.
+    last layer and BatchNorm mutate and whether statistics are re-estimated.
     Draws are made on the generator's device. Raises ``ValueError`` for a density outside [0, 1].
     """
     if not 0 <= density <= 1:

@@ -29,7 +29,7 @@ class BaselineInputs:
     """What a rival may use beside the networks.
 
     Attributes:
-        batches: inputs augmented as in training, for BatchNorm's statistics, anew at each call.
+        batches: inputs augmented as in training, for BatchNorm's statistics, new ones at each call.
         score: accuracy of a network on held-out data; ``rank``: by what the best one is chosen,
             higher is better.
         gen: for what is drawn.
@@ -73,7 +73,7 @@ class Parents:
 
     def __post_init__(self) -> None:
         if self.report not in ("all", "best"):
-            raise ValueError(f"Parents: report must be all or best, not {self.report!r}")
+            raise ValueError(f"Parents: report must be 'all' or 'best', not {self.report!r}")
 
     def combine(
         self, model: nn.Module, states: Sequence[StateDict], inputs: BaselineInputs
@@ -85,7 +85,7 @@ class Parents:
 
 @dataclass(frozen=True)
 class WeightAverage:
-    """The mean of all weights, with BatchNorm's statistics estimated anew (Izmailov et al. 2018).
+    """The mean of all weights, with BatchNorm's statistics re-estimated (Izmailov et al. 2018).
 
     Without BatchNorm this is a uniform soup (Wortsman et al. 2022). NOTE: statistics estimated on
     few images can ruin a network: of an EfficientNet that knew 94 % of 80 photographs, 480 crops of
@@ -108,7 +108,7 @@ class WeightAverage:
 class GreedySoup:
     """The mean of those networks that help on held-out data (Wortsman et al. 2022).
 
-    NOTE: the soups of its paper have no BatchNorm; here its statistics are estimated anew before a
+    NOTE: the soups of its paper have no BatchNorm; here its statistics are re-estimated before a
     soup is scored.
     """
 

@@ -1,4 +1,4 @@
-"""Batches too large for the memory: their parts come one by one, anew for each generation."""
+"""Batches too large for the memory: their parts come one by one, again for each generation."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Evolve trained networks: batches of data, some generations on each, taken up where it stopped.
+"""Evolve trained networks: batches of data, some generations on each, resumable.
 
 Source: the DE paper, Algorithm 1 (second stage) and section 4.2. NOTE: its stopping thresholds have
 no values; it reports 20 batches of ten generations, which are the defaults here.
@@ -82,17 +82,17 @@ def evolve(
 ) -> Evolved:
     """Evolve the networks ``parents`` (modules, or state dicts of ``model``), [DE Alg. 1].
 
-    ``batch_of(k)`` gives images and labels of batch k, the same whenever it is asked: as a pair, as
-    a loader's ``nth`` does or, if they are too many for the memory, as `BatchParts`. Fitness is the
-    mean cross-entropy there. All parents are scored anew when the batch changes (the evolver's
-    ``rescore``); how many generations a batch lasts the evolver knows beforehand
-    (``for_batches``). ``calibration``: batches for the policy ``"recalibrate"``. ``on_batch`` sees
-    the population after each batch and may add numbers to its
-    last row.
+    ``batch_of(k)`` gives images and labels of batch k, always the same: as a pair, as a loader's
+    ``nth`` does or, if they do not fit into memory, as `BatchParts`. Fitness is the mean
+    cross-entropy on them. All parents are scored again when the batch changes (the evolver's
+    ``rescore``); the evolver is told beforehand how many generations a batch lasts
+    (``for_batches``). ``calibration``: batches for the policy ``"recalibrate"``. ``on_batch`` is
+    called with the population after each batch and may add numbers to its last row.
 
     ``mode`` is that of `Fitness`: ``"auto"`` measures, so two evolutions may differ by rounding.
-    With a ``folder`` the state after each batch is kept and an interrupted evolution goes on from
-    it, to the bit on one device. Several processes (torchrun, accelerate) share the scoring.
+    With a ``folder`` the state is kept after each batch, and an interrupted evolution continues
+    from it, with the same bits on one device. Several processes (torchrun, accelerate) share the
+    scoring.
 
     Raises ``ValueError`` for fewer parents than the evolver needs, for a state of another network,
     and when no parent has a finite loss.
@@ -248,7 +248,7 @@ def read_evolution(folder: Path | None, name: str) -> dict[str, Any] | None:
     except FileNotFoundError:  # another process of this run has set it aside
         return None
     except (ValueError, TypeError, LookupError) as error:
-        set_aside(file, f"{error}; the evolution starts afresh")
+        set_aside(file, f"{error}; the evolution starts again")
         return None
     if found != name:
         raise OtherEvolution(

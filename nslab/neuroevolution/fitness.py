@@ -68,14 +68,16 @@ class Fitness:
         if len(dtypes) > 1:
             raise ValueError(
                 f"parameters are of types {sorted(map(str, dtypes))}: bring the model to one, such "
-                "as model.float(), and have mixed precision by EvolveOptions.precision"
+                "as model.float(), and get mixed precision from EvolveOptions.precision"
             )
         (self.dtype,) = dtypes
         if self.learns and mode == "vmap":
-            raise ValueError("BatchNorm cannot learn under vmap: mode='loop' or policy='parent'")
+            raise ValueError(
+                "BatchNorm cannot learn under vmap: use mode='loop' or policy='parent'"
+            )
         if self.learns and any(isinstance(m, nn.SyncBatchNorm) for m in self.norms.values()):
             raise ValueError(
-                "SyncBatchNorm would mix the networks of different processes: take BatchNorm"
+                "SyncBatchNorm would mix the networks of different processes: use BatchNorm"
             )
 
     def __call__(

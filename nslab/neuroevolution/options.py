@@ -15,26 +15,26 @@ GENES: dict[Genes, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.b
 
 @dataclass(frozen=True, kw_only=True)
 class EvolveOptions:
-    """How networks evolve, whatever evolves them; configs of evolutions inherit these fields.
+    """How networks evolve, whichever evolver is used; configs of evolutions inherit these fields.
 
     Attributes:
-        batches: of data, one after the other.
-        generations: on each batch.
-        batch_size: samples of a batch, for whoever makes them.
+        batches: number of batches of data, one after the other.
+        generations: number of generations on each batch.
+        batch_size: samples per batch, for the function that makes them.
         policy: what BatchNorm does. ``"inherit"``: it normalises with the batch (training mode) and
-            its running statistics learn; a trial starts from its parent's, and whichever survives
-            keeps what it learned. ``"recalibrate"``: its running statistics are estimated anew from
+            its running statistics learn; a trial starts from its parent's, and the survivor keeps
+            what it learned. ``"recalibrate"``: its running statistics are re-estimated from
             calibration batches, then used. ``"parent"``: statistics never change; a trial has those
-            of its parent. With the first two, statistics follow what they are shown: give batches
-            augmented as in training, even though fitness itself could do without.
+            of its parent. With the first two, statistics depend on the batches, so give batches
+            augmented as in training, even though fitness itself does not need it.
         exempt_head: the last linear layer does not evolve; a trial has its parent's.
         dtype: of the population's genes.
-        precision: of autocast where networks are scored; cross-entropy is computed in float32 at
-            least.
-        microbatch: at most so many samples pass at once, in parts as equal as can be. The mean over
-            the batch stays exact; BatchNorm in training mode takes each part as a batch of its own,
-            and its statistics learn once per part. None: the whole batch, except where parts give
-            the same on a CPU: there parts that stay in its cache take a third of the time.
+        precision: of autocast when networks are scored; cross-entropy is computed in at least
+            float32.
+        microbatch: at most this many samples pass at once, in parts as equal as possible. The mean
+            over the batch stays exact; BatchNorm in training mode takes each part as a batch of its
+            own, and its statistics learn once per part. None: the whole batch, except where parts
+            give the same result on a CPU: parts that fit its cache take a third of the time.
     """
 
     batches: int = 20

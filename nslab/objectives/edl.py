@@ -1,7 +1,7 @@
 """Evolutionary Dynamic Loss: a loss network evolved on synthetic predictions, as an objective.
 
 Source: "Distribution-Free Pretraining of Classification Losses via Evolutionary Dynamics" (EDL).
-NOTE: the paper's text was not to be had; what of the loss is ours is said in `nslab.lossnet`.
+NOTE: the paper's full text was unavailable; `nslab.lossnet` says which parts are our own.
 """
 
 import functools

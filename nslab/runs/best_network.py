@@ -25,7 +25,7 @@ BEST, RECORD, HISTORY = "best.safetensors", "best.json", "history.csv"
 def check_folder(config: EvolveConfig, folder: Path) -> None:
     """``ValueError`` if the folder has the network of anything but this very evolution."""
     record, best = folder / RECORD, folder / BEST
-    advice = f"take another folder, or remove {RECORD} and {BEST} to have them written anew"
+    advice = f"use another folder, or remove {RECORD} and {BEST} to have them written again"
     if not record.exists():
         if best.exists():
             raise ValueError(f"{folder} holds another network, without {RECORD}: {advice}")
@@ -37,7 +37,7 @@ def check_folder(config: EvolveConfig, folder: Path) -> None:
         raise ValueError(f"{record} cannot be read ({error}): {advice}") from None
     if config_before is None:
         raise ValueError(
-            f"{folder} holds a network of nslab 0.1, which kept no run of it: {advice}"
+            f"{folder} holds a network of nslab 0.1, which did not store its run: {advice}"
         )
     if found != config.id:
         named = differences(config_before, encode(config))
@@ -118,7 +118,7 @@ def whole(folder: Path, record: dict[str, Any]) -> bool:
     digests = found.pop("sha256", {})
     if others := misfits(folder, digests):
         names = " and ".join(others)
-        problem = f"{folder}: {names} did not belong to {RECORD}, all three are written anew"
+        problem = f"{folder}: {names} did not belong to {RECORD}, all three are written again"
         warnings.warn(problem, stacklevel=3)
     return bool(digests) and not others and found == json.loads(json.dumps(record))
 

@@ -1,6 +1,6 @@
 """Computation of each kind of run: ``COMPUTE[kind](config, context)``, the only dispatch.
 
-What a run requires is finished before it is asked for. A kind of one's own adds a line.
+What a run requires is finished before it is asked for. Your own kind adds a line.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ def compute_evolution(config: EvolveConfig, context: RunContext) -> Trained:
             config, states, context.folder, show=context.show, on_generation=context.log
         )
     except torch.OutOfMemoryError as error:
-        raise ValueError(f"the device's memory is too small, try microbatch: {error}") from None
+        raise ValueError(f"the device has too little memory; try microbatch: {error}") from None
 
 
 def compute_adaptation(config: AdaptConfig, context: RunContext) -> Trained:

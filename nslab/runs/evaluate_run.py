@@ -46,7 +46,7 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
         if has != needs:
             raise ValueError(
                 f"{config.dataset} has {what} {has}, the network of {training.label()} is for "
-                f"{what} {needs}: it cannot be tested on them"
+                f"{what} {needs}: it cannot be tested on this data"
             )
     check_class_names(
         training.dataset, form.classes, config.dataset, about.classes, training.label()

@@ -1,4 +1,4 @@
-"""Evolve anyone's checkpoints: files in, a run of the store, the best network out."""
+"""Evolve your own checkpoints: from files, by a run of the store, to the best network."""
 
 import os
 import sys
@@ -65,7 +65,7 @@ def checkpoint_config(
     check_network(model)
     if is_text(data) or takes_texts(model):
         raise ValueError(
-            "checkpoint files of networks for texts do not say which word has which number: evolve "
+            "checkpoint files of text networks do not say which word has which number: evolve "
             "a run, whose vocabulary is known, by nslab.EvolveConfig(TrainConfig(...))"
         )
     known = data in DATASETS or is_folder(data) or parts_of(data)
@@ -115,26 +115,26 @@ def evolve_checkpoints(
 ) -> Result:
     """Evolve checkpoint files of any classifier and write the best network into ``out``.
 
-    It is a run of the store like any other: killed at any moment, the same call goes on where it
-    was, to the bit on one device; finished, it is looked up; the explorer shows it. The identity
-    hashes the contents of files and folders, not where they lie. Several processes (torchrun)
-    share the work.
+    It is a run of the store like any other. If it is killed, the same call continues where it
+    stopped, with the same bits on one device; once finished, it is looked up; the explorer shows
+    it. The identity hashes the contents of files and folders, not their paths. Several processes
+    (torchrun) share the work.
 
     Args:
         model: a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``.
         files: checkpoints of that model, as `from_checkpoints` reads them.
         data: a key of ``DATASETS`` or a folder of images, see `nslab.datasets.image_folder`.
-        out: folder for the best network, see `write_best`; None: only the store has it.
+        out: folder for the best network, see `write_best`; None: keep it in the store only.
         evolver: key of ``EVOLVERS``.
-        held_out: share of the training images that chooses the network, and does nothing else.
-            NOTE: parents that were trained on it look better there than they are.
+        held_out: share of the training images that is used only to choose the network. NOTE: on
+            images that the parents were trained on they look better than they are.
         augment: ``"none"``, ``"crop"`` or ``"crop_flip"``; ``"auto"``: the last for folders.
         image_size: side of a folder's images, 224 by default.
         seed: of batches and evolution.
         options: the fields of `EvolveOptions` (``batches``, ``generations``, ``microbatch``, ...).
 
-    Raises ``ValueError``, before any work, for files, data and models that do not fit each other
-    and for an ``out`` with another network; later for an image that cannot be read.
+    Raises ``ValueError`` before any work for files, data and models that do not fit together and
+    for an ``out`` that holds another network; later for an image that cannot be read.
 
     >>> import tempfile
     >>> from safetensors.torch import save_file
@@ -205,10 +205,12 @@ def cautions(config: EvolveConfig) -> list[str]:
     base, lines = config.base, []
     assert isinstance(config.init, CheckpointFiles)
     if twice := config.size - len(set(config.init.digests)):
-        lines.append(f"{twice} of the {config.size} checkpoints are there twice: they add nothing")
+        lines.append(
+            f"{twice} of the {config.size} checkpoints are listed twice: a duplicate adds nothing"
+        )
     layout = base.about.layout
     if (left := layout.train - base.hold_out) < config.batch_size:
-        lines.append(f"batches have {left} images: there are no {config.batch_size} to spare")
+        lines.append(f"batches have {left} images, fewer than the {config.batch_size} of one batch")
     if 0 < base.hold_out < FEW:
         lines.append(
             f"only {base.hold_out} held-out images choose the network (below {FEW}, mostly luck "

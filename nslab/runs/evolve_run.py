@@ -142,7 +142,7 @@ def evolution(
     except OtherEvolution:  # the parents were trained anew since, say
         process_group().wait_for_everyone()  # all have seen it
         if folder and process_group().is_main_process:
-            set_aside(folder / EVOLUTION, "is of other parents or options; it starts afresh")
+            set_aside(folder / EVOLUTION, "is of other parents or options; it starts over")
         process_group().wait_for_everyone()
         evolved = evolving()
     last, history = evolved.network(), evolved.history
@@ -158,7 +158,7 @@ def evolution(
             state = chosen.get("state") or kept(folder, batch)
         except (FileNotFoundError, ValueError) as error:
             assert folder is not None
-            set_aside(folder / EVOLUTION, f"has lost its best network ({error}); it starts afresh")
+            set_aside(folder / EVOLUTION, f"has lost its best network ({error}); it starts again")
             return evolution(config, evolver, setup, states, folder, show, on_generation)
         made = network_with(setup.model, state)
     tested = setup.test(made)

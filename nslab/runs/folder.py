@@ -28,7 +28,9 @@ def locked(folder: Path, *, afresh: bool = False) -> AbstractContextManager[None
     """Hold the lock of a run. When another process computes it, say so and wait; to begin it
     ``afresh``, which would throw that work away, raise `Busy` instead."""
     busy = f"run {folder.name} is being computed by another process"
-    refusal = "wait for its end, or end it, before computing the run afresh" if afresh else ""
+    refusal = (
+        "wait until it has finished, or stop it, before computing the run again" if afresh else ""
+    )
     return locks.locked(folder / LOCK, busy, refusal=refusal)
 
 
@@ -39,7 +41,7 @@ def interim(folder: Path) -> list[Path]:
 
 
 def has_interim(folder: Path) -> bool:
-    """Whether a run goes on from where it was."""
+    """Whether a run continues from where it was."""
     return bool(interim(folder))
 
 

@@ -84,15 +84,14 @@ def without_places(value: Any) -> Any:
 def freeze(
     name: str, results: Sequence[Finished], folder: Path | None = None, *, history: bool = True
 ) -> list[Path]:
-    """Write ``<name>.csv`` (a row a run) and ``<name>.history.csv`` (a row an epoch, or none
-    without ``history``, for many runs of which the final numbers are what counts).
+    """Write ``<name>.csv`` (one row per run) and ``<name>.history.csv`` (one row per epoch; none
+    without ``history``, for many runs whose final numbers are what counts).
 
-    Of what lies somewhere on this machine, data and weights, the last part of the path is written:
-    its digest says what it is. Runs already in the files are kept unless ``results`` has them anew.
-    Values are JSON, so numbers
-    come back to the bit, which is seen to before anything is written: ``ValueError`` for a value,
-    or a name, that would not be found again. One process at a time; one that is killed leaves each
-    run as it was before or as it is now.
+    For data and weights on this machine only the last part of the path is written; the digest
+    identifies them. Runs already in the files are kept unless ``results`` contains them too. Values
+    are JSON, so numbers are read back exactly. This is checked before anything is written:
+    ``ValueError`` for a value or a name that would not be found again. Only one process writes at a
+    time; if it is killed, each run is as it was before or as it is now.
 
     >>> import tempfile
     >>> from nslab import TrainConfig, run
@@ -148,7 +147,7 @@ def check_name(name: str, folder: Path | None = None, suffix: str = ".csv") -> s
     file = name + suffix
     for other in (folder or frozen_dir()).glob("*.csv"):
         if other.name != file and other.name.casefold() == file.casefold():
-            raise ValueError(f"{other} is there: take its name as it is written, or another one")
+            raise ValueError(f"{other} exists already: use its exact name, or another one")
     return file
 
 
@@ -160,7 +159,7 @@ def cells(result: Finished, *, history: bool) -> tuple[Cells, list[Cells]]:
         try:
             found = json.dumps(value, allow_nan=column.startswith("history."))
         except (TypeError, ValueError) as error:
-            problem = f"is not finite, or no JSON ({error})"
+            problem = f"is not finite, or not JSON ({error})"
         else:
             if len(found) <= csv.field_size_limit():
                 return found

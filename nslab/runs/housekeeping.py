@@ -129,16 +129,18 @@ def _of_run(run: Path, result: Result | None) -> Iterator[Finding]:
         elif BROKEN in file.name or file.name == "result.broken":
             yield Finding(file, "was set aside as broken", need="nothing")
         elif OUTDATED in file.name:
-            yield Finding(file, "is of code or data that changed since", need="superseded")
+            yield Finding(file, "is from code or data that has changed since", need="superseded")
         elif fnmatch(file.name, SUPERSEDED.format("*")):
             broken = read_result(run, name=file.name) is None
-            says = "is broken" if broken else "is of code or data that changed since"
+            says = "is broken" if broken else "is from code or data that has changed since"
             yield Finding(file, says, need="nothing" if broken else "superseded")
         elif file.name == STRETCHES and result is None:
             try:
                 unsealed_json(file.read_bytes())
             except (OSError, ValueError) as error:
-                yield Finding(file, f"is damaged ({error}): the run will begin afresh", wrong=True)
+                yield Finding(
+                    file, f"is damaged ({error}): the run will start from the beginning", wrong=True
+                )
     if result is None:
         yield from _unfinished(run)
         return
@@ -147,37 +149,39 @@ def _of_run(run: Path, result: Result | None) -> Iterator[Finding]:
     for name in damaged(result) if result.files else ():
         there = (run / name).exists()
         says = "is damaged" if there else "is not here"
-        yield Finding(run / name, f"{says}: runs that need it have it computed again", wrong=there)
+        yield Finding(run / name, f"{says}: runs that need it compute it again", wrong=there)
     for name in result.files:
         if (run / name).exists():
-            yield Finding(run / name, "numbers stay without it", need="weights")
+            yield Finding(run / name, "the numbers remain", need="weights")
     try:
         config = decode(result.config)
     except (ValueError, TypeError) as error:
         yield Finding(run, f"is of something unknown here ({error})")
         return
     if what := changed(config, result.env):
-        yield Finding(run, f"{', '.join(what)} changed since: the next run is computed anew")
+        yield Finding(run, f"{', '.join(what)} changed since: the next run is computed again")
 
 
 def _unfinished(run: Path) -> Iterator[Finding]:
     """What a run without a result has."""
     if (run / RESULT).exists():
-        what = "is broken: the run counts as unfinished, and is computed again when asked for"
+        what = "is broken: the run counts as unfinished, and is computed again when requested"
         yield Finding(run / RESULT, what, wrong=True)
         return
     kept, files = interim(run), {file.name for file in run.iterdir()} - {LOCK}
     ours = files & set(OF_A_BEGINNING)
     for file in kept:
         if problem := _problem(file):
-            what = f"is damaged ({problem}): the run will begin afresh"
+            what = f"is damaged ({problem}): the run will start from the beginning"
             yield Finding(file, what, wrong=True)
     if kept:
-        yield Finding(run, "is unfinished: the command that began it goes on from where it was")
+        yield Finding(run, "is unfinished: the command that began it continues from where it was")
     elif ours and (files != ours or time.time() - run.stat().st_mtime < MONTH):
         yield Finding(run, "waits to be computed, or failed in its first epoch: see its log.txt")
     elif ours:
-        yield Finding(run, "was begun a month ago, and has nothing to go on from", need="nothing")
+        yield Finding(
+            run, "was begun a month ago, and has nothing to continue from", need="nothing"
+        )
 
 
 def _problem(file: Path) -> str:

@@ -71,7 +71,7 @@ class RunLog:
             except Exception as error:
                 self.failed.add(number)
                 name = type(writer).__name__
-                warnings.warn(f"{name} writes no more of this run: {error!r}", stacklevel=3)
+                warnings.warn(f"{name} no longer logs this run: {error!r}", stacklevel=3)
 
 
 def row_numbers(row: Row) -> LoggedNumbers:

@@ -78,7 +78,7 @@ def changed(config: RunConfig, then: Mapping[str, Any], *, data_only: bool = Fal
 def accepted(run: str, what: list[str], frozen: bool) -> bool:
     """Whether a result made of other code or data is used all the same; said in a line.
 
-    Frozen results of other data are: they are not the ones to be computed anew.
+    Frozen results of other data are: they are not the ones to be computed again.
     """
     names = ", ".join(what)
     used = os.environ.get(ACCEPT, "0") not in ("", "0")

@@ -36,7 +36,7 @@ def _advice(registry: Registry, key: str, origin: Origin) -> str:
         what, origin = f"the {registry.what} {parts[1]}", Origin("__main__", "this session", 0)
     if origin.module != "__main__":
         return (
-            f"{what} was registered by {origin.file}, which other processes do not load: "
+            f"{what} was registered in {origin.file}, which other processes do not load: "
             f"nslab.use({origin.file!r}) or --plugin makes it a plug-in; jobs=1 computes it here"
         )
     place = origin.file if parts else origin

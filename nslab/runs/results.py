@@ -60,10 +60,10 @@ def find_frozen(config: RunConfig) -> Result | None:
 
 
 def finished(configs: Sequence[RunConfig], *, frozen_only: bool = False) -> list[Result]:
-    """Those of the runs that are finished, here or frozen; nothing is computed.
+    """Results of those runs that are finished, here or frozen; nothing is computed.
 
-    With ``frozen_only`` those in version control, whatever has been computed here since: for text
-    that is held to their numbers.
+    With ``frozen_only``, only results in version control, whatever has been computed here since;
+    this is for text that relies on their numbers.
 
     >>> from nslab import TrainConfig
     >>> finished([TrainConfig("digits", "mlp", epochs=1, seed=123)])

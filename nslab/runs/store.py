@@ -1,8 +1,8 @@
 """Runs by identity: look a run up before computing it, and never lose or repeat a finished one.
 
-A run is a folder ``data/runs/<id>``; it is finished when ``result.json`` is there, which is
-written last and in one step. Until then the folder holds a checkpoint to go on from. A lock per
-run keeps two processes from computing the same one; it goes with its process, however that ends.
+A run is a folder ``data/runs/<id>``. It is finished when it contains ``result.json``, which is
+written last and in one step. Until then the folder holds a checkpoint to continue from. A lock per
+run keeps two processes from computing the same one; it ends with its process, however that ends.
 """
 
 import json
@@ -67,14 +67,14 @@ def run(
     show: bool = True,
     log: Sequence[str] = (),
 ) -> Result:
-    """The result of ``config``: looked up, or else computed, going on from a checkpoint if any.
+    """The result of ``config``: looked up, or else computed, from a checkpoint if there is one.
 
     ``weights`` asks for the trained weights too: a result without them is computed again.
-    ``force`` computes it afresh (with ``resume``, from a checkpoint if any); the old result stays
-    until the new one takes its place, and another process that computes it now is left alone:
-    `Busy`, a ``ValueError``. ``log`` names viewers that its rows are written for as they come, see
-    `nslab.runs.loggers`; they get a result that is looked up too. Under ``accelerate launch`` all
-    processes call this alike and the first one reads and writes.
+    ``force`` computes it again (with ``resume``, from a checkpoint if there is one). The old result
+    stays until the new one replaces it. If another process is computing the run, it is left alone
+    and `Busy`, a ``ValueError``, is raised. ``log`` names viewers that get the rows as they are
+    computed, see `nslab.runs.loggers`; they also get a result that is looked up. Under ``accelerate
+    launch`` all processes make the same call; the first one reads and writes.
 
     >>> from nslab import TrainConfig
     >>> config = TrainConfig("digits", "mlp", epochs=1, train_size=200)
@@ -151,15 +151,15 @@ def run_all(
     monitor: Monitor | None = None,
     log: Sequence[str] = (),
 ) -> list[Result]:
-    """Results of many runs, in their order; those that are finished are looked up.
+    """Results of many runs, in the given order; finished ones are looked up.
 
-    ``jobs`` > 1, or ``subprocess``, computes the others in processes of their own, what a run needs
-    before it; one that fails is tried ``retries`` times more, from where it was. ``engine`` runs
-    those processes, here or elsewhere, and ``processes_per_run`` > 1 computes each run by so many.
+    ``jobs`` > 1, or ``subprocess``, computes the others in child processes, after the runs that
+    they need. One that fails is tried ``retries`` more times, from where it stopped. ``engine``
+    runs those processes, here or elsewhere; ``processes_per_run`` > 1 uses that many for each run.
     ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed`
     says which failed, why, and that the rest is kept. Raises ``ValueError`` before any work for a
-    class that processes of their own would not find, see `nslab.runs.portability`.
-    ``monitor`` shows how it goes, by default one of its own; for ``log`` see `run`.
+    class that child processes would not find, see `nslab.runs.portability`. ``monitor`` shows the
+    progress, by default a new one; for ``log`` see `run`.
 
     >>> from nslab import TrainConfig
     >>> configs = [TrainConfig("digits", "mlp", epochs=1, train_size=200, seed=s) for s in (1, 2)]
@@ -213,7 +213,7 @@ def run_all(
         kept, total = len(every) - len(failed), len(every)
         later = sum(why == OUT_OF_TIME for why in failed.values())
         said = f"{len(failed) - later} of {total} runs failed, {kept} are kept"
-        said += f", {later} go on when the same command is given again" if later else ""
+        said += f", {later} continue when the same command is given again" if later else ""
         raise RunsFailed(f"{said}.\n{what}", failed)
     results = [computed.get(config.id) or find(config) for config in configs]
     return [
@@ -224,7 +224,7 @@ def run_all(
 
 
 def looked_up(found: Sequence[Result | None]) -> str:
-    """How many of some runs were there already, and whence."""
+    """How many of some runs existed already, and where they came from."""
     counts = Counter(result.origin for result in found if result)
     whence = ", ".join(f"{count} {origin}" for origin, count in counts.items())
     there = f"{counts.total()} of {len(found)} runs looked up" + (f" ({whence})" if whence else "")
@@ -232,7 +232,7 @@ def looked_up(found: Sequence[Result | None]) -> str:
 
 
 def now() -> str:
-    """The time, of the whole world."""
+    """The current time in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 

@@ -26,10 +26,10 @@ def begin(config: RunConfig, folder: Path, env: dict[str, Any]) -> list[dict[str
     try:
         before = read(folder) if has_interim(folder) else []
     except ValueError as error:
-        set_interim_aside(folder, f"has lost where it comes from ({STRETCHES}: {error})")
+        set_interim_aside(folder, f"has lost the record of its origin ({STRETCHES}: {error})")
         before = []
     if before and (what := changed(config, before[-1])) and not accepted(config.id, what, False):
-        set_interim_aside(folder, f"was begun before {', '.join(what)} changed")
+        set_interim_aside(folder, f"was started before {', '.join(what)} changed")
         before = []
     write_text(folder / STRETCHES, sealed_json({"stretches": [*before, env]}))
     return before

@@ -29,16 +29,16 @@ def choose_device(name: str) -> None:
     """Have this process, and those it starts, compute on a device: ``cpu``, ``cuda`` or ``cuda:1``.
     ``cuda`` leaves all CUDA devices to those it starts, a number that one alone.
 
-    Raises ``ValueError`` if it cannot be had, or is asked for after another was taken, or by
+    Raises ``ValueError`` if it is not available, or is asked for after another was used, or by
     processes of a launcher, each of which has its own.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("device is for one process: of several each has its own already")
+        raise ValueError("device is for a single process: with several, each already has its own")
     try:
         device = torch.zeros((), device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"device {name!r} cannot be had: {reason}") from None
+        raise ValueError(f"device {name!r} is not available: {reason}") from None
     if device.type == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "1"
     elif device.type == "cuda":

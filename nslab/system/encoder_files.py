@@ -47,10 +47,12 @@ def resolved_encoder(name: str) -> str:
     folder = _found(where)
     if folder is None:
         if not HUB_NAME.fullmatch(where):
-            raise ValueError(f"{name}: there is no folder {where}")
+            raise ValueError(f"{name}: the folder {where} does not exist")
         return name
     if not (folder / CONFIG).is_file():
-        raise ValueError(f"{folder} has no {CONFIG}: a folder that save_pretrained wrote is meant")
+        raise ValueError(
+            f"{folder} has no {CONFIG}: expected is a folder written by save_pretrained"
+        )
     place = folder.absolute() if Path(where).expanduser().is_dir() else where
     return content_name(KIND, place, described_digest(folder))
 
@@ -112,7 +114,7 @@ def weights_digest(folder: Path) -> str:
         return _digest_of(folder, [WEIGHTS])
     if not (folder / INDEX).is_file():
         raise ValueError(
-            f"{folder} has no {WEIGHTS}, and files that are unpickled are not read. If you trust "
+            f"{folder} has no {WEIGHTS}, and files that need unpickling are not read. If you trust "
             "them, convert them once: AutoModel.from_pretrained(folder).save_pretrained(folder)"
         )
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))

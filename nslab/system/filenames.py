@@ -37,7 +37,7 @@ def _problem(name: str) -> str:
     if any(mark in name for mark in '<>"|?*'):
         return 'has one of the characters <>"|?*'
     if name.partition(".")[0].rstrip().upper() in RESERVED:
-        return "is no file on Windows"
+        return "is not a valid file name on Windows"
     if name.endswith("."):
         return "ends with '.'"
     return "" if name.isprintable() else "has characters that cannot be printed"

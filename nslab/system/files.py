@@ -123,7 +123,7 @@ def read_tensors(path: Path, device: Any = "cpu") -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location=device, weights_only=True)
     except (UnpicklingError, LookupError):  # torch would advise to run what lies in there
-        reason = "it is no file of torch.save, is damaged, or holds more than tensors"
+        reason = "it is not a file of torch.save, is damaged, or holds more than tensors"
     except (RuntimeError, EOFError, ValueError) as error:
         reason = str(error).partition("\n")[0] or "it ends too early"
     raise ValueError(f"{path} cannot be read: {reason}")

@@ -1,8 +1,8 @@
-"""Plug-ins: Python files and packages of one's own, loaded and digested; each registers itself.
+"""Plug-ins: your own Python files and packages, loaded and digested; each registers itself.
 
 A file ``mine.py`` is loaded as the module ``mine``, so that classes, tracebacks and ``import mine``
-work as ever. Its folder joins the end of ``sys.path``: it may import files beside it, now or later,
-and hides nothing that is installed. What is loaded stands in ``NSLAB_PLUGINS`` too, by which the
+work as usual. Its folder is appended to ``sys.path``, so it may import files beside it, now or
+later, and hides nothing that is installed. What is loaded is also listed in ``NSLAB_PLUGINS``, so
 processes started from here load the same.
 """
 
@@ -67,9 +67,9 @@ def use(plugin: str | os.PathLike[str]) -> ModuleType:
     """Load a plug-in, here and in the processes started from here, and return its module.
 
     ``plugin`` is a Python file, the folder of a package, or the name of a module that can be
-    imported. It is loaded once, and again when its sources have changed: what it had registered is
-    then replaced. Raises ``ValueError`` for one that is not there, has a name that is taken, or
-    fails, naming its line; what was loaded before then stays.
+    imported. It is loaded once, and again when its sources have changed; what it had registered is
+    then replaced. Raises ``ValueError`` for a plug-in that does not exist, has a name that is
+    taken, or fails (naming the line); what was loaded before then stays.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -169,7 +169,9 @@ def _load(path: Path, name: str) -> ModuleType:
         return sys.modules[top]
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"the plug-in {path} is not there: give a Python file, or a module's name")
+        raise ValueError(
+            f"the plug-in {path} does not exist: give a Python file, or a module's name"
+        )
     _check_name(top, path)
     sources = sources_of(path)
     beside = {s.relative_to(path.parent).parts[0].removesuffix(".py") for s in sources}
@@ -249,7 +251,7 @@ def _check_name(name: str, path: Path) -> None:
     place = Path(str(getattr(there, "__file__", None) or name)).resolve()
     problem = ""
     if not name.isidentifier():
-        problem = "is no module's name"
+        problem = "is not a module name"
     elif name in sys.stdlib_module_names or name == "nslab":
         problem = "is the name of a module that comes with Python or nslab"
     elif known and known.path != path:

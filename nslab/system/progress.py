@@ -15,7 +15,7 @@ from nslab.system.files import write_text
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FILES = 1.0
-FILE = "NSLAB_PROGRESS"  # where a process that somebody waits for says how far it is
+FILE = "NSLAB_PROGRESS"  # where a process that is waited for says how far it is
 
 
 def headless() -> bool:

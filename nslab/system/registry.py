@@ -1,4 +1,4 @@
-"""Registries: dicts from keys to what configs and commands may name, open to classes of one's own.
+"""Registries: dicts from keys to what configs and commands may name, open to your own classes.
 
 >>> LOSSES: Registry[type] = Registry("loss")
 >>> @LOSSES.register

@@ -1,4 +1,4 @@
-"""Old names of version 0.1.0: whoever uses one is told the new one, and where it is now."""
+"""Old names of version 0.1.0: using one raises an error that names the new one and its place."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps

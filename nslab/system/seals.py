@@ -50,7 +50,7 @@ def unsealed_json(text: bytes) -> tuple[dict[str, Any], bool]:
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"]) from None
     if not isinstance(found, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it is not a JSON object")
     if seal := _JSON.match(text):
         if hashlib.sha256(text[seal.end() :]).hexdigest() != seal[1].decode():
             raise ValueError(_DAMAGED)
@@ -114,7 +114,7 @@ def _torch_problem(path: Path) -> str:
             return ""
         mark = tail[22:]
         if tail[:4] != _END or not mark.startswith(_MARK):
-            return "it is cut short, or no file of torch's"
+            return "it is cut short, or not a file of torch"
         digest, left = hashlib.sha256(), size - _COMMENT - 2
         file.seek(0)
         while left:

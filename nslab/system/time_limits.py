@@ -11,7 +11,9 @@ class OutOfTime(Exception):
     """The time of this process is over; what it computed is kept, and goes on from there."""
 
     def __init__(self) -> None:
-        super().__init__("the time is over: what is done is kept, and goes on from there")
+        super().__init__(
+            "the time is up: what is done is kept, and the same command continues from there"
+        )
 
 
 def over() -> bool:

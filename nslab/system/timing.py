@@ -76,7 +76,7 @@ def ratio(a: Seconds, b: Seconds) -> Quartiles:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Have torch compute with so many threads for a while."""
+    """Have torch compute with this many threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

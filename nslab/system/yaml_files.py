@@ -1,4 +1,4 @@
-"""YAML files that somebody wrote: plain values only, and nothing that blows up when it is read."""
+"""YAML files written by people: plain values only, and nothing that blows up when read."""
 
 import math
 from collections.abc import Collection, Iterator

@@ -42,7 +42,7 @@ class Checkpoint:
 def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Checkpoint | None:
     """The checkpoint of run ``run`` in ``folder``, or None.
 
-    One that is damaged, or another run's, is set aside with a warning: training starts afresh.
+    One that is damaged, or another run's, is set aside with a warning: training starts again.
     """
     file = folder / CHECKPOINT if folder else None
     if file is None or not file.exists():
@@ -57,7 +57,7 @@ def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Chec
         if found.run == run:
             return found
         reason = f"belongs to run {found.run}"
-    set_aside(file, f"{reason}; training starts afresh")
+    set_aside(file, f"{reason}; training starts again")
     return None
 
 
@@ -85,7 +85,7 @@ def resume(
         assert folder is not None
         if accelerator.is_main_process:
             reason = str(error).partition("\n")[0]
-            set_aside(folder / CHECKPOINT, f"does not fit ({reason}); training starts afresh")
+            set_aside(folder / CHECKPOINT, f"does not fit ({reason}); training starts again")
         bare(model).load_state_dict(untouched[0])
         optimizer.load_state_dict(untouched[1])
         return None

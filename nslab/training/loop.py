@@ -60,12 +60,12 @@ def fit(
     ``config.hold_out`` and ``config.patience`` say which epoch's network is the result and when
     training ends.
 
-    With a ``folder``, the state after each epoch is kept there, and every ten minutes inside one
-    (``NSLAB_CHECKPOINT_MINUTES``); an interrupted training goes on from it: on a CPU the end is the
-    same to the bit. Where the environment limits its time (`nslab.system.time_limits`), it ends at
-    such a state by `OutOfTime`. Under ``accelerate launch`` each process takes its share of every
-    batch. Random draws come from streams of ``config.seed``; torch's global generator is left as it
-    was. ``on_epoch`` is told each epoch's row.
+    With a ``folder``, the state is kept there after each epoch, and every ten minutes within one
+    (``NSLAB_CHECKPOINT_MINUTES``). An interrupted training continues from it; on a CPU the result
+    has the same bits. If the environment limits the time (`nslab.system.time_limits`), training
+    ends at such a state with `OutOfTime`. Under ``accelerate launch`` each process takes its share
+    of every batch. Random draws come from streams of ``config.seed``; torch's global generator is
+    not touched. ``on_epoch`` is called with each epoch's row.
 
     Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
     epoch stays in ``folder``.

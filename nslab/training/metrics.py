@@ -126,7 +126,7 @@ def mean_corruption_error(
 
 
 def above_chance(accuracy: float, classes: int, samples: int) -> bool:
-    """Whether so many percent of ``samples`` are more than guessing gets right: one-sided binomial
+    """Whether this percentage of ``samples`` is more than guessing gets right: one-sided binomial
     test at 0.1 %, of a chance of one in ``classes``."""
     right = round(accuracy / 100 * samples)
     return bool(stats.binom.sf(right - 1, samples, 1 / classes) < 0.001)

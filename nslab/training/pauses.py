@@ -49,7 +49,7 @@ class Pauses:
         self.latest, self.wait = time.monotonic(), 60 * minutes()
 
     def due(self, step: int) -> bool:
-        """Whether the state after so many steps should be kept; the same in every process."""
+        """Whether the state after this many steps should be kept; the same in every process."""
         several = self.accelerator.num_processes > 1
         if several and step % LOOK_EVERY:
             return False

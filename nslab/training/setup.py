@@ -17,8 +17,8 @@ from nslab.system.validation import unknown
 from nslab.types import InputShape, Objective
 
 _OFF = ("false", "0", "no")
-# What accelerate takes from the environment, whatever it is told, and would change a run's numbers
-# by: values that change nothing, and what to do instead.
+# Environment variables that accelerate always reads and that would change a run's numbers: the
+# values that change nothing, and what to do instead.
 FIXED_ENVIRONMENT: dict[str, tuple[tuple[str, ...], str]] = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
         ("1",),

@@ -136,8 +136,8 @@ def test_what_cannot_be_is_said(make: Make) -> None:
     """When the batches are made."""
     for wrong, message in (
         ({"min_batch": 13}, "12 samples per batch and rank are fewer than the 13"),
-        ({"batch_size": 0}, "no positive multiple of 1 ranks"),
-        ({"batch_size": 13, "world": 2}, "no positive multiple of 2 ranks"),
+        ({"batch_size": 0}, "not a positive multiple of 1 ranks"),
+        ({"batch_size": 13, "world": 2}, "not a positive multiple of 2 ranks"),
         ({"augment": "flip"}, "augment is 'flip'"),
         ({"sampler": "odd"}, "unknown sampler 'odd'"),
     ):

@@ -167,7 +167,7 @@ def test_a_module_that_is_no_plug_in_is_for_one_process(mine: Path) -> None:
     sys.path.append(str(mine.parent))
     __import__("mine")
     configs = nslab.experiment("mine/table").plan("smoke", seeds="1")
-    with pytest.raises(ValueError, match=r"data set 'halves' .*registered by .*mine\.py, which"):
+    with pytest.raises(ValueError, match=r"data set 'halves' .*registered in .*mine\.py, which"):
         check_portable(configs)
     nslab.use("mine")
     check_portable(nslab.experiment("mine/table").plan("smoke", seeds="1"))

@@ -116,7 +116,7 @@ def test_damaged_folders_are_made_anew(data: Path, name: str, damage: str) -> No
     else:
         shutil.rmtree(data / name / "train/3")
     image_folder.forget()  # as another process would, or this one a little later
-    with pytest.warns(UserWarning, match="is not as it was made, and is made anew"):
+    with pytest.warns(UserWarning, match="has changed since it was made, and is made again"):
         load(name)
     assert (contents(data / name), data_digest(name)) == (whole, digest)
     assert (data / f"{name}.broken").is_dir()

@@ -111,8 +111,8 @@ def test_images_of_many_kinds(tmp_path: Path) -> None:
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "f.tif")
     Image.fromarray(ramp.astype(np.int32) * 9).save(tmp_path / "i.tif")
     for name, message in (
-        ("f.tif", "floats, of no range"),
-        ("i.tif", "values go from 0 to 589815"),
+        ("f.tif", "floats of unknown range"),
+        ("i.tif", "values range from 0 to 589815"),
     ):
         with pytest.raises(ValueError, match=f"{name} cannot be read as an image: .*{message}"):
             opened(str(tmp_path / name))

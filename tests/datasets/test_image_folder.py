@@ -137,7 +137,7 @@ def test_what_is_no_image_is_left_out(images: Path, tmp_path: Path) -> None:
     assert folder_data(tmp_path / "data").dataset.classes == CLASSES
     (tmp_path / "data/red/notes.txt").write_text("mine")
     (tmp_path / "data/blue/film.gif").write_bytes(b"")
-    with pytest.warns(UserWarning, match=r"2 files are no images and passed over, such as .*film"):
+    with pytest.warns(UserWarning, match=r"2 files are not images and are skipped, such as .*film"):
         assert folder_data(tmp_path / "data").dataset.layout.train == 30
     (tmp_path / "data/red/notes.txt").unlink()
     (tmp_path / "data/blue/film.gif").unlink()
@@ -152,7 +152,9 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     """Each says what is expected."""
     with pytest.raises(ValueError, match="needs the path of a folder of images"):
         resolved("folder:")
-    with pytest.raises(ValueError, match="is no folder: images are expected as FOLDER/class/image"):
+    with pytest.raises(
+        ValueError, match="is not a folder: images are expected as FOLDER/class/image"
+    ):
         resolved(f"folder:{tmp_path / 'nowhere'}")
     with pytest.raises(ValueError, match="0 images in 0 class folders"):
         resolved(f"folder:{tmp_path}")
@@ -163,7 +165,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         resolved(f"folder:{tmp_path / 'single'}")
     with pytest.raises(ValueError, match="images of digits have their size"):
         TrainConfig("digits", image_size=64)
-    with pytest.raises(ValueError, match="nothing here reads cloud"):
+    with pytest.raises(ValueError, match="nothing here can read cloud"):
         dataset_of("cloud:pets#0123456789ab")
 
 

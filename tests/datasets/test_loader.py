@@ -325,9 +325,9 @@ def test_ragged_last_batch(n: int, share: int, world: int, min_batch: int) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "batch_size 0 is no positive multiple of 1 ranks"),
-        ({"batch_size": -4}, "batch_size -4 is no positive multiple"),
-        ({"batch_size": 5, "world": 2}, "batch_size 5 is no positive multiple of 2 ranks"),
+        ({"batch_size": 0}, "batch_size 0 is not a positive multiple of 1 ranks"),
+        ({"batch_size": -4}, "batch_size -4 is not a positive multiple"),
+        ({"batch_size": 5, "world": 2}, "batch_size 5 is not a positive multiple of 2 ranks"),
         ({"batch_size": 3, "min_batch": 4}, "3 samples per batch and rank are fewer than the 4"),
         ({"batch_size": 6, "world": 2, "min_batch": 4}, "3 samples per batch and rank"),
         ({"batch_size": 64, "min_batch": 11}, "10 samples per batch and rank"),

@@ -267,8 +267,8 @@ def test_what_lies_in_peoples_folders(data: Path) -> None:
     os.mkfifo(red / "pipe.jpg")
     image_folder.forget()
     with (
-        pytest.warns(UserWarning, match="1 image files are empty, of 0 bytes, and passed"),
-        pytest.warns(UserWarning, match="2 files are no images and passed over, such as"),
+        pytest.warns(UserWarning, match="1 image files are empty"),
+        pytest.warns(UserWarning, match="2 files are not images and are skipped, such as"),
         pytest.warns(UserWarning, match=r"published with 30 \+ 6 images, and here are 29 \+ 6"),
     ):
         assert len(load("small_imagenet").arrays.train_y) == 29
@@ -376,7 +376,7 @@ def test_no_labels_or_too_many_or_inside_other_files(data: Path) -> None:
     told."""
     hard(data / "hard", name="other.json")
     (data / "hard/images/more.png").write_bytes((data / "hard/images/0.png").read_bytes())
-    with pytest.warns(UserWarning, match="1 images have no labels and are passed over, such as"):
+    with pytest.warns(UserWarning, match="1 images have no labels and are skipped, such as"):
         assert len(load("small_labels").arrays.test_y) == 4
     (data / "hard/third.json").write_text("{}")
     with pytest.raises(
@@ -484,7 +484,7 @@ def test_reports(data: Path) -> None:
         "  training: 10 to 10 images a class; 15 .jpg, 15 .png",
         "  classes: n01, n02, n03",
         "36 images decoded",
-        "  note: 1 files are no images and passed over, such as",
+        "  note: 1 files are not images and are skipped, such as",
     ):
         assert text in shown.output
     hard(data / "hard")

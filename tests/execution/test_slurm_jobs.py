@@ -196,7 +196,7 @@ def test_jobs_that_never_said_how_they_ended(
     (end,) = run_slurm([job(tmp_path, "lost", "")], poll=0.01, patience=0.05)
     assert end.status == (-15 if state == "CANCELLED" else -9)
     assert cluster.made == times
-    assert f"ended without a word: {state}" in end.tail()
+    assert f"ended without output: {state}" in end.tail()
     assert ("share the folder" in end.tail()) == (state == "COMPLETED")
 
 

@@ -154,7 +154,7 @@ def test_half_a_file_is_set_aside(tmp_path: Path) -> None:
     evolver = EVOLVERS["de"]
     whole = evolve(Net(), parents(), data, evolver, OPTIONS, folder=tmp_path, **PLAIN)
     (tmp_path / CHECKPOINT).write_bytes(b"half a file")
-    with pytest.warns(UserWarning, match="cut short.*starts afresh: it is kept as"):
+    with pytest.warns(UserWarning, match="cut short.*starts again: it is kept as"):
         again = evolve(Net(), parents(), data, evolver, OPTIONS, folder=tmp_path, **PLAIN)
     assert torch.equal(again.state.fitness, whole.state.fitness)
 

@@ -318,7 +318,7 @@ def test_refused(as_users_call: None) -> None:
         EvolveOptions(microbatch=0)
     with pytest.raises(ValueError, match=r"model\.float"):
         Fitness(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double()), layout)
-    with pytest.raises(ValueError, match="take BatchNorm"):
+    with pytest.raises(ValueError, match="use BatchNorm"):
         Fitness(nn.SyncBatchNorm.convert_sync_batchnorm(small(0)), layout)
     with pytest.raises(ValueError, match="calibration"):
         Fitness(small(0), layout, EvolveOptions(policy="recalibrate"))(population, extras, X, Y)

@@ -196,12 +196,12 @@ def test_three_lines_in_a_loop_of_your_own() -> None:
         ({"y": torch.full((16,), 5)}, "classes 0 to 4"),
         ({"y": torch.full((16,), -1)}, "classes from 0"),
         ({"y": torch.full((16,), -100), "grid": (4, 8)}, "classes from 0"),
-        ({"model": nn.Flatten(0)}, "logits of shape"),
-        ({"model": nn.Identity()}, "logits of shape"),
-        ({"forward": lambda x: x}, "logits of shape"),
-        ({"forward": lambda x: {"scores": x}}, "dict with scores, in which there are no logits"),
-        ({"forward": lambda x: None}, "NoneType, in which there are no logits"),
-        ({"forward": lambda x: ("a", x)}, "tuple, in which there are no logits"),
+        ({"model": nn.Flatten(0)}, "logits must be of shape"),
+        ({"model": nn.Identity()}, "logits must be of shape"),
+        ({"forward": lambda x: x}, "logits must be of shape"),
+        ({"forward": lambda x: {"scores": x}}, "dict with scores, which contains no logits"),
+        ({"forward": lambda x: None}, "NoneType, which contains no logits"),
+        ({"forward": lambda x: ("a", x)}, "tuple, which contains no logits"),
     ],
 )
 def test_impossible_input_is_refused(change: dict, message: str) -> None:

@@ -303,7 +303,7 @@ def test_a_data_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"held_out": 1.0}, "held_out is a share"),
         ({"held_out": 0.96}, "too few to evolve on and hold out 29"),
         ({"batches": 0}, "batches must be at least 1"),
-        ({"device": "abacus"}, "device 'abacus' cannot be had"),
+        ({"device": "abacus"}, "device 'abacus' is not available"),
         ({"augment": "twirl"}, "augment must be"),
     ],
 )
@@ -381,7 +381,7 @@ def test_folders_of_other_evolutions_are_left_alone(
         ({"files": task["files"][::-1]}, "parents"),
         ({"augment": "none"}, "augment"),
     ):
-        with pytest.raises(ValueError, match=f"an evolution of other {named}: take another folder"):
+        with pytest.raises(ValueError, match=f"an evolution of other {named}: use another folder"):
             evolve_checkpoints(**task | other, out=out)
     assert before == {f: f.read_bytes() for f in out.iterdir()}
     evolve_checkpoints(**task, out=out)  # finished: nothing changes
@@ -390,7 +390,9 @@ def test_folders_of_other_evolutions_are_left_alone(
     with pytest.raises(ValueError, match=r"another network, without best\.json"):
         evolve_checkpoints(**task, out=out)
     (out / RECORD).write_text(json.dumps({"rule": "", "identity": {"model": "resnet8"}}))
-    with pytest.raises(ValueError, match=r"a network of nslab 0\.1, which kept no run of it: take"):
+    with pytest.raises(
+        ValueError, match=r"a network of nslab 0\.1, which did not store its run: use"
+    ):
         evolve_checkpoints(**task, out=out)
     (out / RECORD).write_text("[1]")
     with pytest.raises(ValueError, match=r"best\.json cannot be read"):

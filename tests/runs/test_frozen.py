@@ -168,7 +168,7 @@ FIRST = made(1)
         ({"history": [{"loss": [0.5] * 40000}]}, "its history.loss has"),
         ({"metrics": {"test_loss": float("nan")}}, "its metrics.test_loss is not finite"),
         ({"metrics": {"test_loss": [1.0, float("inf")]}}, "its metrics.test_loss is not finite"),
-        ({"env": {"device": object()}}, "its env.device is .* no JSON"),
+        ({"env": {"device": object()}}, "its env.device is .* not JSON"),
         ({"config": {"a\rb": 1}}, "would not be read again"),
         ({"history": [{"id": 1}, {"id": 2}]}, "its history would not come back"),
         ({"history": [{"digest": 1}]}, "its history would not come back"),

@@ -53,7 +53,7 @@ def test_each_thing_that_is_wrong_is_named() -> None:
     assert "is unfinished" in said(found, half)
     whole = (half / "checkpoint.pt").read_bytes()
     (half / "checkpoint.pt").write_bytes(whole[:100] + b"x" + whole[101:])
-    assert "the run will begin afresh" in said(examine(), half / "checkpoint.pt")
+    assert "the run will start from the beginning" in said(examine(), half / "checkpoint.pt")
     ended = CliRunner().invoke(app, ["doctor", "--all"])
     assert ended.exit_code == 1
     assert str(broken / "result.json") in ended.stdout

@@ -258,7 +258,7 @@ class Broken:
 def test_a_failing_viewer_does_not_stop_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said, twice at most, and the run is finished."""
     monkeypatch.setitem(loggers.WRITERS, "broken", Broken)
-    with pytest.warns(UserWarning, match="Broken writes no more of this run") as said:
+    with pytest.warns(UserWarning, match="Broken no longer logs this run") as said:
         result = store.run(replace(TINY, seed=3), log=["broken"], show=False)
     assert len(said) == 2
     assert len(result.history) == 4

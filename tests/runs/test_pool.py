@@ -55,7 +55,7 @@ def test_a_run_that_another_computes_is_not_forced(monkeypatch: pytest.MonkeyPat
         for force in (store.job, partial(store.run, show=False)):
             (busy,) = at_once([partial(force, TINY, force=True)])
             assert isinstance(busy, Busy)
-            assert "is being computed by another process: wait for its end" in str(busy)
+            assert "is being computed by another process: wait until it has finished" in str(busy)
         with pytest.raises(store.RunsFailed, match="1 of 2 runs failed, 1 are kept") as caught:
             store.run_all([TINY, other], force=True, subprocess=True, show=False)
         assert list(caught.value.failed) == [TINY.id]

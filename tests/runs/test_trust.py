@@ -307,7 +307,7 @@ def test_a_damaged_checkpoint_is_set_aside(config: Any, monkeypatch: pytest.Monk
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    with pytest.warns(UserWarning, match=r"starts afresh: it is kept as"):
+    with pytest.warns(UserWarning, match=r"starts again: it is kept as"):
         again = store.run(config, show=False)
     assert again.metrics["test_loss"] == whole.metrics["test_loss"]
     assert (whole.folder / f"{name}.broken").exists()
@@ -340,7 +340,7 @@ def test_code_that_changes_under_a_half_done_run_is_noticed(
     config = replace(TINY, objective=loss_class(1.0)(), epochs=4)
     killed_after(monkeypatch, config, 2)
     config = replace(TINY, objective=loss_class(0.5)(), epochs=4)
-    with pytest.warns(UserWarning, match="was begun before objective scaled changed"):
+    with pytest.warns(UserWarning, match="was started before objective scaled changed"):
         found = store.run(config, show=False)
     shutil.rmtree(found.folder)
     assert store.run(config, show=False).metrics["test_loss"] == found.metrics["test_loss"]
@@ -356,7 +356,7 @@ def test_data_that_change_under_a_half_done_run_are_noticed(
     (tmp_path / "other").mkdir()
     rotated(tmp_path / "other")
     monkeypatch.setenv("NSLAB_DATA", str(tmp_path / "other"))
-    with pytest.warns(UserWarning, match="was begun before data of digits changed"):
+    with pytest.warns(UserWarning, match="was started before data of digits changed"):
         store.run(config, show=False)
 
 
@@ -467,7 +467,7 @@ def test_stretches_that_are_damaged_set_the_checkpoint_aside(
     killed_after(monkeypatch, config, 2)
     (store.folder_of(config) / "stretches.json").write_text("{")
     config = replace(TINY, objective=loss_class(0.5)(), epochs=4)
-    with pytest.warns(UserWarning, match="has lost where it comes from"):
+    with pytest.warns(UserWarning, match="has lost the record of its origin"):
         found = store.run(config, show=False)
     shutil.rmtree(found.folder)
     assert store.run(config, show=False).metrics["test_loss"] == found.metrics["test_loss"]

@@ -176,7 +176,7 @@ def test_node_lost_preempted_out_of_time(tmp_path: Path, monkeypatch: pytest.Mon
     assert log_of(config).count("starts on") == 4
     subprocess.run(["scancel", number_of(config)], check=True)
     assert batch.process.wait(300) != 0
-    assert "ended without a word: CANCELLED" in batch.out.read_text()
+    assert "ended without output: CANCELLED" in batch.out.read_text()
     print("    " + log_of(config).strip().replace("\n", "\n    "))
 
 
@@ -199,7 +199,7 @@ def test_failures_are_told_apart() -> None:
         store.run_all([stopped, bad, good], jobs=2, engine=engine, show=False)
     watcher.join()
     assert "loss is not finite" in caught.value.failed[bad.id]
-    assert "ended without a word: CANCELLED" in caught.value.failed[stopped.id]
+    assert "ended without output: CANCELLED" in caught.value.failed[stopped.id]
     elsewhere = partial(run_slurm, slurm=Slurm(partition="nowhere"))
     with pytest.raises(ValueError, match="nvalid partition name"):
         store.run_all([stopped], engine=elsewhere, show=False)

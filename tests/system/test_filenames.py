@@ -44,8 +44,8 @@ BAD = {
     "\ud800": "no text",
     "a*": "one of the characters",
     "NS?": "one of the characters",
-    "con": "no file on Windows",
-    "LPT1.table": "no file on Windows",
+    "con": "not a valid file name on Windows",
+    "LPT1.table": "not a valid file name on Windows",
     "a.": "ends with '.'",
 }
 

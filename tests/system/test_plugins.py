@@ -128,7 +128,7 @@ def test_one_that_fails_leaves_all_as_it_was(tmp_path: Path, source: str, messag
     [
         ("json", "comes with Python"),
         ("nslab", "comes with Python or nslab"),
-        ("my-losses", "is no module's name"),
+        ("my-losses", "is not a module name"),
         ("seaborn", "installed module|imported already"),
     ],
 )
@@ -204,7 +204,7 @@ def test_a_command_says_in_a_line_what_it_cannot_load(
 ) -> None:
     """Before there is a command line; an import elsewhere raises the same, without a chain."""
     env = os.environ | {VARIABLE: str(tmp_path / "gone.py"), "PYTHONPATH": str(ROOT)}
-    said = f"the plug-in {tmp_path}/gone.py is not there: give a Python file, or a module's name"
+    said = f"the plug-in {tmp_path}/gone.py does not exist: give a Python file, or a module's name"
     for command in ([sys.executable, *words], [sys.executable, "-c", "import nslab"]):
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
         last = done.stderr.splitlines()[-1]

@@ -141,7 +141,7 @@ def test_bad_loss_stops_and_says_where(
 
 
 def test_foreign_or_broken_checkpoint_is_not_trusted(tmp_path: Path) -> None:
-    """Training starts afresh, with a warning that says why."""
+    """Training starts again, with a warning that says why."""
     (tmp_path / CHECKPOINT).write_bytes(b"not a checkpoint")
     with pytest.warns(UserWarning, match="cannot be read"):
         first = fit(replace(QUICK, epochs=1), tmp_path, show=False)

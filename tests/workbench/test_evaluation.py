@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_explained(images: Path) -> None:
         (ByColour(), folder, {"classes": ["red", "green", "x"]}, "lacks 1 .* such as 'blue'"),
         (ByColour(), folder, {"classes": ["red", "green", "red"]}, "has 'red' more than once"),
         (ByColour(), str(images), {}, f"a folder of images is folder:{images}"),
-        (ByColour(), "folder:/nowhere", {}, "/nowhere is no folder"),
+        (ByColour(), "folder:/nowhere", {}, "/nowhere is not a folder"),
         (ByColour(), f"folder:{images / 'red'}", {}, "12 images in 0 class folders|0 images in 0"),
         (ByColour(), folder, {"mean": (0.5,)}, "a number for each of 3 channels"),
         (ByColour(), folder, {"std": (0.5, 0.5, 0.0)}, "an sd above 0"),

@@ -125,7 +125,9 @@ def test_training_ends_inside_an_epoch_when_its_time_is_over(
     mine, theirs = here.model.state_dict(), there.model.state_dict()
     assert all(mine[name].equal(theirs[name]) for name in theirs)
     monkeypatch.setenv(UNTIL, "0")
-    with pytest.raises(RunsFailed, match="0 of 1 runs failed, 0 are kept, 1 go on when") as caught:
+    with pytest.raises(
+        RunsFailed, match="0 of 1 runs failed, 0 are kept, 1 continue when"
+    ) as caught:
         run_all([config], show=False)
     assert caught.value.later
     monkeypatch.delenv(UNTIL)
@@ -144,7 +146,7 @@ def test_the_engine_begins_nothing_late_and_stops_what_does_not_end(
     ends = run_local(jobs, until=time.time() + 1)
     assert [end.status for end in ends] == [MORE, MORE]
     assert ends[0].seconds > 0 == ends[1].seconds
-    assert all("the same command goes on" in end.why() for end in ends)
+    assert all("the same command continues" in end.why() for end in ends)
 
 
 def test_the_command_says_that_there_is_more(tmp_path: Path) -> None:

@@ -170,13 +170,13 @@ def test_labels_that_are_text() -> None:
 
 def test_labels_that_skip_numbers() -> None:
     """Told, and taken; those far above all others are refused before a name is made of each."""
-    with pytest.warns(UserWarning, match=r"no image is of class 0, of 3: .*begin at 1"):
+    with pytest.warns(UserWarning, match=r"no image has class 0 of 3: .*begin at 1"):
         add_arrays((X, Y + 1), (X, Y + 1))
-    with pytest.warns(UserWarning, match=r"no image is of class 1, 2, 3, 4, 5 and 4 more, of 11"):
+    with pytest.warns(UserWarning, match=r"no image has class 1, 2, 3, 4, 5 and 4 more of 11"):
         add_arrays((X, 10 * Y), (X, 10 * Y))
-    with pytest.warns(UserWarning, match=r"class 2, which no training image is of: 50.0 %"):
+    with pytest.warns(UserWarning, match=r"class 2, which no training image has: 50.0 %"):
         add_arrays((X, Y), (X, 2 * Y))
-    with pytest.warns(UserWarning, match=r"no image is of class 2, of 3"):
+    with pytest.warns(UserWarning, match=r"no image has class 2 of 3"):
         add_arrays((X, Y), (X, Y), classes=["a", "b", "c"])
     with pytest.raises(ValueError, match="labels go up to 1,000,000,000"):
         add_arrays((X, 10**9 * Y), (X, Y))

@@ -1,4 +1,4 @@
-"""The 15 corruptions of CIFAR-10-C (Hendrycks & Dietterich 2019), written anew: OURS, NOT THE
+"""The 15 corruptions of CIFAR-10-C (Hendrycks & Dietterich 2019), written here: OURS, NOT THE
 PUBLISHED SET.
 
 Constants are those with which the set was published, five severities each; the images differ from

@@ -1,4 +1,4 @@
-"""The 15 corruptions of MNIST-C (Mu & Gilmer 2019), written anew: OURS, NOT THE PUBLISHED SET.
+"""The 15 corruptions of MNIST-C (Mu & Gilmer 2019), written here: OURS, NOT THE PUBLISHED SET.
 
 Constants are those with which the set was published, one severity each; the images differ from the
 published ones in every random draw and in rounding. Images of other sizes do too: lengths stay

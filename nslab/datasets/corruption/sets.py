@@ -119,7 +119,7 @@ def open_set(file: Path, root: Path) -> np.ndarray:
     if not file.is_file():
         raise MissingDataset(
             f"{file} is missing: complete the released files in {root}, or move that folder away "
-            "to have corruptions made here instead"
+            "to have the corruptions made here instead"
         )
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
@@ -131,7 +131,7 @@ def corrupt_set(file: Path, problem: str) -> CorruptDataset:
     """The error for a released file that is not what it should be."""
     return CorruptDataset(
         f"{file} is not trusted: {problem}. Fetch the released files again, or move their folder "
-        "away to have corruptions made here instead."
+        "away to have the corruptions made here instead."
     )
 
 

@@ -7,7 +7,7 @@ folders must lie on a disk that the compute nodes share. How it holds together:
   per array, named like the array in the queue, with the list of its jobs; so whatever becomes of
   this process, its jobs can be found by name in ``squeue``, and the same command attaches to them
   instead of submitting them again.
-- submitit pickles what a job shall do into that folder, and the job unpickles it: who can write
+- submitit pickles what a job should do into that folder, and the job unpickles it: who can write
   there can run code as you. The folder is therefore yours alone (mode 0700); leave it so.
 - Each job ends by writing its exit status there. That file, and ``squeue`` for the jobs that never
   came to write one, say how a job ended. ``sacct``, which submitit would ask, needs an accounting

@@ -86,7 +86,9 @@ def queue() -> dict[str, Queued]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     except FileNotFoundError:
-        raise OSError("squeue is not here: start this on a login node of a SLURM cluster") from None
+        raise OSError(
+            "squeue was not found: start this on a login node of a SLURM cluster"
+        ) from None
     except subprocess.TimeoutExpired:
         raise OSError("squeue does not answer") from None
     except subprocess.CalledProcessError as error:
@@ -121,7 +123,7 @@ def executor(place: Path, requeues: int) -> "SlurmExecutor":
         python = shlex.join(python_of_ours())  # submitit says -m what
         return SlurmExecutor(place, max_num_timeout=requeues, python=python)
     except RuntimeError:
-        raise OSError("srun is not here: start this on a login node of a SLURM cluster") from None
+        raise OSError("srun was not found: start this on a login node of a SLURM cluster") from None
 
 
 def submit(jobs: Sequence[Job], max_parallel: int, slurm: Slurm) -> dict[str, str]:

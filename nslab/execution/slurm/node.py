@@ -71,7 +71,7 @@ class NodeTask:
                 self.pid = None  # which may be given to another process now
                 if status == -signal.SIGKILL and self.kills < KILLS:
                     self.kills += 1
-                    self.say("its command was killed; for want of memory?")
+                    self.say("its command was killed; out of memory?")
                     signal.raise_signal(usual_signal())
             except Exception as error:  # submitit's: not to be queued again
                 self.say(str(error))

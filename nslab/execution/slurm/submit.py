@@ -157,7 +157,7 @@ class JobArray:
         state = entry.state if entry else "not in the queue any more"
         again = state in KILLED_BY_SIGNAL and self.again[key] < RESUBMITTED
         with job.log.open("a", encoding="utf-8") as log:
-            log.write(f"[slurm job {number} ended without a word: {state}]\n")
+            log.write(f"[slurm job {number} ended without output: {state}]\n")
             if state == "COMPLETED":
                 log.write("do the compute nodes share the folder that this log lies in?\n")
             if entry and (words := arrays.last_words(number, entry.array)):
