@@ -137,7 +137,8 @@ class MethodComparison:
         """Accuracy of every run, and each method's difference to the baseline with its interval."""
         with mpl.rc_context():
             apply()
-            return paired_comparison(self.runs, self.differences, self.baseline, self.verdict)
+            title = self.title or "Methods compared"  # the finding stands above it
+            return paired_comparison(self.runs, self.differences, self.baseline, title)
 
     def sweep_figure(self) -> Figure:
         """Of a sweep the accuracy on validation samples at every setting, the choice ringed."""
