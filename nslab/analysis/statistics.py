@@ -118,7 +118,7 @@ def in_words(line: Mapping[str, Any], unit: str = "points", digits: int = 2) -> 
     else:
         interval = f"95 % interval {line['low']:+.{digits}f} to {line['high']:+.{digits}f}"
         test = "" if math.isnan(line["p"]) else f", p = {line['p']:.1g}"
-        about = f"{interval}{test}, n = {line['n']}"
+        about = f"{interval}{test}, n = {line['n']:.0f}"
     return f"{mean} ({about})".replace("-", "−")
 
 

@@ -140,7 +140,7 @@ def test_names_that_are_taken(tmp_path: Path, name: str, message: str) -> None:
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     """A file, a module, another of the same name."""
-    with pytest.raises(ValueError, match=r"nowhere\.py is not there"):
+    with pytest.raises(ValueError, match=r"nowhere\.py does not exist"):
         nslab.use(tmp_path / "nowhere.py")
     with pytest.raises(ValueError, match="there is no module 'nowhere_at_all' here"):
         nslab.use("nowhere_at_all")
@@ -188,7 +188,7 @@ def test_the_environment_brings_those_that_were_asked_for(tmp_path: Path) -> Non
     assert done.stdout == "{'mine': ({'toy': ['a']}, False)} False\n", done.stderr
     gone = python(SHOW, **{VARIABLE: str(tmp_path / "gone.py"), "PYTHONPATH": str(ROOT)})
     assert gone.returncode == 1
-    assert "gone.py is not there" in gone.stderr
+    assert "gone.py does not exist" in gone.stderr
     assert f"({VARIABLE} in the environment asks for it: " in gone.stderr
 
 
