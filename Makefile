@@ -20,6 +20,8 @@ figures: $(READY) ## execute the notebooks and write their figures (PRESET=smoke
 pictures: $(READY) ## renew the pictures of READMEs, in figures/readme
 	$(BIN)/nslab render ns_method ns_long_tail de_small_networks edl_method --jobs $(JOBS)
 	cp $(PICTURES:%=figures/smoke/%.png) figures/readme
+	$(BIN)/python -P -m nslab.plots.smaller $(PICTURES:%=figures/readme/%.png)
+	if [ -f figures/browser/explorer.webp ]; then cp figures/browser/explorer.webp figures/readme; fi
 
 docs: $(READY) ## build the site into build/docs/html, executing notebooks that are not current
 	@$(BIN)/python -c 'import myst_nb, pydata_sphinx_theme, sphinx_design, sphinx_copybutton' \

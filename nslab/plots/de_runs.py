@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nslab.analysis.statistics import differences
 from nslab.configs.labels import colour_of, text_of
 from nslab.plots.de_strategies import STRATEGY_DASHES, memories, strategy_shares
 from nslab.plots.findings import comparison_finding
@@ -110,7 +111,7 @@ def gains(table: pd.DataFrame, baseline: str, methods: Sequence[str], title: str
     difference = wide[list(methods)].sub(wide[baseline], axis=0)
     rows = list(dict.fromkeys((dataset, network) for dataset, network, _ in difference.index))
     colours = method_colours(methods)
-    figure = page(1.8 + (0.3 + 0.28 * len(methods)) * len(rows))
+    figure = page(1.8 + (0.2 + 0.2 * len(methods)) * len(rows))
     axes = figure.subplots()
     for k, method in enumerate(methods):
         shift = (k - (len(methods) - 1) / 2) * 0.3
@@ -141,9 +142,13 @@ def _gained(table: pd.DataFrame, difference: pd.DataFrame, baseline: str, title:
     if len(means) == 1:
         found = (comparison_finding(table, str(m), baseline) for m in difference)
         return "\n".join(filter(None, found))
-    said = (f"{text_of(str(m))} in {(means[m] > 0).sum()}" for m in means)
-    ahead = f"Ahead of {text_of(baseline)} in the mean of seeds: {', '.join(said)}"
-    return f"{ahead} of {len(means)} networks"
+    several = differences(table, baseline, ["dataset", "network"])
+    said = []
+    for method in map(str, means):
+        sure = int((several.loc[several["method"] == method, "low"] > 0).sum())
+        ahead = int((means[method] > 0).sum())
+        said.append(f"{text_of(method)} in {ahead} (interval above 0 in {sure})")
+    return f"Ahead of {text_of(baseline)} in the mean, of {len(means)}: {', '.join(said)}"
 
 
 def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure:

@@ -7,7 +7,6 @@ from matplotlib.lines import Line2D
 
 from nslab.analysis.statistics import Paired
 from nslab.configs.labels import text_of
-from nslab.plots.findings import findings_of
 from nslab.plots.marks import (
     AT_CHANCE,
     RULED,
@@ -69,20 +68,14 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
 
 
 def paired_comparison(
-    runs: pd.DataFrame,
-    differences: pd.DataFrame,
-    baseline: str,
-    title: str,
-    *,
-    planned: int = 0,
+    runs: pd.DataFrame, differences: pd.DataFrame, baseline: str, title: str
 ) -> Figure:
     """Accuracy of every run, and of each method its paired difference to the baseline with the
     95 % interval.
 
     ``runs``: columns ``method``, ``seed``, ``value``, ``learnt``; ``differences``: as
-    `nslab.analysis.statistics.differences` gives them. Methods not above chance are grey. The title
-    says the finding, unless the data are embedded; ``planned`` seeds that are not all there make
-    the verdict wait.
+    `nslab.analysis.statistics.differences` gives them; ``title``: the verdict, whose parts between
+    semicolons have a line each. Methods not above chance are grey.
     """
     faint, order = at_chance(runs), list(dict.fromkeys(runs["method"]))
     colours = {m: grey_where(m in faint, c) for m, c in method_colours(order).items()}
@@ -110,9 +103,7 @@ def paired_comparison(
         axes.grid(**RULED)
     equal = dashed_handle(f"as {text_of(baseline)}")
     legend_below(figure, [*seed_handles(seeds), equal])
-    heading(
-        figure, "\n".join(title.split("; ")), findings_of(runs, baseline, title, planned=planned)
-    )
+    heading(figure, "\n".join(title.split("; ")))
     return figure
 
 

@@ -44,7 +44,7 @@ def loss_curves(table: pd.DataFrame, title: str) -> Figure:
     )
     right.axhline(1, color=GREY, linewidth=0.8)
     legend_below(figure, left.get_legend_handles_labels()[0])
-    heading(figure, title)
+    heading(figure, f"What losses teach, by the probability of the label: {title}")
     return figure
 
 
@@ -158,7 +158,7 @@ def ranking_and_accuracy(
         axes.set(xlabel=label)
         axes.locator_params(axis="x", nbins=5)
         told = f"rank correlation {line.rank:.2f} (p = {line.rank_p:.2g}), n = {line.n} losses"
-        panel_title(axes, f"{title}\n{told}", 3.6)
+        panel_title(axes, f"{title}\n{told}", 3.2)
     for spare in panels[len(parts) :]:
         spare.remove()
     for axes in panels[: len(parts) : across]:

@@ -82,7 +82,8 @@ def competition(result: GroupScores, classes: Sequence[str]) -> Figure:
         axes.invert_yaxis()
         panel_title(axes, title)
     axes.axvline(1, color=GREY, linestyle="--", linewidth=1, label="mean of the group, 1")
-    axes.legend(loc="lower right")
+    line = axes.get_legend_handles_labels()[0]
+    lower.legend(handles=line, loc="outside lower right")
     best = int(result.scores.argmax())
     heading(
         figure,

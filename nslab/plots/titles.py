@@ -21,8 +21,11 @@ def heading(figure: Figure, title: str, finding: str = "") -> None:
     'digits, 16 px, LeNet-5 (smoke: supports no claim)'
     """
     width = figure.get_figwidth()
+    room = 0.97 * width - 2 * _EDGE
+    if wrapped(finding, room, TITLE, bold=True) != finding:
+        finding = finding.replace("; ", ";\n")  # rather than anywhere
     parts = [line for text in (finding, in_words(title)) for line in text.split("\n") if line]
-    lines = [wrapped(part, 0.97 * width - 2 * _EDGE, TITLE, bold=True) for part in parts]
+    lines = [wrapped(part, room, TITLE, bold=True) for part in parts]
     if lines:
         text = figure.suptitle("\n".join(lines), x=_EDGE / width, ha="left", fontsize=TITLE)
         text.set(linespacing=1.3, fontweight="bold")

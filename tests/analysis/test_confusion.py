@@ -84,8 +84,9 @@ def test_a_runs_confusion(images: Path) -> None:
 
 def test_figures() -> None:
     """A matrix while its names are legible, then the most confused pairs; odd classes too."""
-    axes = confusion_matrix(FOUND, "a run").axes[0]
-    assert axes.get_title() == "a run, n = 1 network"
+    figure = confusion_matrix(FOUND, "a run")
+    axes = figure.axes[0]
+    assert figure.get_suptitle() == "a run, n = 1 network"
     assert [t.get_text() for t in axes.get_yticklabels()] == ["a", "b", "c"]
     assert {t.get_text() for t in axes.texts} >= {"50", "30", "90"}
     rng = np.random.default_rng(0)
@@ -111,7 +112,7 @@ def test_comparisons_of_methods_know_classes() -> None:
     assert len(found.per_class) == 3
     assert found.per_class["ns"].mean() == pytest.approx(found.table["accuracy"][1])
     assert found.confusion("ce").counts.sum() == 120
-    assert "n = 2 networks" in found.confusion_figure("ce").axes[0].get_title()
+    assert "n = 2 networks" in found.confusion_figure("ce").get_suptitle()
     with pytest.raises(ValueError, match="unknown method 'nss': did you mean ns"):
         found.confusion("nss")
 

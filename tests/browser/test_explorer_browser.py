@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from film import MOST, WIDTH, write_animation
 from panels import PANELS, Explorer
+from PIL import Image
 from sessions import HEAD, SHOTS, chromium, opened
 
 QUICK = 150  # ms, median from key to pixels
@@ -241,6 +243,34 @@ def test_a_slider_redraws_at_once(explorer: Explorer, panel: str) -> None:
     assert len(found) >= 20
     assert min(found) > 0, "a step changed nothing"
     judge(found)
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_every_control_says_what_it_does(explorer: Explorer, panel: str) -> None:
+    """Where the mouse rests on it, in a sentence."""
+    found = explorer.page.evaluate(
+        """(panel) => [...document.querySelectorAll(`.nsl-${panel}-panel .nsl-control`)].map(
+            (c) => [c.className, [c, ...c.querySelectorAll('[title]')].map((e) => e.title)])""",
+        panel,
+    )
+    assert len(found) >= 6
+    assert [name for name, titles in found if max(map(len, titles)) < 10] == []
+
+
+def test_an_animation_of_the_explorer(explorer: Explorer) -> None:
+    """Short enough for a README, in which things move."""
+    if explorer.served.kind != "lab":
+        pytest.skip("one is enough")
+    file = SHOTS / "explorer.webp"
+    assert write_animation(explorer, file) > 40
+    assert 50_000 < file.stat().st_size < MOST
+    with Image.open(file) as film:
+        assert (film.width, film.is_animated) == (WIDTH, True)  # type: ignore[attr-defined]
+        seen = set()
+        for frame in range(film.n_frames):  # type: ignore[attr-defined]
+            film.seek(frame)
+            seen.add(film.tobytes())
+    assert len(seen) > 30
 
 
 def test_nothing_complained(explorer: Explorer) -> None:

@@ -443,8 +443,7 @@ def test_a_strangers_evolver_goes_everywhere(monkeypatch: pytest.MonkeyPatch) ->
     assert line["method"] == "Walk(step=0.01)"
     assert strategy_table([result]).empty
     figure = over_batches(generation_table([result]), "best", "method", "a walk")
-    (axes,) = figure.axes
-    assert "Walk(step=0.01)" in [t.get_text() for t in axes.get_legend().get_texts()]
+    assert "Walk(step=0.01)" in [t.get_text() for t in figure.legends[0].get_texts()]
     found = nslab.run(search, show=False)
     assert [row["generation"] for row in found.history] == [0, 1, 2, 3]
     assert found.metrics["objective"] <= found.history[0]["objective"]

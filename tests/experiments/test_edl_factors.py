@@ -102,6 +102,6 @@ def test_figure(table: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (axes,) = figure.get_axes()
     assert axes.get_xlabel()
     assert axes.get_ylabel()
-    assert axes.get_title() == "Only the log margin"
+    assert figure.get_suptitle() == "Only the log margin"
     assert axes.get_legend().get_title().get_text() == "4 evolutions a cell, 5 trainings each"
     assert made[0] == made[1]

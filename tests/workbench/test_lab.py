@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nslab.cli import app
-from nslab.workbench import lab
+from nslab.workbench import lab, lab_settings
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,31 @@ def test_jupyterlab_asks_for_its_token(tmp_path: Path) -> None:
         assert answer(f"{base}?token=wrong")[0] == 403
         status, body = answer(f"{base}?token={token}")
         assert status == 200
-        assert "ns_method.ipynb" in {item["name"] for item in json.loads(body)["content"]}
+        # README and figures are there, too
+        assert {"README.md", "notebooks"} <= {item["name"] for item in json.loads(body)["content"]}
+        assert answer(f"{base}/notebooks/ns_method.ipynb?token={token}&content=0")[0] == 200
+        settings = answer(f"http://127.0.0.1:{port}/lab/api/settings?token={token}")[1].decode()
+        assert "Markdown Preview" in settings
+        assert "notebooks/explorer.ipynb" in settings
         # git is told of notebooks that were only run
         assert "nslab.workbench.unrun | extension was successfully loaded" in read(tmp_path / "log")
+
+
+def test_settings_of_the_machine_go_first(tmp_path: Path) -> None:
+    """Ours are defaults beside them, and what is there stays as it was."""
+    known = tmp_path / "known"
+    known.mkdir()
+    news = {lab_settings.NOTIFICATIONS: {"fetchNews": "true"}, "other": {"a": 1}}
+    (known / "overrides.json").write_text(json.dumps(news))
+    (known / "page_config.json").write_text("{}")
+    settings = lab_settings.default_settings(tmp_path, tmp_path / "notebooks")
+    folder = lab_settings.write_settings(tmp_path / "ours", known, settings)
+    written = json.loads((folder / "overrides.json").read_text())
+    assert written[lab_settings.NOTIFICATIONS] == {"fetchNews": "true", "checkForUpdates": False}
+    assert written["other"] == {"a": 1}
+    assert len(written[lab_settings.TOP_BAR]["toolbar"]) == len(lab_settings.BUTTONS)
+    assert (folder / "page_config.json").exists()
+    assert json.loads((known / "overrides.json").read_text()) == news
 
 
 def test_voila_asks_for_its_token(tmp_path: Path) -> None:
