@@ -20,6 +20,7 @@ figures: $(READY) ## execute the notebooks and write their figures (PRESET=smoke
 pictures: $(READY) ## renew the pictures of READMEs, in figures/readme
 	$(BIN)/nslab render ns_method ns_long_tail de_small_networks edl_method --jobs $(JOBS)
 	cp $(PICTURES:%=figures/smoke/%.png) figures/readme
+	$(BIN)/python docs/readme_gallery.py
 	$(BIN)/python -P -m nslab.plots.smaller $(PICTURES:%=figures/readme/%.png)
 	if [ -f figures/browser/explorer.webp ]; then cp figures/browser/explorer.webp figures/readme; fi
 

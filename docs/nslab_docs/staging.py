@@ -19,7 +19,6 @@ FENCE = re.compile(r"^(?P<marks>`{3,}|~{3,})(?P<about>[^\n]*)\n.*?^(?P=marks)[ \
 # The project's own files that are pages, by the page they are shown on.
 PAGES = {
     "README.md": "index.md",
-    "nslab/README.md": "tutorials/index.md",
     "notebooks/README.md": "notebooks.md",
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",

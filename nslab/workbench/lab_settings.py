@@ -24,7 +24,7 @@ def default_settings(root: Path, notebooks: Path) -> dict[str, dict[str, Any]]:
     """Settings by the extension they are for: no question about news, Markdown rendered, and
     buttons in the top bar for the first notebooks and, if there are any, the figures.
 
-    >>> settings = default_settings(Path("/home"), Path("/home/notebooks"))
+    >>> settings = default_settings(Path("/srv"), Path("/srv/notebooks"))
     >>> settings[DOCUMENTS]
     {'defaultViewers': {'markdown': 'Markdown Preview'}}
     """

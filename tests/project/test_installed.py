@@ -138,7 +138,7 @@ def test_the_wheel_holds_the_project_and_nothing_else(built: Path) -> None:
             if file.suffix == ".csv":
                 assert inside[f"nslab/{target}/{file.name}"] == file.read_bytes()
     package = {f.relative_to(ROOT).as_posix() for f in (ROOT / "nslab").rglob("*") if f.is_file()}
-    expected |= {name for name in package if "__pycache__" not in name} - {"nslab/README.md"}
+    expected |= {name for name in package if "__pycache__" not in name}
     assert {name for name in inside if ".dist-info" not in name} == expected
     assert b"out\\n" not in inside["nslab/_notebooks/ns_scores.ipynb"]
 

@@ -87,13 +87,13 @@ def test_whatever_the_package_reads_is_installed_with_it(tracked: list[str]) -> 
     patterns = data["package-data"]["nslab"]
     for name in tracked:
         file = Path(name)
-        if file.parts[0] == "nslab" and file.suffix != ".py" and name != "nslab/README.md":
+        if file.parts[0] == "nslab" and file.suffix != ".py":
             inner = file.relative_to("nslab")
             assert any(inner.match(p) for p in patterns), f"{name} is in no wheel"
 
 
 READMES = ["README.md", "CONTRIBUTING.md"]
-READMES += [f"{d}/README.md" for d in ("nslab", "notebooks", "benchmarks", "data/results")]
+READMES += [f"{d}/README.md" for d in ("notebooks", "benchmarks", "data/results")]
 READMES += sorted(f.relative_to(ROOT).as_posix() for f in (ROOT / "docs").rglob("*.md"))
 
 
