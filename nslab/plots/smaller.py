@@ -13,7 +13,7 @@ def reduce_colours(file: Path, colours: int = 128) -> int:
     with Image.open(file) as whole:
         kept = PngInfo()
         for key, text in whole.info.items():
-            if isinstance(text, str):
+            if isinstance(key, str) and isinstance(text, str):
                 kept.add_text(key, text)
         small = whole.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
         small.save(file, pnginfo=kept, dpi=whole.info.get("dpi"), optimize=True)
