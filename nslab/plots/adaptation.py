@@ -96,7 +96,10 @@ def class_maps(table: pd.DataFrame, title: str) -> Figure:
         figure.subplots(1, 2), shown.items(), strict=True
     ):
         wide = table.pivot_table(index="class", columns="epoch", values=column, sort=False)
-        limits = {} if centre is None else {"center": centre}
+        limits: dict[str, float] = {}
+        if centre is not None:  # half the colours on either side of it
+            reach = float((wide - centre).abs().max().max()) or 1.0
+            limits = {"vmin": centre - reach, "vmax": centre + reach}
         few = count <= 20 and len(wide.columns) <= 6
         sns.heatmap(
             wide,

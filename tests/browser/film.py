@@ -42,10 +42,7 @@ def picture(explorer: Explorer, panel: str) -> Image.Image:
     """A panel as it stands in the page."""
     shot = explorer.page.locator(f".nsl-{panel}-panel").screenshot()
     found = Image.open(io.BytesIO(shot)).convert("RGB")
-    if found.width > WIDTH:
-        size = (WIDTH, round(found.height * WIDTH / found.width))
-        found = found.resize(size, Image.Resampling.LANCZOS)
-    return found
+    return found.crop((0, 0, WIDTH, found.height))  # beyond it a panel is empty
 
 
 def write_animation(explorer: Explorer, file: Path) -> int:
