@@ -160,7 +160,7 @@ def _remarks(exp: Experiment, precision: str, runs: Sequence[MeasuredRun]) -> li
     if not exp.comparable:
         said.append("not the paper's data")
     if any(run.result.other_source for run in runs):
-        said.append("other source code")
+        said.append("made by another version of nslab")
     return said
 
 

@@ -86,7 +86,7 @@ def lab(
     raise typer.Exit(status)
 
 
-new = typer.Typer(no_args_is_help=True)
+new = typer.Typer(no_args_is_help=True, epilog="Example: nslab new notebook my_question")
 app.add_typer(new, name="new")
 
 

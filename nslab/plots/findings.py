@@ -57,7 +57,8 @@ def paired_finding(
     """The same of a comparison already made, in which ``better`` pairs have the first ahead."""
     first, second = names
     seeds = f"{found.n} seed{'s' if found.n > 1 else ''}"
-    text = f"{first} ahead of {second} in {better} of {seeds}: {found.mean:+.2f} {unit}"
+    where = f"in {better} of {seeds}" if better else f"in none of {seeds}"
+    text = f"{first} ahead of {second} {where}: {found.mean:+.2f} {unit}"
     if found.n > 1 and not math.isnan(found.low):
         text += f" (95 % interval {found.low:.2f} to {found.high:.2f})"
     if planned > found.n:

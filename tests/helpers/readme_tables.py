@@ -38,7 +38,7 @@ def blocks() -> dict[str, str]:
     errors = {name for name, exp in EXPERIMENTS.items() if exp.measure.endswith("_errors")}
     runs = table[(table["n"] > 0) & ~table["experiment"].isin({"", *errors})]
     shown = runs.drop(columns=["delta", "low", "high", "differs", "experiment"])
-    note = shown["note"].str.replace("other source code, ", "")
+    note = shown["note"].str.replace("made by another version of nslab, ", "")
     tables = [ledger.counts(table), shown.assign(note=note).rename(columns={"value": "printed"})]
     return {
         "README.md": totals(table),

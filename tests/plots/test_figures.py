@@ -67,7 +67,7 @@ def test_compare_by_hand() -> None:
     other = table[table["difference_n"] > 0].iloc[0]
     assert (other["method"], other["preset"], other["against"]) == ("ns_ws", "smoke", "ce_constant")
     assert (other["difference"], other["difference_sd"], other["difference_n"]) == (-1.0, 0.0, 2)
-    assert set(small["note"]) == {"other source code"}
+    assert set(small["note"]) == {"made by another version of nslab"}
     nothing = table[table["n"] == 0]
     assert len(nothing) == 6
     assert nothing["ours"].isna().all()
