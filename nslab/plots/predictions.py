@@ -122,7 +122,7 @@ def composition(table: pd.DataFrame, title: str) -> Figure:
     regimes = [name for name in REGIMES if f"like_{name}" in real]
     again = table[table["kind"] == "redraw"].mean(numeric_only=True)
     figure = page(4.4)
-    ratios = [3] * len(methods) + [1]
+    ratios = [3] * len(methods) + [1.4]
     panels = figure.subplots(1, len(methods) + 1, sharey=True, width_ratios=ratios)
     room = 6.6 * 3 / sum(ratios)
     for axes, method in zip(panels, methods, strict=False):
@@ -135,7 +135,7 @@ def composition(table: pd.DataFrame, title: str) -> Figure:
         panel_title(axes, f"trained with {text_of(method)}", room)
     stack(panels[-1], pd.DataFrame({"": again}).T, regimes)
     panels[-1].set_xlabel(wrapped("for comparison", 0.8))
-    panel_title(panels[-1], "synthetic, drawn again", 0.8)
+    panel_title(panels[-1], "synthetic, drawn again", 0.5)
     panels[0].set(ylabel="predictions accounted for (%)", ylim=(0, 100))
     handles = [
         Patch(color=colour_of(f"regime:{name}"), label=text_of(f"regime:{name}"))

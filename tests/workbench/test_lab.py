@@ -100,9 +100,8 @@ def serving(folder: Path, *options: str) -> Iterator[tuple[int, str]]:
     try:
         end, link = time.monotonic() + 90, None
         while time.monotonic() < end and server.poll() is None:
-            link = re.search(
-                r"http://127\.0\.0\.1:(\d+)/[\w/.]*\?token=(\w+)", read(folder / "log")
-            )
+            address = r"http://127\.0\.0\.1:(\d+)/[\w/.]*\?token=(\w+)"
+            link = re.search(address, read(folder / "log"))
             if link and listens("127.0.0.1", int(link[1])):
                 break
             time.sleep(0.2)

@@ -69,8 +69,12 @@ def choice(
     name: str, symbol: str, word: str, options: Sequence[Any], value: Any
 ) -> widgets.Dropdown:
     """One of several; options are values, or pairs of a text and a value."""
-    control = widgets.Dropdown(options=options, value=value, description=labelled(symbol, word))
-    return finished_text(control, name)
+    control = finished_text(widgets.Dropdown(options=options, value=value, description="?"), name)
+    # the widget of a list shows no tooltip beside its description: that carries it instead
+    about = html.escape(TOOLTIPS.get(name, word))
+    control.description = f'<span title="{about}">{html.escape(labelled(symbol, word))}</span>'
+    control.description_allow_html = True
+    return control
 
 
 def button(
