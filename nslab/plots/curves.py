@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from nslab.plots.titles import heading
+
 CURVES = {
     "test_accuracy": "test accuracy (%)",
     "held_out_accuracy": "held-out accuracy (%)",
@@ -52,6 +54,6 @@ def run_curves(
     more = f"and {left} more, not named" if left > 0 else None
     if len(handles) > 1:
         shown = handles[:ONE_LEGEND], labels[:ONE_LEGEND]
-        figure.legend(*shown, loc="outside lower left", title=more, fontsize=8)
-    figure.suptitle(title, fontsize=11)
+        figure.legend(*shown, loc="outside lower left", title=more)
+    heading(figure, title)
     return figure

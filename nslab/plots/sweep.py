@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from nslab.configs.labels import short_repr, text_of
 from nslab.plots.style import method_colours
+from nslab.plots.titles import heading
 
 NUMBERS = ("method", "validation", "validation_loss", "test", "sd", "n", "chosen")
 MARKERS = "osD^vPX*"
@@ -48,6 +49,7 @@ def validation_grid(table: pd.DataFrame, title: str) -> Figure:
         for a, b in chosen:
             axes.plot([a], [b], "o", markersize=15, markerfacecolor="none", color=colour)
     axes.set_xticks(range(len(order)), order)
-    axes.set(xlabel=", ".join(fields), ylabel="validation accuracy (%)", title=title)
+    axes.set(xlabel=", ".join(fields), ylabel="validation accuracy (%)")
+    heading(figure, title)
     axes.legend(title="ringed: chosen")
     return figure

@@ -28,6 +28,7 @@ from nslab.plots import (
     claims,
     comparison,
     confusion,
+    curves,
     de_ingredients,
     de_landscapes,
     de_runs,
@@ -36,6 +37,7 @@ from nslab.plots import (
     overhead,
     predictions,
     robustness,
+    sweep,
     texts,
 )
 from nslab.plots import edl as losses
@@ -90,7 +92,14 @@ def compared() -> dict[str, Figure]:
     parts = [(f"{LONG[:60]} {x}", points, x, "score", line) for x in ("size", "accuracy", "size")]
     names = tuple(f"a class with quite a long name {k}" for k in range(100))
     confused = NUMBERS.integers(0, 9, (100, 100))
+    settings = crossed(method=METHODS[:4], lr=(0.001, 0.01, 0.1), optimizer=("sgd", "adam"))
+    settings = near(settings, "validation").assign(sd=1.0, chosen=settings["lr"] == 0.1)
+    epochs = [near(crossed(epoch=range(40)), "test_accuracy", "train_loss") for _ in range(14)]
     return {
+        "run_curves": curves.run_curves(
+            epochs, [f"{LONG[:50]} {number}" for number in range(14)], "epoch", LONG
+        ),
+        "validation_grid": sweep.validation_grid(settings, LONG),
         "methods": comparison.methods(table, LONG, dict.fromkeys(METHODS, 91.0)),
         "methods_alone": comparison.methods(table[table["seed"] < 3], LONG, planned=9),
         "forest": comparison.forest(far, LONG),
