@@ -147,8 +147,8 @@ def _gained(table: pd.DataFrame, difference: pd.DataFrame, baseline: str, title:
     for method in map(str, means):
         sure = int((several.loc[several["method"] == method, "low"] > 0).sum())
         ahead = int((means[method] > 0).sum())
-        said.append(f"{text_of(method)} in {ahead} (interval above 0 in {sure})")
-    return f"Ahead of {text_of(baseline)} in the mean, of {len(means)}: {', '.join(said)}"
+        said.append(f"{text_of(method)} in {ahead} of {len(means)} (95 % interval above 0: {sure})")
+    return f"Ahead of {text_of(baseline)} on average: {', '.join(said)}"
 
 
 def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure:

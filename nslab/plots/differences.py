@@ -125,8 +125,8 @@ def _counted(table: pd.DataFrame, title: str, baseline: str) -> str:
     above, below = int((table["low"] > 0).sum()), int((table["high"] < 0).sum())
     more = int((table["mean"] > 0).sum())
     return (
-        f"{more} of {len(table)} differences to {text_of(baseline)} above 0 in the mean; the 95 % "
-        f"interval is above 0 in {above}, below in {below}"
+        f"{more} of {len(table)} differences to {text_of(baseline)} are above 0 on average; the "
+        f"95 % interval is above 0 in {above}, below in {below}"
     )
 
 

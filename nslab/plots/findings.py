@@ -100,7 +100,7 @@ def _counted(table: pd.DataFrame, methods: Sequence[str], baseline: str, planned
         if wide[[m, baseline]].notna().all(axis=1).any()
     ]
     above = sum(one.mean > 0 for one in found)
-    text = f"{above} of {len(found)} methods above {text_of(baseline)} in the mean"
+    text = f"{above} of {len(found)} methods above {text_of(baseline)} on average"
     fewest = min((one.n for one in found), default=0)
     if planned > fewest:
         return f"{text}; verdict waits: {fewest} of {planned} seeds"
