@@ -174,6 +174,11 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
+def _printed(value: float | str) -> str:
+    """A number of a paper, or its words: DE's Table S2 lists settings."""
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def readable_ledger(table: pd.DataFrame) -> pd.DataFrame:
     """`build_ledger` for people: ours with its sd, delta with its interval, marked by a star where
     that excludes 0; gaps blank.
@@ -183,7 +188,7 @@ def readable_ledger(table: pd.DataFrame) -> pd.DataFrame:
     """
     lines = table.to_dict("records")
     out = table[["paper", "table", "row"]].copy()
-    out["printed"] = [f"{line['value']:g} {line['unit']}".strip() for line in lines]
+    out["printed"] = [f"{_printed(line['value'])} {line['unit']}".strip() for line in lines]
     out["ours"] = [_plus_minus(line["ours"], line["sd"]) for line in lines]
     out["n"] = [line["n"] or "" for line in lines]
     out["preset"] = table["preset"].fillna("")

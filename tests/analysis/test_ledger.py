@@ -111,6 +111,10 @@ def test_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["ledger", "--paper", "ns", "--to", str(file)])
     assert done.exit_code == 0, done.output
     assert set(pd.read_csv(file)["paper"]) == {"ns"}
+    page = tmp_path / "ledger.md"
+    done = CliRunner().invoke(app, ["ledger", "--to", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "200-300" in page.read_text(encoding="utf-8")  # of Table S2, which prints settings
     for wrong in (["--paper", "xy"], ["--to", "ledger.pdf"]):
         refused = CliRunner().invoke(app, ["ledger", *wrong])
         assert refused.exit_code == 2

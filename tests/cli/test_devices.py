@@ -39,7 +39,7 @@ def test_a_device_that_is_not_there_is_refused(command: str) -> None:
     """By every command that computes, before any work."""
     for device in ("cuda", "cuda:7", "tpu"):
         said = call(command, *COMPUTE[command], "--device", device, status=2)
-        assert f"device '{device}' cannot be had" in said
+        assert f"device '{device}' is not available" in said
     assert not stored_runs()
 
 

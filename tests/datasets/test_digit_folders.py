@@ -211,7 +211,7 @@ def test_other_code_of_ones_own_makes_other_folders(
     before = data_digest("turned")
     load("turned")
     register(1)
-    with pytest.warns(UserWarning, match="made anew"):
+    with pytest.warns(UserWarning, match="is made again"):
         load("turned")
     assert data_digest("turned") != before
 

@@ -74,7 +74,7 @@ def test_command_line_tells_what_is_amiss(monkeypatch: pytest.MonkeyPatch) -> No
         (["--gpus", "1"], "needs --engine slurm"),
         (["--engine", "pbs"], "must be local or slurm"),
         (["--engine", "slurm", "--time", "soon"], "time is written"),
-        (["--engine", "slurm"], "srun is not here"),
+        (["--engine", "slurm"], "srun was not found"),
     ):
         result = CliRunner().invoke(app, ["run", "ns/first", *words])
         assert result.exit_code == 2

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+from nslab.workbench.notebooks import sources
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -31,6 +35,15 @@ def yours() -> dict[str, Any]:
     found |= {"train_x": x[:160], "train_y": y[:160], "test_x": x[160:320], "test_y": y[160:320]}
     found["your_loader"] = DataLoader(TensorDataset(x[:64], y[:64]), batch_size=32)
     return found
+
+
+def test_the_gallery_shows_every_notebook() -> None:
+    """None by a blank picture; `make figures`, then `make pictures` renews them."""
+    shown = re.findall(r'<a href="notebooks/(\w+)\.ipynb"><img src="([^"]+)"', README)
+    assert sorted(name for name, _ in shown) == [file.stem for file in sources()]
+    for name, picture in shown:
+        with Image.open(ROOT / picture) as image:
+            assert len(image.convert("RGB").getcolors(1 << 20) or range(9)) > 1, name
 
 
 def test_a_snippet_for_each_use() -> None:

@@ -80,7 +80,7 @@ def test_another_engine_computes_the_runs() -> None:
 
     parent = replace(TINY, seed=2)
     descendant = replace(TINY, ancestor=parent)
-    with pytest.raises(store.RunsFailed, match="left nothing here") as caught:
+    with pytest.raises(store.RunsFailed, match="left no result") as caught:
         store.run_all([descendant], engine=idle, show=False)
     assert f"its parent {parent.id} failed" in caught.value.failed[descendant.id]
     assert len(store.run_all([descendant], engine=recorded, show=False)) == 1

@@ -145,7 +145,7 @@ def test_each_run_is_said_once_with_its_seed(tmp_path: Path) -> None:
         ("", "no queue"),
         ("- {experiment: ns/nothing}", "entry 1: .*ns/nothing"),
         ("- {experiment: ns/first, preset: tiny}", "entry 1: preset"),
-        ("- {experiment: ns/first, wrong: 1}", "entry 1: wrong"),
+        ("- {experiment: ns/first, wrong: 1}", "entry 1: unknown key 'wrong'"),
         ("- {experiment: ns/first, freeze: ../x}", "entry 1: "),
     ],
 )

@@ -132,8 +132,8 @@ def test_borders() -> None:
         ({"sweep": {"hold_out": [1, 2]}}, "hold_out cannot be swept"),
         ({"sweep": {"lr": [0.1]}, "lr": 0.2}, "lr is swept, and given too"),
         ({"sweep": {"lr": [i / 1e4 for i in range(1, 9000)]}}, "combinations"),
-        ({"device": "cuda:99"}, "device 'cuda:99' cannot be had"),
-        ({"device": "gpu"}, "device 'gpu' cannot be had"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not available"),
+        ({"device": "gpu"}, "device 'gpu' is not available"),
     ],
 )
 def test_mistakes_are_explained(given: dict, message: str) -> None:
