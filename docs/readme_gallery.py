@@ -7,7 +7,6 @@ import re
 
 from nslab_docs.gallery import groups, picture_of
 from nslab_docs.staging import ROOT
-from PIL import Image
 
 README = ROOT / "README.md"
 FOLDER = "figures/readme/notebooks"
@@ -39,7 +38,7 @@ def renew() -> None:
             if image := picture_of(name, about.get("figure", ""), SIZE):
                 image.save(ROOT / FOLDER / f"{name}.webp", quality=72, method=6)
             elif not (ROOT / FOLDER / f"{name}.webp").exists():
-                Image.new("RGB", SIZE, "white").save(ROOT / FOLDER / f"{name}.webp")
+                raise SystemExit(f"{name} has no figure yet: make figures, then this")
     text = README.read_text(encoding="utf-8")
     README.write_text(BLOCK.sub(lambda m: m[1] + table() + m[2], text), encoding="utf-8")
 

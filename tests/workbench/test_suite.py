@@ -64,7 +64,10 @@ def test_the_default_is_everything() -> None:
             "cannot be read as a suite: line 2 gives lr a second time",
         ),
         ("- !!python/object/apply:os.system [ls]", "cannot be read as a suite"),
-        ("- experiments: [ns/first]\n- notebook: [a]", "entry 2: unknown key 'notebook': did you mean notebooks"),
+        (
+            "- experiments: [ns/first]\n- notebook: [a]",
+            "entry 2: unknown key 'notebook': did you mean notebooks",
+        ),
         ("- experiments: ns/first", "entry 1: experiments: Input should be a valid list"),
         (
             "- experiments: [ns/first]\n  presets: [smoke, cpu]\n  grid: "
