@@ -50,8 +50,11 @@ def choose_device(name: str) -> None:
         if device.index is not None and device.index < len(visible):  # else it was chosen before
             os.environ["CUDA_VISIBLE_DEVICES"] = visible[device.index]
     if process_group().device.type != device.type:
-        raise ValueError(f"device {name!r} is not available: {process_group().device} is in use, or "
-                         "is all that runs are computed on here")  # fmt: skip
+        used = process_group().device
+        raise ValueError(
+            f"device {name!r} is not available: {used} is in use, or is all that runs are "
+            "computed on here"
+        )
 
 
 def broadcast(value: Any) -> Any:
