@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from nslab.analysis.run_tables import run_columns
-from nslab.analysis.statistics import Line, regression
+from nslab.analysis.statistics import ALIKE, Line, excludes_zero, regression
 from nslab.configs.adapt import AdaptConfig
 from nslab.configs.labels import text_of
 from nslab.configs.serialization import decode
@@ -124,7 +124,9 @@ def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
     gain = f"{line['mean']:+.2f} points"
     if math.isnan(line["low"]):
         return f"{pair}: {gain} (n = {line['n']}, no interval)"
-    verdict = "undecided" if line["low"] <= 0 <= line["high"] else "decided"
+    if line["low"] == line["high"]:
+        return f"{pair}: {gain} ({ALIKE}, n = {line['n']})"
+    verdict = "decided" if excludes_zero(line["low"], line["high"]) else "undecided"
     interval = f"95 % {line['low']:+.2f} to {line['high']:+.2f}"
     return f"{pair}: {gain} ({interval}, n = {line['n']}): {verdict}"
 

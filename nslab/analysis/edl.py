@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nslab.analysis.statistics import paired
+from nslab.analysis.statistics import excludes_zero, paired
 from nslab.configs.loss_search import losses_of
 from nslab.configs.serialization import decode
 from nslab.experiments.edl import loss_name, search_of, transfer_row
@@ -227,7 +227,7 @@ def factor_effects(table: pd.DataFrame) -> pd.DataFrame:
 def factor_finding(effects: pd.DataFrame) -> str:
     """What `factor_effects` say of feature and margin: whose interval excludes 0, and numbers."""
     main = effects.loc[["log margin", "log feature"]]
-    clear = [str(name) for name in main.index[(main["low"] > 0) | (main["high"] < 0)]]
+    clear = [str(n) for n, line in main.iterrows() if excludes_zero(line["low"], line["high"])]
     said = "Margin and feature both have a clear effect" if clear else "No clear effect of either"
     if len(clear) == 1:
         said = f"Only the {clear[0]} has a clear effect"

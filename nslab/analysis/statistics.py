@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
+ROUNDING = 1e-12  # relative: differences that are no further apart are alike
+ALIKE = "all differences alike, so no interval"
 MARK = "*"  # of a difference whose interval excludes 0
 MARK_NOTE = (
     f"{MARK} The 95 % interval of the paired difference (Student's t over seeds) excludes 0; not "
@@ -27,7 +29,9 @@ class Paired:
         t, p: of the two-sided paired t test.
         effect: mean / sd (Cohen's d_z).
 
-    With one pair only the mean is known; the rest is nan. The test assumes normal differences,
+    With one pair only the mean is known; the rest is nan. Where all differences are alike, their
+    spread is unknown rather than 0: ``low`` and ``high`` are the mean, there is no test, and
+    `excludes_zero` says no. The test assumes normal differences,
     which three of them can neither show nor refute.
     """
 
@@ -53,7 +57,7 @@ def paired(a: pd.Series, b: pd.Series) -> Paired:
     mean, sd = float(difference.mean()), float(difference.std())
     if n == 1:
         return Paired(1, mean, *[math.nan] * 6)
-    if sd == 0:  # the same difference each time: no test, an interval of no width
+    if sd <= ROUNDING * shared.abs().to_numpy().max():  # alike: no test, an interval of no width
         return Paired(n, mean, 0.0, mean, mean, *[math.nan] * 3)
     test = stats.ttest_rel(shared["a"], shared["b"])
     low, high = test.confidence_interval(0.95)
@@ -76,13 +80,23 @@ def interval(mean: float, sd: float, n: int) -> tuple[float, float]:
     return mean - reach, mean + reach
 
 
-def mark(low: float, high: float) -> str:
-    """`MARK` for an interval that excludes 0; blank for another, and for none.
+def excludes_zero(low: float, high: float) -> int:
+    """1 for an interval above 0, -1 for one below, 0 for one that contains it, for none (nan), and
+    for one of no width: a few differences that are alike say nothing of their spread.
 
-    >>> mark(0.1, 0.3), mark(-0.1, 0.3), mark(math.nan, math.nan)
-    ('*', '', '')
+    >>> excludes_zero(0.1, 0.3), excludes_zero(-0.3, -0.1), excludes_zero(3.0, 3.0)
+    (1, -1, 0)
     """
-    return MARK if low > 0 or high < 0 else ""
+    return 0 if low == high else int(low > 0) - int(high < 0)
+
+
+def mark(low: float, high: float) -> str:
+    """`MARK` for an interval that excludes 0, see `excludes_zero`; blank for another.
+
+    >>> mark(0.1, 0.3), mark(-0.1, 0.3), mark(3.0, 3.0), mark(math.nan, math.nan)
+    ('*', '', '', '')
+    """
+    return MARK if excludes_zero(low, high) else ""
 
 
 def differences(table: pd.DataFrame, baseline: str, by: list[str]) -> pd.DataFrame:
@@ -115,6 +129,8 @@ def in_words(line: Mapping[str, Any], unit: str = "points", digits: int = 2) -> 
     mean = f"{line['mean']:+.{digits}f} {unit}"
     if line["n"] == 1:
         about = "one pair, so no interval"
+    elif line["low"] == line["high"]:
+        about = f"{ALIKE}, n = {line['n']:.0f}"
     else:
         interval = f"95 % interval {line['low']:+.{digits}f} to {line['high']:+.{digits}f}"
         test = "" if math.isnan(line["p"]) else f", p = {line['p']:.1g}"

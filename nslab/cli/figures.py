@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nslab.cli.options import PresetOption, app, explained
+from nslab.system.plurals import counted
 
 
 @app.command(epilog="Example: nslab figures --preset smoke --sheet sheet.html")
@@ -26,6 +27,6 @@ def figures(
     for one in kept:
         typer.echo(one.said + "".join(f"\n  {fault}" for fault in one.faults))
     odd = sum(bool(one.faults) for one in kept)
-    typer.echo(f"{len(kept)} figures, {odd or 'none'} of them hard to read")
+    typer.echo(f"{counted(len(kept), 'figure')}, {odd or 'none'} of them hard to read")
     if sheet is not None:
         typer.echo(str(sheet))

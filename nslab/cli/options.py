@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -71,16 +71,21 @@ def root(
 def known(preset: str) -> str:
     """A preset's name, checked."""
     if preset not in PRESETS:
-        raise typer.BadParameter(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
+        raise _not_known("preset", preset, PRESETS)
     return preset
 
 
 def known_suite(name: str) -> str:
     """A suite's name, checked: a preset of the whole, or one of its own."""
     if name not in (*PRESETS, *NAMED_SUITES):
-        every = ", ".join((*PRESETS, *NAMED_SUITES))
-        raise typer.BadParameter(f"suite must be one of {every}, not {name!r}")
+        raise _not_known("suite", name, (*PRESETS, *NAMED_SUITES))
     return name
+
+
+def _not_known(what: str, name: str, there: Iterable[str]) -> typer.BadParameter:
+    from nslab.system.validation import unknown  # slow to import
+
+    return typer.BadParameter(str(unknown(what, name, there)))
 
 
 Parameters = Annotated[

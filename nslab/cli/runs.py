@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from nslab.cli.options import Plugins, ToFile, app, check_to, explained
+from nslab.system.plurals import counted
 from nslab.workbench.names import names
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its first digits.")]
@@ -51,9 +52,9 @@ def runs(
             typer.echo(readable_runs(shown).to_string(index=False))
         left = len(table) - len(shown)
         more = f", {left} more (--limit 0 shows them)" if left else ""
-        typer.echo(f"{len(shown)} runs{more}" if len(table) else "no runs")
+        typer.echo(f"{counted(len(shown), 'run')}{more}" if len(table) else "no runs")
         if to:
-            file = export(table, to, shown=readable_runs(table), title=f"{len(table)} runs")
+            file = export(table, to, shown=readable_runs(table), title=counted(len(table), "run"))
             typer.echo(f"wrote {file}")
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nslab.analysis.statistics import differences
+from nslab.analysis.statistics import differences, excludes_zero
 from nslab.configs.labels import colour_of, text_of
 from nslab.plots.de_strategies import STRATEGY_DASHES, memories, strategy_shares
 from nslab.plots.findings import comparison_finding
@@ -145,7 +145,8 @@ def _gained(table: pd.DataFrame, difference: pd.DataFrame, baseline: str, title:
     several = differences(table, baseline, ["dataset", "network"])
     said = []
     for method in map(str, means):
-        sure = int((several.loc[several["method"] == method, "low"] > 0).sum())
+        ends = several.loc[several["method"] == method, ["low", "high"]].to_numpy()
+        sure = sum(excludes_zero(low, high) > 0 for low, high in ends)
         ahead = int((means[method] > 0).sum())
         said.append(f"{text_of(method)} in {ahead} of {len(means)} (95 % interval above 0: {sure})")
     return f"Ahead of {text_of(baseline)} on average: {', '.join(said)}"

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from nslab.analysis.statistics import Paired
+from nslab.analysis.statistics import ALIKE, Paired, excludes_zero
 from nslab.configs.labels import text_of
 from nslab.plots.marks import (
     AT_CHANCE,
@@ -122,7 +122,8 @@ def _counted(table: pd.DataFrame, title: str, baseline: str) -> str:
         return ""
     if len(table) == 1:
         return _one(table.iloc[0], baseline)
-    above, below = int((table["low"] > 0).sum()), int((table["high"] < 0).sum())
+    sides = [excludes_zero(*ends) for ends in table[["low", "high"]].to_numpy()]
+    above, below = sides.count(1), sides.count(-1)
     more = int((table["mean"] > 0).sum())
     return (
         f"{more} of {len(table)} differences to {text_of(baseline)} are above 0 on average; the "
@@ -135,4 +136,6 @@ def _one(line: pd.Series, baseline: str) -> str:
     text = f"{text_of(line['method'])} − {text_of(baseline)}: {found.mean:+.2f} points"
     if np.isnan(found.low):
         return f"{text}, n = {found.n}"
+    if found.low == found.high:
+        return f"{text} ({ALIKE}, n = {found.n})"
     return f"{text} (95 % interval {found.low:.2f} to {found.high:.2f}, n = {found.n})"

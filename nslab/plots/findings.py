@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from nslab.analysis.statistics import Paired, paired
+from nslab.analysis.statistics import ALIKE, Paired, paired
 from nslab.configs.labels import text_of
 from nslab.plots.wording import embedded
 
@@ -59,12 +59,12 @@ def paired_finding(
     seeds = f"{found.n} seed{'s' if found.n > 1 else ''}"
     where = f"in {better} of {seeds}" if better else f"in none of {seeds}"
     text = f"{first} ahead of {second} {where}: {found.mean:+.2f} {unit}"
-    if found.n > 1 and not math.isnan(found.low):
+    if found.low < found.high:
         text += f" (95 % interval {found.low:.2f} to {found.high:.2f})"
     if planned > found.n:
         return f"{text}; verdict waits: {found.n} of {planned} seeds"
     if math.isnan(found.p):
-        return f"{text}; {'one pair allows' if found.n == 1 else 'they allow'} no test"
+        return f"{text}; {'one pair allows no test' if found.n == 1 else ALIKE}"
     if found.p >= SIGNIFICANT:
         return f"{text}, not significant (p = {found.p:.2g})"
     return f"{text}, {f'significant (p = {found.p:.2g})' if planned else f'p = {found.p:.2g}'}"

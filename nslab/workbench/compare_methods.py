@@ -14,6 +14,7 @@ from nslab.runs.results import Result, find
 from nslab.runs.store import RunsFailed, run_all
 from nslab.system.content_names import short_name
 from nslab.system.distributed import choose_device
+from nslab.system.plurals import counted
 from nslab.system.validation import check_count, check_parameters, hints
 from nslab.types import ObjectiveConfig
 from nslab.workbench.method_comparison import MethodComparison
@@ -53,7 +54,7 @@ def compare_methods(
     over seeds, and its paired difference to the first method with the 95 % interval; a sentence
     says what that shows. ``found.figure()`` draws it and ``found.to("table.html")`` writes it (or
     a ``.md``, ``.csv``, ``.tex``); ``found.runs`` and ``found.results`` are the runs;
-    ``found.per_class`` and ``found.confusion("ns")`` say which classes are told apart.
+    ``found.per_class`` and ``found.confusion("ns")`` say which classes are confused.
 
     Args:
         model: a class of ``nn.Module``, a function that makes one (of nothing, of the number of
@@ -117,7 +118,7 @@ def compare_methods(
     if device is not None:
         choose_device(device)
     about = (short_name(known).partition(" #")[0] for known in (network, data))
-    title = f"{' on '.join(about)}, {len(chosen_seeds)} seeds"
+    title = f"{' on '.join(about)}, {counted(len(chosen_seeds), 'seed')}"
     if not fields:
         results = run_all(list(configs.values()), jobs=jobs, show=show)
         keys = [(method, seed) for method, _, seed in configs]
@@ -138,9 +139,10 @@ def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
     """The methods by their names in the table, checked."""
     if isinstance(methods, str) or not isinstance(methods, Mapping | Sequence):
         shown = repr(methods) if isinstance(methods, str) else name_of(methods)
+        pair = f"['ce', {'nslab.NS()' if methods == 'ce' else shown}]"
         raise ValueError(
-            f"methods is one method, {shown}: give a list, such as ['ce', {shown}], or a dict of "
-            "names and methods"
+            f"methods is one method, {shown}: give a list, such as {pair}, or a dict of names and "
+            "methods"
         )
     named = methods if isinstance(methods, Mapping) else {name_of(m): m for m in methods}
     if len(named) < len(methods):
@@ -152,12 +154,18 @@ def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
 
 def _seeds(seeds: int | Sequence[int]) -> list[int]:
     """The seeds, checked."""
-    check_count("compare_methods", {"seeds": seeds if isinstance(seeds, int) else len(seeds)})
-    if isinstance(seeds, int):
-        seeds = range(FIRST_SEED, FIRST_SEED + seeds)
-    chosen = [index(seed) for seed in seeds]
+    try:
+        numbers: Any = seeds
+        if not hasattr(seeds, "__len__"):
+            numbers = range(FIRST_SEED, FIRST_SEED + index(seeds))
+        check_count("compare_methods", {"seeds": len(numbers)})
+        chosen = [index(seed) for seed in numbers]
+    except TypeError:
+        chosen = []
     if not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(f"seeds must be a number above 0, or different seeds, not {seeds!r}")
+        raise ValueError(
+            f"seeds must be a whole number above 0, or a list of different seeds, not {seeds!r}"
+        )
     return chosen
 
 

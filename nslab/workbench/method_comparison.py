@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from nslab.analysis.confusion import Confusion, confusion
 from nslab.analysis.exports import export
 from nslab.analysis.run_tables import class_table
-from nslab.analysis.statistics import MARK_NOTE, differences, mark
+from nslab.analysis.statistics import MARK_NOTE, differences, excludes_zero, mark
 from nslab.plots.comparison import paired_comparison
 from nslab.plots.confusion import confusion_matrix
 from nslab.plots.style import apply
@@ -25,15 +25,13 @@ from nslab.system.validation import unknown
 from nslab.workbench.sweeps import Sweep
 
 MOST_SAID = 3  # methods that a verdict speaks of one by one
-VERDICTS = ("above", "below", "not told apart from")
+VERDICTS = ("is above", "is below", "cannot be distinguished from")
 
 
 def verdict_on(line: Mapping[str, Any]) -> str:
     """What a paired difference with its 95 % interval shows."""
     above, below, neither = VERDICTS
-    if line["n"] < 2:
-        return neither
-    return above if line["low"] > 0 else below if line["high"] < 0 else neither
+    return (neither, above, below)[excludes_zero(line["low"], line["high"])]
 
 
 @dataclass(frozen=True)
@@ -107,13 +105,19 @@ class MethodComparison:
         lines = [{str(name): value for name, value in line.items()} for line in table]
         for line in lines:
             shown = f"{line['mean']:+.2f} points"
-            if line["n"] > 1:
+            if line["low"] == line["high"]:
+                shown += " with every seed, so their spread is unknown"
+            elif line["n"] > 1:
                 shown += f" ({line['low']:+.2f} to {line['high']:+.2f})"
-            said.append(f"{line['method']} is {verdict_on(line)} {self.baseline}: {shown}")
+            said.append(f"{line['method']} {verdict_on(line)} {self.baseline}: {shown}")
         if len(lines) > MOST_SAID:
             words = [verdict_on(line) for line in lines]
-            said = [f"{words.count(w)} of {len(words)} are {w} {self.baseline}" for w in VERDICTS
-                    if w in words]  # fmt: skip
+            said = [
+                f"{count} of {len(words)} {w if count == 1 else w.replace('is ', 'are ')} "
+                f"{self.baseline}"
+                for w in VERDICTS
+                if (count := words.count(w))
+            ]
         return "; ".join(said) or f"{self.baseline} alone"
 
     @property
@@ -125,6 +129,12 @@ class MethodComparison:
         others = self.differences
         if len(others) and others["n"].max() < 2:
             yield "One seed allows no interval: give seeds=3, or more."
+        if alike := [str(line["method"]) for line in others.to_dict("records")
+                     if line["low"] == line["high"]]:  # fmt: skip
+            yield (
+                f"{', '.join(alike)}: the difference is the same with every seed, so its spread is "
+                "unknown, and there is no interval: give more seeds."
+            )
         if len(others) and any(mark(low, high) for low, high in others[["low", "high"]].values):
             yield MARK_NOTE
         at_chance = self.runs.groupby("method", sort=False)["learnt"].any()
@@ -207,7 +217,7 @@ def plus_minus(mean: float, sd: float) -> str:
 def _difference(line: Mapping[Any, Any], minus: str) -> str:
     if pd.isna(line[minus]):
         return ""
-    reach = f" ({line['low']:+.2f} to {line['high']:+.2f})" if line["n"] > 1 else ""
+    reach = f" ({line['low']:+.2f} to {line['high']:+.2f})" if line["low"] < line["high"] else ""
     return f"{line[minus]:+.2f}{reach}{mark(line['low'], line['high'])}"
 
 

@@ -31,6 +31,7 @@ from nslab.execution.warm_server import keep_copy
 from nslab.system.files import stamp, write_text
 from nslab.system.locks import held, locked
 from nslab.system.paths import cache_dir, home
+from nslab.system.plurals import counted
 from nslab.system.progress import FILE
 from nslab.system.renamed import renamed_keywords
 from nslab.system.safe_python import python_command
@@ -85,7 +86,7 @@ def render(
 
     with nullcontext(monitor) if monitor else Monitor(max_parallel, show=False) as shown:
         shown.expect(dict.fromkeys(by_name, "notebook"))
-        echo(f"rendering {len(by_name)} notebooks, {max_parallel} at a time")
+        echo(f"rendering {counted(len(by_name), 'notebook')}, {max_parallel} at a time")
         for one in by_name.values():
             if held(one.lock):
                 echo(f"{one.name}: another process is executing it, this one will wait")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from nslab.analysis.statistics import Line
+from nslab.analysis.statistics import ALIKE, Line, excludes_zero
 from nslab.configs.labels import text_of
 from nslab.workbench.notebook_tables import WORDS
 
@@ -65,6 +65,8 @@ def difference(line: Mapping[Any, Any], baseline: str = "ce", unit: str = "point
     said = f"{text_of(str(line['method']))} − {text_of(baseline)}: {line['mean']:+.2f} {unit}"
     if math.isnan(line["low"]):
         return f"{said} (n = {line['n']}, so no interval)"
+    if line["low"] == line["high"]:
+        return f"{said} ({ALIKE}, n = {line['n']})"
     p = "" if math.isnan(line["p"]) else f"p = {line['p']:.2g}, "
     interval = f"95 % interval {line['low']:+.2f} to {line['high']:+.2f}"
     return f"{said} ({interval}, {p}n = {line['n']})"
@@ -85,16 +87,19 @@ def differences(
         where = ", ".join(shown for name in by if (shown := _where(name, line[name])))
         said.append(f"{where}: " * bool(where) + difference(line, baseline, unit))
     text = "; ".join(said) + "." if said else ""
-    sure = [line for line in lines if not math.isnan(line["low"])]
+    sure = [line for line in lines if line["low"] < line["high"]]
     if len(lines) > MOST_SAID and not sure:
         means = table["mean"]
         text = (
             f"{len(lines)} differences to {text_of(baseline)}, from {means.min():+.2f} to "
-            f"{means.max():+.2f} {unit}, one seed each."
+            f"{means.max():+.2f} {unit}, "
+            + ("one seed each." if table["low"].isna().all() else "without intervals.")
         )
     elif len(lines) > MOST_SAID:
-        above = sum(line["low"] > 0 for line in sure)
-        below = sum(line["high"] < 0 for line in sure)
+        above, below = (
+            sum(excludes_zero(line["low"], line["high"]) == side for line in sure)
+            for side in (1, -1)
+        )
         text = (
             f"All {len(sure)} intervals of differences to {text_of(baseline)} contain 0."
             if not above + below
@@ -135,7 +140,7 @@ def difference_table(
     shown["pairs"] = table["n"]
     shown[f"mean ({unit})"] = [f"{line['mean']:+.2f}" for line in lines]
     shown["95 % interval"] = [
-        "" if math.isnan(line["low"]) else f"{line['low']:+.2f} to {line['high']:+.2f}"
+        f"{line['low']:+.2f} to {line['high']:+.2f}" if line["low"] < line["high"] else ""
         for line in lines
     ]
     for name, (words, form) in NUMBERS.items():

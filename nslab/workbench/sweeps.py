@@ -68,10 +68,16 @@ class Sweep:
         return [*self._notes()]
 
     def _notes(self) -> Iterator[str]:
-        yield (
-            f"Settings were chosen by the mean accuracy over seeds on {self.held_out:,} validation "
-            "samples, held out from training; test samples had no part in it."
-        )
+        if len(combinations(self.fields)) == 1:
+            yield (
+                f"One setting was tried, so there was no choice; {self.held_out:,} validation "
+                "samples were held out from training, and test samples had no part in it."
+            )
+        else:
+            yield (
+                f"Settings were chosen by the mean accuracy over seeds on {self.held_out:,} "
+                "validation samples, held out from training; test samples had no part in it."
+            )
         for line in self.table[self.table[CHOSEN]].to_dict("records"):
             for name, values in self.fields.items():
                 if edge := border(line[name], values):
@@ -93,7 +99,9 @@ def border(value: Any, values: Sequence[Any]) -> str:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) < max(2, len(values)):
         return ""
-    return "smallest" if value == min(numbers) else "largest" if value == max(numbers) else ""
+    if value == min(numbers):  # 0 is the least that a field can be
+        return "smallest" if value else ""
+    return "largest" if value == max(numbers) else ""
 
 
 def shown(value: Any) -> str:
@@ -115,7 +123,7 @@ def settings_of(sweep: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
         if name not in allowed:
             raise unknown("field of a sweep", name, allowed)
         if name in given:
-            raise ValueError(f"{name} is swept, and given too: leave one away")
+            raise ValueError(f"{name} is swept, and given too: leave one out")
         if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
             raise ValueError(f"sweep: {name} is {values!r}: a list of values is meant")
         found[name] = tuple(coerce(f"sweep: {name}", value, allowed[name]) for value in values)

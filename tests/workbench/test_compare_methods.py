@@ -10,16 +10,18 @@ import torch.nn.functional as F
 from torch import nn
 
 import nslab
-from nslab.analysis.statistics import paired
+from nslab.analysis.statistics import in_words, paired
 from nslab.configs.serialization import decode
 from nslab.explore.results.panel import finished_runs
 from nslab.networks import NETWORKS
 from nslab.objectives import OBJECTIVES
 from nslab.objectives.weighted import PlainLoss
+from nslab.plots.findings import comparison_finding
 from nslab.runs.results import every_run
 from nslab.runs.store import RunsFailed
 from nslab.types import Labels, Logits, PerSample
 from nslab.workbench.compare_methods import MethodComparison, compare_methods
+from nslab.workbench.sentences import difference
 
 GEN = torch.Generator().manual_seed(0)
 X, Y = torch.randn(96, 1, 6, 6, generator=GEN), torch.arange(96) % 2
@@ -162,7 +164,9 @@ def test_named_data_and_networks(tmp_path: Any) -> None:
         ({"methods": ["cee"]}, "unknown objective 'cee'"),
         ({"methods": []}, "no methods"),
         ({"methods": [nslab.NS(), nslab.NS()]}, "two methods go by one name"),
-        ({"seeds": 0}, "seeds must be a number above 0"),
+        ({"seeds": 0}, "seeds must be a whole number above 0.*, not 0$"),
+        ({"seeds": 2.0}, "seeds must be a whole number above 0.*, not 2.0$"),
+        ({"methods": "ce"}, r"such as \['ce', nslab.NS\(\)\]"),
         ({"seeds": [1, 1]}, "different seeds"),
         ({"test": None}, "test is missing"),
         ({"train": "digits"}, "has its own test images"),
@@ -208,7 +212,32 @@ def test_verdicts_follow_from_intervals() -> None:
     assert "c is below a" in some.verdict
     more = pd.DataFrame([*lines, *({**x, "method": "e"} for x in lines if x["method"] == "b")])
     counts = MethodComparison([], more, "a").verdict
-    assert counts.startswith("2 of 4 are above a; 1 of 4 are below a")
+    assert counts.startswith("2 of 4 are above a; 1 of 4 is below a")
+
+
+@pytest.mark.parametrize("seeds", [(1, 2), (1, 2, 3)])
+def test_differences_that_are_all_alike(seeds: tuple[int, ...]) -> None:
+    """Show nothing: no star, no verdict, no interval of no width; not in the figure, either."""
+    lines = [
+        {"method": m, "seed": s, "value": value, "learnt": True, "run": ""}
+        for s in seeds
+        for m, value in (("ce", 80.1 + s / 10), ("ns", 80.1 + s / 10 + 3))
+    ]
+    some = MethodComparison([], pd.DataFrame(lines), "ce")
+    assert some.verdict == (
+        "ns cannot be distinguished from ce: +3.00 points with every seed, so their spread is "
+        "unknown"
+    )
+    assert list(some.readable["minus ce (95 % interval)"]) == ["", "+3.00"]
+    assert some.notes == [
+        "ns: the difference is the same with every seed, so its spread is unknown, and there is "
+        "no interval: give more seeds."
+    ]
+    alike = "all differences alike, so no interval"
+    found = comparison_finding(some.runs, "ns", "ce", planned=len(seeds))
+    assert found == f"ns ahead of CE in {len(seeds)} of {len(seeds)} seeds: +3.00 points; {alike}"
+    assert alike in difference(some.differences.iloc[0])
+    assert in_words(some.differences.iloc[0]) == f"+3.00 points ({alike}, n = {len(seeds)})"
 
 
 @pytest.fixture(autouse=True)

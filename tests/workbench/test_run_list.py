@@ -73,7 +73,7 @@ def test_list_and_its_filters(two: tuple[str, str], tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             run_list(RunFilter(**wanted))
     told = call("runs", "--seed", "91", "--limit", "1", "--to", str(tmp_path / "r.csv"))
-    assert "1 runs, 1 more (--limit 0 shows them)" in told
+    assert "1 run, 1 more (--limit 0 shows them)" in told
     assert len(pd.read_csv(tmp_path / "r.csv")) == 2
 
 

@@ -103,6 +103,8 @@ def test_rule_of_the_choice() -> None:
     assert [note for note in sweep.notes if "tried" in note] == [
         "b: lr = 0.1 is the smallest tried; a smaller one may be better."
     ]
+    one, _ = choose({"lr": (0.1,)}, {k: r for k, r in results.items() if k[1] == 0}, 20)
+    assert one.notes[0].startswith("One setting was tried, so there was no choice; 20 validation")
     results["a", 1, 0] = None
     assert choose(fields, results, 20)[1]["a"] == 2
     with pytest.raises(ValueError, match="no setting of b ended with every seed"):
@@ -110,7 +112,8 @@ def test_rule_of_the_choice() -> None:
 
 
 def test_borders() -> None:
-    """Of numbers alone, and not of one."""
+    """Of numbers alone, and not of one; nothing is smaller than 0."""
+    assert [border(0.0, (0.0, 0.1)), border(0.1, (0.0, 0.1))] == ["", "largest"]
     assert border(3, (1, 2, 3)) == "largest"
     assert border(1, (3, 1, 2)) == "smallest"
     assert [border(2, (1, 2, 3)), border(1, (1,)), border(True, (False, True))] == ["", "", ""]
@@ -179,7 +182,7 @@ def test_files(tmp_path: Path) -> None:
     page = found.to(tmp_path / "t.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64") == 1
     assert "<h1>mlp on digits, 3 seeds</h1>" in page
-    assert "ns is not told apart from ce" in found.to(str(tmp_path / "t.md")).read_text()
+    assert "ns cannot be distinguished from ce" in found.to(str(tmp_path / "t.md")).read_text()
     assert "\\toprule" in found.to(tmp_path / "t.tex").read_text()
     with pytest.raises(ValueError, match="must end in one of"):
         found.to(tmp_path / "t.png")
