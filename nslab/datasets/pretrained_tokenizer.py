@@ -71,7 +71,7 @@ def _tokenizer(network: str) -> Any:
         transformers: Any = importlib.import_module("transformers")
     except ImportError:
         raise ValueError(
-            f"{network} needs transformers, which is not here: pip install nslab[text]"
+            f"{network} needs transformers, which is not here: pip install transformers"
         ) from None
     try:
         return transformers.AutoTokenizer.from_pretrained(

@@ -132,7 +132,7 @@ def imported_transformers(name: str) -> Any:
         return importlib.import_module("transformers")
     except ImportError:
         raise ValueError(
-            f"{name} needs transformers, which is not here: pip install nslab[text]"
+            f"{name} needs transformers, which is not here: pip install transformers"
         ) from None
 
 

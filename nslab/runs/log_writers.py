@@ -166,11 +166,18 @@ def flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
         yield from flat(f"{prefix}.{name}".strip(".").replace("@", "kind"), item)
 
 
+PACKAGES = {
+    "tensorboard": "tensorboard",
+    "mlflow": "mlflow-skinny sqlalchemy alembic",
+    "wandb": "wandb",
+}
+
+
 def extra(module: str, name: str) -> Any:
     """A module of an optional dependency; ``ValueError`` saying how to get it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ValueError(
-            f"logging for {name} needs more packages: pip install 'nslab[{name}]' ({error})"
+            f"logging for {name} needs more packages: pip install {PACKAGES[name]} ({error})"
         ) from None

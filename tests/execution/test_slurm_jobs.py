@@ -19,7 +19,7 @@ from nslab.execution.local import Job
 from nslab.execution.slurm import Slurm, arrays, run_slurm
 from nslab.execution.slurm.node import KILLS, NodeTask, stop_process
 
-submitit = pytest.importorskip("submitit", reason="submitit is missing: pip install 'nslab[slurm]'")
+submitit = pytest.importorskip("submitit", reason="submitit is missing: pip install submitit")
 Started = Callable[..., Callable[[], None]]
 SLEEP = "import time; print('working', flush=True); time.sleep(60)"
 

@@ -26,7 +26,7 @@ from nslab.training.loop import fit
 from nslab.training.starts import start_weights
 from nslab.types import TokenInfo
 
-transformers = pytest.importorskip("transformers", reason="pip install nslab[text]")
+transformers = pytest.importorskip("transformers", reason="pip install transformers")
 SHAPE = (32, 15)
 
 

@@ -120,7 +120,7 @@ def test_models_called_in_another_way() -> None:
 
 def test_a_batch_of_a_tokenizer() -> None:
     """A mapping, for a model of transformers: the three lines, and its whole output."""
-    pytest.importorskip("transformers", reason="pip install nslab[text]")
+    pytest.importorskip("transformers", reason="pip install transformers")
     tokenizer, model = tokenizer_of("bert", 32), classifier_of("bert", 32).train()
     texts, labels = texts_of(9)
     inputs, y = tokenizer(texts, padding=True, return_tensors="pt"), torch.tensor(labels)

@@ -58,7 +58,7 @@ def test_ns_overhead(tmp_path: Path) -> None:
 
 
 def test_ns_texts(tmp_path: Path) -> None:
-    pytest.importorskip("transformers", reason="pip install nslab[text]")
+    pytest.importorskip("transformers", reason="pip install transformers")
     results = quick("ns_texts", tmp_path)
     assert list(results["networks"]) == ["textcnn", "encoder"]
     for rows in results["networks"].values():

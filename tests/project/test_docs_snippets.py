@@ -122,7 +122,7 @@ def test_texts_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_encoder_in_own_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The config of the page, of an encoder with few weights."""
-    pytest.importorskip("transformers", reason="pip install nslab[text]")
+    pytest.importorskip("transformers", reason="pip install transformers")
     from text_models import classifier_of, tokenizer_of
 
     monkeypatch.chdir(tmp_path)

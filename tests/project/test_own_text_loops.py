@@ -15,7 +15,7 @@ from nslab import NS, Joined
 from nslab.objectives.ns import group_scores
 from nslab.types import TokenInfo
 
-transformers = pytest.importorskip("transformers", reason="pip install nslab[text]")
+transformers = pytest.importorskip("transformers", reason="pip install transformers")
 LENGTH = 32
 KINDS = {
     "bert": TokenInfo(LENGTH, 15, 0, 1, 2),

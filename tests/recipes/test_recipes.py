@@ -28,7 +28,7 @@ EDL_LINE = re.compile(r"nslab\.EDL\(\)\.criterion\(")
 OR = re.compile(r"^ *\S.*\n( *)# or: (.+)$", re.M)
 LOSSES = {key: cls for key, cls in OBJECTIVES.items() if issubclass(cls, PlainLoss)}
 NS_KEY = "ns"
-MISSING = "pip install nslab[recipes]"
+MISSING = "pip install -e '.[recipes]'"
 
 
 def scripts(title: str) -> list[str]:

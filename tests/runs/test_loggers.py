@@ -98,7 +98,7 @@ def viewer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     packages = {"tensorboard": ["tensorboard"], "mlflow": ["mlflow", "sqlalchemy", "alembic"]}
     packages["wandb"] = ["wandb"]
     if any(importlib.util.find_spec(package) is None for package in packages[name]):
-        pytest.skip(f"needs the extra {name}: pip install 'nslab[{name}]'")
+        pytest.skip(f"needs the extra {name}: pip install -e '.[{name}]'")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     warnings.filterwarnings("ignore", category=DeprecationWarning)  # their own
@@ -185,7 +185,7 @@ def test_processes_write_too(viewer: str) -> None:
 
 def test_a_kill_leaves_no_step_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """W&B cannot say what it has of a run that was killed: all is written anew."""
-    pytest.importorskip("wandb", reason="needs the extra wandb: pip install 'nslab[wandb]'")
+    pytest.importorskip("wandb", reason="needs the extra wandb: pip install wandb")
     monkeypatch.delenv("WANDB_MODE", raising=False)
     result = store.run(TINY, show=False)
     rows = [(step, loggers.row_numbers(row)) for step, row in enumerate(result.history, 1)]
@@ -223,9 +223,9 @@ def test_a_missing_extra_is_named_before_any_work(
 
     monkeypatch.setattr(log_writers.importlib, "import_module", missing)
     monkeypatch.setattr(compute, "fit", lambda *_, **__: pytest.fail("work began"))
-    with pytest.raises(ValueError, match=rf"pip install 'nslab\[{name}\]'"):
+    with pytest.raises(ValueError, match=rf"pip install {name}"):
         store.run(TINY, log=[name], show=False)
-    with pytest.raises(ValueError, match=rf"pip install 'nslab\[{name}\]'"):
+    with pytest.raises(ValueError, match=rf"pip install {name}"):
         store.run_all([TINY], log=[name], jobs=2, show=False)
 
 

@@ -43,7 +43,7 @@ if os.environ.get("NSLAB_TEST_SLURM") != "1":
     pytest.skip("takes minutes: make test-slurm", allow_module_level=True)
 if cluster.missing():
     pytest.skip(f"SLURM is not installed: {', '.join(cluster.missing())}", allow_module_level=True)
-pytest.importorskip("submitit", reason="submitit is missing: pip install 'nslab[slurm]'")
+pytest.importorskip("submitit", reason="submitit is missing: pip install submitit")
 
 
 @pytest.fixture(autouse=True)

@@ -116,9 +116,7 @@ def executor(place: Path, requeues: int) -> "SlurmExecutor":
     try:
         from submitit import SlurmExecutor
     except ImportError:
-        raise ValueError(
-            "a cluster needs one more package: pip install 'nslab[slurm]' (or submitit)"
-        ) from None
+        raise ValueError("a cluster needs one more package: pip install submitit") from None
     try:
         python = shlex.join(python_of_ours())  # submitit says -m what
         return SlurmExecutor(place, max_num_timeout=requeues, python=python)
