@@ -1,6 +1,7 @@
 """Loggers: a run's numbers for TensorBoard, MLflow and W&B, beside nslab's own history.
 
-All are optional, the extras ``tensorboard``, ``mlflow`` and ``wandb``, and off by default. They lie in ``data/logs``, each run under a name of its own:
+All are optional, the extras ``tensorboard``, ``mlflow`` and ``wandb``, and off by default. They lie
+in ``data/logs``, each run under a name of its own:
 
     tensorboard --logdir data/logs/tensorboard
     mlflow ui --backend-store-uri sqlite:///data/logs/mlflow.db
