@@ -97,8 +97,6 @@ def _score(
         check_scored(scored, batch.y, type(config.objective).__name__)
     except Exception as error:
         said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        if isinstance(config.objective, nn.Module) or isinstance(error, AttributeError):
-            said += ". A method is called with logits and labels and gives a loss for each sample"
         raise ValueError(f"method {name} cannot be trained by: {said}") from error
 
 
