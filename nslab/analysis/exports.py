@@ -149,9 +149,9 @@ def tex(text: object) -> str:
 def _tabular(shown: "pd.DataFrame", longtable: bool = False, caption: str | None = None) -> str:
     """Rows and rules, by booktabs."""
     numeric = [_numeric(shown.iloc[:, place]) for place in range(shown.shape[1])]
-    return shown.map(tex).to_latex(
+    escaped = shown.map(tex).set_axis([tex(name) for name in shown.columns], axis=1)
+    return escaped.to_latex(  # not by its header=..., whose texts it takes for format strings
         index=False,
-        header=[tex(name) for name in shown.columns],
         escape=False,
         column_format="".join("r" if number else "l" for number in numeric),
         longtable=longtable,

@@ -19,7 +19,7 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its firs
 def runs(
     dataset: Annotated[str, typer.Option(help="A name, a part of it, or a pattern.")] = "",
     network: Annotated[str, typer.Option(help="Likewise.")] = "",
-    method: Annotated[str, typer.Option(help="Likewise.")] = "",
+    method: Annotated[str, typer.Option(help="A key, with its family, or a pattern.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the run.")] = None,
     since: Annotated[str, typer.Option(help="2026-11-30 (UTC), or 3d or 12h ago.")] = "",
     until: Annotated[str, typer.Option(help="Likewise.")] = "",

@@ -23,12 +23,17 @@ ONE_LEGEND = 12  # lines that a legend names
 
 
 def run_curves(
-    histories: Sequence[pd.DataFrame], names: Sequence[str], step: str, title: str
+    histories: Sequence[pd.DataFrame],
+    names: Sequence[str],
+    step: str,
+    title: str,
+    colours: list[str] | None = None,
 ) -> Figure:
     """A line per run, in a panel for each of the first two of `CURVES` that some run has.
 
     ``histories``: rows in their order, one at each step, of numbers by their names; ``names``: what
-    the legend calls each run; ``step``: what a row is, such as ``"epoch"``. Raises ``ValueError``
+    the legend calls each run; ``step``: what a row is, such as ``"epoch"``; ``colours``: of each
+    run, those of one colour dashed differently; without, a colour for each. Raises ``ValueError``
     for histories without any of the numbers.
     """
     columns = [c for c in CURVES if any(c in h and h[c].notna().any() for h in histories)][:MOST]
@@ -42,9 +47,13 @@ def run_curves(
             if column not in history:
                 continue
             drawn = history[column].dropna()
-            style = ("-", "--", ":", "-.")[number // 10 % 4]
+            earlier = colours[:number].count(colours[number]) if colours else number // 10
+            style = ("-", "--", ":", "-.")[earlier % 4]
             marker = "o" if len(drawn) < 15 else ""
-            axes.plot(drawn.index + 1, drawn, style, marker=marker, markersize=3, label=name)
+            look = {"color": colours[number]} if colours else {}
+            axes.plot(
+                drawn.index + 1, drawn, style, marker=marker, markersize=3, label=name, **look
+            )
         axes.set_ylabel(CURVES[column])
         axes.grid(color="0.92")
     panels[-1].set_xlabel(step)

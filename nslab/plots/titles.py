@@ -39,6 +39,15 @@ def panel_title(axes: Axes, title: str, inches: float = 0.0) -> None:
     axes.set_title(text, loc="center", x=0.0, ha="left", fontsize=TEXT)
 
 
+def literal(text: str) -> str:
+    r"""A text of people's own for a figure, where a dollar sign would begin a formula.
+
+    >>> print(literal("5 $"))
+    5 \$
+    """
+    return text.replace("$", r"\$")
+
+
 def wrapped(text: str, inches: float, size: float = TEXT, bold: bool = False) -> str:
     """A text broken at spaces into lines that are no wider than so many inches, as far as its words
     allow; what stands between dollar signs stays whole.
@@ -64,7 +73,7 @@ def wrapped(text: str, inches: float, size: float = TEXT, bold: bool = False) ->
 def _words(text: str) -> list[str]:
     words: list[str] = []
     for piece in text.split(" "):
-        if words and words[-1].count("$") % 2:
+        if words and words[-1].replace(r"\$", "").count("$") % 2:
             words[-1] += f" {piece}"  # inside a formula
         else:
             words.append(piece)

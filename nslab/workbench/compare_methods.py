@@ -20,6 +20,7 @@ from nslab.types import ObjectiveConfig
 from nslab.workbench.method_comparison import MethodComparison
 from nslab.workbench.own_objects import network_name, objective_of
 from nslab.workbench.sweeps import VALIDATION_SHARE, choose, combinations, settings_of
+from nslab.workbench.trial import try_out
 
 FIRST_SEED = 2024
 TAKEN = ("dataset", "network", "objective", "seed")  # fields that have parameters of their own
@@ -117,6 +118,10 @@ def compare_methods(
     }
     if device is not None:
         choose_device(device)
+    first = {(m, place): config for (m, place, _), config in reversed(configs.items())}
+    for place in range(len(grid)):
+        if not all(find(config) for (_, at, _), config in configs.items() if at == place):
+            try_out({m: first[m, place] for m in objectives})
     about = (short_name(known).partition(" #")[0] for known in (network, data))
     title = f"{' on '.join(about)}, {counted(len(chosen_seeds), 'seed')}"
     if not fields:
@@ -152,10 +157,10 @@ def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
     return {key: objective_of(value) for key, value in named.items()}
 
 
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
+def _seeds(seeds: Any) -> list[int]:
     """The seeds, checked."""
     try:
-        numbers: Any = seeds
+        numbers = seeds
         if not hasattr(seeds, "__len__"):
             numbers = range(FIRST_SEED, FIRST_SEED + index(seeds))
         check_count("compare_methods", {"seeds": len(numbers)})

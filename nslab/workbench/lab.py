@@ -35,12 +35,17 @@ def serve(
 ) -> int:
     """Run JupyterLab, or ``voila`` on the explorer, until it ends; its exit status.
 
-    Raises ``ValueError`` for an address that other machines reach, unless ``expose``, and for a
-    Voilà that is not installed.
+    Raises ``ValueError`` for an address that other machines reach, unless ``expose``, for a Voilà
+    that is not installed, and for JupyterLab as root without ``allow_root``.
     """
     address = checked(ip, expose)
     if voila and find_spec("voila") is None:
         raise ValueError("Voilà is not installed: pip install voila")
+    if not voila and not allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
+        raise ValueError(
+            "JupyterLab does not run as root unless it is asked to: add --allow-root, as in a "
+            "container, or log in as another user"
+        )
     port = free_port(address, port)
     token = secrets.token_hex(24)
     notebooks = notebooks_to_edit()

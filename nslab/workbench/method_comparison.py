@@ -3,7 +3,7 @@
 import html
 import io
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nslab.plots.comparison import paired_comparison
 from nslab.plots.confusion import confusion_matrix
 from nslab.plots.style import apply
 from nslab.plots.sweep import validation_grid
+from nslab.plots.titles import literal
 from nslab.runs.results import Result
 from nslab.system.validation import unknown
 from nslab.workbench.sweeps import Sweep
@@ -148,13 +149,16 @@ class MethodComparison:
         with mpl.rc_context():
             apply()
             title = self.title or "Methods compared"  # the finding stands above it
-            return paired_comparison(self.runs, self.differences, self.baseline, title)
+            tables = (_literal(self.runs), _literal(self.differences))
+            return paired_comparison(*tables, literal(self.baseline), literal(title))
 
     def sweep_figure(self) -> Figure:
         """Of a sweep the accuracy on validation samples at every setting, the choice ringed."""
         with mpl.rc_context():
             apply()
-            return validation_grid(self.grid, "Each method at its best on validation samples")
+            return validation_grid(
+                _literal(self.grid), "Each method at its best on validation samples"
+            )
 
     @property
     def per_class(self) -> pd.DataFrame:
@@ -176,7 +180,9 @@ class MethodComparison:
         """The same as a matrix; of more than 30 classes the pairs that are most often confused."""
         with mpl.rc_context():
             apply()
-            return confusion_matrix(self.confusion(method), method)
+            found = self.confusion(method)
+            found = replace(found, classes=tuple(map(literal, found.classes)))
+            return confusion_matrix(found, literal(method))
 
     def to(self, file: str | Path) -> Path:
         """Write it to a file: ``.csv`` has the table with all digits; ``.md``, ``.tex`` and
@@ -207,6 +213,11 @@ class MethodComparison:
         table = self.readable.to_html(index=False, border=0)
         below = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
         return f"<p><b>{html.escape(self.verdict)}</b></p>{table}{below}"
+
+
+def _literal(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose methods can stand in a figure as they are."""
+    return table.assign(method=table["method"].map(literal)) if "method" in table else table
 
 
 def plus_minus(mean: float, sd: float) -> str:

@@ -17,13 +17,16 @@ from nslab.system.content_names import content_name, parts_of
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, ObjectiveConfig
 
+NOT_BY_NAME = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD)
+
 
 def network_name(model: Any) -> str:
     """The name by which runs build a network: a key of ``NETWORKS`` as it is; for a class of
     ``nn.Module`` or a function that makes one, a name with the digest of its code.
 
     It is called with nothing, with the number of classes, or with the images' shape (channels,
-    height, width) and the number of classes, as it has required parameters. Raises ``ValueError``
+    height, width) and the number of classes, as it has required parameters; a parameter
+    ``num_classes`` that has a default gets the number of classes, too. Raises ``ValueError``
     for an unknown key, a network that is made already, and anything else.
     """
     if isinstance(model, str):
@@ -43,12 +46,12 @@ def network_name(model: Any) -> str:
 
 
 def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Module]:
-    """A network's maker with the parameters of those in ``NETWORKS``."""
+    """A network's maker with the parameters of those in ``NETWORKS``; one with a parameter
+    ``num_classes`` gets the number of classes by that name, unless a partial has set it."""
+    signature = inspect.signature(model).parameters
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [
-        p
-        for p in inspect.signature(model).parameters.values()
-        if p.default is inspect.Parameter.empty and p.kind in kinds
+        p for p in signature.values() if p.default is inspect.Parameter.empty and p.kind in kinds
     ]
     if len(needed) > 2:
         raise ValueError(
@@ -56,8 +59,15 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
             "of the images' shape (channels, height, width) and the number of classes, or of less"
         )
 
+    named = signature.get("num_classes")
+    optional = named is not None and named not in needed and named.kind not in NOT_BY_NAME
+    by_name = optional and len(needed) < 2 and "num_classes" not in getattr(model, "keywords", {})
+
     def build(shape: ImageShape, num_classes: int) -> nn.Module:
-        made = model(*(shape, num_classes)[2 - len(needed) :])
+        if by_name:
+            made = model(*[shape] * len(needed), num_classes=num_classes)
+        else:
+            made = model(*(shape, num_classes)[2 - len(needed) :])
         if not isinstance(made, nn.Module):
             raise ValueError(f"{model!r} made a {type(made).__name__}, not an nn.Module")
         return made

@@ -1,5 +1,6 @@
 """Runs as text and figures: one whole, two side by side, the curves of several."""
 
+import dataclasses
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,9 +19,13 @@ from nslab.analysis.run_differences import (
     metric_differences,
     text_of,
 )
+from nslab.configs import TrainConfig
 from nslab.configs.labels import columns
+from nslab.configs.labels import text_of as method_text
 from nslab.plots.curves import run_curves
-from nslab.plots.style import apply
+from nslab.plots.style import apply, method_colours
+from nslab.plots.titles import literal
+from nslab.plots.wording import SMOKE, embedded
 from nslab.runs.made_of import changed
 from nslab.runs.portability import known_config, unknown_here
 from nslab.runs.results import Result
@@ -104,7 +109,9 @@ def _compared(a: Result, b: Result) -> Iterator[str]:
 
 
 def curves_of(results: Sequence[Result]) -> Figure:
-    """The curves of runs; the legend has what tells them apart, the title what they share.
+    """The curves of runs; the legend has their methods and what else distinguishes them, the title
+    what they share, and that runs on embedded data support no claim. Where methods differ, each has
+    its own colour.
 
     Raises ``ValueError`` for runs without a history.
     """
@@ -116,13 +123,32 @@ def curves_of(results: Sequence[Result]) -> Figure:
         raise ValueError("some runs count epochs, others generations: plot them apart")
     configs = [known_config(result.config) for result in drawn]
     told = distinguished(configs) if all(configs) else [r.id for r in drawn]
-    names = [
-        "\n".join(textwrap.wrap(text or r.id, LEGEND)) for text, r in zip(told, drawn, strict=True)
-    ]
+    methods = [str(about(result)["method"]) for result in drawn]
+    named = methods_named(configs, methods)
+    if len(set(named)) == len(named):
+        told = named
+    names = ["\n".join(textwrap.wrap(literal(text or r.id), LEGEND))
+             for text, r in zip(told, drawn, strict=True)]  # fmt: skip
+    colours = method_colours(methods) if len(set(methods)) > 1 else {}
+    title = title_of(drawn)
+    if embedded(pd.DataFrame([about(result) for result in drawn])):
+        title += f" ({SMOKE})"
     with mpl.rc_context():
         apply()
         histories = [numbers_of(result.history) for result in drawn]
-        return run_curves(histories, names, steps.pop(), title_of(drawn))
+        lines = [colours[method] for method in methods] if colours else None
+        return run_curves(histories, names, steps.pop(), literal(title), lines)
+
+
+def methods_named(configs: Sequence[Any], methods: Sequence[str]) -> list[str]:
+    """Runs of training by their methods, and by what else distinguishes them."""
+    if not all(isinstance(config, TrainConfig) for config in configs):
+        return [method_text(method) for method in methods]
+    alike = [dataclasses.replace(config, objective=configs[0].objective) for config in configs]
+    return [
+        ", ".join(filter(None, [method_text(method), rest]))
+        for method, rest in zip(methods, distinguished(alike), strict=True)
+    ]
 
 
 def numbers_of(history: Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -38,7 +38,9 @@ class RunFilter:
     """Which runs are wanted; blank: all.
 
     Attributes:
-        dataset, network, method: a name, a part of one, or a pattern such as ``cifar*``.
+        dataset, network: a name, a part of one, or a pattern such as ``cifar*``.
+        method: a name, which stands for its family too (``ns``: ``ns_ws`` and ``ns_lf``), or a
+            pattern.
         seed: of the run.
         since, until: when it finished: ``2026-11-30``, with a time or not (UTC; a day is meant
             whole), or so long ago: ``3d``, ``12h``.
@@ -193,10 +195,19 @@ def _within(line: dict[str, Any], sizes: Sequence[tuple[str, str, set[RunConfig]
 
 
 def _matching(lines: list[dict[str, Any]], name: str, wanted: str) -> list[dict[str, Any]]:
-    """Lines of such a name, of a pattern, or else of names that have it as a part."""
+    """Lines of such a name, of a pattern, or else of names that have it as a part; of a method only
+    its family, for the letters of a key stand in many words."""
     if not wanted:
         return lines
     low = wanted.casefold()
+    if name == "method":
+        own = re.compile(rf"{re.escape(low)}(?![a-z0-9])")
+
+        def meant(line: dict[str, Any]) -> bool:
+            method = str(line[name]).casefold()
+            return bool(own.match(method)) or fnmatch(method, low)
+
+        return _kept(lines, name, wanted, meant)
     exact = [line for line in lines if fnmatch(str(line[name]).casefold(), low)]
     return exact or _kept(lines, name, wanted, lambda line: low in str(line[name]).casefold())
 

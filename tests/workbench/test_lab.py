@@ -42,6 +42,16 @@ def test_other_addresses_must_be_asked_for(ip: str, monkeypatch: pytest.MonkeyPa
     assert lab.checked(ip, expose=True) == ip
 
 
+def test_root_must_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a link is printed."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("it was started"))
+    done = CliRunner().invoke(app, ["lab"])
+    assert done.exit_code == 2
+    assert "--allow-root" in done.output
+    assert "http" not in done.output
+
+
 @pytest.mark.parametrize("ip", ["", "*", "example.org", "127.0.0.1; ls"])
 def test_what_is_no_address(ip: str) -> None:
     """Is refused, exposed or not."""

@@ -14,11 +14,14 @@ from typer.testing import CliRunner
 from nslab import NS, TrainConfig, run
 from nslab.analysis.run_differences import distinguished
 from nslab.cli import app
+from nslab.configs.labels import text_of
 from nslab.configs.serialization import encode
+from nslab.plots.style import method_colours
 from nslab.runs.folder import LOCK
 from nslab.runs.results import every_run
 from nslab.runs.store import folder_of
 from nslab.system.locks import locked
+from nslab.workbench.run_details import curves_of
 from nslab.workbench.run_list import RunFilter, moment, run_list, run_named
 
 CE = TrainConfig("digits", "mlp", epochs=2, train_size=100, seed=91)
@@ -60,6 +63,9 @@ def test_list_and_its_filters(two: tuple[str, str], tmp_path: Path) -> None:
         "bottleneck/lenet5",
     }
     assert set(run_list(RunFilter(since="1h"))["run"]) == set(two)
+    found = set(run_list(RunFilter(method="NS"))["method"])
+    assert {"ns_lf", "ns_ws"} <= found
+    assert all(str(name).startswith("ns") for name in found)  # no ensemble, no ce_constant
     old = run_list(RunFilter(until="2026-11-21"))
     assert set(old["finished"].str.slice(0, 10) <= "2026-11-21") == {True}
     assert not set(run_list(RunFilter(since="2026-11-21", until="2026-11-20"))["run"])
@@ -68,6 +74,7 @@ def test_list_and_its_filters(two: tuple[str, str], tmp_path: Path) -> None:
         assert run_list(RunFilter(state="running"))["seed"].tolist() == [92]
     for wanted, message in (
         ({"dataset": "cifra10"}, "unknown dataset of a run 'cifra10': did you mean cifar10"),
+        ({"method": "nslf"}, "unknown method of a run 'nslf': did you mean ns_lf"),
         ({"seed": 123456}, "unknown seed of a run 123456"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -165,6 +172,13 @@ def test_plot(two: tuple[str, str], tmp_path: Path) -> None:
     with Image.open(tmp_path / "made" / "x.png") as image:
         assert image.width == 900
     assert Path(call("plot", two[0]).split()[-1]) == tmp_path / "figures/runs" / f"{two[0]}.png"
+    figure = curves_of([run_named(name) for name in two])
+    assert "(smoke: supports no claim)" in figure.get_suptitle()
+    ours = [line.get_color() for line in figure.axes[0].lines]
+    methods = [str(run_list().set_index("run").loc[name, "method"]) for name in two]
+    assert ours == [method_colours(methods)[name] for name in methods]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == [f"{text_of(m)}, lr {lr}" for m, lr in zip(methods, (0.1, 0.05), strict=True)]
     bare = next(r.id for r in every_run() if not r.history)
     assert f"{bare} is left out" in call("plot", two[0], bare)
     assert "no history was kept" in call("plot", bare, status=2)
