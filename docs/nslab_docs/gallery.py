@@ -105,7 +105,7 @@ def picture_of(stem: str, figure: str, size: tuple[int, int]) -> Image.Image | N
     with Image.open(file) as opened:
         image = opened.convert("RGB")
     width, height = image.size
-    image = image.crop((0, 0, min(width, round(WIDEST * height)), height))
+    image = image.crop((0, 0, min(width, round(WIDEST * height)), min(height, width)))
     image.thumbnail(size, Image.Resampling.LANCZOS)
     canvas = Image.new("RGB", size, "white")
     canvas.paste(image, tuple((a - b) // 2 for a, b in zip(size, image.size, strict=True)))
