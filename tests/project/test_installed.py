@@ -69,8 +69,8 @@ for words in (
     "ledger --paper de",
     "suite smoke --dry-run",
     f"run ns/first {small} --freeze ns_first_cpu",
-    "lab --no-browser",
-    "lab --no-browser",
+    "lab --no-browser --allow-root",
+    "lab --no-browser --allow-root",
     "evolve --model mlp --data digits --batches 1 --generations 1 --batch-size 32 --out evolved "
     + " ".join(f"{seed}.safetensors" for seed in range(6)),
 ):
