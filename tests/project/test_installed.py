@@ -183,7 +183,7 @@ def test_commands_of_an_installed_package(built: Path, tmp_path: Path) -> None:
     ours = home / "data/results/ns_first_cpu.csv"
     assert f"wrote {ours}" in done["run"]
     (command, given) = json.loads(done["lab"].splitlines()[-1])
-    assert str(home) in command  # its root: figures can be reached too
+    assert f"--ServerApp.root_dir={home}" in command  # its root: figures can be reached too
     assert given == str(home)
     assert (home / "notebooks/ns_method.ipynb").exists()
     assert not list((home / "notebooks").glob("*-*.ipynb"))
