@@ -1,6 +1,7 @@
 """Frozen results: written by several at once, killed, changed, and what is not taken."""
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,13 @@ FIRST = made(1)
         ({"metrics": {"test_loss": float("nan")}}, "its metrics.test_loss is not finite"),
         ({"metrics": {"test_loss": [1.0, float("inf")]}}, "its metrics.test_loss is not finite"),
         ({"env": {"device": object()}}, "its env.device is .* not JSON"),
-        ({"config": {"a\rb": 1}}, "would not be read again"),
+        pytest.param(
+            {"config": {"a\rb": 1}},
+            "would not be read again",
+            marks=pytest.mark.skipif(
+                sys.version_info >= (3, 13), reason="the csv of Python 3.13 quotes a line break"
+            ),
+        ),
         ({"history": [{"id": 1}, {"id": 2}]}, "its history would not come back"),
         ({"history": [{"digest": 1}]}, "its history would not come back"),
     ],
