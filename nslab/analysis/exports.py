@@ -5,6 +5,7 @@ endings and refuse the same mistakes, before any work.
 """
 
 import html
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -135,6 +136,17 @@ def readable_cells(table: "pd.DataFrame") -> "pd.DataFrame":
     return shown.astype(object).where(shown.notna(), "")
 
 
+def plus_minus(mean: float, sd: float) -> str:
+    """A mean with its sample standard deviation, where there is one; blank without a mean.
+
+    >>> plus_minus(81.234, 0.5), plus_minus(81.234, float("nan"))
+    ('81.23 ± 0.50', '81.23')
+    """
+    if math.isnan(mean):
+        return ""
+    return f"{mean:.2f}" + ("" if math.isnan(sd) else f" ± {sd:.2f}")
+
+
 def tex(text: object) -> str:
     r"""Text for LaTeX: its commands are escaped, a minus is one, a last ``*`` is raised.
 
@@ -182,4 +194,4 @@ def _tex(table: "pd.DataFrame", title: str, notes: Sequence[str]) -> str:
     )
 
 
-__all__ = ["FORMATS", "check_file", "export", "readable_cells", "tex", "written"]
+__all__ = ["FORMATS", "check_file", "export", "plus_minus", "readable_cells", "tex", "written"]

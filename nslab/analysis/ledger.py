@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from nslab.analysis.exports import FORMATS, export, readable_cells, written
+from nslab.analysis.exports import FORMATS, export, plus_minus, readable_cells, written
 from nslab.analysis.paper_tables import compare
 from nslab.analysis.statistics import MARK, interval, mark
 from nslab.configs import RunConfig
@@ -189,19 +189,13 @@ def readable_ledger(table: pd.DataFrame) -> pd.DataFrame:
     lines = table.to_dict("records")
     out = table[["paper", "table", "row"]].copy()
     out["printed"] = [f"{_printed(line['value'])} {line['unit']}".strip() for line in lines]
-    out["ours"] = [_plus_minus(line["ours"], line["sd"]) for line in lines]
+    out["ours"] = [plus_minus(line["ours"], line["sd"]) for line in lines]
     out["n"] = [line["n"] or "" for line in lines]
     out["preset"] = table["preset"].fillna("")
     out["ours - printed (95 % interval)"] = [_delta(line) for line in lines]
     for name in ("differs", "stand_in", "device", "core_hours", "experiment", "note"):
         out[name] = table[name]
     return readable_cells(out)
-
-
-def _plus_minus(mean: float, sd: float) -> str:
-    if math.isnan(mean):
-        return ""
-    return f"{mean:.2f}" + ("" if math.isnan(sd) else f" ± {sd:.2f}")
 
 
 def _delta(line: Mapping[Any, Any]) -> str:

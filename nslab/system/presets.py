@@ -4,3 +4,4 @@ from typing import Literal, get_args
 
 Preset = Literal["smoke", "cpu", "paper"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
+FIRST_SEED = 2024  # of those that are counted, such as ``n_seeds=3``

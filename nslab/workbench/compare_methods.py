@@ -15,6 +15,7 @@ from nslab.runs.store import RunsFailed, run_all
 from nslab.system.content_names import short_name
 from nslab.system.distributed import choose_device
 from nslab.system.plurals import counted
+from nslab.system.presets import FIRST_SEED
 from nslab.system.validation import check_count, check_parameters, hints
 from nslab.types import ObjectiveConfig
 from nslab.workbench.method_comparison import MethodComparison
@@ -22,7 +23,6 @@ from nslab.workbench.own_objects import network_name, objective_of
 from nslab.workbench.sweeps import VALIDATION_SHARE, choose, combinations, settings_of
 from nslab.workbench.trial import try_out
 
-FIRST_SEED = 2024
 TAKEN = ("dataset", "network", "objective", "seed")  # fields that have parameters of their own
 
 

@@ -18,10 +18,10 @@ from nslab.experiments import experiment
 from nslab.plots import style
 from nslab.plots.style import DrawnRun
 from nslab.runs.store import Result, run_all
+from nslab.system.presets import FIRST_SEED
 from nslab.system.validation import hints
 from nslab.workbench.notebook_tables import drawn_table
 
-FIRST_SEED = 2024
 PAGE_WIDTH = 840  # pixels: the text column of a notebook that was rendered as a page
 
 

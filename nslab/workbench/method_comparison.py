@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from nslab.analysis.confusion import Confusion, confusion
-from nslab.analysis.exports import export
+from nslab.analysis.exports import export, plus_minus
 from nslab.analysis.run_tables import class_table
 from nslab.analysis.statistics import MARK_NOTE, differences, excludes_zero, mark
 from nslab.plots.comparison import paired_comparison
@@ -220,11 +220,6 @@ def _literal(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(method=table["method"].map(literal)) if "method" in table else table
 
 
-def plus_minus(mean: float, sd: float) -> str:
-    """A mean with its sample standard deviation, where there is one."""
-    return f"{mean:.2f}" + ("" if pd.isna(sd) else f" ± {sd:.2f}")
-
-
 def _difference(line: Mapping[Any, Any], minus: str) -> str:
     if pd.isna(line[minus]):
         return ""
@@ -238,4 +233,4 @@ def _png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-__all__ = ["VERDICTS", "MethodComparison", "plus_minus", "verdict_on"]
+__all__ = ["VERDICTS", "MethodComparison", "verdict_on"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from nslab.analysis.exports import plus_minus
 from nslab.configs import TrainConfig
 from nslab.configs.labels import short_repr
 from nslab.runs.results import Result
@@ -51,11 +52,8 @@ class Sweep:
         for name in self.fields:
             out[name] = [shown(line[name]) for line in lines]
         out["validation accuracy (%)"] = [
-            "failed" if pd.isna(line["validation"])
-            else f"{line['validation']:.2f}"
-            + ("" if pd.isna(line["sd"]) else f" ± {line['sd']:.2f}")
-            for line in lines
-        ]  # fmt: skip
+            plus_minus(line["validation"], line["sd"]) or "failed" for line in lines
+        ]
         out["test accuracy (%)"] = [
             "" if pd.isna(line["test"]) else f"{line['test']:.2f}" for line in lines
         ]
