@@ -25,7 +25,8 @@ from nslab.datasets import DATASETS
 from nslab.networks import NETWORKS, build_network
 from nslab.networks.modes import scoring
 from nslab.objectives import NS, CrossEntropy
-from nslab.objectives.ns import Grid, composite, group_scores, ns_weights
+from nslab.objectives.competition import group_scores, ns_weights
+from nslab.objectives.composites import Grid, composite
 from nslab.system.provenance import environment
 from nslab.system.safe_python import python_command
 from nslab.system.timing import (

@@ -19,7 +19,8 @@ from nslab.datasets.batches import DatasetBatches, make_batches
 from nslab.networks import build_network
 from nslab.networks.logits import logits_of
 from nslab.objectives import NS
-from nslab.objectives.ns import Grid, composite, ns_scores, stitch
+from nslab.objectives.competition import ns_scores
+from nslab.objectives.composites import Grid, composite, stitch
 from nslab.rng import generator
 from nslab.runs.store import Result
 from nslab.training.checkpoint import load_weights

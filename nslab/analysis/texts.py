@@ -14,8 +14,8 @@ from nslab.configs import TrainConfig
 from nslab.configs.labels import columns
 from nslab.datasets.batches import make_batches
 from nslab.datasets.tokenization import WordTokenizer
+from nslab.objectives.composites import Grid
 from nslab.objectives.joined_texts import Joined
-from nslab.objectives.ns import Grid
 from nslab.training.texts import tokenized
 from nslab.types import Batch, Row, TokenInfo
 

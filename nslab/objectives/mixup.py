@@ -11,7 +11,8 @@ import numpy as np
 from torch import nn
 
 from nslab.networks.logits import logits_of
-from nslab.objectives.ns import NS, shuffled_order
+from nslab.objectives.competition import shuffled_order
+from nslab.objectives.ns import NS
 from nslab.objectives.weighted import CrossEntropy
 from nslab.rng import stream_seed
 from nslab.system.validation import check_fields

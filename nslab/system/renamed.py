@@ -1,4 +1,4 @@
-"""Old names of version 0.1.0: using one raises an error that names the new one and its place."""
+"""Old names: using one raises an error that names the new one and its place."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -153,6 +153,11 @@ TABLES += "kind_table negative_shares score_table simulated_scores trained_model
 NAMES |= {
     f"nslab.analysis.{name}": f"nslab.analysis.run_tables.{name}"
     for name in f"{TABLES} value_table".split()
+}
+NAMES |= {
+    "nslab.objectives.ns.composite": "nslab.objectives.composites.composite",
+    "nslab.objectives.ns.group_scores": "nslab.objectives.competition.group_scores",
+    "nslab.objectives.ns.stitch": "nslab.objectives.composites.stitch",
 }
 # of a module that moved: what it calls differently now, or where else that is
 CHANGED = {

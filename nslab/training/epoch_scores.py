@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
 from nslab.networks import build_network
-from nslab.objectives.ns import Grid, ns_scores
+from nslab.objectives.competition import ns_scores
+from nslab.objectives.composites import Grid
 from nslab.objectives.weighted import Reweighted
 from nslab.rng import stream_seed
 from nslab.training.epoch import train_epoch

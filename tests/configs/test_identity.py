@@ -14,8 +14,8 @@ from nslab.configs.serialization import decode, encode, identity
 from nslab.configs.train import TrainConfig
 from nslab.evolve import EVOLVERS, AdaptiveDE
 from nslab.objectives import NS, OBJECTIVES, Mixup
+from nslab.objectives.competition import shuffled_order
 from nslab.objectives.nlnl import NLNL
-from nslab.objectives.ns import shuffled_order
 from nslab.runs.results import find_frozen
 from nslab.system.paths import frozen_dir
 from nslab.types import Batch, DataInfo

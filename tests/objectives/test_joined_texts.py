@@ -15,7 +15,7 @@ import nslab
 from nslab.configs import TrainConfig
 from nslab.configs.serialization import decode, encode, identity
 from nslab.objectives import NS, Joined
-from nslab.objectives.ns import group_scores, ns_scores
+from nslab.objectives.competition import group_scores, ns_scores
 from nslab.objectives.weighted import counted, memory_of, recall
 from nslab.types import Batch, DataInfo, TokenInfo
 

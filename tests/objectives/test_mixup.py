@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nslab.objectives import NLNL, LabelSmoothing, Mixup
-from nslab.objectives.ns import shuffled_order
+from nslab.objectives.competition import shuffled_order
 from nslab.types import Batch, DataInfo
 
 N, K = 64, 5

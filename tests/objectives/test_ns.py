@@ -12,13 +12,8 @@ from hypothesis import strategies as st
 from ns_models import Constant, Mean, images
 
 from nslab.networks import build_network
-from nslab.objectives.ns import (
-    composite,
-    group_scores,
-    ns_scores,
-    ns_weights,
-    stitch,
-)
+from nslab.objectives.competition import group_scores, ns_scores, ns_weights
+from nslab.objectives.composites import composite, stitch
 
 GRIDS = list(itertools.product((1, 2, 3, 4), (1, 2, 3, 4)))
 

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nslab.networks import build_network
 from nslab.objectives import ANL, GCE, LOW, NS, OBJECTIVES, Joined, Mixup
-from nslab.objectives.ns import group_scores, ns_scores
+from nslab.objectives.competition import group_scores, ns_scores
 from nslab.types import Batch, DataInfo
 from nslab.workbench.own_objects import objective_of
 

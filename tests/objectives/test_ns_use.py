@@ -13,11 +13,8 @@ from torch import nn
 import nslab
 from nslab.networks import build_network
 from nslab.objectives import NS
-from nslab.objectives.ns import (
-    ns_scores,
-    shuffled_order,
-    stitch,
-)
+from nslab.objectives.competition import ns_scores, shuffled_order
+from nslab.objectives.composites import stitch
 from nslab.types import Batch, DataInfo
 
 

@@ -173,7 +173,7 @@ def test_commands_of_an_installed_package(built: Path, tmp_path: Path) -> None:
 
     home = here / "nslab-runs"
     told = python("-c", COMMANDS, str(site))
-    assert told.stdout.startswith("nslab/objectives/ns.py:")
+    assert told.stdout.startswith("nslab/objectives/competition.py:")
     done = json.loads((here / "done.json").read_text(encoding="utf-8"))
     said = "".join(done.values()) + told.stderr
     assert said.count(f"go to {home}") == 1  # first words of the first that looks there

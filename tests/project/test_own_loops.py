@@ -19,7 +19,7 @@ from nslab.configs import TrainConfig
 from nslab.datasets import ImageData, load
 from nslab.networks import build_network
 from nslab.neuroevolution.averaging import Ensemble
-from nslab.objectives.ns import group_scores, ns_scores
+from nslab.objectives.competition import group_scores, ns_scores
 from nslab.training.loop import evaluate, fit
 
 X, Y = images(33, 3, 16, 16), torch.arange(33) % 10

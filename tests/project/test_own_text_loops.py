@@ -12,7 +12,7 @@ from text_models import classifier_of, texts_of, tokenizer_of
 from torch.utils.data import DataLoader
 
 from nslab import NS, Joined
-from nslab.objectives.ns import group_scores
+from nslab.objectives.competition import group_scores
 from nslab.types import TokenInfo
 
 transformers = pytest.importorskip("transformers", reason="pip install transformers")

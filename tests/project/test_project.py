@@ -176,7 +176,7 @@ def test_equation_index_prints_file_and_line(capsys: pytest.CaptureFixture[str])
     """`python -m nslab.papers NS 7`."""
     assert main(["NS", "7"]) == 0
     out = capsys.readouterr().out
-    assert re.fullmatch(r"nslab/objectives/ns\.py:\d+\tNS Eq\. 7\n", out)
+    assert re.fullmatch(r"nslab/objectives/competition\.py:\d+\tNS Eq\. 7\n", out)
     assert main(["ns"]) == 0
     assert main(["NS", "77"]) == 1
     assert main(["XX"]) == 2

@@ -19,8 +19,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from nslab.networks.logits import logits_of
 from nslab.networks.modes import bare
 from nslab.objectives import NS, OBJECTIVES
+from nslab.objectives.competition import group_scores
 from nslab.objectives.criterion import Criterion
-from nslab.objectives.ns import group_scores
 from nslab.objectives.weighted import PlainLoss
 
 PAGE = (Path(__file__).parents[2] / "docs/recipes.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from nslab.explore.ui.canvas import Canvas
-from nslab.objectives.ns import Grid
+from nslab.objectives.composites import Grid
 from nslab.plots.ns import stretched
 from nslab.plots.style import PALETTE
 

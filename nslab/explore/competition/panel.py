@@ -16,7 +16,8 @@ from nslab.explore.ui.panel import Panel
 from nslab.explore.ui.small_runs import SMALL_NETWORKS, after_epochs, small, trained
 from nslab.networks import build_network
 from nslab.networks.logits import logits_of
-from nslab.objectives.ns import Grid, composite, group_scores, ns_weights
+from nslab.objectives.competition import group_scores, ns_weights
+from nslab.objectives.composites import Grid, composite
 from nslab.runs.store import Result
 from nslab.types import Batch
 

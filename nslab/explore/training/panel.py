@@ -12,7 +12,8 @@ from nslab.explore.ui.panel import LivePanel
 from nslab.explore.ui.runner import Runner
 from nslab.explore.ui.small_runs import SMALL_NETWORKS, small
 from nslab.objectives import NS, OBJECTIVES
-from nslab.objectives.ns import Grid, ns_weights
+from nslab.objectives.competition import ns_weights
+from nslab.objectives.composites import Grid
 from nslab.types import ObjectiveConfig
 
 _GRIDS: tuple[Grid, ...] = ((1, 2), (2, 2), (2, 3), (3, 3))

@@ -16,7 +16,8 @@ from nslab.datasets import ImageData
 from nslab.explore.ui.small_runs import fewer_tests
 from nslab.explore.ui.tasks import Worker
 from nslab.networks import build_network
-from nslab.objectives.ns import Grid, ns_scores
+from nslab.objectives.competition import ns_scores
+from nslab.objectives.composites import Grid
 from nslab.training.epoch import train_epoch
 from nslab.training.loop import dropout_stream, evaluate, training_set
 from nslab.training.setup import make_accelerator, make_loaders, prepared

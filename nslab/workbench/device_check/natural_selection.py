@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from nslab.objectives import NS
-from nslab.objectives.ns import group_scores
+from nslab.objectives.competition import group_scores
 from nslab.types import Batch, DataInfo
 from nslab.workbench.device_check.findings import Finding, largest_error, worst
 from nslab.workbench.device_check.hashes import order
