@@ -17,6 +17,7 @@ from nslab.cli.options import (
     explained,
     more,
 )
+from nslab.workbench.names import check_logs
 
 CLAIMS_NOTE = (
     "Verdicts follow from p values that are adjusted by Holm's method over a paper's comparisons "
@@ -75,9 +76,10 @@ def queue(
 
     The file is read again after each run, so entries may be added or moved meanwhile.
     """
-    from nslab.workbench.queue import DEFAULT_QUEUE, read_queue, run_queue
-
     with explained():
+        check_logs(log)
+        from nslab.workbench.queue import DEFAULT_QUEUE, read_queue, run_queue
+
         chosen = file or DEFAULT_QUEUE
         found = read_queue(chosen)
         if dry_run:

@@ -21,7 +21,7 @@ from nslab.cli.options import (
     parsed,
     show_table,
 )
-from nslab.workbench.names import check_experiment
+from nslab.workbench.names import check_experiment, check_logs
 
 
 @app.command(
@@ -47,6 +47,7 @@ def run(
 ) -> None:
     """Compute an experiment's runs (finished ones are looked up) and compare with the paper."""
     with explained():
+        check_logs(log)
         check_experiment(name, parsed(parameter))
         from nslab.analysis.paper_tables import compare as compared
         from nslab.datasets import load
@@ -110,10 +111,11 @@ def suite(
 
     Each run and notebook has a process of its own. Tables go to figures/<preset>/tables.
     """
-    from nslab.execution.local import OUT_OF_TIME
-    from nslab.workbench.suite import DEFAULT, SUITES, read_suite, run_suite
-
     with explained():
+        check_logs(log)
+        from nslab.execution.local import OUT_OF_TIME
+        from nslab.workbench.suite import DEFAULT, SUITES, read_suite, run_suite
+
         named = SUITES.get(preset)
         if named and file:
             raise ValueError(f"{preset} is a file of its own: give a preset beside --file")

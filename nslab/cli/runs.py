@@ -7,7 +7,7 @@ import typer
 
 from nslab.cli.options import Plugins, ToFile, app, check_to, explained
 from nslab.system.plurals import counted
-from nslab.workbench.names import names
+from nslab.workbench.run_filter import RunFilter, check_id
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its first digits.")]
 
@@ -38,14 +38,10 @@ def runs(
     """
     with explained():
         check_to(to)
-        if experiment and experiment not in (known := names()["experiments"]):
-            from nslab.system.validation import unknown
-
-            raise unknown("experiment", experiment, known)
-        from nslab.analysis.exports import export
-        from nslab.workbench.run_list import RunFilter, readable_runs, run_list
-
         wanted = RunFilter(dataset, network, method, seed, since, until, state, paper, experiment)
+        from nslab.analysis.exports import export
+        from nslab.workbench.run_list import readable_runs, run_list
+
         table = run_list(wanted)
         shown = table.head(limit) if limit else table
         if len(shown):
@@ -61,20 +57,23 @@ def runs(
 @app.command(epilog="Example: nslab show 1a2b3c4d")
 def show(run: Run, plugin: Plugins = None) -> None:
     """A finished run: config, numbers, where and of what it was made, its files, stale or not."""
-    from nslab.workbench.run_details import described_run
-    from nslab.workbench.run_list import run_named
-
     with explained():
+        check_id(run)
+        from nslab.workbench.run_details import described_run
+        from nslab.workbench.run_list import run_named
+
         typer.echo(described_run(run_named(run)))
 
 
 @app.command(epilog="Example: nslab diff 1a2b3c4d 5e6f7a8b")
 def diff(a: Run, b: Run, plugin: Plugins = None) -> None:
     """Two finished runs: the fields that differ, their numbers, and where they were made."""
-    from nslab.workbench.run_details import compared_runs
-    from nslab.workbench.run_list import run_named
-
     with explained():
+        for run in (a, b):
+            check_id(run)
+        from nslab.workbench.run_details import compared_runs
+        from nslab.workbench.run_list import run_named
+
         typer.echo(compared_runs(run_named(a), run_named(b)))
 
 
@@ -87,18 +86,19 @@ def plot(
     plugin: Plugins = None,
 ) -> None:
     """Curves of finished runs in one figure; its path is printed."""
-    if to is not None and to.suffix != ".png":
-        with explained():
-            raise ValueError(f"{to} must end in .png")
-    from nslab.system.paths import figures_dir
-    from nslab.workbench.run_details import curves_of
-    from nslab.workbench.run_list import run_named
-
     with explained():
+        if to is not None and to.suffix != ".png":
+            raise ValueError(f"{to} must end in .png")
+        for run in runs:
+            check_id(run)
+        from nslab.system.paths import figures_dir
+        from nslab.workbench.run_details import curves_of
+        from nslab.workbench.run_list import run_named
+
         found = [run_named(run) for run in dict.fromkeys(runs)]
-        for run in found:
-            if not run.history:
-                typer.echo(f"{run.id} is left out: no history was kept of it")
+        for result in found:
+            if not result.history:
+                typer.echo(f"{result.id} is left out: no history was kept of it")
         figure = curves_of(found)
         ids = "-".join(run.id for run in found[:4]) + (f"-and-{len(found) - 4}" * (len(found) > 4))
         file = to or figures_dir() / "runs" / f"{ids}.png"

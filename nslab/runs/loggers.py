@@ -28,6 +28,7 @@ from nslab.system.validation import unknown
 from nslab.types import Row
 
 WRITERS["wandb"] = WandB
+LOGS = tuple(WRITERS)
 PLACES = ("epoch", "batch", "generation")  # columns that say where a row belongs
 
 

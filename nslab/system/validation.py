@@ -125,6 +125,16 @@ def check_parameters(
     return {name: coerce(f"{what}: {name}", value, allowed[name]) for name, value in given.items()}
 
 
+def items_of(text: str) -> list[str]:
+    """The items of a list as a command line gives it.
+
+    >>> items_of("[1, 2]"), items_of("ce,ns_ws")
+    (['1', '2'], ['ce', 'ns_ws'])
+    """
+    text = text.strip().removeprefix("[").removesuffix("]")
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
 def coerce(what: str, value: Any, hint: Any) -> Any:
     """One value brought to a type, see `check_parameters`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -141,8 +151,7 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
         if type(None) in plain and value.lower() in ("", "none", "null"):
             return None
         if any(typing.get_origin(kind) in (tuple, list) for kind in plain):
-            text = value.strip().removeprefix("[").removesuffix("]")
-            value = [item.strip() for item in text.split(",") if item.strip()]
+            value = items_of(value)
     wanted = plain | {item for kind in plain for item in typing.get_args(kind)}
     items = value if isinstance(value, tuple | list) else [value]
     if any(isinstance(item, bool) for item in items) and not wanted & {bool, Any}:
@@ -219,22 +228,31 @@ def without_configs(hint: Any) -> Any:
     return typing.Union[tuple(rest)] if set(rest) - {type(None)} else None  # noqa: UP007
 
 
-def _choices(hint: Any) -> list[str]:
-    """The words that a type allows, if it is a ``Literal`` or a tuple, list or union of one."""
+def choices(hint: Any) -> list[str]:
+    """The words that a type allows, if it is a ``Literal`` or a tuple, list or union of one.
+
+    >>> choices(tuple[typing.Literal["a", "b"], ...] | None)
+    ['a', 'b']
+    """
     if typing.get_origin(hint) is typing.Literal:
         return [word for word in typing.get_args(hint) if isinstance(word, str)]
-    return [word for inner in typing.get_args(hint) for word in _choices(inner)]
+    return [word for inner in typing.get_args(hint) for word in choices(inner)]
+
+
+def not_one_of(what: str, word: str, allowed: Iterable[str]) -> str:
+    """What is said of a word that is none of those that are allowed."""
+    allowed = list(allowed)
+    likely = near(word, allowed)
+    meant = f": did you mean {' or '.join(likely)}?" if likely else ""
+    return f"{what} must be one of {', '.join(allowed)}, not {word!r}{meant}"
 
 
 def _misfit(what: str, value: Any, hint: Any, reasons: str = "") -> str:
     """What a value should have been: the words it may be, where it is another, or its type."""
-    choices, words = _choices(hint), value if isinstance(value, tuple | list) else [value]
-    wrong = [word for word in words if isinstance(word, str) and word not in choices]
-    if choices and wrong:
-        meant = (
-            f": did you mean {' or '.join(likely)}?" if (likely := near(wrong[0], choices)) else ""
-        )
-        return f"{what} must be one of {', '.join(choices)}, not {wrong[0]!r}{meant}"
+    allowed, words = choices(hint), value if isinstance(value, tuple | list) else [value]
+    wrong = [word for word in words if isinstance(word, str) and word not in allowed]
+    if allowed and wrong:
+        return not_one_of(what, wrong[0], allowed)
     return f"{what} must be {_name(hint)}, not {value!r}{reasons}"
 
 

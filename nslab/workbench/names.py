@@ -8,7 +8,8 @@ imported already, these are asked themselves.
 
 import json
 import sys
-from collections.abc import Mapping
+import typing
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,16 @@ from nslab.system.files import write_text
 from nslab.system.paths import checkout, home_cache_dir
 from nslab.system.plugins import LOADED, owner
 from nslab.system.provenance import source_digest
-from nslab.system.validation import FIXED, MEANT, PLUGIN_ADVICE, check_parameters, unknown
+from nslab.system.validation import (
+    FIXED,
+    MEANT,
+    PLUGIN_ADVICE,
+    check_parameters,
+    choices,
+    items_of,
+    not_one_of,
+    unknown,
+)
 
 NamesIndex = dict[str, Any]
 SHIPPED = Path(__file__).with_name("names.json")
@@ -27,13 +37,15 @@ OF_DATA, OF_NETWORKS = ("dataset", "datasets"), ("network", "networks")  # param
 
 def gathered() -> NamesIndex:
     """All names from the registries, each with the plug-in that has registered it, if one has; of
-    experiments titles and parameters too, and the fields of runs that presets fix."""
+    experiments titles and parameters too, with the words that those of words take; the fields of
+    runs that presets fix; and what logs can be written for."""
     from nslab.datasets import DATASETS
     from nslab.evolve import EVOLVER_CLASSES, EVOLVERS
     from nslab.experiments import EXPERIMENTS
     from nslab.experiments.definition import fixed_fields
     from nslab.networks import NETWORKS
     from nslab.objectives import OBJECTIVES
+    from nslab.runs.loggers import LOGS
 
     registries = {
         "experiments": EXPERIMENTS,
@@ -51,10 +63,21 @@ def gathered() -> NamesIndex:
         key: {
             "title": experiment.title,
             "parameters": list(experiment.allowed),
+            "words": {
+                name: choices(hint) for name, hint in experiment.allowed.items() if closed(hint)
+            },
         }
         for key, experiment in EXPERIMENTS.items()
     }
-    return index | {"plans": plans, "fixed": fixed_fields()}
+    return index | {"plans": plans, "fixed": fixed_fields(), "logs": dict.fromkeys(LOGS, "")}
+
+
+def closed(hint: Any) -> bool:
+    """Whether a type takes words of a list alone, one or several."""
+    if typing.get_origin(hint) is typing.Literal:
+        return all(isinstance(word, str) for word in typing.get_args(hint))
+    inner = [kind for kind in typing.get_args(hint) if kind not in (type(None), Ellipsis)]
+    return bool(inner) and all(map(closed, inner))
 
 
 def names() -> NamesIndex:
@@ -78,7 +101,7 @@ def names() -> NamesIndex:
 
 def check_experiment(name: str, parameters: Mapping[str, str] | None = None) -> None:
     """``ValueError`` for an unknown experiment, or a parameter that it has not, and for unknown
-    data sets and networks among the values of its parameters."""
+    data sets, networks and words among the values of its parameters."""
     index = names()
     if name not in index["experiments"]:
         raise unknown("experiment", name, index["experiments"], f"; {PLUGIN_ADVICE}")
@@ -87,12 +110,23 @@ def check_experiment(name: str, parameters: Mapping[str, str] | None = None) -> 
     advice = {key: FIXED for key in index["fixed"] if key not in plan["parameters"]} | MEANT
     check_parameters(given, dict.fromkeys(plan["parameters"], Any), name, advice)
     for parameter, value in given.items():
-        for word in value.strip().removeprefix("[").removesuffix("]").split(","):
-            word = word.strip()
-            if parameter in OF_DATA and word.lower() not in ("", "none", "null"):
+        for word in items_of(value):
+            if word.lower() in ("none", "null"):
+                continue
+            if parameter in OF_DATA:
                 check_dataset(word)
-            if parameter in OF_NETWORKS and word.lower() not in ("", "none", "null"):
+            if parameter in OF_NETWORKS:
                 check_network(word)
+            if word not in (words := plan["words"].get(parameter, [word])):
+                raise ValueError(not_one_of(f"{name}: {parameter}", word, words))
+
+
+def check_logs(given: Sequence[str] | None) -> None:
+    """``ValueError`` for what no log can be written for."""
+    known = names()["logs"] if given else ()
+    for name in given or ():
+        if name not in known:
+            raise unknown("log", name, known)
 
 
 def check_dataset(name: str) -> None:
@@ -121,4 +155,5 @@ def check_evolver(name: str) -> None:
 
 
 if __name__ == "__main__":
-    write_text(SHIPPED, json.dumps(gathered(), indent=1) + "\n")
+    lines = [f'"{key}": {json.dumps(value)}' for key, value in gathered().items()]  # a line each
+    write_text(SHIPPED, "{\n" + ",\n".join(lines) + "\n}\n")

@@ -5,8 +5,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from typing import Any
 
@@ -23,80 +21,11 @@ from nslab.runs.results import Result, every_run
 from nslab.system.locks import held
 from nslab.system.paths import runs_dir
 from nslab.system.validation import unknown
+from nslab.workbench.run_filter import RunFilter, check_id, moment
 
 RUN_COLUMNS = ["run", "finished", "kind", "dataset", "network", "method", "seed", "epochs"]
 RUN_COLUMNS += ["accuracy", "state"]
-STATES = ("frozen", "finished", "stale", "running", "unfinished")
 FILTERS = ("dataset", "network", "method")
-LEAST = 4  # digits that name a run
-AGO = re.compile(r"(\d+) ?([hdw])[a-z]*")
-HOURS = {"h": 1, "d": 24, "w": 168}
-
-
-@dataclass(frozen=True)
-class RunFilter:
-    """Which runs are wanted; blank: all.
-
-    Attributes:
-        dataset, network: a name, a part of one, or a pattern such as ``cifar*``.
-        method: a name, which stands for its family too (``ns``: ``ns_ws`` and ``ns_lf``), or a
-            pattern.
-        seed: of the run.
-        since, until: when it finished: ``2026-11-30``, with a time or not (UTC; a day is meant
-            whole), or so long ago: ``3d``, ``12h``.
-        state: one of `STATES`.
-        paper, experiment: whose runs, at any preset.
-    """
-
-    dataset: str = ""
-    network: str = ""
-    method: str = ""
-    seed: int | None = None
-    since: str = ""
-    until: str = ""
-    state: str = ""
-    paper: str = ""
-    experiment: str = ""
-
-    def __post_init__(self) -> None:
-        if self.state and self.state not in STATES:
-            raise unknown("state", self.state, STATES)
-        if self.experiment and self.experiment not in EXPERIMENTS:
-            raise unknown("experiment", self.experiment, EXPERIMENTS)
-        papers = list(dict.fromkeys(name.partition("/")[0] for name in EXPERIMENTS))
-        if self.paper and self.paper not in papers:
-            raise unknown("paper", self.paper, papers)
-        moment(self.since), moment(self.until, end=True)
-
-    @property
-    def experiments(self) -> list[str]:
-        """The experiments whose runs are wanted; none: whatever they are of."""
-        if self.experiment:
-            return [self.experiment]
-        return [n for n in EXPERIMENTS if self.paper and n.startswith(f"{self.paper}/")]
-
-
-def moment(text: str, *, end: bool = False, now: datetime | None = None) -> str:
-    """A time in the form in which results have it; with ``end`` the end of a day that is named.
-
-    >>> moment("2026-11-30"), moment("2026-11-30", end=True)
-    ('2026-11-30T00:00:00Z', '2026-11-30T23:59:59Z')
-    """
-    if not text:
-        return ""
-    if ago := AGO.fullmatch(text.strip()):
-        past = timedelta(hours=int(ago[1]) * HOURS[ago[2]])
-        return f"{(now or datetime.now(UTC)) - past:%Y-%m-%dT%H:%M:%SZ}"
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is no time: give 2026-11-30, 2026-11-30T18:00, or so long ago: 3d, 12h"
-        ) from None
-    if end and len(text.strip()) <= len("2026-11-30"):
-        found = found.replace(hour=23, minute=59, second=59)
-    found = found.astimezone(UTC) if found.tzinfo else found
-    return f"{found:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def run_list(wanted: RunFilter | None = None) -> pd.DataFrame:
@@ -226,11 +155,7 @@ def _kept(
 def run_named(prefix: str) -> Result:
     """The finished run, stored or frozen, whose id begins so; ``ValueError`` if none does, or
     several do, which are then listed."""
-    if not re.fullmatch(f"[0-9a-f]{{{LEAST},12}}", prefix):
-        raise ValueError(
-            f"{prefix!r} is no id of a run: twelve hexadecimal digits, or the first of them, "
-            f"{LEAST} at least; nslab runs lists them"
-        )
+    check_id(prefix)
     found = [result for result in every_run() if result.id.startswith(prefix)]
     if len(found) > 1:
         listed = "".join(f"\n  {r.id}  {label_of(r)}" for r in found)

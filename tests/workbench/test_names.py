@@ -67,6 +67,18 @@ TYPOS = {
     "claims --paper x": "unknown paper 'x'",
     "compare ns/first --to x.xlsx": "must end in one of .md, .csv, .html, .tex",
     "ledger --to .": "is a folder",
+    "run ns/first -p methods=cee": "one of ce, ns_ws, ns_lf, not 'cee': did you mean ce",
+    "run ns/table2 -p methods=[ce,nsws] -p precision=bf16": "not 'nsws': did you mean ns_ws",
+    "run ns/first --log tensorbord": "unknown log 'tensorbord': did you mean tensorboard",
+    "suite smoke --log tensorbord": "unknown log 'tensorbord': did you mean tensorboard",
+    "queue --log tensorbord": "unknown log 'tensorbord': did you mean tensorboard",
+    "runs --state finnished": "unknown state 'finnished': did you mean finished",
+    "runs --paper nss": "unknown paper 'nss': did you mean ns?",
+    "runs --since yesterday": "'yesterday' is no time",
+    "show nosuchid": "'nosuchid' is no id of a run",
+    "diff 1a2b3c4d abc": "'abc' is no id of a run",
+    "plot 1a2b3c4d abc": "'abc' is no id of a run",
+    "plot 1a2b3c4d --to x.jpg": "must end in .png",
 }
 
 
