@@ -25,7 +25,7 @@ th button { all: unset; cursor: pointer; font-weight: 600; }
 th button:focus-visible { outline: 2px solid #0173b2; }
 th[aria-sort=ascending] button::after { content: " \\25B2"; }
 th[aria-sort=descending] button::after { content: " \\25BC"; }
-td.n { text-align: right; white-space: nowrap; }
+th.n, td.n { text-align: right; white-space: nowrap; }
 tbody tr:hover { background: #f8f8f4; }
 @media print { .tools { display: none } .scroll { max-height: none; border: 0 } }
 """
@@ -39,7 +39,7 @@ for (const table of document.querySelectorAll("table")) {
   heads.forEach((head, i) => {
     const cells = rows.map(row => text(row, i)).filter(s => s);
     const numeric = 2 * cells.filter(s => !isNaN(number(s))).length > cells.length;
-    if (numeric) rows.forEach(row => row.cells[i].classList.add("n"));
+    if (numeric) [head, ...rows.map(row => row.cells[i])].forEach(c => c.classList.add("n"));
     head.querySelector("button").addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
       heads.forEach(other => other.removeAttribute("aria-sort"));

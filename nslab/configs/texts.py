@@ -19,9 +19,10 @@ def check_kinds(dataset: str, network: str, objective: ObjectiveConfig) -> None:
     """``ValueError`` unless data, network and method are all of images, or all of texts."""
     texts, reads = is_text(dataset), takes_texts(network)
     if texts != reads:
+        own = " (one of your own that reads texts: mark it with for_texts = True)" if texts else ""
         raise ValueError(
             f"TrainConfig: {short_name(dataset)} has {KINDS[texts]}, the network "
-            f"{short_name(network)} reads {KINDS[reads]}"
+            f"{short_name(network)} reads {KINDS[reads]}{own}"
         )
     if isinstance(objective, NS):
         check_kinds(dataset, network, objective.base)

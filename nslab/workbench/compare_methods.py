@@ -60,6 +60,7 @@ def compare_methods(
     Args:
         model: a class of ``nn.Module``, a function that makes one (of nothing, of the number of
             classes, or of the images' shape and the number of classes), or the name of a network.
+            One that reads texts has an attribute ``for_texts = True``.
         train, test: pairs ``(images, labels)`` of arrays or tensors, or torch data sets, see
             `add_arrays`; or ``train`` alone: the name of a data set, ``"folder:PATH"``, or
             ``"csv:PATH"`` for texts.

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, make_dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -26,7 +27,8 @@ def network_name(model: Any) -> str:
 
     It is called with nothing, with the number of classes, or with the images' shape (channels,
     height, width) and the number of classes, as it has required parameters; a parameter
-    ``num_classes`` that has a default gets the number of classes, too. Raises ``ValueError``
+    ``num_classes`` that has a default gets the number of classes, too. One that reads texts has an
+    attribute ``for_texts = True``; its shape is (tokens, ids). Raises ``ValueError``
     for an unknown key, a network that is made already, and anything else.
     """
     if isinstance(model, str):
@@ -72,6 +74,8 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
             raise ValueError(f"{model!r} made a {type(made).__name__}, not an nn.Module")
         return made
 
+    maker = model.func if isinstance(model, partial) else model
+    build.for_texts = getattr(maker, "for_texts", False)  # type: ignore[attr-defined]
     return build
 
 

@@ -1,6 +1,7 @@
 """Mistakes in a network or a method are told before any run, and cost nothing."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import nslab
 from nslab.runs.results import every_run
 from nslab.system.paths import runs_dir
 from nslab.workbench.compare_methods import compare_methods
@@ -73,3 +75,43 @@ def test_no_generator_moves() -> None:
     with pytest.raises(ValueError, match="2 outputs"):
         compare_methods(draws, **DATA, methods=["ce"], **SHORT)
     assert state() == before
+
+
+class Words(nn.Module):
+    """A network of texts."""
+
+    for_texts = True
+
+    def __init__(self, shape: tuple[int, int], num_classes: int) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(shape[1], 4)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of rows of token ids."""
+        return self.head(self.bag(x))
+
+
+class FewWords(Words):
+    """One that knows ten words only."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__((8, 10), num_classes)
+
+
+def test_texts(tmp_path: Path) -> None:
+    """Are made up too: of the length and the ids that the run's have."""
+    for part in ("train", "test"):
+        lines = [f"{k % 2},{'good' if k % 2 else 'bad'} film {k}" for k in range(24)]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["label,text", *lines]))
+    given: dict[str, Any] = {"train": f"csv:{tmp_path}", "vocabulary": 50, "text_length": 8}
+    told = r"FewWords cannot be trained on 4 texts of 8 tokens below 50 and 2 classes: \w+Error"
+    with pytest.raises(ValueError, match=told):
+        compare_methods(FewWords, methods=["ce"], **given, **SHORT)
+    with pytest.raises(ValueError, match="compose"):
+        compare_methods(Words, methods=["ce", "ns"], **given, **SHORT)
+    with pytest.raises(ValueError, match="mark it with for_texts = True"):
+        compare_methods(lambda classes: Words((8, 50), classes), **given, **SHORT)
+    assert not runs_dir().exists() or not [*runs_dir().iterdir()]
+    methods = {"ce": "ce", "ns": nslab.NS(grid=(1, 2), compose="literal")}
+    assert len(compare_methods(Words, methods=methods, **given, **SHORT).results) == 2
