@@ -75,7 +75,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment() -> Iterator[None]:
+    """What a command sets for the processes that it starts ends with the test."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(_own_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a home of its own; data sets made by one test serve all."""
     monkeypatch.setenv("NSLAB_HOME", str(tmp_path))
 
