@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 from torch import Tensor
 
 from nslab.types import Row
@@ -98,5 +97,7 @@ def auc(values: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float
     good, bad = int(right.sum()), int((~right).sum())
     if not good or not bad:
         return math.nan
+    from scipy.stats import rankdata  # takes a second to import
+
     ranks = rankdata(values)[right].sum()
     return float((ranks - good * (good + 1) / 2) / (good * bad))

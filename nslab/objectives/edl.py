@@ -5,13 +5,10 @@ NOTE: the paper's full text was unavailable; `nslab.lossnet` says which parts ar
 """
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from nslab.lossnet import LossNet
 from nslab.lossnet.shipped import Shipped
@@ -63,8 +60,10 @@ class EDL(PlainLoss):
 
     def criterion(
         self, reduction: Reduction = "mean", ignore_index: int | None = None
-    ) -> "EvolvedCriterion":
+    ) -> Criterion:
         """The loss as an ``nn.Module`` that holds the weights of its network."""
+        from nslab.objectives.edl_criterion import EvolvedCriterion  # imports torch's compiler
+
         return EvolvedCriterion(self, reduction, ignore_index)
 
     def build(self, info: DataInfo) -> Objective:
@@ -78,56 +77,3 @@ def loss_network(edl: EDL, classes: int, device: torch.device) -> LossNet:
     """The loss network, scaled for so many classes, on a device."""
     net = edl.source.net()
     return (net.matched(classes) if edl.scale == "ce" else net).to(device)
-
-
-class EvolvedCriterion(Criterion):
-    """`EDL` as a module. The weights of the loss network are a buffer: they move with the module
-    and are saved in its ``state_dict``, so a checkpoint keeps the exact loss of its training. They
-    are constants, not parameters, and stay in float32 when the module is cast.
-
-    >>> criterion = EDL().criterion()
-    >>> list(criterion.state_dict()), list(criterion.parameters())
-    (['weights'], [])
-    """
-
-    weights: Tensor
-
-    def __init__(
-        self, config: EDL, reduction: Reduction = "mean", ignore_index: int | None = None
-    ) -> None:
-        super().__init__(config, reduction, ignore_index)
-        net = config.source.net()
-        self.form, self.scale, self.matched = net.form, net.scale, config.scale == "ce"
-        self.register_buffer("weights", net.w.clone())
-        self.factors: dict[int, float] = {}  # by the number of classes
-        self.loads = 0
-
-    def loss(self, logits: Logits, y: Labels) -> PerSample:
-        """The evolved loss of each sample."""
-        check_batch(logits, y)
-        factor = self.factor(logits.shape[-1], self.loads)
-        return factor * self.form.loss(self.weights, logits, y)
-
-    def losses_by_class(self, logits: Logits) -> Float[Tensor, "b c"]:
-        """The evolved loss of each sample for every class."""
-        return PlainLoss.losses_by_class(cast(PlainLoss, self), logits)
-
-    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-    def factor(self, classes: int, loads: int) -> float:
-        """The scale for so many classes, computed once and again after ``load_state_dict``. A
-        compiled step holds it as a constant, which is why it depends on the count of loads."""
-        if classes not in self.factors:
-            net = LossNet(self.form, self.weights.detach().cpu(), self.scale)
-            self.factors[classes] = (net.matched(classes) if self.matched else net).scale
-        return self.factors[classes]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "EvolvedCriterion":
-        kept = self.weights
-        super()._apply(fn, recurse)
-        if self.weights.dtype != kept.dtype:
-            self.weights = kept.to(self.weights.device)
-        return self
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        super()._load_from_state_dict(*args, **kwargs)
-        self.factors, self.loads = {}, self.loads + 1

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from scipy import stats
+from scipy import special  # not stats, which takes a second to import
 from torch import Tensor
 
 from nslab.types import Labels, Logits
@@ -129,4 +129,4 @@ def above_chance(accuracy: float, classes: int, samples: int) -> bool:
     """Whether this percentage of ``samples`` is more than guessing gets right: one-sided binomial
     test at 0.1 %, of a chance of one in ``classes``."""
     right = round(accuracy / 100 * samples)
-    return bool(stats.binom.sf(right - 1, samples, 1 / classes) < 0.001)
+    return bool(special.bdtrc(right - 1, samples, 1 / classes) < 0.001)

@@ -127,3 +127,14 @@ def test_no_default_is_refused(name: str) -> None:
         for key in (parameter, f"{parameter}s"):
             if key in found.allowed:
                 names.check_experiment(name, {key: ",".join(v for v in values if v)})
+
+
+@pytest.mark.slow
+def test_runs_are_planned_and_listed_without_what_takes_seconds_to_import() -> None:
+    """None of it is needed before a network is trained."""
+    code = (
+        "import sys, nslab\nfrom nslab.workbench import run_list\nrun_list.run_list()\n"
+        "nslab.experiment('ns/first').plan('cpu')\n"
+        "print({'torch._dynamo', 'torchvision', 'scipy.stats', 'sklearn'} & set(sys.modules))"
+    )
+    assert python(code) == "set()\n"

@@ -13,6 +13,7 @@ it saves goes on changing, so in effect the last one is kept.
 """
 
 import dataclasses
+import functools
 from typing import Any, Literal
 
 from nslab.configs.adapt import AdaptConfig
@@ -47,23 +48,6 @@ SHOT_SOURCE = TrainConfig(
 )
 # Small networks begin from nothing: all of them learn at one rate.
 SMALL_SOURCE = dataclasses.replace(SHOT_SOURCE, lr=0.05, backbone_lr=1.0, augment="crop")
-SOURCES: dict[str, TrainConfig] = {
-    "smoke": dataclasses.replace(SMALL_SOURCE, network="bottleneck/mlp", epochs=8),
-    "cpu": dataclasses.replace(SMALL_SOURCE, network="bottleneck/lenet5", epochs=20),
-    "paper": dataclasses.replace(
-        SHOT_SOURCE,
-        dataset=f"{ALL}Art",
-        network="bottleneck/resnet50",
-        epochs=50,
-        augment="crop_flip",
-        start=WEIGHTS,
-    ),
-}
-ADAPTED: dict[str, AdaptConfig] = {
-    "smoke": AdaptConfig(SOURCES["smoke"], epochs=4),
-    "cpu": AdaptConfig(SOURCES["cpu"]),
-    "paper": AdaptConfig(SOURCES["paper"], f"{ALL}Clipart", augment="crop_flip"),
-}
 TASKS: dict[str, tuple[str, ...]] = {
     "smoke": ("digits->digits_slanted", "digits_slanted->digits"),
     "cpu": ("digits->mnist", "mnist->digits"),
@@ -103,10 +87,10 @@ def table4(
     """
     most = IMAGES[preset] if train_size is None else train_size
     if start == PRESETS_OWN:  # weights of the same name, of another network perhaps
-        start = SOURCES[preset].start.partition("#")[0]
+        start = source_of(preset).start.partition("#")[0]
     changes: dict[str, Any] = {"network": network, "epochs": source_epochs, "start": start}
     given = {name: value for name, value in changes.items() if value is not None}
-    source = dataclasses.replace(SOURCES[preset], **given)
+    source = dataclasses.replace(source_of(preset), **given)
     shortened = {} if epochs is None else {"epochs": epochs}
     made: list[AdaptConfig | TrainConfig] = []
     for task in tasks or TASKS[preset]:
@@ -116,9 +100,40 @@ def table4(
         for seed in seeds or SEEDS[preset]:
             trained = dataclasses.replace(source_on(pair[0], source, most), seed=seed)
             fields: dict[str, Any] = {"dataset": pair[1], "train_size": used(pair[1], most)}
-            config = dataclasses.replace(ADAPTED[preset], source=trained, **fields | shortened)
+            config = dataclasses.replace(
+                adaptation_of(preset), source=trained, **fields | shortened
+            )
             made += [arm(config, method, most) for method in methods or METHODS_SHOWN[preset]]
     return list(dict.fromkeys(made))
+
+
+@functools.cache
+def source_of(preset: Preset) -> TrainConfig:
+    """The training on the source. Made when it is asked for: torchvision, which its weights are
+    looked up in, takes a second to import."""
+    if preset == "smoke":
+        return dataclasses.replace(SMALL_SOURCE, network="bottleneck/mlp", epochs=8)
+    if preset == "cpu":
+        return dataclasses.replace(SMALL_SOURCE, network="bottleneck/lenet5", epochs=20)
+    return dataclasses.replace(
+        SHOT_SOURCE,
+        dataset=f"{ALL}Art",
+        network="bottleneck/resnet50",
+        epochs=50,
+        augment="crop_flip",
+        start=WEIGHTS,
+    )
+
+
+@functools.cache
+def adaptation_of(preset: Preset) -> AdaptConfig:
+    """The adaptation to the target."""
+    source = source_of(preset)
+    if preset == "smoke":
+        return AdaptConfig(source, epochs=4)
+    if preset == "cpu":
+        return AdaptConfig(source)
+    return AdaptConfig(source, f"{ALL}Clipart", augment="crop_flip")
 
 
 def used(dataset: str, most: int) -> int:

@@ -22,17 +22,6 @@ WEIGHTS = "torchvision:IMAGENET1K_V1"
 EMOTION_SETS = ("twitter1", "twitter2", "flickr", "instagram", "fi", "emoset")
 EMOTION_NETWORKS = ("alexnet", "vgg16", "resnet50", "densenet121", "vit_b_16", "swin_t")
 
-FINE_TUNING = TrainConfig(
-    "twitter1",
-    "resnet50",
-    epochs=10,
-    batch_size=64,
-    lr=1e-3,
-    weight_decay=5e-4,
-    schedule=Polynomial(0.9),
-    augment="crop_flip",
-    start=WEIGHTS,
-)
 # On digits: a small network knows half of the classes, and learns all of them with a new head.
 HALF = TrainConfig(
     "digits_half",
@@ -43,21 +32,37 @@ HALF = TrainConfig(
     warmup_epochs=1.0,
     image_size=16,
 )
-BASES: dict[str, TrainConfig] = {
-    "smoke": dataclasses.replace(
-        HALF,
-        dataset="digits_folder",
-        ancestor=HALF,
-        epochs=3,
-        lr=0.02,
-        warmup_epochs=0.0,
-        schedule=Polynomial(0.9),
-    ),
-    "cpu": dataclasses.replace(FINE_TUNING, network="alexnet", epochs=3),
-    "paper": FINE_TUNING,
-}
 SETS = {"smoke": ("digits_folder",), "cpu": ("twitter1",), "paper": EMOTION_SETS}
 NETWORKS = {"smoke": ("resnet8",), "cpu": ("alexnet",), "paper": EMOTION_NETWORKS}
+
+
+def base_of(preset: Preset) -> TrainConfig:
+    """The training that a preset begins from. Made when it is asked for: torchvision, which its
+    weights are looked up in, takes a second to import."""
+    if preset == "smoke":
+        return dataclasses.replace(
+            HALF,
+            dataset="digits_folder",
+            ancestor=HALF,
+            epochs=3,
+            lr=0.02,
+            warmup_epochs=0.0,
+            schedule=Polynomial(0.9),
+        )
+    fine_tuning = TrainConfig(
+        "twitter1",
+        "resnet50",
+        epochs=10,
+        batch_size=64,
+        lr=1e-3,
+        weight_decay=5e-4,
+        schedule=Polynomial(0.9),
+        augment="crop_flip",
+        start=WEIGHTS,
+    )
+    if preset == "cpu":
+        return dataclasses.replace(fine_tuning, network="alexnet", epochs=3)
+    return fine_tuning
 
 
 def ns_lf_setting(dataset: str) -> NS:
@@ -75,7 +80,7 @@ def table3(
     start: str | None = None,
 ) -> list[TrainConfig]:
     """Table III: pretrained networks fine-tuned on emotion sets, with and without NS-LF."""
-    base = BASES[preset]
+    base = base_of(preset)
     base = dataclasses.replace(base, epochs=base.epochs if epochs is None else epochs)
     made = []
     for dataset in datasets or SETS[preset]:
