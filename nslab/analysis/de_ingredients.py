@@ -94,7 +94,7 @@ def rivalry_table(
 
 
 @dataclass(frozen=True, eq=False)
-class Brood:
+class Children:
     """Children of one network of a population.
 
     Attributes:
@@ -120,7 +120,7 @@ def offspring_losses(
     f: float,
     cr: float,
     seed: int,
-) -> Brood:
+) -> Children:
     """Mutants of the network of median loss, and the trials that crossover makes of them.
 
     All strategies get the same picks, F and K, so they differ by what they make of them. What does
@@ -148,4 +148,4 @@ def offspring_losses(
             found = fitness(population, extras, *batch, copies)
             lines += [{"strategy": name, "kind": kind, "loss": loss} for loss in found.tolist()]
         changes[name] = population.trial(0) - x[target]
-    return Brood(pd.DataFrame(lines), losses, target, changes)
+    return Children(pd.DataFrame(lines), losses, target, changes)

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from nslab.analysis.de_ingredients import Brood
+from nslab.analysis.de_ingredients import Children
 from nslab.configs.labels import colour_of, text_of
 from nslab.plots.de_landscapes import (
     STRATEGY_MARKERS,
@@ -144,7 +144,7 @@ def rivalry(table: pd.DataFrame, history: int) -> Figure:
     return figure
 
 
-def brood(found: Brood, title: str) -> Figure:
+def children(found: Children, title: str) -> Figure:
     """Losses of one network's children by strategy: a point each, a box, the share that wins.
 
     Each panel has its own scale; parents much worse than all children are left out.

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from nslab.analysis import de_ingredients
-from nslab.analysis.de_ingredients import Brood
+from nslab.analysis.de_ingredients import Children
 from nslab.evolve import EVOLVERS, AdaptiveDE
 from nslab.neuroevolution.parameter_vector import ParameterLayout
 from nslab.plots import de_ingredients as plots
@@ -79,7 +79,9 @@ def network(seed: int) -> nn.Module:
         return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
 
 
-def broods(cr: float = 0.4, draws: int = 6) -> tuple[Brood, list[nn.Module], tuple[Tensor, Tensor]]:
+def children_of(
+    cr: float = 0.4, draws: int = 6
+) -> tuple[Children, list[nn.Module], tuple[Tensor, Tensor]]:
     """Children among seven networks."""
     gen = torch.Generator().manual_seed(0)
     batch = torch.randn(40, 5, generator=gen), torch.randint(3, (40,), generator=gen)
@@ -91,9 +93,9 @@ def broods(cr: float = 0.4, draws: int = 6) -> tuple[Brood, list[nn.Module], tup
     return found, parents, batch
 
 
-def test_brood_by_hand() -> None:
+def test_children_by_hand() -> None:
     """Losses are those of networks with these genes and the target's last layer."""
-    found, parents, (x, y) = broods()
+    found, parents, (x, y) = children_of()
     with torch.no_grad():
         losses = [float(F.cross_entropy(parent(x), y)) for parent in parents]
     assert found.losses.tolist() == pytest.approx(losses, rel=1e-5)
@@ -112,12 +114,12 @@ def test_brood_by_hand() -> None:
     assert len(found.table) == 2 * 6 * 5
 
 
-def test_brood_without_crossover_is_the_target() -> None:
+def test_children_without_crossover_is_the_target() -> None:
     """Cr = 0: trials are their parent again; and the same seed gives the same children."""
-    found, _, _ = broods(cr=0.0)
+    found, _, _ = children_of(cr=0.0)
     trials = found.table.loc[found.table["kind"] == "trial", "loss"]
     assert trials.to_numpy() == pytest.approx(float(found.losses[found.target]))
-    pd.testing.assert_frame_equal(found.table, broods(cr=0.0)[0].table)
+    pd.testing.assert_frame_equal(found.table, children_of(cr=0.0)[0].table)
 
 
 def figures() -> dict[str, Figure]:
@@ -129,7 +131,7 @@ def figures() -> dict[str, Figure]:
     )
     successes = [([0.1, 0.2], [1.0, 3.0]), ([0.15], [1.0])]
     rates = [dict.fromkeys(NAMES, 0.3)]
-    found, parents, _ = broods()
+    found, parents, _ = children_of()
     genes = [ParameterLayout.of(parents[0]).vector(parent).detach() for parent in parents[:2]]
     steps = np.arange(1, 7)
     history = pd.DataFrame({"step": steps, "mean": 2 / steps, "best": 1 / steps, "wins": 7 - steps})
@@ -139,7 +141,7 @@ def figures() -> dict[str, Figure]:
             successes[0], {"mean": 0.15, "Lehmer": 0.18}, de_ingredients.archived(successes, 3, 0.1)
         ),
         "rivalry": plots.rivalry(de_ingredients.rivalry_table(rates, 8, 20, 5, 0), 5),
-        "brood": plots.brood(found, "title"),
+        "children": plots.children(found, "title"),
         "genes": plots.genes({"neighbours": genes[1] - genes[0]}, found.changes, "title"),
         "losses": plots.offspring(history.assign(batch=[0, 0, 0, 1, 1, 1]), 7, "title"),
     }
@@ -160,13 +162,13 @@ def test_same_inputs_same_bytes_and_labels(tmp_path: Path, monkeypatch: pytest.M
     assert made[0] == made[1]
 
 
-def test_brood_leaves_hopeless_parents_out_of_view() -> None:
+def test_children_leaves_hopeless_parents_out_of_view() -> None:
     """One failed parent does not squeeze the children into a line."""
     style.apply()
-    found = broods()[0]
+    found = children_of()[0]
     worse = found.losses.clone()
     worse[int(worse.argmax())] = 1e6
-    figure = plots.brood(Brood(found.table, worse, found.target, found.changes), "title")
+    figure = plots.children(Children(found.table, worse, found.target, found.changes), "title")
     left, right = figure.get_axes()
     assert left.get_ylim()[1] < 10
     trials = found.table.loc[found.table["kind"] == "trial", "loss"]

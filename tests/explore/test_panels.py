@@ -14,7 +14,7 @@ import torch
 from nslab import explore
 from nslab.analysis import run_tables
 from nslab.explore.competition.figure import score_spread
-from nslab.explore.competition.panel import fates
+from nslab.explore.competition.panel import competitions
 from nslab.explore.evolution import stepwise
 from nslab.explore.losses import panel as losses
 from nslab.explore.results import panel as results
@@ -40,14 +40,14 @@ def test_labels_keep_their_distance_and_order() -> None:
 def test_the_competition_is_the_library_s() -> None:
     """q and scores of a group as `analysis.compete` has them; sliders only weigh."""
     panel = explore.Competition(epochs=2)
-    found = panel.fates
+    found = panel.competitions
     assert found is not None
     batch, model = panel.batch, panel.models[1]
     assert batch is not None
     one = run_tables.compete(model, batch, (2, 2))
     assert torch.allclose(found.q[1, 0], one.q, atol=1e-6)
     assert torch.allclose(found.scores[1, 0], one.scores, atol=1e-5)
-    assert torch.allclose(fates([model], batch, (1, 2)).scores.mean(), torch.tensor(1.0))
+    assert torch.allclose(competitions([model], batch, (1, 2)).scores.mean(), torch.tensor(1.0))
     assert panel.parameters["epoch"] == 2  # the trained network, once it is there
     before = panel.view.canvas.image.value
     panel.sigma.value, panel.rho.value = 0.5, -1.0

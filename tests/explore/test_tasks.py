@@ -16,7 +16,7 @@ def counting(heard: list[int], total: int = 1000) -> Worker:
 
     def count(worker: Worker) -> None:
         for i in range(total):
-            worker.turn()
+            worker.wait_for_step()
             worker.post(i)
 
     return Worker(UiThread(print), count, heard.extend, lambda: None)
@@ -64,7 +64,7 @@ def test_errors_of_a_task_are_raised_where_one_waits() -> None:
     """And the worker says that it failed."""
 
     def fail(worker: Worker) -> None:
-        worker.turn()
+        worker.wait_for_step()
         raise ValueError("no such thing")
 
     worker = Worker(UiThread(print), fail, print, lambda: None)
@@ -79,8 +79,8 @@ def test_results_arrive_in_the_thread_of_the_widgets(monkeypatch: pytest.MonkeyP
     where: dict[str, object] = {"drawings": []}
 
     async def session() -> None:
-        desk = UiThread(lambda error: where.update(error=str(error)))
-        assert desk.live
+        ui_thread = UiThread(lambda error: where.update(error=str(error)))
+        assert ui_thread.live
         ended = asyncio.Event()
         heard: list[int] = []
 
@@ -91,14 +91,14 @@ def test_results_arrive_in_the_thread_of_the_widgets(monkeypatch: pytest.MonkeyP
         def count(worker: Worker) -> None:
             where["worker"] = threading.get_ident()
             for i in range(60):
-                worker.turn()
+                worker.wait_for_step()
                 worker.post(i)
 
-        worker = Worker(desk, count, hear, ended.set)
+        worker = Worker(ui_thread, count, hear, ended.set)
         worker.pace = 100
         worker.start()
-        desk.later(lambda: 1 / 0, print)
-        desk.later(threading.get_ident, lambda ident: where.update(quick=ident))
+        ui_thread.later(lambda: 1 / 0, print)
+        ui_thread.later(threading.get_ident, lambda ident: where.update(quick=ident))
         await asyncio.wait_for(ended.wait(), 30)
         assert heard == list(range(60))
 
@@ -164,9 +164,9 @@ def test_what_another_thread_changes_is_answered_at_home(monkeypatch: pytest.Mon
     seen: list[tuple[int, float]] = []
 
     async def session() -> None:
-        desk = UiThread(print)
+        ui_thread = UiThread(print)
         control = slider("test-sigma", "σ", "base weight", 0.0, (0.0, 3.0), 0.05)
-        on_change(desk, lambda: seen.append((threading.get_ident(), control.value)), control)
+        on_change(ui_thread, lambda: seen.append((threading.get_ident(), control.value)), control)
 
         def move() -> None:
             for value in (0.5, 1.0, 1.5):

@@ -196,8 +196,8 @@ def of_evolution() -> dict[str, Figure]:
     course = planes.settle(FULL, "ripples", x, 10, 0)
     successes = [([0.1, 0.2], [1.0, 3.0]), ([0.15], [1.0])]
     changes = {name: torch.randn(300) for name in FULL.strategies}
-    children = crossed(strategy=FULL.strategies, kind=("mutant", "trial"), k=range(12))
-    brood = found.Brood(near(children, "loss", about=0.1, sd=0.01), torch.rand(7) / 9, 3, changes)
+    born = crossed(strategy=FULL.strategies, kind=("mutant", "trial"), k=range(12))
+    children = found.Children(near(born, "loss", about=0.1, sd=0.01), torch.rand(7) / 9, 3, changes)
     steps = np.arange(1, 31)
     history = pd.DataFrame({"step": steps, "mean": 2 / steps, "best": 1 / steps, "wins": 7})
     rates = [dict.fromkeys(FULL.strategies, 0.3)]
@@ -226,7 +226,7 @@ def of_evolution() -> dict[str, Figure]:
             successes[0], {"mean": 0.15, "Lehmer": 0.18}, found.archived(successes, 5, 0.1)
         ),
         "rivalry": de_ingredients.rivalry(found.rivalry_table(rates, 8, 20, 5, 0), 5),
-        "brood": de_ingredients.brood(brood, LONG),
+        "children": de_ingredients.children(children, LONG),
         "genes": de_ingredients.genes({"parents, some apart": torch.randn(300)}, changes, LONG),
         "offspring": de_ingredients.offspring(history.assign(batch=steps // 10), 7, LONG),
     }

@@ -24,7 +24,7 @@ CLEAR = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
 
 
 @dataclass(frozen=True, eq=False)
-class Fates:
+class Competitions:
     """Groups and how they fare: composites, classes, and after every epoch (untrained first) each
     sample's q and score."""
 
@@ -47,17 +47,17 @@ class CompetitionFigure:
             "w against the score, and the scores over the epochs of a training",
         )
 
-    def build(self, fates: Fates, classes: Sequence[str], epochs: int) -> None:
+    def build(self, groups: Competitions, classes: Sequence[str], epochs: int) -> None:
         """Lay the figure out for groups of a grid."""
         self.canvas.clear()
-        figure, m = self.canvas.figure, fates.grid[0] * fates.grid[1]
+        figure, m = self.canvas.figure, groups.grid[0] * groups.grid[1]
         self.m, self.classes = m, classes
         self.colours = [sns.color_palette(PALETTE)[i] for i in range(m)]
         upper = GridSpec(1, 3, figure, 0.03, 0.60, 0.985, 0.93, width_ratios=(1, 1.25, 1.25))
         upper.update(wspace=0.42)
         lower = GridSpec(1, 2, figure, 0.065, 0.10, 0.985, 0.46, width_ratios=(1, 1.25))
         lower.update(wspace=0.18)
-        self._composite(figure.add_subplot(upper[0]), fates)
+        self._composite(figure.add_subplot(upper[0]), groups)
         self.q = self._bars(figure.add_subplot(upper[1]), 1.0, "q, probability of own class")
         self.s = self._bars(figure.add_subplot(upper[2]), float(m), "s, score (dashed: mean, 1)")
         self.s[0].axvline(1, color="0.4", linestyle="--", linewidth=1)
@@ -65,9 +65,9 @@ class CompetitionFigure:
         self._ranking(figure.add_subplot(lower[1]), epochs)
         self.canvas.settle()
 
-    def _composite(self, axes: Axes, fates: Fates) -> None:
-        (rows, columns), (h, w) = fates.grid, fates.images.shape[2:]
-        self.image = axes.imshow(stretched(fates.images[0]), cmap="gray", vmin=0, vmax=1)
+    def _composite(self, axes: Axes, groups: Competitions) -> None:
+        (rows, columns), (h, w) = groups.grid, groups.images.shape[2:]
+        self.image = axes.imshow(stretched(groups.images[0]), cmap="gray", vmin=0, vmax=1)
         edges = (-0.5, w - 0.5, h - 0.5, -0.5)
         self.image.set_extent(edges)
         seams = []
@@ -142,11 +142,11 @@ class CompetitionFigure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         self.canvas.follow(self.now, *self.courses, *self.ends)
 
-    def draw(self, fates: Fates, group: int, epoch: int, sigma: float, rho: float) -> None:
+    def draw(self, groups: Competitions, group: int, epoch: int, sigma: float, rho: float) -> None:
         """Show a group in front of the network after an epoch."""
-        self.image.set_data(stretched(fates.images[group]))
-        q, s = fates.q[epoch, group].tolist(), fates.scores[epoch, group].tolist()
-        names = [f"{i + 1}: {self.classes[k]}" for i, k in enumerate(fates.labels[group].tolist())]
+        self.image.set_data(stretched(groups.images[group]))
+        q, s = groups.q[epoch, group].tolist(), groups.scores[epoch, group].tolist()
+        names = [f"{i + 1}: {self.classes[k]}" for i, k in enumerate(groups.labels[group].tolist())]
         for (axes, bars, values, labels), found in ((self.q, q), (self.s, s)):
             end = axes.get_xlim()[1]
             for bar, value, label, name, number in zip(
@@ -157,13 +157,13 @@ class CompetitionFigure:
                 label.set_text(name)
         self.line.set_ydata([sigma, sigma + rho * self.m])
         self.formula.set_text(f"w = {sigma:.2f} {'+' if rho >= 0 else '−'} {abs(rho):.2f} s")
-        past = range(len(fates.scores))
+        past = range(len(groups.scores))
         self.now.set_xdata([epoch, epoch])
         for i, point in enumerate(self.points):
             point.set_data([s[i]], [sigma + rho * s[i]])
-            course = fates.scores[:, group, i].tolist()
+            course = groups.scores[:, group, i].tolist()
             self.courses[i].set_data(past, course)
-        last = fates.scores[-1, group].numpy()
+        last = groups.scores[-1, group].numpy()
         for text, place in zip(self.ends, score_spread(last, 0.075 * self.m), strict=True):
             text.set_position((len(past) - 1 + 0.15, place))
         self.canvas.show()

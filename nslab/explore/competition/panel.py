@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nslab.analysis.run_tables import first_batch
 from nslab.configs import TrainConfig
 from nslab.datasets import DATASETS, array_sets
-from nslab.explore.competition.figure import CompetitionFigure, Fates
+from nslab.explore.competition.figure import CompetitionFigure, Competitions
 from nslab.explore.ui import controls
 from nslab.explore.ui.panel import Panel
 from nslab.explore.ui.small_runs import SMALL_NETWORKS, after_epochs, small, trained
@@ -39,7 +39,7 @@ class Competition(Panel):
         self.epochs, self.seed = epochs, seed
         self.batch: Batch | None = None
         self.models: list[nn.Module] = []
-        self.fates: Fates | None = None
+        self.competitions: Competitions | None = None
         self.view = CompetitionFigure()
         super().__init__(self.view.canvas)
         names = array_sets()
@@ -55,9 +55,9 @@ class Competition(Panel):
             "competition-rho", "ρ", "pull of the score", 1.0, (-1.5, 1.5), 0.05
         )
         self.group = controls.counter("competition-group", "", "group shown", 0, (0, GROUPS - 1))
-        controls.on_change(self.desk, self._begin, self.dataset, self.network)
-        controls.on_change(self.desk, self._compete, self.grid)
-        controls.on_change(self.desk, self._draw, self.epoch, self.group, self.sigma, self.rho)
+        controls.on_change(self.ui_thread, self._begin, self.dataset, self.network)
+        controls.on_change(self.ui_thread, self._compete, self.grid)
+        controls.on_change(self.ui_thread, self._draw, self.epoch, self.group, self.sigma, self.rho)
         self.widget = controls.column(
             self.name,
             controls.row(self.dataset, self.network, self.grid, self.group),
@@ -107,31 +107,31 @@ class Competition(Panel):
             self.epoch.max = self.epochs
             self.epoch.value = self.epochs
 
-        self.desk.later(untrained, begun)
-        self.desk.later(
-            lambda: (trained(config, self.desk.live), after_epochs(config)), ended, slow=True
+        self.ui_thread.later(untrained, begun)
+        self.ui_thread.later(
+            lambda: (trained(config, self.ui_thread.live), after_epochs(config)), ended, slow=True
         )
 
     def _compete(self) -> None:
         """Let every group compete in front of every network, and draw."""
         if self.batch is None:
             return
-        self.fates = fates(self.models, self.batch, self.grid.value)
+        self.competitions = competitions(self.models, self.batch, self.grid.value)
         classes = DATASETS[self.dataset.value].classes
-        self.view.build(self.fates, classes, self.epochs)
+        self.view.build(self.competitions, classes, self.epochs)
         self._draw()
 
     def _draw(self) -> None:
-        if self.fates is None:
+        if self.competitions is None:
             return
         epoch = min(self.epoch.value, len(self.models) - 1)
-        self.view.draw(self.fates, self.group.value, epoch, self.sigma.value, self.rho.value)
+        self.view.draw(self.competitions, self.group.value, epoch, self.sigma.value, self.rho.value)
         where = f"after epoch {epoch}" if epoch else "untrained"
         self._say(where if len(self.models) > 1 else f"{where}; training goes on")
 
     def _say(self, where: str) -> None:
-        assert self.fates is not None
-        scores = self.fates.scores[min(self.epoch.value, len(self.models) - 1)]
+        assert self.competitions is not None
+        scores = self.competitions.scores[min(self.epoch.value, len(self.models) - 1)]
         weights = ns_weights(scores.flatten(), self.sigma.value, self.rho.value)
         below = 100 * float((weights < 0).float().mean())
         self.status.say(
@@ -141,7 +141,7 @@ class Competition(Panel):
 
 
 @torch.no_grad()
-def fates(models: Sequence[nn.Module], batch: Batch, grid: Grid) -> Fates:
+def competitions(models: Sequence[nn.Module], batch: Batch, grid: Grid) -> Competitions:
     """How each of the groups of a batch fares in front of each network."""
     m = grid[0] * grid[1]
     x, y = batch.x[: GROUPS * m], batch.y[: GROUPS * m]
@@ -151,7 +151,7 @@ def fates(models: Sequence[nn.Module], batch: Batch, grid: Grid) -> Fates:
         logits = logits_of(model(images))
         q.append(chances(logits, y, m))
         scores.append(group_scores(logits, y).view(-1, m))
-    return Fates(images, y.view(-1, m), torch.stack(q), torch.stack(scores), grid)
+    return Competitions(images, y.view(-1, m), torch.stack(q), torch.stack(scores), grid)
 
 
 def chances(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"], m: int) -> Float[Tensor, "g m"]:

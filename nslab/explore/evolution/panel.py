@@ -52,9 +52,9 @@ class Evolution(LivePanel):
         )
         settings = (self.dataset, self.network, self.evolver, self.members)
         self.runner = Runner(
-            self.name, "generations", (4, 20), self.desk, settings, self._begin, self._say
+            self.name, "generations", (4, 20), self.ui_thread, settings, self._begin, self._say
         )
-        controls.on_change(self.desk, self._draw, self.generation)
+        controls.on_change(self.ui_thread, self._draw, self.generation)
         self.widget = controls.column(
             self.name,
             controls.row(self.dataset, self.network, self.evolver, self.members),
@@ -93,7 +93,7 @@ class Evolution(LivePanel):
         def prepared() -> tuple[Result, Habitat]:
             if known is not None and known.config == config:
                 return self.runs[0], known
-            result = trained(config.base, self.desk.live)
+            result = trained(config.base, self.ui_thread.live)
             states = [model.state_dict() for model in after_epochs(config.base)]
             return result, settled(config, states)
 
@@ -108,7 +108,7 @@ class Evolution(LivePanel):
             method, generations = CHOICES[self.evolver.value], self.generations
             self.runner.take(lambda w: evolve_stepwise(w, habitat, method, generations), self._hear)
 
-        self.desk.later(prepared, begun, slow=True)
+        self.ui_thread.later(prepared, begun, slow=True)
 
     def _hear(self, moments: list[Moment]) -> None:
         """Later generations: follow them unless an earlier one is being looked at."""

@@ -120,7 +120,7 @@ def evolve_stepwise(worker: Worker, habitat: Habitat, evolver: Evolver, generati
     population, made = Population.of(habitat.parents), habitat.start.made
     batch, state = setup.batches.nth(0), evolver.init(population, habitat.start.losses)
     for step in range(generations):
-        worker.turn()
+        worker.wait_for_step()
         k, g = divmod(step, config.generations)
         if k and g == 0:
             batch = setup.batches.nth(k)

@@ -52,9 +52,9 @@ class Losses(Panel):
         self.source = controls.choice("losses-source", "", "evolved loss", sources, sources[0])
         self.other = controls.choice("losses-other", "", "one more loss", others, others[0])
         self.shown = controls.choice("losses-shown", "", "on the triangle", _SHOWN, "evolved")
-        controls.on_change(self.desk, self._evolve, self.source)
+        controls.on_change(self.ui_thread, self._evolve, self.source)
         controls.on_change(
-            self.desk, self._draw, self.gamma, self.q, self.classes, self.other, self.shown
+            self.ui_thread, self._draw, self.gamma, self.q, self.classes, self.other, self.shown
         )
         self.widget = controls.column(
             self.name,
@@ -98,8 +98,10 @@ class Losses(Panel):
                 self.runs = [result]
                 self._draw()
 
-        subprocess = self.desk.live
-        self.desk.later(lambda: (trained(config, subprocess), config.net()), evolved, slow=True)
+        subprocess = self.ui_thread.live
+        self.ui_thread.later(
+            lambda: (trained(config, subprocess), config.net()), evolved, slow=True
+        )
 
     def _draw(self) -> None:
         many, three = self.losses(self.classes.value), self.losses(3)

@@ -43,13 +43,13 @@ class Results(Panel):
         self.epoch = controls.counter("results-epoch", "e", "epochs of a training", 1, (1, 1))
         self.again = controls.button(
             *("results-reload", "reload", "refresh"),
-            *(self.desk, self._reload, "Look for finished runs again"),
+            *(self.ui_thread, self._reload, "Look for finished runs again"),
         )
         self.compared = controls.Sheet("results-compared", 230)
         self.listed = controls.Sheet("results-listed", 230)
-        controls.on_change(self.desk, self._choose, self.experiment)
-        controls.on_change(self.desk, self._filter, *self.filters.values())
-        controls.on_change(self.desk, self._draw, self.epoch)
+        controls.on_change(self.ui_thread, self._choose, self.experiment)
+        controls.on_change(self.ui_thread, self._filter, *self.filters.values())
+        controls.on_change(self.ui_thread, self._draw, self.epoch)
         self.widget = controls.column(
             self.name,
             controls.row(self.experiment, *self.filters.values()),
@@ -70,7 +70,7 @@ class Results(Panel):
 
     def _reload(self) -> None:
         self.status.say("reading the store …")
-        self.desk.later(lambda: finished_runs(every_run()), self._show)
+        self.ui_thread.later(lambda: finished_runs(every_run()), self._show)
 
     def _show(self, table: pd.DataFrame) -> None:
         """Offer what there is; keep what was chosen."""

@@ -57,9 +57,15 @@ class Training(LivePanel):
             *(self.grid, self.lr, self.batch_size),
         )
         self.runner = Runner(
-            self.name, "mini-batches", (20, 100), self.desk, self.settings, self._begin, self._say
+            self.name,
+            "mini-batches",
+            (20, 100),
+            self.ui_thread,
+            self.settings,
+            self._begin,
+            self._say,
         )
-        controls.on_change(self.desk, self._weigh, self.sigma, self.rho)
+        controls.on_change(self.ui_thread, self._weigh, self.sigma, self.rho)
         self.widget = controls.column(
             self.name,
             controls.row(self.dataset, self.network, self.objective, self.grid),
@@ -109,7 +115,7 @@ class Training(LivePanel):
                 lambda worker: train_stepwise(worker, config, probe, watched), self._hear
             )
 
-        self.desk.later(lambda: untrained(config, grid), begun)
+        self.ui_thread.later(lambda: untrained(config, grid), begun)
 
     def _chosen(self) -> list[Any]:
         return [control.value for control in self.settings]

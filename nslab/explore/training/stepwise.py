@@ -47,7 +47,7 @@ class Watched:
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
         if self.worker is not None:
-            self.worker.turn()
+            self.worker.wait_for_step()
         scored = self.inner(model, batch)
         if self.seen is not None:
             self.seen(model, batch, scored)

@@ -78,20 +78,20 @@ def choice(
 
 
 def button(
-    name: str, word: str, icon: str, desk: UiThread, act: Callable[[], object], about: str
+    name: str, word: str, icon: str, ui_thread: UiThread, act: Callable[[], object], about: str
 ) -> Any:
-    """A button with a word on it; the desk is told of what goes wrong."""
+    """A button with a word on it; the interface is told of what goes wrong."""
     control = widgets.Button(description=word, icon=icon, tooltip=about)
     control.layout = widgets.Layout(width="110px")
-    control.on_click(lambda _: desk.deliver(act))
+    control.on_click(lambda _: ui_thread.deliver(act))
     return findable(control, name)
 
 
-def on_change(desk: UiThread, act: Callable[[], object], *controls: Any) -> None:
-    """Call ``act`` whenever one of the controls gets another value; the desk is told of what goes
-    wrong."""
+def on_change(ui_thread: UiThread, act: Callable[[], object], *controls: Any) -> None:
+    """Call ``act`` whenever one of the controls gets another value; the interface is told of
+    what goes wrong."""
     for control in controls:
-        control.observe(lambda _: desk.answer(act), "value")
+        control.observe(lambda _: ui_thread.answer(act), "value")
 
 
 def row(*controls: Any) -> widgets.Box:

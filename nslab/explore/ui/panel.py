@@ -19,7 +19,7 @@ class Panel:
         self.runs: list[Result] = []
         self.figure = canvas.figure
         self.status = controls.Status(self.name)
-        self.desk = UiThread(self.status.fail)
+        self.ui_thread = UiThread(self.status.fail)
 
     @property
     def parameters(self) -> dict[str, Any]:

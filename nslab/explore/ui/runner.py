@@ -23,7 +23,7 @@ class Runner:
         name: str,
         steps: str,
         pace: tuple[int, int],
-        desk: UiThread,
+        ui_thread: UiThread,
         settings: Sequence[Any],
         begin: Callable[[], object],
         said: Callable[[], object],
@@ -31,12 +31,12 @@ class Runner:
         """``steps``: what the worker takes, in the plural; ``pace``: how many a second at first,
         and at most."""
         self.worker: Worker | None = None
-        self.settings, self.said, self.desk = settings, said, desk
+        self.settings, self.said, self.ui_thread = settings, said, ui_thread
         self.pace = controls.counter(
             f"{name}-pace", "", f"{steps} a second, ≤", pace[0], (1, pace[1])
         )
         self.start, self.pause, self.step, self.reset = (
-            controls.button(f"{name}-{word}", word, icon, desk, act, about)
+            controls.button(f"{name}-{word}", word, icon, ui_thread, act, about)
             for word, icon, act, about in (
                 (
                     "start",
@@ -49,8 +49,8 @@ class Runner:
                 ("reset", "refresh", begin, "Begin anew"),
             )
         )
-        controls.on_change(desk, begin, *settings)
-        controls.on_change(desk, self._hurry, self.pace)
+        controls.on_change(ui_thread, begin, *settings)
+        controls.on_change(ui_thread, self._hurry, self.pace)
 
     @property
     def buttons(self) -> tuple[Any, ...]:
@@ -71,7 +71,7 @@ class Runner:
 
     def take(self, task: Callable[[Worker], object], hear: Callable[[list[Any]], object]) -> None:
         """Have a worker for a task; it begins when it is started."""
-        self.worker = Worker(self.desk, task, hear, self.show)
+        self.worker = Worker(self.ui_thread, task, hear, self.show)
         self._hurry()
         self.show()
 
@@ -91,7 +91,7 @@ class Runner:
         for control in self.settings:
             control.disabled = state in ("running", "paused")
         if self.worker is not None and self.worker.error:
-            self.desk.failed(self.worker.error)
+            self.ui_thread.failed(self.worker.error)
         elif self.worker is not None:
             self.said()
 

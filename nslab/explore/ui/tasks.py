@@ -36,7 +36,7 @@ class UiThread:
         return self.loop is not None
 
     def deliver(self, act: Callable[[], object], delay: float = 0) -> None:
-        """Call ``act`` in the thread of the desk; from any thread."""
+        """Call ``act`` in the interface's thread; from any thread."""
         if self.loop is None:
             act()
         elif delay:
@@ -45,10 +45,10 @@ class UiThread:
             self.loop.call_soon_threadsafe(self.attempt, act)
 
     def answer(self, act: Callable[[], object]) -> None:
-        """Call ``act``, which reads controls, in the thread of the desk: at once if this is it.
+        """Call ``act``, which reads controls, in the interface's thread: at once if this is it.
 
         JupyterLab hands what a person does to another thread of the kernel (a subshell); however
-        often that happens until the desk has time, ``act`` is called once.
+        often that happens until that thread has time, ``act`` is called once.
         """
         if self.loop is None or threading.get_ident() == self.thread:
             self.attempt(act)
@@ -120,19 +120,20 @@ class TaskStopped(Exception):
 class Worker:
     """A task in a thread of its own that can be started, paused, stepped and stopped.
 
-    ``task(worker)`` calls `turn` before every small step, which waits while paused, and `post` with
-    what it found. ``hear`` gets what was posted since the last time, in the desk's thread and at
-    most five times a second; ``moved`` is called there when the state changes by itself.
+    ``task(worker)`` calls `wait_for_step` before every small step, which waits while paused, and
+    `post` with what it found. ``hear`` gets what was posted since the last time, in the interface's
+    thread and at most five times a second; ``moved`` is called there when the state changes by
+    itself.
     """
 
     def __init__(
         self,
-        desk: UiThread,
+        ui_thread: UiThread,
         task: "Callable[[Worker], object]",
         hear: Callable[[list[Any]], object],
         moved: Callable[[], object],
     ) -> None:
-        self.desk, self.task, self.hear, self.moved = desk, task, hear, moved
+        self.ui_thread, self.task, self.hear, self.moved = ui_thread, task, hear, moved
         self.pace = math.inf  # steps a second, at most
         self.error: Exception | None = None
         self._allowed = self._due = self._drawn = 0.0
@@ -176,7 +177,7 @@ class Worker:
         if self.error:
             raise self.error
 
-    def turn(self) -> None:
+    def wait_for_step(self) -> None:
         """For the task: wait for leave to take a step; raises `TaskStopped` to end it."""
         with self._gate:
             self._waiting = True
@@ -195,13 +196,13 @@ class Worker:
     def post(self, note: Any) -> None:
         """For the task: hand something over."""
         self._notes.put(note)
-        if self.desk.live and not self._waking:
+        if self.ui_thread.live and not self._waking:
             self._waking = True
             since = time.monotonic() - self._drawn
-            self.desk.deliver(self.drain, max(0.0, BETWEEN_DRAWINGS - since))
+            self.ui_thread.deliver(self.drain, max(0.0, BETWEEN_DRAWINGS - since))
 
     def drain(self) -> None:
-        """Hear what was posted; in the desk's thread."""
+        """Hear what was posted; in the interface's thread."""
         self._waking, notes = False, []
         while not self._notes.empty():
             notes.append(self._notes.get())
@@ -227,6 +228,6 @@ class Worker:
         with self._gate:
             self._ended = True
             self._gate.notify_all()
-        if self.desk.live and not self._stopped:
-            self.desk.deliver(self.drain)
-            self.desk.deliver(self.moved)
+        if self.ui_thread.live and not self._stopped:
+            self.ui_thread.deliver(self.drain)
+            self.ui_thread.deliver(self.moved)
