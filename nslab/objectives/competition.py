@@ -40,6 +40,10 @@ def group_scores(
     For soft labels q_i = sum_k y_ik p_k, the probability of a class drawn from the label. NOTE:
     this extension is ours and has not been measured. The paper has one label a sample, for which it
     gives the same scores.
+
+    >>> logits = torch.tensor([[0.6, 0.3, 0.1]]).log()  # of one composite
+    >>> group_scores(logits, torch.tensor([0, 1]))  # two samples, of classes 0 and 1
+    tensor([1.3333, 0.6667])
     """
     m = len(y) // len(logits)
     log_p = full_precision(logits).log_softmax(-1)  # [NS Eq. 5]
@@ -86,6 +90,11 @@ def ns_scores(
 
     Raises ``ValueError`` for an impossible grid, inputs that are no images, labels that are no
     classes of the model's, and a model that does not give one row of logits per composite.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> scores = ns_scores(model, torch.rand(9, 1, 8, 8), torch.arange(9), grid=(2, 2))
+    >>> [round(float(group.sum()), 3) for group in scores.split(4)]  # the ninth is left over
+    [4.0, 4.0, 1.0]
     """
     rows, cols = checked_grid(grid)
     if compose is None:
@@ -126,11 +135,19 @@ def ns_weights(
     sigma + rho, so NS also changes the step size. NOTE: the paper calls sigma a lower bound, yet
     with rho = -1 a weight is negative where s > sigma; as written there is no clamp, and
     ``min_weight`` offers one.
+
+    >>> ns_weights(torch.tensor([0.5, 3.5]), sigma=2.5, rho=-1.0)
+    tensor([ 2., -1.])
     """
     weights = sigma + rho * scores  # [NS Eq. 8]
     return weights if min_weight is None else weights.clamp(min=min_weight)
 
 
 def shuffled_order(batch: Batch, stream: str = "grouping") -> Int[Tensor, " b"]:
-    """A permutation of a batch that follows from its samples, the epoch and the run's seed."""
+    """A permutation of a batch that follows from its samples, the epoch and the run's seed.
+
+    >>> batch = Batch(torch.zeros(4, 1, 8, 8), torch.zeros(4).long(), torch.arange(4), seed=7)
+    >>> torch.equal(shuffled_order(batch), shuffled_order(batch))
+    True
+    """
     return torch.argsort(sample_bits(batch.index, batch.epoch, batch.seed, stream), stable=True)
