@@ -50,10 +50,10 @@ def literal(text: str) -> str:
 
 def wrapped(text: str, inches: float, size: float = TEXT, bold: bool = False) -> str:
     """A text broken at spaces into lines that are no wider than so many inches, as far as its words
-    allow; what stands between dollar signs stays whole.
+    allow; what stands between dollar signs, or about an equals sign, stays whole.
 
-    >>> wrapped("one two three", 0.6)
-    'one two\\nthree'
+    >>> wrapped("one two three", 0.6), wrapped("one n = 3", 0.5)
+    ('one two\\nthree', 'one\\nn = 3')
     """
     font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
     lines: list[str] = []
@@ -73,8 +73,9 @@ def wrapped(text: str, inches: float, size: float = TEXT, bold: bool = False) ->
 def _words(text: str) -> list[str]:
     words: list[str] = []
     for piece in text.split(" "):
-        if words and words[-1].replace(r"\$", "").count("$") % 2:
-            words[-1] += f" {piece}"  # inside a formula
+        open_formula = bool(words) and words[-1].replace(r"\$", "").count("$") % 2
+        if open_formula or (words and (piece == "=" or words[-1].endswith(" ="))):
+            words[-1] += f" {piece}"
         else:
             words.append(piece)
     return words

@@ -55,6 +55,7 @@ _EMBEDDED = re.compile(r"digits(_|$)|docstrings$")
 _RESNET = re.compile(r"resnet(\d+)(b?)(_public)?$")
 _KEY = re.compile(r"(?<![\w/.$-])[a-z]\w+(?![\w/$]|\.\w)")
 _PRESET = re.compile(r"(?:[,;:]? *)\(?\b[Pp]reset (smoke|cpu|paper)\b\)?(, frozen)?")
+_FIRST_IN_BRACKETS = re.compile(r" \(([Pp]reset \w+), (?=[^)]*\))")
 _PLAIN = ("digits", "docstrings", "instagram", "fi", "flickr")  # words of English, too
 
 
@@ -89,8 +90,10 @@ def in_words(text: str) -> str:
     'digits, 16 px, LeNet-5 (smoke: supports no claim)'
     >>> in_words("cifar10, resnet20, preset cpu, n = 3")
     'CIFAR-10, ResNet-20, n = 3, preset cpu'
+    >>> in_words("Times (preset smoke, 6 rounds)")
+    'Times (6 rounds) (smoke: supports no claim)'
     """
-    text = _KEY.sub(_word, text)
+    text = _FIRST_IN_BRACKETS.sub(r", \1 (", _KEY.sub(_word, text))
     if not (preset := _PRESET.search(text)):
         return text
     text = (text[: preset.start()] + text[preset.end() :]).strip(" ,;:")
