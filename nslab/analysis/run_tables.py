@@ -23,6 +23,7 @@ from nslab.objectives.competition import ns_scores
 from nslab.objectives.composites import Grid, composite, stitch
 from nslab.rng import generator
 from nslab.runs.store import Result
+from nslab.runs.trained_on import data_of
 from nslab.training.checkpoint import load_weights
 from nslab.training.loop import training_set
 from nslab.types import Batch
@@ -63,8 +64,7 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
     """A line per run and class: test accuracy in percent after the last epoch."""
     lines = []
     for result in results:
-        about, form = run_columns(result), decode(result.config).training
-        classes = form.about.classes
+        about, classes = run_columns(result), data_of(result).classes
         accuracies = zip(classes, result.metrics["per_class_accuracy"], strict=True)
         lines += [about | {"class": name, "accuracy": value} for name, value in accuracies]
     return pd.DataFrame(lines)
@@ -103,7 +103,7 @@ def trained_model(result: Result) -> nn.Module:
             f"run {result.id} is frozen: its numbers are here, its weights are not. "
             "nslab.run(config, weights=True) computes it again to have them."
         )
-    dataset, seed = training.about, training.seed
+    dataset, seed = data_of(result), training.seed
     model = build_network(training.network, dataset.shape, dataset.layout.num_classes, seed)
     if training.channels_last:
         model = model.to(memory_format=torch.channels_last)

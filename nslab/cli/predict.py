@@ -23,16 +23,19 @@ def predict(
 
     Images and texts are prepared as in the run's own evaluation.
     """
-    from nslab.workbench.prediction import (
-        predictions,
-        summary,
-        trained_network,
-        write_predictions,
-    )
-
     with explained():
+        kind, _, where = data.partition(":")
+        if kind in ("folder", "csv") and "#" not in where and not Path(where).expanduser().exists():
+            raise ValueError(f"there is no {where} to predict")
         if to.exists() and not force:
             raise ValueError(f"{to} is there already: --force replaces it, --to names another file")
+        from nslab.workbench.prediction import (
+            predictions,
+            summary,
+            trained_network,
+            write_predictions,
+        )
+
         use_device(device)
         trained = trained_network(run)
         table = predictions(trained, data)

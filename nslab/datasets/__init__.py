@@ -272,8 +272,9 @@ def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
     if parts is None:
         return {}
     layout = dataset_of(name, image_size).layout
-    found = dict(zip(("kind", "where", "digest"), parts, strict=True))
-    return found | {"classes": layout.num_classes, "train": layout.train, "test": layout.test}
+    found: dict[str, object] = dict(zip(("kind", "where", "digest"), parts, strict=True))
+    found |= {"classes": layout.num_classes, "train": layout.train, "test": layout.test}
+    return found | ({} if name in DATASETS else {"names": dataset_of(name).classes})
 
 
 __all__ = [

@@ -162,6 +162,8 @@ def provenance(name: str) -> dict[str, Any]:
         about["versions"] = entry.version()
     elif name in DATASETS:
         about["published"] = [entry.layout.train, entry.layout.test]
+    else:
+        about["names"] = found.classes
     return about
 
 

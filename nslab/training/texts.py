@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nslab.configs.train import TrainConfig
-from nslab.datasets import ImageData, load
+from nslab.datasets import Dataset, ImageData, load
 from nslab.datasets.text_sets import all_to_test_on, present
 from nslab.datasets.tokenization import Tokenization, Tokenizer, WordTokenizer
 from nslab.system.content_names import content_of, short_name
@@ -83,22 +83,28 @@ def tokenizer_of(config: TrainConfig, folder: Path | None = None) -> Tokenizer:
 
 
 def texts_to_test_on(
-    config: TrainConfig, dataset: str, folder: Path | None = None, *, tokens: bool = True
+    config: TrainConfig,
+    dataset: str,
+    folder: Path | None = None,
+    *,
+    about: Dataset | None = None,
+    tokens: bool = True,
 ) -> ImageData:
     """The test texts of a data set as the network of a run reads them, labelled by its classes; of
     a file with no test texts set apart all there are, unless the network was trained on it.
 
-    ``folder``: of the network's run; ``tokens``: else they stay texts. Raises ``ValueError`` for
+    ``folder``: of the network's run; ``about``: its data, where they may be gone; ``tokens``: else
+    texts stay texts. Raises ``ValueError`` for
     classes that are not the network's.
     """
-    data = load(dataset)
+    data, about = load(dataset), about or config.about
     whole = all_to_test_on(data.name) and content_of(data.name) != content_of(config.dataset)
     splits = ("test", "train") if whole else ("test",)
     arrays = data.arrays
     x, y = (np.concatenate([getattr(arrays, f"{s}_{part}") for s in splits]) for part in "xy")
-    places = places_of(data.dataset.classes, config.about.classes, short_name(dataset))
+    places = places_of(data.dataset.classes, about.classes, short_name(dataset))
     arrays = arrays._replace(train_x=x[:0], train_y=y[:0], test_x=x, test_y=places[y])
-    about = dataclasses.replace(config.about, tokens=None)
+    about = dataclasses.replace(about, tokens=None)
     data = dataclasses.replace(data, dataset=about, arrays=arrays)
     return data.tokenized(tokenizer_of(config, folder)) if tokens else data
 

@@ -29,11 +29,13 @@ from nslab.networks.external import fitted
 from nslab.networks.logits import logits_of
 from nslab.networks.modes import scoring
 from nslab.runs.best_network import BEST, RECORD
-from nslab.runs.results import read_result
+from nslab.runs.results import Result, read_result
+from nslab.runs.trained_on import data_of
 from nslab.system.content_names import parts_of
 from nslab.system.distributed import process_group
 from nslab.system.files import replacing
 from nslab.system.paths import runs_dir
+from nslab.system.plurals import counted
 from nslab.system.progress import Progress
 from nslab.training.setup import evaluation_batch
 from nslab.workbench.evaluation import data_to_test_on
@@ -73,9 +75,8 @@ def trained_network(run: str) -> Trained:
     result = read_result(runs_dir() / found[0])
     if result is None:
         raise ValueError(f"run {found[0]} is not finished")
-    training = decode(result.config).training
-    model = trained_model(result)
-    return Trained(model, training, training.about, result.folder)
+    training, model = decode(result.config).training, trained_model(result)
+    return Trained(model, training, data_of(result), result.folder)
 
 
 def _from_file(file: Path) -> Trained:
@@ -92,7 +93,7 @@ def _from_file(file: Path) -> Trained:
         ) from None
     if hashlib.sha256(whole).hexdigest() != digest:
         raise ValueError(f"{file} is not the file that {record} was written with")
-    dataset = training.about
+    dataset = data_of(Result(file.name, about["config"], {}, [], about.get("environment", {})))
     number = dataset.layout.num_classes
     model = build_network(training.network, dataset.shape, number, training.seed)
     (state,) = fitted(model, [load_file(file)], [str(file)], number)
@@ -137,7 +138,7 @@ def predictions(trained: Trained, data: str, *, show: bool = True) -> pd.DataFra
     naming a file that cannot be read, or has another size.
     """
     texts = trained.training.tokenization is not None
-    files, true = texts_in(data, trained.training) if texts else images_in(data)
+    files, true = texts_in(data, trained.training, trained.dataset) if texts else images_in(data)
     device, classes = process_group().device, np.array(trained.dataset.classes, dtype=object)
     model, places = trained.model.to(device), min(PLACES, len(classes))
     values, names = [], []
@@ -165,7 +166,7 @@ def batches(trained: Trained, files: list[str]) -> Iterator[Tensor]:
     dataset, device = trained.dataset, process_group().device
     size, y = evaluation_batch(device, dataset.shape), torch.zeros(len(files), dtype=torch.int64)
     if trained.training.tokenization:
-        yield from token_batches(trained.training, files, trained.folder, size)
+        yield from token_batches(trained.training, dataset, files, trained.folder, size)
         return
     options: dict[str, Any] = {"batch_size": size, "channels_last": trained.training.channels_last}
     if is_folder(trained.training.dataset):
@@ -210,7 +211,7 @@ def write_predictions(table: pd.DataFrame, file: Path) -> None:
 def summary(table: pd.DataFrame, classes: tuple[str, ...]) -> str:
     """How many images or texts, and how many of those of a known class are recognised."""
     texts = "text" in table
-    said = f"{len(table):,} {'texts' if texts else 'images'}"
+    said = counted(len(table), "text" if texts else "image")
     if "true" in table:
         known = table[table["true"].isin(classes)]
         if len(known):

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from nslab.configs import TrainConfig
-from nslab.datasets import is_text
+from nslab.datasets import Dataset, is_text
 from nslab.datasets.loader import on_device
 from nslab.datasets.text_batches import TextBatches
 from nslab.datasets.text_files import has_texts, in_order, read_table
@@ -21,21 +21,23 @@ from nslab.training.texts import places_of, texts_to_test_on, tokenizer_of
 TEXT = "text:"
 
 
-def texts_in(data: str, training: TrainConfig) -> tuple[list[str], list[str]]:
+def texts_in(data: str, training: TrainConfig, about: Dataset) -> tuple[list[str], list[str]]:
     """Texts, and their classes, empty where there is no label.
 
     ``data``: ``text:WORDS``, a text itself; ``csv:PATH``, a file whose column ``text`` is read, and
     its column ``label`` if it has one; or texts by name, or in a folder, of which the test texts
-    are. Raises ``ValueError`` for anything else.
+    are. ``about``: the data of the training. Raises ``ValueError`` for anything else.
     """
     if data.startswith(TEXT):
-        return [data.removeprefix(TEXT)], [""]
+        if not (words := data.removeprefix(TEXT).strip()):
+            raise ValueError("text: has no words: write them behind it, in quotes")
+        return [words], [""]
     if not is_text(data):
         raise ValueError(f"predictions are of texts, csv:PATH or text:WORDS, not of {data!r}")
-    classes = training.about.classes
+    classes = about.classes
     place = Path(data.removeprefix(PREFIX)).expanduser()
     if not data.startswith(PREFIX) or parts_of(data) or not place.is_file() or has_texts(place):
-        found = texts_to_test_on(training, data, tokens=False)
+        found = texts_to_test_on(training, data, about=about, tokens=False)
         return found.arrays.test_x.tolist(), [classes[k] for k in found.arrays.test_y]
     texts, labels = read_table(place.name, place.read_bytes(), OWN, labelled=False)
     if not texts:
@@ -49,11 +51,11 @@ def texts_in(data: str, training: TrainConfig) -> tuple[list[str], list[str]]:
 
 
 def token_batches(
-    training: TrainConfig, texts: list[str], folder: Path | None, size: int
+    training: TrainConfig, about: Dataset, texts: list[str], folder: Path | None, size: int
 ) -> Iterator[Tensor]:
     """Texts on the device, as tokens of the network's; ``folder``: of its run."""
     tokenizer, device = tokenizer_of(training, folder), process_group().device
-    about = replace(training.about, tokens=tokenizer.info)
+    about = replace(about, tokens=tokenizer.info)
     x, y = padded(tokenizer.encode(texts), tokenizer.info), np.zeros(len(texts), np.int64)
     loader = TextBatches(*on_device(x, y, device), about, batch_size=size)
     yield from (batch.x for batch in loader.in_order())

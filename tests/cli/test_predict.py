@@ -1,5 +1,6 @@
 """``nslab predict``: what a trained network takes images for, as a table."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import nslab
-from nslab.analysis.run_tables import trained_model
+from nslab.analysis.run_tables import class_table, trained_model
 from nslab.cli import app
 from nslab.datasets import load
 from nslab.datasets.batches import make_batches
+from nslab.runs.trained_on import data_of
 from nslab.workbench.prediction import images_in, trained_network
 
 __all__ = ["images"]  # a fixture
@@ -127,7 +129,7 @@ def test_mistakes_are_explained(images: Path, tmp_path: Path) -> None:
         ((run.id[:2], data), "four at least"),
         ((run.id, "digits"), "predictions are of images in files, folder:PATH, not of 'digits'"),
         ((run.id, images), f"the images in {images} are folder:{images}"),
-        ((run.id, "folder:/nowhere"), "/nowhere is no folder"),
+        ((run.id, "folder:/nowhere"), "there is no /nowhere to predict"),
         ((run.id, f"folder:{tmp_path / 'empty'}"), "empty has no images"),
         ((run.id, f"folder:{tmp_path / 'broken'}"), "x.png cannot be read as an image"),
         ((tmp_path / "alone.safetensors", data), "needs the best.json that was written with it"),
@@ -138,6 +140,25 @@ def test_mistakes_are_explained(images: Path, tmp_path: Path) -> None:
         assert message in done.output
         assert "Traceback" not in done.output
         assert not (tmp_path / "found.csv").exists()
+
+
+def test_a_network_outlives_its_data(images: Path, tmp_path: Path) -> None:
+    """Whose classes its run has written down: the folder may change, and go."""
+    images = shutil.copytree(images, tmp_path / "own")
+    run = trained(f"folder:{images}", image_size=16)
+    new = tmp_path / "new" / "green"
+    shutil.copytree(images / "green", new)
+    told = []
+    for change in (lambda: None, (images / "red" / "3.png").unlink, lambda: shutil.rmtree(images)):
+        change()
+        done = call(run.id, f"folder:{new.parent}", "--to", tmp_path / "new.csv", "--force")
+        assert done.exit_code == 0, done.output
+        told.append((tmp_path / "new.csv").read_text())
+    assert "green" in told[0]
+    assert told == [told[0]] * 3
+    assert class_table([run])["class"].tolist() == ["blue", "green", "red"]
+    with pytest.raises(FileNotFoundError, match="is not there: put it back"):
+        data_of(dataclasses.replace(run, env={}))
 
 
 @pytest.mark.slow

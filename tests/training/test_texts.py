@@ -146,13 +146,16 @@ def test_predictions(tmp_path: Path) -> None:
     tested = nslab.run(EvaluateConfig(run, f"csv:{file}"), show=False)
     assert tested.metrics["test_accuracy"] == pytest.approx(right)
     (tmp_path / "plain.csv").write_text("id,Text\n1,the old cat\n")
-    assert "1 texts" in call(f"csv:{tmp_path / 'plain.csv'}", "--to", tmp_path / "p.csv")
+    assert "1 text\n" in call(f"csv:{tmp_path / 'plain.csv'}", "--to", tmp_path / "p.csv")
     assert "true" not in pd.read_csv(tmp_path / "p.csv")
     call("text:moon star sun moon", "--to", tmp_path / "t.csv")
     assert pd.read_csv(tmp_path / "t.csv")["predicted"].tolist() == ["sky"]
     call(run.dataset, "--to", tmp_path / "own.csv")
     assert len(pd.read_csv(tmp_path / "own.csv")) == 24
     assert "are of texts, csv:PATH or text:WORDS" in call("folder:.", "--to", tmp_path / "x.csv")
+    assert "text: has no words" in call("text: ", "--to", tmp_path / "x.csv")
+    (tmp_path / "texts.csv").unlink()
+    assert f"40 texts, {right:.2f} % right" in call(f"csv:{file}", "--to", to, "--force")
 
 
 def test_confusion_and_evolution(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""What a finished run was trained on: classes, shape, mean and sd of its data."""
+
+import dataclasses
+
+from nslab.configs.serialization import decode
+from nslab.configs.train import TrainConfig
+from nslab.datasets import Dataset
+from nslab.datasets.remembered import remembered
+from nslab.runs.result_file import Result
+
+
+def data_of(result: Result) -> Dataset:
+    """The data of a run's training, from the data, or from what the run wrote down of a folder or
+    of texts that are gone or have changed since.
+
+    Raises ``ValueError`` or ``FileNotFoundError``, with what to do, where neither is there, and
+    ``ValueError`` for a run that trains no classifier.
+    """
+    training: TrainConfig | None = decode(result.config).training
+    if training is None:
+        raise ValueError(f"run {result.id} is no classifier's")
+    try:
+        return training.about
+    except (ValueError, FileNotFoundError):
+        written = result.env.get("data") or {}
+        if (found := remembered(training.dataset, written, training.image_size)) is None:
+            raise
+    texts = training.tokenization
+    return dataclasses.replace(found, tokens=texts.info) if texts else found
