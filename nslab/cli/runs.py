@@ -92,8 +92,8 @@ def plot(
         for run in runs:
             check_id(run)
         from nslab.system.paths import figures_dir
-        from nslab.workbench.run_details import curves_of
         from nslab.workbench.run_list import run_named
+        from nslab.workbench.run_plot import curves_of
 
         found = [run_named(run) for run in dict.fromkeys(runs)]
         for result in found:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import decode
 from nslab.runs.made_of import entries
@@ -57,15 +58,25 @@ def unknown_here(result: Result) -> dict[str, Any]:
     what is, and the plug-in that it was made with if that is not loaded."""
     form = result.config.get("trained", result.config)
     form = form.get("base", form)
-    method = result.config.get("method") or form.get("objective") or {}
+    method = result.config.get("method") or _training_method(form)
     reason = str(_decoded(result.config)).partition("; ")[0].partition(": did you mean")[0]
     return {
         "dataset": short_name(str(form.get("dataset", ""))),
         "network": short_name(str(form.get("network", ""))),
-        "method": method.get("@", "") if isinstance(method, dict) else str(method),
+        "method": str(method.get("@", "") if isinstance(method, dict) else method),
         "seed": form.get("seed", ""),
         "unknown": "; ".join(filter(None, [reason, lacking(result.env)])),
     }
+
+
+def _training_method(form: Mapping[str, Any]) -> str:
+    """What trained a network, as far as that is known here."""
+    written = form.get("objective") or {}
+    objective = _decoded(written)
+    if isinstance(objective, Exception):
+        return str(written.get("@", ""))
+    sampler, scale = form.get("sampler", "shuffle"), form.get("lr_scale", 1.0)
+    return training_method(objective, str(sampler), float(scale))
 
 
 def _decoded(form: Mapping[str, Any]) -> Any:

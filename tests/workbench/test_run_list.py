@@ -18,11 +18,13 @@ from nslab.configs.labels import text_of
 from nslab.configs.serialization import encode
 from nslab.plots.style import method_colours
 from nslab.runs.folder import LOCK
+from nslab.runs.portability import unknown_here
 from nslab.runs.results import every_run
 from nslab.runs.store import folder_of
 from nslab.system.locks import locked
-from nslab.workbench.run_details import curves_of
-from nslab.workbench.run_list import RunFilter, moment, run_list, run_named
+from nslab.workbench.run_filter import RunFilter, moment
+from nslab.workbench.run_list import run_list, run_named
+from nslab.workbench.run_plot import curves_of
 
 CE = TrainConfig("digits", "mlp", epochs=2, train_size=100, seed=91)
 SCORED = TrainConfig("digits", "mlp", NS(rho=-1.0), epochs=2, train_size=100, seed=91, lr=0.05)
@@ -119,6 +121,15 @@ def test_several_of_one_beginning(monkeypatch: pytest.MonkeyPatch, two: tuple[st
         ValueError, match=r"is the beginning of 2 runs(.|\n)*abcd00000001  digits mlp Cross"
     ):
         run_named("abcd")
+
+
+def test_methods_of_networks_that_are_not_known_here(two: tuple[str, str]) -> None:
+    """Are named as ever: a network of one's own is known where it was made."""
+    ours = run_named(two[1])
+    config = {**ours.config, "network": "module:Net#0123456789ab"}
+    assert unknown_here(dataclasses.replace(ours, config=config))["method"] == "ns_lf"
+    strange = {**config, "objective": {"@": "mine"}}
+    assert unknown_here(dataclasses.replace(ours, config=strange))["method"] == "mine"
 
 
 def test_show(two: tuple[str, str]) -> None:
