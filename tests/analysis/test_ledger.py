@@ -1,6 +1,7 @@
 """Every number of the papers beside ours."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from nslab.configs.serialization import encode
 from nslab.experiments import experiment
 from nslab.runs.results import Result
 from nslab.system.paths import papers_dir
+
+ROOT = Path(__file__).parents[2]
 
 
 def result(config: object, accuracy: float) -> Result:
@@ -128,3 +131,22 @@ def test_readmes_say_what_the_ledger_says(name: str) -> None:
     text = (readme_tables.ROOT / name).read_text(encoding="utf-8")
     ((begin, end),) = readme_tables.BLOCK.findall(text)
     assert begin + readme_tables.blocks()[name] + end in text
+
+
+def test_provenance_names_every_commit() -> None:
+    """That frozen numbers were made at, and says where changes were not committed."""
+    said = (ROOT / "data/results/README.md").read_text(encoding="utf-8")
+    for file in sorted((ROOT / "data/results").glob("*.csv")):
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        columns = {name.rpartition(".")[2]: table[name].str.strip('"') for name in table}
+        if "commit" not in columns:
+            continue
+        assert file.name in said
+        made = {
+            (commit[:7], dirty)
+            for commit, dirty in zip(columns["commit"], columns["dirty"], strict=True)
+        }
+        for commit, dirty in made:
+            assert commit in said, (file.name, commit)
+            if dirty.lower() == "true":
+                assert re.search(rf"{commit}\s+with[\s\w]+committed", said), (file.name, commit)
