@@ -21,7 +21,7 @@ COMPUTE = {
     "queue": [],
     "render": ["ns_method"],
     "evolve": ["x.safetensors", "--model", "mlp", "--data", "digits"],
-    "predict": ["0123456789ab", "folder:x"],
+    "predict": ["0123456789ab", "folder:."],
     "compare": ["ns/first", "--confusion"],
 }
 
