@@ -97,8 +97,9 @@ class WandB:
 
     def _another(self) -> None:
         """Begin anew under another id; what lies here of the old one goes."""
-        for folder in self.state.parent.glob(f"offline-run-*-{self._id}"):
-            shutil.rmtree(folder, ignore_errors=True)
+        # not by the folder's name: of two in one second W&B gives the second another
+        for file in self.state.parent.glob(f"offline-run-*/run-{self._id}.wandb"):
+            shutil.rmtree(file.parent, ignore_errors=True)
         self.attempt, self.held = self.attempt + 1, set()
 
     def _keep(self, closed: bool) -> None:
