@@ -72,6 +72,7 @@ def claims() -> str:
         parts.append(f"## {NAMES[paper]}")
         if len(with_runs):
             shown = readable_claims(with_runs, words=True).drop(columns=["paper", "more"])
+            shown["rows"] = shown["rows"].replace("other rows than the paper's", "other")
             parts.append(":::{div} wide-table\n" + markdown(shown) + "\n:::")
         if len(without):
             some = without[["claim", "verdict", "source", "note"]]
