@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from nslab.analysis.claims.kinds import CONTROL, counted
 from nslab.configs.labels import GREEN, GREY, RED, SKY, text_of
-from nslab.plots.marks import interval, legend_below, page
+from nslab.plots.marks import arrow_handle, interval, legend_below, page
 from nslab.plots.style import TEXT
 from nslab.plots.titles import heading, wrapped
 
@@ -44,7 +44,7 @@ def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
         Line2D([], [], marker="x", label="the paper's own", **look),
     ]
     if (drawn["unit"].str.startswith("points") & _ends(drawn).gt(WIDEST)).any():
-        handles.append(Line2D([], [], marker="<", label="arrow: further out", **look))
+        handles.append(arrow_handle("further out"))
     legend_below(figure, handles)
     heading(figure, title or claims_title(table))
     return figure

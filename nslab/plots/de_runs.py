@@ -15,6 +15,7 @@ from nslab.plots.findings import comparison_finding
 from nslab.plots.marks import (
     RULED,
     accuracy_limits,
+    columns_of,
     dashed_handle,
     legend_below,
     page,
@@ -188,7 +189,7 @@ def factor_curves(table: pd.DataFrame, fixed: str, varied: str, title: str) -> F
     """Best loss over the generations, a panel per value of ``fixed``, a line per value of
     ``varied`` [DE Fig. S6], [DE Fig. S7]; means over seeds."""
     values = sorted(table[fixed].unique())
-    across = min(len(values), 3)
+    across = columns_of(len(values))
     down = -(-len(values) // across)
     figure = page(1.2 + 2.3 * down)
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
