@@ -139,7 +139,8 @@ def _counted(table: pd.DataFrame, title: str, baseline: str) -> str:
 def _intervals(known: int, above: int, below: int) -> str:
     """How many of the 95 % intervals that are known lie on either side of 0, and contain it.
 
-    >>> print(_intervals(4, 0, 0), _intervals(4, 1, 0), _intervals(12, 0, 12), sep="\n")
+    >>> for counts in ((4, 0, 0), (4, 1, 0), (12, 0, 12)):
+    ...     print(_intervals(*counts))
     all four 95 % intervals contain 0
     of four 95 % intervals, one is above 0 and three contain it
     all 12 95 % intervals are below 0
