@@ -13,7 +13,12 @@ from nslab_docs.api import APART
 HEADLINES = (
     ("ns", "long_tail_10_100", "ce", "NS against cross-entropy, long-tailed CIFAR-10"),
     ("de", "lenets", "adam", "DE against Adam, LeNets on MNIST, Fashion-MNIST and CIFAR"),
-    ("de", "lenets", "wa", "DE against the average of the same checkpoints, the same networks"),
+    (
+        "de",
+        "lenets",
+        "wa",
+        "DE against our control, the average of the same checkpoints; same networks",
+    ),
     ("edl", "competitive_log", "ce", "EDL against cross-entropy, CIFAR-10"),
 )
 NAMES = {"ns": "Natural Selection", "de": "Differential evolution", "edl": "EDL"}
@@ -58,7 +63,7 @@ def headlines() -> str:
 
 
 def claims() -> str:
-    """Counts of verdicts, then the claims that have runs and those that have none, by paper."""
+    """Counts of verdicts, then the comparisons with runs and those without, by paper."""
     table = decided()
     parts = [markdown(verdict_counts(table))]
     for paper in PAPERS:
@@ -67,12 +72,13 @@ def claims() -> str:
         parts.append(f"## {NAMES[paper]}")
         if len(with_runs):
             shown = readable_claims(with_runs, words=True).drop(columns=["paper", "more"])
+            shown["rows"] = shown["rows"].replace("other rows than the paper's", "other")
             parts.append(":::{div} wide-table\n" + markdown(shown) + "\n:::")
         if len(without):
-            some = without.drop_duplicates("key")[["claim", "source", "verdict", "note"]]
+            some = without[["claim", "verdict", "source", "note"]]
             note = some["note"].str.replace(r"(nslab run \S+ --preset \w+)", r"`\1`", regex=True)
             some = some.assign(note=note)
-            parts.append(f"{len(some)} claims without runs:")
+            parts.append(f"{len(some)} comparisons without runs:")
             parts.append(":::{div} wide-table\n" + markdown(some) + "\n:::")
     return "\n\n".join(parts)
 

@@ -39,15 +39,15 @@ class JoinedTexts:
     owners: dict[str, list[int]]
 
 
-def joined_texts(config: TrainConfig, grid: Grid = (2, 2)) -> JoinedTexts:
-    """The first group of a training, joined in both ways; ``ValueError`` for a network that brings
-    its own tokenizer, whose pieces of words are not shown."""
+def joined_texts(config: TrainConfig, grid: Grid = (2, 2), *, losing: bool = False) -> JoinedTexts:
+    """The first group of a training, joined in both ways; with ``losing`` the first of its first
+    epoch of which literal joining loses a text, if there is one. ``ValueError`` for a network that
+    brings its own tokenizer, whose pieces of words are not shown."""
     tokenizer, data = tokenized(config)
     if not isinstance(tokenizer, WordTokenizer):
         raise ValueError(f"{config.network} does not read words")
-    m, info = grid[0] * grid[1], tokenizer.info
-    batch = next(iter(_batches(config)))
-    x, y = batch.x[:m], batch.y[:m]
+    info = tokenizer.info
+    x, y = _group(config, info, grid, losing)
     made = {way: row_of(Joined(info, way), x, grid) for way in WAYS}
     return JoinedTexts(
         tuple(data.dataset.classes[k] for k in y.tolist()),
@@ -55,6 +55,20 @@ def joined_texts(config: TrainConfig, grid: Grid = (2, 2)) -> JoinedTexts:
         {way: tokenizer.decode(row.tolist()) for way, row in made.items()},
         {way: owners(x, info, grid, way) for way in WAYS},
     )
+
+
+def _group(
+    config: TrainConfig, info: TokenInfo, grid: Grid, losing: bool
+) -> tuple[Int[Tensor, "m l"], Int[Tensor, " m"]]:
+    """Tokens and labels of the first group, or of the first that loses a text."""
+    m, joined = grid[0] * grid[1], Joined(info, "literal")
+    batches = _batches(config)
+    for batch in batches if losing else ():
+        for k in range(0, len(batch.y) - m + 1, m):
+            x = batch.x[k : k + m]
+            if joined.lost(x, grid).any():
+                return x, batch.y[k : k + m]
+    return batches[0].x[:m], batches[0].y[:m]
 
 
 def owners(x: Int[Tensor, "m l"], info: TokenInfo, grid: Grid, way: Way) -> list[int]:

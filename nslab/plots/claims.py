@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from nslab.analysis.claims.kinds import CONTROL, counted
 from nslab.configs.labels import GREEN, GREY, RED, SKY, text_of
-from nslab.plots.marks import interval, legend_below, page
+from nslab.plots.marks import arrow_handle, interval, legend_below, page
 from nslab.plots.style import TEXT
 from nslab.plots.titles import heading, wrapped
 
@@ -37,45 +38,56 @@ def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
         for verdict, colour in COLOURS.items()
         if (drawn["verdict"] == verdict).any()
     ]
+    look: dict = {"linestyle": "", "color": "black"}
     handles += [
-        Line2D([], [], marker="D", linestyle="", color="black", label="against a control"),
-        Line2D([], [], marker="x", linestyle="", color="black", label="the paper's own"),
+        Line2D([], [], marker="D", label="against a control of ours", **look),
+        Line2D([], [], marker="x", label="the paper's own", **look),
     ]
+    if (drawn["unit"].str.startswith("points") & _ends(drawn).gt(WIDEST)).any():
+        handles.append(arrow_handle("further out"))
     legend_below(figure, handles)
     heading(figure, title or claims_title(table))
     return figure
 
 
 def claims_title(table: pd.DataFrame) -> str:
-    """The finding in a line: how many comparisons have which verdict, and at what size."""
+    """The finding, in lines: how many comparisons of each kind have which verdict, and at what
+    size."""
     drawn = table[table["effect"].notna()]
-    counts = drawn["verdict"].value_counts()
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in COLOURS if verdict in counts)
     whole = int((drawn["preset"] == "paper").sum())
-    return f"{len(drawn)} comparisons: {said or 'none'}; {whole} at the paper's own size"
+    said = counted(drawn, list(COLOURS)).replace("; ", ";\n")
+    return f"{len(drawn)} comparisons:\n{said};\n{whole} at the paper's own size"
+
+
+def _ends(lines: pd.DataFrame) -> pd.Series:
+    """How far from 0 a line has anything to draw."""
+    return lines[["low", "high", "effect", "printed"]].abs().max(axis=1)
 
 
 def _panel(axes: Axes, lines: pd.DataFrame, unit: str) -> None:
-    ends = lines[["low", "high", "effect", "printed"]].abs().max().max()
-    reach = 1.1 * float(ends) or 1.0
+    reach = 1.1 * float(_ends(lines).max()) or 1.0
     reach = min(reach, WIDEST) if unit.startswith("points") else reach
     for place, line in enumerate(lines.to_dict("records")):
         colour = COLOURS[line["verdict"]]
-        first = lines["key"].iloc[:place].eq(line["key"]).any()
+        control = line["kind"] == CONTROL
         interval(axes, place, line["low"], line["high"], colour, (-reach, reach))
-        axes.plot([line["effect"]], [place], "D" if first else "o", color=colour)
+        axes.plot([line["effect"]], [place], "D" if control else "o", color=colour)
         axes.plot([line["printed"]], [place], "x", color="black")
         for end, marker in ((-reach, "<"), (reach, ">")):
             if abs(line["effect"]) > reach and line["effect"] * end > 0:
                 axes.plot([end * 0.99], [place], marker, color=colour, markersize=7)
-        against = f"against {text_of(line['against'])}, " if line["against"] else ""
-        said = f"; {against}{line['preset']}, n = {line['n']}"
+        rival = text_of(line["against"])  # a control is in the claim's words
+        against = f"against {rival}, " if rival and not control else ""
+        said = (
+            f"; {against}{line['preset']}, n = {line['n']}"  # the control is in the claim's words
+        )
         written = wrapped(line["claim"] + said, WORDS).split("\n")
         if len(written) > 2:
             written = [written[0], wrapped(f"… {said.lstrip('; ')}", WORDS)]
         words = axes.text(0.005, place - 0.16, "\n".join(written), va="bottom")
         words.set(transform=axes.get_yaxis_transform(), fontsize=TEXT, in_layout=False)
-    axes.axvline(0, color=GREY, linewidth=1)
+        words.set(bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    axes.axvline(0, color=GREY, linewidth=1, zorder=0)
     axes.set(xlim=(-reach, reach), ylim=(len(lines) - 0.5, -0.8), yticks=[])
     correlation = unit.endswith("correlation")
     axes.set_xlabel(f"{unit if correlation else f'ours − theirs ({unit})'}, 95 % interval")

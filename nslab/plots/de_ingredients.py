@@ -196,7 +196,7 @@ def genes(
     apart: dict[str, Float[Tensor, " d"]], changes: dict[str, Float[Tensor, " d"]], title: str
 ) -> Figure:
     """How far the genes of two parents lie apart, and how far mutants lie from their target."""
-    figure = page(4.0)
+    figure = page(4.4)
     left, right = figure.subplots(1, 2)
     styles = zip((BLUE, ORANGE, GREEN), ("-", "--", "-."), strict=True)
     shown = dict(zip(apart, styles, strict=False))
@@ -251,4 +251,5 @@ def _outlines(axes: Axes, parts: dict[str, Tensor], styles: Mapping[str, tuple[A
         colour, line = styles[name]
         axes.stairs(100 * share / len(values), edges, color=colour, linestyle=line, label=name)
     axes.set_yscale("log")
-    axes.legend(loc="upper left")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.legend(loc="upper left", bbox_to_anchor=(-0.1, -0.18), ncols=1 + len(parts) // 3)

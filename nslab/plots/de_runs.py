@@ -4,17 +4,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nslab.analysis.statistics import differences, excludes_zero
 from nslab.configs.labels import colour_of, text_of
+from nslab.plots.de_lineage import COUNTED, lineage
 from nslab.plots.de_strategies import STRATEGY_DASHES, memories, strategy_shares
 from nslab.plots.findings import comparison_finding
 from nslab.plots.marks import (
     RULED,
     accuracy_limits,
+    columns_of,
     dashed_handle,
     legend_below,
     page,
@@ -36,69 +37,6 @@ __all__ = [
     "over_batches",
     "strategy_shares",
 ]
-_COUNTED = {
-    "train_loss": "training loss (nats)",
-    "held_out_loss": "held-out loss (nats)",
-    "held_out_accuracy": "held-out accuracy (%)",
-    "test_accuracy": "test accuracy (%)",
-    "best": "best loss on the batch (nats)",
-    "diversity": "mean distance of two members",
-}
-
-
-def lineage(
-    table: pd.DataFrame, by: str, title: str, values: Sequence[str] = ("held_out_loss",)
-) -> Figure:
-    """Adam's epochs as a line, evolution's batches as points after it [DE Fig. S2].
-
-    A column per value of ``by``, a row per number; means over seeds, with their standard error.
-    Where trainings end at different epochs, Adam's line ends with the first of them, and evolution
-    begins after the last.
-    """
-    columns = list(dict.fromkeys(table[by]))
-    across = min(len(columns), 3 if len(columns) in (3, 5, 6) else 2)
-    down = -(-len(columns) // across)
-    figure = page(0.9 + (0.5 + 2.0 * len(values)) * down)
-    grid = figure.subplots(down * len(values), across, squeeze=False)
-    for j, column in enumerate(columns):
-        part, first = table[table[by] == column], (j // across) * len(values)
-        for i, value in enumerate(values):
-            axes = grid[first + i][j % across]
-            _phases(axes, part, value)
-            axes.set_ylabel(_COUNTED[value] if j % across == 0 else "")
-            whole_numbers(axes)
-        panel_title(grid[first][j % across], str(column), 7.4 / across - 0.5)
-        axes.set_xlabel("epochs, then batches")
-    for j in range(len(columns), down * across):
-        for i in range(len(values)):
-            grid[(j // across) * len(values) + i][j % across].remove()
-    handles = {text.get_label(): text for axes in figure.axes for text in axes.get_lines()}
-    legend_below(figure, handles.values())
-    heading(figure, title)
-    return figure
-
-
-def _phases(axes: Axes, part: pd.DataFrame, value: str) -> None:
-    trained = part[part["phase"] == "adam"]
-    adam = trained.groupby("x")[value].agg(["mean", "sem", "count"])
-    adam = adam[adam["count"] == adam["count"].max()]
-    end = trained["x"].max() if len(trained) else 0
-    axes.plot(adam.index, adam["mean"], color=colour_of("adam"), label="Adam")
-    low, high = adam["mean"] - adam["sem"], adam["mean"] + adam["sem"]
-    axes.fill_between(adam.index, low, high, color=colour_of("adam"), alpha=0.25, linewidth=0)
-    colours = method_colours(part["method"])
-    later = part[part["phase"] == "evolution"]
-    for method, mine in later.groupby("method", sort=False):
-        mean = mine.groupby("batch")[value].mean()
-        axes.plot(
-            end + mean.index,
-            mean,
-            "o-",
-            color=colours[str(method)],
-            markersize=4,
-            linewidth=0.8,
-            label=text_of(str(method)),
-        )
 
 
 def gains(table: pd.DataFrame, baseline: str, methods: Sequence[str], title: str) -> Figure:
@@ -174,7 +112,7 @@ def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure
         label = text_of(in_words(str(key)))
         axes.plot(mean.index, mean, f"{marker}-", color=colour, label=label)
     seeds = known["seed"].nunique()
-    axes.set(xlabel="batches of evolution", ylabel=_COUNTED[value])
+    axes.set(xlabel="batches of evolution", ylabel=COUNTED[value])
     if value.endswith("accuracy"):
         accuracy_limits(axes)
     whole_numbers(axes)
@@ -188,7 +126,7 @@ def factor_curves(table: pd.DataFrame, fixed: str, varied: str, title: str) -> F
     """Best loss over the generations, a panel per value of ``fixed``, a line per value of
     ``varied`` [DE Fig. S6], [DE Fig. S7]; means over seeds."""
     values = sorted(table[fixed].unique())
-    across = min(len(values), 3)
+    across = columns_of(len(values))
     down = -(-len(values) // across)
     figure = page(1.2 + 2.3 * down)
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
@@ -205,7 +143,7 @@ def factor_curves(table: pd.DataFrame, fixed: str, varied: str, title: str) -> F
     for spare in panels[len(values) :]:
         spare.remove()
     for row in grid:
-        row[0].set_ylabel(_COUNTED["best"])
+        row[0].set_ylabel(COUNTED["best"])
     legend_below(figure, panels[0].get_legend_handles_labels()[0])
     heading(figure, title)
     return figure

@@ -11,6 +11,7 @@ from nslab.plots.marks import (
     AT_CHANCE,
     RULED,
     accuracy_limits,
+    arrow_handle,
     at_chance,
     dashed_handle,
     grey_where,
@@ -26,6 +27,8 @@ from nslab.plots.titles import heading, panel_title, wrapped
 from nslab.plots.wording import dataset_words, embedded, network_words
 
 CLEAR: dict = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5}
+ROOM = 2.6  # standard deviations: intervals of three pairs and more are drawn whole
+SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORDS = {"dataset": dataset_words, "network": network_words}
 
 
@@ -39,7 +42,7 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
     colours = method_colours(table["method"])
     figure = page(1.8 + 0.44 * len(table))
     axes = figure.subplots()
-    reach = _reach(table)
+    reach, cut = _reach(table), False
     for place, line in enumerate(table.to_dict("records")):
         where = [_WORDS[k](str(line[k])) for k in ("dataset", "network") if k in line]
         where += [f"imbalance {line['imbalance']:g}"] if line.get("imbalance", 1) != 1 else []
@@ -47,7 +50,7 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
         learnt = bool(line.get("learnt", True))
         colour = grey_where(not learnt, colours[line["method"]])
         axes.plot([line["mean"]], [place], "o", color=colour)
-        interval(axes, place, line["low"], line["high"], colour, (-reach, reach))
+        cut |= interval(axes, place, line["low"], line["high"], colour, (-reach, reach))
         p = "" if np.isnan(line["p"]) else f", p = {line['p']:.2g}"
         n = f", n = {line['n']}" if "n" in line else ""
         text = f"{label}: {line['mean']:+.2f}{n}{p}"
@@ -62,6 +65,7 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
     look: dict = {"color": "0.3", "marker": "o", "linewidth": 2}
     handles = [Line2D([], [], label="mean difference with its 95 % interval", **look)]
     handles.append(Line2D([], [], color=GREY, linewidth=1, label=f"as {text_of(baseline)}"))
+    handles += [arrow_handle()] if cut else []
     legend_below(figure, handles)
     heading(figure, title, _counted(table, title, baseline))
     return figure
@@ -81,13 +85,13 @@ def paired_comparison(
     colours = {m: grey_where(m in faint, c) for m, c in method_colours(order).items()}
     figure = page(2.3 + 0.42 * len(order))
     left, right = figure.subplots(1, 2, sharey=True)
-    reach = _reach(differences) if len(differences) else 1.0
+    reach, cut = _reach(differences) if len(differences) else 1.0, False
     for place, method in enumerate(order):
         seeds_and_mean(left, place, runs.loc[runs["method"] == method, "value"], colours[method])
     for line in differences.to_dict("records"):
         place, colour = order.index(line["method"]), colours[line["method"]]
         right.plot([line["mean"]], [place], "o", color=colour)
-        interval(right, place, line["low"], line["high"], colour, (-reach, reach))
+        cut |= interval(right, place, line["low"], line["high"], colour, (-reach, reach))
     right.set_xlim(-reach, reach)
     right.axvline(0, color=GREY, linestyle="--", linewidth=1)
     names, seeds = seed_counts(runs, order)
@@ -102,15 +106,16 @@ def paired_comparison(
     for axes in (left, right):
         axes.grid(**RULED)
     equal = dashed_handle(f"as {text_of(baseline)}")
-    legend_below(figure, [*seed_handles(seeds), equal])
+    legend_below(figure, [*seed_handles(seeds), equal, *([arrow_handle()] if cut else [])])
     heading(figure, "\n".join(title.split("; ")))
     return figure
 
 
 def _reach(table: pd.DataFrame) -> float:
-    """How far the axis goes: as far as intervals do, unless those of a few pairs dwarf the rest."""
+    """How far the axis goes: as far as intervals do, unless those of two pairs, or some that are
+    many times as far out as the means, dwarf the rest."""
     means = table["mean"].abs()
-    wide = float((means + table["sd"].fillna(0)).max()) * 1.5
+    wide = max(ROOM * float((means + table["sd"].fillna(0)).max()), 3 * float(means.max()))
     ends = float(table[["low", "high"]].abs().max().max())
     reach = min(wide, 1.05 * ends) if ends > 0 else wide
     return max(reach, 1.05 * float(means.max())) or 1.0
@@ -123,12 +128,41 @@ def _counted(table: pd.DataFrame, title: str, baseline: str) -> str:
     if len(table) == 1:
         return _one(table.iloc[0], baseline)
     sides = [excludes_zero(*ends) for ends in table[["low", "high"]].to_numpy()]
-    above, below = sides.count(1), sides.count(-1)
+    known = int((table["low"] < table["high"]).sum())
     more = int((table["mean"] > 0).sum())
+    found = _intervals(known, sides.count(1), sides.count(-1))
     return (
-        f"{more} of {len(table)} differences to {text_of(baseline)} are above 0 on average; the "
-        f"95 % interval is above 0 in {above}, below in {below}"
+        f"{more} of {len(table)} differences to {text_of(baseline)} are above 0 on average; {found}"
     )
+
+
+def _intervals(known: int, above: int, below: int) -> str:
+    """How many of the 95 % intervals that are known lie on either side of 0, and contain it.
+
+    >>> for counts in ((4, 0, 0), (4, 1, 0), (12, 0, 12)):
+    ...     print(_intervals(*counts))
+    all four 95 % intervals contain 0
+    of four 95 % intervals, one is above 0 and three contain it
+    all 12 95 % intervals are below 0
+    """
+    counts = {"above 0": above, "below 0": below, "contain": known - above - below}
+    there = {words: count for words, count in counts.items() if count}
+    parts = []
+    for words, count in there.items():
+        zero = "0" if len(there) == 1 else "it"
+        verb = f"contain{'s' * (count == 1)} {zero}" if words == "contain" else ""
+        verb = verb or f"{'is' if count == 1 else 'are'} {words}"
+        parts.append(f"{_number(count)} {verb}")
+    if known < 2 or not parts:
+        return f"the one 95 % interval {parts[0][4:]}" if parts else "there are no intervals"
+    if len(parts) == 1:
+        verb = parts[0].partition(" ")[2]
+        return f"{'both' if known == 2 else f'all {_number(known)}'} 95 % intervals {verb}"
+    return f"of {_number(known)} 95 % intervals, {', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _number(count: int) -> str:
+    return SMALL[count] if count < len(SMALL) else str(count)
 
 
 def _one(line: pd.Series, baseline: str) -> str:

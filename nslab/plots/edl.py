@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from nslab.analysis.statistics import Line
 from nslab.configs.labels import colour_of, text_of
 from nslab.lossnet import Regimes
-from nslab.plots.marks import accuracy_limits, legend_below, page, whole_numbers
+from nslab.plots.marks import accuracy_limits, columns_of, legend_below, page, whole_numbers
 from nslab.plots.style import GREY, TEXT
 from nslab.plots.titles import heading, panel_title
 
@@ -56,9 +56,9 @@ def corners(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 def surfaces(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
     """Losses over the simplex of three classes, all as steep as cross-entropy in the middle."""
-    across = min(len(tables), 3)
+    across = columns_of(len(tables))
     down = -(-len(tables) // across)
-    figure = page(0.6 + 2.6 * down)
+    figure = page(0.6 + (3.0 if across < 3 else 2.6) * down)
     panels = list(figure.subplots(down, across, squeeze=False).flat)
     levels = np.linspace(0, 5, 21)
     for axes, (method, table) in zip(panels, tables.items(), strict=False):

@@ -24,6 +24,17 @@ def page(height: float, width: float = PAGE) -> Figure:
     return Figure(figsize=(min(width, PAGE), height))
 
 
+def columns_of(panels: int, most: int = 3) -> int:
+    """In how many columns so many panels stand: as few rows as ``most`` columns allow, and as few
+    columns as these rows do, so that the last row is as full as can be.
+
+    >>> [columns_of(panels) for panels in (1, 2, 3, 4, 5, 6, 7)]
+    [1, 2, 3, 2, 3, 3, 3]
+    """
+    rows = max(1, -(-panels // most))
+    return max(1, -(-panels // rows))
+
+
 def at_chance(table: pd.DataFrame, key: str = "method") -> set[str]:
     """Methods (or other ``key``) none of whose runs has ``learnt``, if the table says so."""
     if "learnt" not in table:
@@ -64,17 +75,24 @@ def dashed_handle(label: str) -> Line2D:
 
 def interval(
     axes: Axes, place: float, low: float, high: float, colour: Any, ends: tuple[float, float]
-) -> None:
+) -> bool:
     """An interval in a line of the figure, whose x axis has these ``ends``: what is cut there has
-    an arrow head."""
+    an arrow head (`arrow_handle` says so in the legend). Returns whether anything is cut."""
     if np.isnan(low) or np.isnan(high):
-        return
+        return False
     shown = max(low, ends[0]), min(high, ends[1])
     if shown[0] <= shown[1]:
         axes.plot(shown, [place, place], color=colour, linewidth=2)
     for cut, end, marker in ((low < ends[0], ends[0], "<"), (high > ends[1], ends[1], ">")):
         if cut:
             axes.plot([end], [place], marker, color=colour, markersize=8, clip_on=False, zorder=5)
+    return bool(low < ends[0] or high > ends[1])
+
+
+def arrow_handle(words: str = "the interval goes on") -> Line2D:
+    """The arrow head of `interval` in a legend."""
+    look: dict = {"marker": ">", "markersize": 8, "linestyle": "", "color": "0.3"}
+    return Line2D([], [], label=f"arrow: {words}", **look)
 
 
 def accuracy_limits(axes: Axes, which: str = "y", least: float = LEAST_SPAN) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from nslab.analysis.robustness import AVERAGE, CLEAN
 from nslab.configs.labels import colour_of, text_of
@@ -85,7 +86,10 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
             panel.text(
                 0.99, place, f"{value:.1f}", transform=edge, ha="right", va="center", size=TEXT
             )
-        panel.set_xlim(0, 1.2 * panel.dataLim.x1)
+        end = 1.25 * panel.dataLim.x1
+        ticks = MaxNLocator(5).tick_values(0, end)
+        panel.set_xticks([tick for tick in ticks if tick <= 0.93 * end])  # or its label sticks out
+        panel.set_xlim(0, end)
     panels[0].set_yticks(
         range(len(series)), [f"{network_words(n)}, {text_of(m)}" for n, m in series]
     )

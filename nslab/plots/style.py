@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nslab.configs.labels import LABELS
+from nslab.configs.labels import BASE, LABELS, OTHER
 from nslab.plots.legibility import DPI, PAGE, faults
 from nslab.system.filenames import checked_filename
 from nslab.system.files import remove_strays, replacing_all
@@ -103,17 +103,21 @@ def method_colour(key: str) -> str:
 
 
 def method_colours(keys: Iterable[str]) -> dict[str, str]:
-    """Colours of the methods in one figure: as `method_colour` has them, but of methods that are
-    unknown no two alike while there are colours left.
+    """Colours of the methods in one figure: as `method_colour` has them, but no two alike while
+    there are colours left. Only the many methods compared with share theirs, and so do baselines.
 
     >>> len(set(method_colours(f"method {k}" for k in range(8)).values()))
     8
+    >>> colours = method_colours(["ns_ws", "edl_log"])
+    >>> colours["ns_ws"] == method_colour("ns_ws"), len(set(colours.values()))
+    (True, 2)
     """
     colours: dict[str, str] = {}
-    for key in sorted(set(keys)):
+    order = {key: place for place, key in enumerate(LABELS)}
+    for key in sorted(set(keys), key=lambda key: (order.get(key, len(order)), key)):
         colour = method_colour(key)
         free = [other for other in FURTHER if other not in colours.values()]
-        if colour in FURTHER and colour in colours.values() and free:
+        if colour not in (OTHER, BASE) and colour in colours.values() and free:
             colour = free[0]
         colours[key] = colour
     return colours

@@ -48,8 +48,15 @@ NETWORK_WORDS = {
     "vit_b_16": "ViT-B/16",
     "swin_t": "Swin-T",
     "vmamba_t": "VMamba-T",
+    "bert-base-uncased": "BERT-base",
+    "transformers/bert-base-uncased": "BERT-base",
     "textcnn": "TextCNN",
     "textcnn_64": "TextCNN, 64-d embeddings",
+    # as the papers' tables have them
+    "vgg19": "VGG-19",
+    "mobilenet": "MobileNet",
+    "vit_b16": "ViT-B/16",
+    "bert_base": "BERT-base",
 }
 _EMBEDDED = re.compile(r"digits(_|$)|docstrings$")
 _RESNET = re.compile(r"resnet(\d+)(b?)(_public)?$")

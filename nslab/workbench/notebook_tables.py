@@ -10,6 +10,7 @@ from nslab.plots.wording import dataset_words, network_words
 
 LONG = 30  # characters of a cell that may be broken into lines
 WIDTHS = {60: "15em", LONG: "9em"}  # the least width of columns with longer cells
+WIDEST = "24em"  # of such a column, so that what follows is in sight
 
 
 def long_tailed_words(name: str) -> str:
@@ -79,18 +80,19 @@ def _cells(values: pd.Series, digits: int) -> list[str]:
 
 
 def _html(columns: Mapping[str, list[str]], numbers: set[str], said: str) -> str:
-    style = {}
+    style, heads = {}, []
     for name, cells in columns.items():
         style[name] = f"text-align: {'right' if name in numbers else 'left'}"
         longest = max(map(len, cells), default=0)
         width = next((width for length, width in WIDTHS.items() if longest > length), "")
-        style[name] += f"; min-width: {width}" if width else "; white-space: nowrap"
-    head = "".join(f'<th style="{style[name]}">{html.escape(name)}</th>' for name in columns)
+        style[name] += f"; min-width: {width}; max-width: {WIDEST}" if width else ""
+        heads.append(f'<th style="{style[name]}; white-space: normal">{html.escape(name)}</th>')
+        style[name] += f"; white-space: {'normal' if width else 'nowrap'}"
     rows = []
     for texts in zip(*columns.values(), strict=True):
         row = zip(columns, texts, strict=True)
         line = "".join(f'<td style="{style[name]}">{html.escape(cell)}</td>' for name, cell in row)
         rows.append(f"<tr>{line}</tr>")
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    table = f"<table><thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     above = f"<p>{html.escape(said)}</p>" if said else ""
     return f'{above}<div style="overflow-x: auto">{table}</div>'

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
+from nslab.analysis.claims import kinds
 from nslab.analysis.claims import table as claims
 from nslab.analysis.claims.differences import printed_differences
 from nslab.analysis.claims.effects import Effect, holm
@@ -167,6 +168,8 @@ def test_a_verdict_waits_for_every_planned_row(monkeypatch: pytest.MonkeyPatch) 
     assert (part["verdict"], part["n"], part["planned"]) == ("waiting", 3, 3)
     assert "runs of the preset are missing" in part["note"]
     assert part["cells"] == "2 of 3 rows"
+    shown = claims.readable_claims(pd.DataFrame([part]))
+    assert shown["verdict"].tolist() == ["waiting for rows"]
     assert line_of({200.0: "no", 50.0: "no", 10.0: "bf16"})["verdict"] == "waiting"
     assert line_of({200.0: "bf16", 50.0: "bf16", 10.0: "bf16"})["verdict"] == "supported"
 
@@ -238,6 +241,27 @@ def test_the_control_is_a_side_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert line["effect"] == 0
     assert line["verdict"] == "contradicted"  # it is the larger step that gained
     assert math.isnan(line["printed"])
+    assert (line["kind"], line["claim"]) == (
+        kinds.CONTROL,
+        "NS-LF raises accuracy on CIFAR-LT-10, imbalance factor 100: against the control "
+        "CE × mean weight",
+    )
+
+
+def test_verdicts_are_counted_by_whose_comparison_it_is() -> None:
+    """The paper's own, controls and questions of ours; a control is not worded as the claim."""
+    table = claims.claim_table(["edl"])
+    assert set(table["kind"]) == set(kinds.KINDS)
+    found = dict(zip(table["key"], table["kind"], strict=True))  # the last of a key's
+    assert (found["margin"], found["faster"]) == (kinds.QUESTION, kinds.CONTROL)
+    assert not table.loc[table["kind"] == kinds.CONTROL, "claim"].str.contains(" than ").any()
+    title = claims_title(table)
+    for words in kinds.KINDS.values():
+        assert words in title
+    counts = claims.verdict_counts(table).drop(columns=["paper", "preset", "kind"])
+    assert counts.to_numpy().sum() == len(table)
+    said = kinds.counted(table, claims.VERDICTS)
+    assert sum(int(word) for word in said.split() if word.isdigit()) == len(table)
 
 
 def test_the_papers_own_size_is_told_from_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:

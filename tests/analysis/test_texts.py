@@ -1,5 +1,6 @@
 """Texts that are joined, as tables show them: against joining by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_a_group_is_joined(config: TrainConfig) -> None:
         *(f"{k}: {label}" for k, label in enumerate(group.labels, 1)),
         "padding",
     ]
+
+
+def test_a_group_that_loses_a_text_is_found(config: TrainConfig) -> None:
+    """The first of the epoch, the same each time; where none does, the first group at all."""
+    group = joined_texts(config, losing=True)
+    assert set(group.owners["literal"]) - {-1} < {0, 1, 2, 3}
+    assert set(group.owners["tiled"]) - {-1} == {0, 1, 2, 3}
+    assert joined_texts(config, losing=True) == group
+    roomy = replace(config, text_length=200)
+    assert joined_texts(roomy, losing=True) == joined_texts(roomy)
 
 
 def test_lost_texts(config: TrainConfig) -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from nslab.analysis import de_ingredients as found
 from nslab.analysis import de_landscapes as planes
 from nslab.analysis import edl, statistics
+from nslab.analysis.claims.kinds import KINDS
 from nslab.analysis.confusion import Confusion
 from nslab.analysis.de import SYMBOLS
 from nslab.analysis.overhead import STAGES
@@ -121,7 +122,7 @@ def compared() -> dict[str, Figure]:
 
 
 def _claims() -> pd.DataFrame:
-    lines = near(crossed(key=("a", "a", "b"), unit=("points", "points of AUC")), "effect", about=0)
+    lines = near(crossed(kind=tuple(KINDS), unit=("points", "points of AUC")), "effect", about=0)
     lines = lines.assign(low=lines["effect"] - 20, high=lines["effect"] + 1, printed=1.5)
     words = {"claim": LONG, "against": "ce_constant", "preset": "cpu", "verdict": "undecided"}
     return lines.assign(n=3, **words)

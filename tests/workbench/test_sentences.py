@@ -59,8 +59,16 @@ def test_a_table_says_nothing_twice_and_hides_nothing() -> None:
     assert "92.0" in plain
     assert "nan" not in plain
     assert "empty" not in drawn_table(RUNS.assign(empty=""))[0]
-    assert '<th style="text-align: right; white-space: nowrap">accuracy (%)</th>' in text
+    assert '<th style="text-align: right; white-space: normal">accuracy (%)</th>' in text
     assert "NS-WS" in plain
+
+
+def test_long_words_wrap_so_that_later_columns_are_in_sight() -> None:
+    """Even on pages whose tables do not wrap; numbers never do."""
+    text, _ = drawn_table(pd.DataFrame({"claim": ["word " * 30, "b"], "value": [1.5, 2.0]}))
+    assert text.count("white-space: normal") == 4
+    assert "max-width: 24em; white-space: normal" in text
+    assert '<td style="text-align: right; white-space: nowrap">1.50</td>' in text
 
 
 def test_whole_floats_have_no_decimals() -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 from nslab.analysis.claims.differences import printed_differences
 from nslab.analysis.claims.effects import LEVEL, MOST_SEEDS, holm
 from nslab.analysis.claims.evidence import Evidence, Measured, planned_seeds
+from nslab.analysis.claims.kinds import CONTROL, kind_of, named, worded
 from nslab.analysis.claims.quantities import QUANTITIES
 from nslab.analysis.comparison import core_hours
 from nslab.configs.labels import text_of
@@ -22,15 +23,17 @@ from nslab.experiments import EXPERIMENTS
 from nslab.papers.claims import PAPERS, Claim, Keys, claims_of
 from nslab.runs.results import every_run
 
-CLAIM_COLUMNS = ["paper", "key", "claim", "source", "against", "unit", "preset", "effect", "low"]
-CLAIM_COLUMNS += ["high", "n", "planned", "p", "p_adjusted", "printed", "least", "verdict", "more"]
-CLAIM_COLUMNS += ["cells", "device", "core_hours", "note"]
+CLAIM_COLUMNS = ["paper", "key", "claim", "source", "kind", "against", "unit", "preset", "effect"]
+CLAIM_COLUMNS += ["low", "high", "n", "planned", "p", "p_adjusted", "printed", "least", "verdict"]
+CLAIM_COLUMNS += ["more", "cells", "device", "core_hours", "note"]
 VERDICTS = ("supported", "contradicted", "undecided", "waiting", "no runs", "not measured")
 
 
 def claim_table(papers: Sequence[str] = PAPERS) -> pd.DataFrame:
     """The claims of papers, a line per claim, what it is held against, and preset with runs.
 
+    ``kind``: whether the paper makes the comparison itself, ``against`` is a control that we add,
+    or the question is ours (`nslab.analysis.claims.kinds`).
     ``effect`` is ours - theirs in ``unit``, ``low`` to ``high`` its 95 % interval by ``n``
     independent units of ``planned``, ``p`` two-sided and ``p_adjusted`` by Holm over the paper's
     lines. ``printed``: the paper's own difference over the same rows; ``least``: what would bear
@@ -66,8 +69,9 @@ def _lines(claim: Claim, against: Keys, evidence: Evidence) -> list[dict[str, An
     if math.isnan(least):  # half of what the paper prints against its own baseline
         own = mean_of(printed_differences(claim, claim.theirs).values())
         least = 0.0 if math.isnan(own) else max(0.0, claim.sign * own / 2)
-    about = {name: getattr(claim, name) for name in ("paper", "key", "claim", "source", "unit")}
-    about |= {"against": _named(against), "printed": printed, "least": least, "note": claim.note}
+    about = {name: getattr(claim, name) for name in ("paper", "key", "source", "unit", "note")}
+    about |= {"claim": worded(claim, against), "kind": kind_of(claim, against)}
+    about |= {"against": named(against), "printed": printed, "least": least}
     blank = dict.fromkeys(("effect", "low", "high", "p", "core_hours"), math.nan)
     about |= blank | {"preset": "", "n": 0, "planned": 0, "cells": "", "device": ""}
     if not claim.quantity:
@@ -138,22 +142,20 @@ def mean_of(values: Collection[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _named(against: Keys) -> str:
-    """What a claim is held against, for people: its method, else its keys."""
-    return against.get("method") or ", ".join(f"{key} {value}" for key, value in against.items())
-
-
 def readable_claims(table: pd.DataFrame, *, words: bool = False) -> pd.DataFrame:
     """`claim_table` for people: effect and interval in one column, seeds that are there of those
     planned in another, and which of the rows that the paper prints it is about; claims by their
-    short names, or in ``words``.
+    short names, or in ``words``. A verdict that waits though all seeds are there waits for rows.
 
     >>> list(readable_claims(claim_table(["edl"])))[:4]
-    ['paper', 'claim', 'against', 'preset']
+    ['paper', 'claim', 'verdict', 'against']
     """
     lines = table.to_dict("records")
     out = table[["paper"]].assign(claim=table["claim" if words else "key"])
-    out["against"] = table["against"].map(text_of)
+    out["verdict"] = [_verdict(line) for line in lines]
+    rivals = table["against"].map(text_of)
+    controls = "control" if words else "control: " + rivals  # words of the claim name it
+    out["against"] = rivals.where(table["kind"] != CONTROL, controls)
     out["preset"] = table["preset"]
     out["effect (95 % interval)"] = [_interval(line) for line in lines]
     out["printed"] = [_signed(line["printed"]) for line in lines]
@@ -162,7 +164,12 @@ def readable_claims(table: pd.DataFrame, *, words: bool = False) -> pd.DataFrame
     out["p adjusted"] = [
         "" if math.isnan(line["p_adjusted"]) else f"{line['p_adjusted']:.2g}" for line in lines
     ]
-    return out.assign(verdict=table["verdict"], more=table["more"])
+    return out.assign(more=table["more"])
+
+
+def _verdict(line: Mapping[Any, Any]) -> str:
+    rows = line["verdict"] == "waiting" and line["n"] >= line["planned"]
+    return "waiting for rows" if rows else line["verdict"]
 
 
 def _interval(line: Mapping[Any, Any]) -> str:
@@ -177,7 +184,7 @@ def _signed(value: float) -> str:
 
 
 def verdict_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `claim_table`, how many lines have each verdict, by paper and preset."""
+    """Of `claim_table`, how many lines have each verdict, by paper, preset and kind."""
     shown = table.assign(preset=table["preset"].replace("", "none"))
-    counted = shown.groupby(["paper", "preset", "verdict"], sort=False).size()
-    return counted.unstack(fill_value=0).reset_index()
+    counts = shown.groupby(["paper", "preset", "kind", "verdict"], sort=False).size()
+    return counts.unstack(fill_value=0).reset_index()
