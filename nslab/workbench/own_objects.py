@@ -42,8 +42,7 @@ def network_name(model: Any) -> str:
     if not callable(model):
         raise ValueError(f"model is {model!r}: a name, a class of nn.Module or a function is meant")
     name = content_name("module", getattr(model, "__name__", "network"), code_digest(model))
-    if name not in NETWORKS:
-        NETWORKS[name] = caller(model)
+    NETWORKS[name] = caller(model)  # the newest: what is set on a function is no part of its code
     return name
 
 
@@ -122,17 +121,12 @@ def objective_of(method: Any) -> ObjectiveConfig:
             raise ValueError(f"{method!r} is no objective: it has no method build, see nslab.NS")
         check_loss(method)
         name, function = getattr(method, "__name__", "loss"), method
-        form = make_dataclass(
-            name,
-            [],
-            bases=(_FunctionLoss,),
-            namespace={"loss": lambda self, logits, y: function(logits, y)},
-            frozen=True,
-        )
         key = content_name("loss", name, code_digest(method))
         if key not in OBJECTIVES:
-            OBJECTIVES[key] = form
-        return OBJECTIVES[key]()
+            OBJECTIVES[key] = make_dataclass(name, [], bases=(_FunctionLoss,), frozen=True)
+        form: Any = OBJECTIVES[key]
+        form.loss = lambda self, logits, y: function(logits, y)  # the newest of this code
+        return form()
     cls = type(method)
     check_frozen(cls)
     if hasattr(method, "loss") and not isinstance(method, NS):  # whose loss asks a model
