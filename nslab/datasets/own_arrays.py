@@ -20,6 +20,7 @@ from nslab.system.content_names import DIGITS, content_name
 from nslab.system.files import write_text
 from nslab.system.locks import locked
 from nslab.system.paths import arrays_dir
+from nslab.system.plain_checks import check_line
 from nslab.system.seals import sealed_json, unsealed_json
 
 MOST_CLASSES = 100_000
@@ -43,6 +44,7 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
     >>> add_arrays((x, y), (x, y), "black").partition("#")[0]
     'arrays:black'
     """
+    check_line("the name of the data", name)
     arrays = Arrays(*split(train, "train"), *split(test, "test"))
     shape, kind = arrays.train_x.shape[1:], arrays.train_x.dtype
     if arrays.test_x.shape[1:] != shape or arrays.test_x.dtype != kind:
