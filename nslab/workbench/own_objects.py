@@ -104,6 +104,7 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
         return made
 
     maker = model.func if isinstance(model, partial) else model
+    build.__module__ = getattr(maker, "__module__", "__main__")
     build.for_texts = getattr(maker, "for_texts", False)  # type: ignore[attr-defined]
     return build
 
@@ -154,6 +155,7 @@ def objective_of(method: Any) -> ObjectiveConfig:
         key = content_name("loss", name, code_digest(method))
         if key not in OBJECTIVES:
             form = make_dataclass(called(method), [], bases=(_FunctionLoss,), frozen=True)
+            form.__module__ = getattr(method, "__module__", "__main__")
             OBJECTIVES[key] = form
         newest: Any = OBJECTIVES[key]
         newest.loss = lambda self, logits, y: function(logits, y)

@@ -39,6 +39,13 @@ def brier(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return ((logits.softmax(1) - nn.functional.one_hot(y, logits.shape[1])) ** 2).sum(1)
 
 
+def named(parameter: str) -> Any:
+    """A function of a session, with one parameter."""
+    scope: dict[str, Any] = {"__name__": "__main__", "Net": Net}
+    exec(f"def f({parameter}): return Net({parameter})", scope)
+    return scope["f"]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -71,10 +78,11 @@ def brier(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         ({"methods": {"": "ce"}}, "the name of a method is '': some words"),
         ({"methods": {"a\nb": "ce"}}, "the name of a method is .*: some words on one line"),
         ({"name": " "}, "the name of the data is ' '"),
-        ({"jobs": 2}, r"the network Net is defined in this session, .* nslab\.use"),
+        ({"jobs": 2}, r"Net is defined in \S+test_compare_mistakes.py, .*NETWORKS.*nslab\.use"),
+        ({"jobs": 2, "model": named("n")}, r"network f is defined in this session, .* nslab\.use"),
         (
             {"jobs": 2, "model": "mlp", "methods": {"b": brier}},
-            "objective brier is defined in this session",
+            r"objective brier is defined in \S+test_compare_mistakes.py, .*OBJECTIVES",
         ),
     ],
 )
@@ -109,10 +117,3 @@ def test_a_lone_parameter_that_is_no_number_of_classes() -> None:
     network_name(partial(Sized, hidden=4))
     for lone in ("n", "k", "classes", "out_features", "output_dim", "labels", "num_outputs"):
         network_name(named(lone))
-
-
-def named(parameter: str) -> Any:
-    """A function with one parameter."""
-    scope: dict[str, Any] = {}
-    exec(f"def f({parameter}): pass", scope)
-    return scope["f"]
