@@ -158,6 +158,7 @@ def objective_of(method: Any) -> ObjectiveConfig:
             form.__module__ = getattr(method, "__module__", "__main__")
             OBJECTIVES[key] = form
         newest: Any = OBJECTIVES[key]
+        newest.own_function = staticmethod(function)
         newest.loss = lambda self, logits, y: function(logits, y)
         return newest()
     cls = type(method)

@@ -5,6 +5,7 @@ import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from nslab.configs import TrainConfig
 from nslab.networks import NETWORKS, build_network
 from nslab.networks.logits import check_logits, logits_of
 from nslab.objectives.checks import check_scored
+from nslab.system.code_digest import code_digest
 from nslab.system.content_names import short_name
 from nslab.system.distributed import process_group
 from nslab.types import Batch, DataInfo, InputShape, Objective, TokenInfo
@@ -33,7 +35,8 @@ def try_out(configs: Mapping[str, TrainConfig]) -> None:
     ``ValueError``, with what to do, for a network that does not take such inputs, has fewer
     outputs than there are classes, or shares what is trained with the next one that is made; for
     parameters that nothing would train; for a batch that is smaller than a method needs, and a
-    method that cannot be trained by. Warns of outputs that no class has.
+    method that cannot be trained by. Warns of outputs that no class has, and of a loss that
+    remembers.
     """
     with _own_generators(), torch.enable_grad():
         tried: dict[InputShape, nn.Module] = {}
@@ -174,6 +177,7 @@ def _score(
     name: str, config: TrainConfig, objective: Objective, network: nn.Module, batch: Batch
 ) -> None:
     """Let a method score the batch."""
+    before = _held(config.objective)
     try:
         scored = objective(network, batch)
         check_scored(scored, batch.y, type(config.objective).__name__)
@@ -189,6 +193,19 @@ def _score(
     except Exception as error:
         said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise ValueError(f"method {name} cannot be trained by: {said}") from error
+    if _held(config.objective) != before:
+        warnings.warn(
+            f"method {name}: its loss changes something that it holds, and goes on with it from "
+            "run to run, so a run may depend on those before it. To begin anew in each run, write "
+            "a class whose build(info) makes what is changed, see nslab.types.Objective",
+            stacklevel=4,
+        )
+
+
+def _held(objective: Any) -> list[str]:
+    """Digests of what a loss that is a plain function refers to, alone or under another method."""
+    parts = (objective, getattr(objective, "base", None))
+    return [code_digest(part.own_function) for part in parts if hasattr(part, "own_function")]
 
 
 @contextmanager

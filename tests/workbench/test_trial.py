@@ -14,6 +14,7 @@ import nslab
 from nslab.runs.results import every_run
 from nslab.system.paths import runs_dir
 from nslab.workbench.compare_methods import compare_methods
+from nslab.workbench.own_objects import objective_of
 
 X, Y = torch.rand(48, 1, 6, 6, generator=torch.Generator().manual_seed(0)), torch.arange(48) % 3
 DATA = {"train": (X, Y), "test": (X, Y)}
@@ -145,6 +146,20 @@ def test_what_nothing_would_train() -> None:
             compare_methods("mlp", **given, methods={"s": loss, "ns": "ns"})
     made = compare_methods("mlp", **given, methods={"s": lambda logits, y: Scaled()(logits, y)})
     assert len(made.results) == 1
+
+
+def test_a_loss_that_remembers() -> None:
+    """From run to run is told."""
+    mean = torch.ones(())
+
+    def scaled(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        losses = F.cross_entropy(logits, y, reduction="none")
+        mean.mul_(0.9).add_(0.1 * losses.detach().mean())
+        return losses / mean
+
+    for method in (scaled, nslab.NS(base=objective_of(scaled))):  # type: ignore[arg-type]
+        with pytest.warns(UserWarning, match=r"method s: .* goes on with it .*build"):
+            compare_methods("mlp", **DATA, methods={"s": method}, **SHORT)
 
 
 class Words(nn.Module):
