@@ -49,9 +49,11 @@ def try_out(configs: Mapping[str, TrainConfig]) -> None:
             least, size = max(2, objective.min_batch), min(config.batch_size, samples)
             size //= process_group().num_processes
             if size < least:
+                few = samples <= config.batch_size
+                more = "train on more samples" if few else f"give a batch_size of {least} or more"
                 raise ValueError(
                     f"method {name} needs {least} samples in a batch, and here a batch has {size}: "
-                    f"give a batch_size of {least} or more, or leave {name} out"
+                    f"{more}, or leave {name} out"
                 )
             count = min(size, max(FEWEST, least))
             device = process_group().device
@@ -204,7 +206,7 @@ def _score(
 
 def _held(objective: Any) -> list[str]:
     """Digests of what a loss that is a plain function refers to, alone or under another method."""
-    parts = (objective, getattr(objective, "base", None))
+    parts: list[Any] = [objective, getattr(objective, "base", None)]
     return [code_digest(part.own_function) for part in parts if hasattr(part, "own_function")]
 
 
