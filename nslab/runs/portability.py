@@ -34,7 +34,8 @@ def _advice(registry: Registry, key: str, origin: Origin) -> str:
     """What to do about an entry that other processes lack."""
     what = f"the {registry.what} {key!r} ({name_of(registry[key])})"
     if parts := parts_of(key):  # known by the digest of its code
-        what, origin = f"the {registry.what} {parts[1]}", Origin("__main__", "this session", 0)
+        what = f"the {registry.what} {parts[1].strip('<>')}"
+        origin = Origin("__main__", "this session", 0)
         module = sys.modules.get(getattr(registry[key], "__module__", ""))
         if module and module.__name__ != "__main__" and (file := getattr(module, "__file__", "")):
             return (

@@ -42,7 +42,7 @@ class Named(Sized):
         (lambda: Sized(49, 3), {}, r"on 4 images of 1 x 6 x 6 .*RuntimeError: mat1"),
         (lambda: nn.Flatten(0), {}, r"must be of shape \(4, classes\)"),
         (lambda: Sized(36, 2), {}, "has 2 outputs, and there are 3 classes: give it the number"),
-        (Named, {"methods": ["ce", "ns"], "batch_size": 2}, "method ns needs 4 samples.* has 2: give a batch"),
+        (Named, {"methods": ["ce", "ns"], "batch_size": 2}, "needs 4 .* has 2: give a batch_size"),
         (Named, {"hold_out": 47}, "method ce needs 2 samples.* has 1: train on more samples, or"),
         (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), {}, "lazy layers have no size yet"),
         (Named, {"methods": {"t": nn.CrossEntropyLoss()}}, "method t cannot|no objective|loss"),
