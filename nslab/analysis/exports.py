@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS = (".md", ".csv", ".html", ".tex")
-# What Markdown takes for markup; a _ inside a word is none.
-MARKUP = re.compile(r"[\\|<$*`~\[]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
+# What Markdown takes for markup; a _ inside a word is none, nor is a last *, which opens nothing.
+MARKUP = re.compile(r"[\\|<$`~\[]|\*(?!$)|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 ON_ONE_PAGE = 45  # rows of a table in LaTeX; a longer one goes over several
 # What LaTeX has signs of its own for; all else that is no ASCII it takes as it is.
 TEX = {
@@ -138,8 +138,8 @@ def written(table: "pd.DataFrame", suffix: str) -> str:
 def markdown(text: object) -> str:
     r"""Text for Markdown, on one line, that shows as it is.
 
-    >>> print(markdown("ns_ws | _a_ *b* <i> $x$"))
-    ns_ws \| \_a\_ \*b\* \<i> \$x\$
+    >>> print(markdown("ns_ws | _a_ *b* <i> $x$ +0.5*"))
+    ns_ws \| \_a\_ \*b\* \<i> \$x\$ +0.5*
     """
     return MARKUP.sub(r"\\\g<0>", " ".join(str(text).split()))
 

@@ -81,8 +81,8 @@ def test_markdown_shows_names_as_typed(tmp_path: Path) -> None:
     table = pd.DataFrame({"method": names, "minus a|b": ["+0.50*"] * len(names)})
     text = export(table, tmp_path / "x.md", title="a <b>", notes=["_n_"]).read_text()
     names[:2] = [r"a\|b", "x y"]
-    names[2:9] = [r"\<b>", r"\_i\_", r"\*e\*", r"\$x\$", r"\`c\`", r"\[l](u)", r"\&lt;"]
-    rows = [rf"| {name} | +0.50\* |" for name in names]
+    names[2:9] = [r"\<b>", r"\_i\_", r"\*e*", r"\$x\$", r"\`c\`", r"\[l](u)", r"\&lt;"]
+    rows = [rf"| {name} | +0.50* |" for name in names]
     rows = [r"| method | minus a\|b |", "| --- | --- |", *rows]
     assert text.splitlines() == [r"# a \<b>", "", *rows, "", r"\_n\_"]
 
