@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS = (".md", ".csv", ".html", ".tex")
+# What Markdown takes for markup; a _ inside a word is none, nor is a last *, which opens nothing.
+MARKUP = re.compile(r"[\\|<$`~\[]|\*(?!$)|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 ON_ONE_PAGE = 45  # rows of a table in LaTeX; a longer one goes over several
 # What LaTeX has signs of its own for; all else that is no ASCII it takes as it is.
 TEX = {
@@ -102,9 +104,12 @@ def export(
         ]
         write_text(file, "\n".join(parts))
     else:
-        heads = [f"{'#' * min(2, n)} {name}\n\n" * bool(name) for n, name in enumerate(tables, 1)]
+        heads = [
+            f"{'#' * min(2, n)} {markdown(name)}\n\n" * bool(name)
+            for n, name in enumerate(tables, 1)
+        ]
         parts = [head + written(t, ".md") for head, t in zip(heads, tables.values(), strict=True)]
-        write_text(file, "\n".join([*parts, *(f"{note}\n" for note in notes)]))
+        write_text(file, "\n".join([*parts, *(f"{markdown(note)}\n" for note in notes)]))
     return file
 
 
@@ -126,8 +131,17 @@ def written(table: "pd.DataFrame", suffix: str) -> str:
     if suffix == ".tex":
         return _tabular(shown)
     rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    cells = [[markdown(cell) for cell in row] for row in rows]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+
+
+def markdown(text: object) -> str:
+    r"""Text for Markdown, on one line, that shows as it is.
+
+    >>> print(markdown("ns_ws | _a_ *b* <i> $x$ +0.5*"))
+    ns_ws \| \_a\_ \*b\* \<i> \$x\$ +0.5*
+    """
+    return MARKUP.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
 def readable_cells(table: "pd.DataFrame") -> "pd.DataFrame":

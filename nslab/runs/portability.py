@@ -1,5 +1,6 @@
 """Whether what a config names is where other processes look, and whether it is known here."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,15 @@ def _advice(registry: Registry, key: str, origin: Origin) -> str:
     """What to do about an entry that other processes lack."""
     what = f"the {registry.what} {key!r} ({name_of(registry[key])})"
     if parts := parts_of(key):  # known by the digest of its code
-        what, origin = f"the {registry.what} {parts[1]}", Origin("__main__", "this session", 0)
+        what = f"the {registry.what} {parts[1].strip('<>')}"
+        origin = Origin("__main__", "this session", 0)
+        module = sys.modules.get(getattr(registry[key], "__module__", ""))
+        if module and module.__name__ != "__main__" and (file := getattr(module, "__file__", "")):
+            return (
+                f"{what} is defined in {file}, which other processes do not load: add the line "
+                f"that registers it, such as {registry.what.upper()}S.register(...) there, then "
+                f"nslab.use({file!r}), and give its key; or compute it here, with jobs=1"
+            )
     if origin.module != "__main__":
         return (
             f"{what} was registered in {origin.file}, which other processes do not load: "

@@ -41,6 +41,7 @@ from nslab.runs.results import (
 from nslab.system.distributed import broadcast, process_group
 from nslab.system.encoder_files import is_encoder
 from nslab.system.files import write_text
+from nslab.system.plain_checks import check_jobs
 from nslab.system.progress import Progress
 from nslab.system.provenance import environment, versions
 from nslab.system.renamed import renamed_keywords
@@ -157,15 +158,16 @@ def run_all(
     they need. One that fails is tried ``retries`` more times, from where it stopped. ``engine``
     runs those processes, here or elsewhere; ``processes_per_run`` > 1 uses that many for each run.
     ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed`
-    says which failed, why, and that the rest is kept. Raises ``ValueError`` before any work for a
-    class that child processes would not find, see `nslab.runs.portability`. ``monitor`` shows the
-    progress, by default a new one; for ``log`` see `run`.
+    says which failed, why, and that the rest is kept. Raises ``ValueError`` before any work for
+    ``jobs`` below 1 and a class that child processes would not find, see `nslab.runs.portability`.
+    ``monitor`` shows the progress, by default a new one; for ``log`` see `run`.
 
     >>> from nslab import TrainConfig
     >>> configs = [TrainConfig("digits", "mlp", epochs=1, train_size=200, seed=s) for s in (1, 2)]
     >>> [result.config["seed"] for result in run_all(configs, show=False)]
     [1, 2]
     """
+    check_jobs(jobs)
     loggers.ready(log)
     here = {} if force else {c.id: find(c, weights=weights) for c in configs}
     todo = {c.id: c for c in configs if not here.get(c.id)}

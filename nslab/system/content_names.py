@@ -60,8 +60,10 @@ def short_name(name: str) -> str:
 
     >>> short_name("folder:/data/pets#0123456789ab"), short_name("cifar10")
     ('pets #0123', 'cifar10')
+    >>> short_name("module:<lambda>#0123456789ab")
+    'lambda #0123'
     """
     parts = parts_of(name)
     if not parts:
         return name
-    return f"{last_part(parts[1])} #{parts[2][:4]}"
+    return f"{last_part(parts[1]).strip('<>')} #{parts[2][:4]}"

@@ -21,6 +21,7 @@ from importlib import import_module
 from typing import Any, TypeVar, overload
 
 from nslab.system.content_names import parts_of
+from nslab.system.unknown_names import unknown
 
 V = TypeVar("V")
 KEY = re.compile(r"[\w+][\w+.-]*(/[\w+.-]+( [\w+.-]+)*)?")
@@ -122,8 +123,6 @@ class Registry(dict[str, V]):
 
     def __missing__(self, key: str) -> V:
         """``KeyError`` that names the nearest key."""
-        from nslab.system.validation import unknown  # takes long to import
-
         raise KeyError(str(unknown(self.what, key, self)))
 
     def __setitem__(self, key: str, value: V) -> None:

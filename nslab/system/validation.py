@@ -1,7 +1,6 @@
 """Parameters from a command line, a notebook or a file, brought to the types they must have."""
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import math
@@ -12,8 +11,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from nslab.system.registry import CONFIG_CLASSES
+from nslab.system.unknown_names import PLUGIN_ADVICE as PLUGIN_ADVICE
+from nslab.system.unknown_names import near as near
+from nslab.system.unknown_names import perhaps
+from nslab.system.unknown_names import unknown as unknown
+
 MOST_COMBINATIONS = 10_000
-PLUGIN_ADVICE = "one of your own comes with its plug-in: --plugin FILE, or nslab.use(FILE)"
 # A number of seeds and a list of them are easily taken for one another.
 MEANT = {
     "seeds": "n_seeds=3 asks for three seeds; a list, such as seeds=1,2,3, is for experiments",
@@ -69,39 +73,6 @@ def hashed_as(content: Callable[[Any], Any]) -> dict[str, Any]:
     return {"hashed_as": content}
 
 
-def near(name: object, known: Iterable[object]) -> list[str]:
-    """The known names that were perhaps meant, two at most, the nearest first.
-
-    >>> near("CIFAR-10", ["digits", "cifar10", "cifar100"])
-    ['cifar10', 'cifar100']
-    """
-    folded = {str(key).casefold(): str(key) for key in known}
-    return [folded[key] for key in difflib.get_close_matches(str(name).casefold(), folded, 2, 0.65)]
-
-
-def unknown(what: str, name: object, known: Iterable[object], more: str = "") -> ValueError:
-    """The error for a name that means nothing: the nearest that does, and all there are.
-
-    >>> print(unknown("network", "resnet21", ["mlp", "resnet20"]))
-    unknown network 'resnet21': did you mean resnet20? There are mlp, resnet20
-    >>> print(unknown("data set", "x", ["digits"], ", and folder:PATH"))
-    unknown data set 'x'; there are digits, and folder:PATH
-    """
-    names = [str(key) for key in known]
-    if hasattr(known, "register"):  # a registry
-        more += f"; {PLUGIN_ADVICE}"
-    return ValueError(
-        f"unknown {what} {name!r}{_perhaps([name], names, 'There')} are "
-        f"{', '.join(names) or 'none'}{more}"
-    )
-
-
-def _perhaps(names: Iterable[object], known: Iterable[object], subject: str) -> str:
-    """What joins a complaint about names with the list of those that there are."""
-    meant = list(dict.fromkeys(key for name in names for key in near(name, known)))
-    return f": did you mean {' or '.join(meant)}? {subject}" if meant else f"; {subject.lower()}"
-
-
 def check_parameters(
     given: Mapping[str, Any],
     allowed: Mapping[str, Any],
@@ -120,7 +91,7 @@ def check_parameters(
         )
         raise ValueError(
             f"{what} has no parameter {', '.join(map(repr, wrong))}"
-            f"{_perhaps(wrong, allowed, 'It')} has {', '.join(allowed)}{hint}"
+            f"{perhaps(wrong, allowed, 'It')} has {', '.join(allowed)}{hint}"
         )
     return {name: coerce(f"{what}: {name}", value, allowed[name]) for name, value in given.items()}
 
@@ -145,7 +116,7 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
         return None
     if is_config(hint):
         if (rest := without_configs(hint)) is None:
-            raise ValueError(f"{what} must be an object with a key '@', not {value!r}")
+            raise ValueError(f"{what} must be {_config_meant(value, hint)}, not {value!r}")
         return coerce(what, value, rest)
     if isinstance(value, str):
         if type(None) in plain and value.lower() in ("", "none", "null"):
@@ -161,6 +132,33 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(e["msg"] for e in error.errors()))
         raise ValueError(_misfit(what, value, hint, f" ({reasons})")) from None
+
+
+def _config_meant(word: Any, hint: Any) -> str:
+    """What to write where a config is wanted, for a word: of the classes that fit, the one that has
+    it as its key, or the nearest, or the first."""
+    kinds = tuple(kind for kind in typing.get_args(hint) or (hint,) if is_config(kind))
+    known = {key: cls for part in CONFIG_CLASSES.registries.values() for key, cls in part.items()}
+    fit = {key: cls for key, cls in known.items() if _fits(cls, kinds)}
+    if not fit:
+        return "an object with a key '@'"
+    cls = fit[[*near(word, fit), *fit][0]]
+    needed = [
+        f"{f.name}=..."
+        for f in dataclasses.fields(cls)
+        if f.default is f.default_factory is dataclasses.MISSING
+    ]
+    return (
+        f"a value, such as {cls.__name__}({', '.join(needed)}) from {cls.__module__} (in a file, "
+        "an object with a key '@')"
+    )
+
+
+def _fits(cls: type, kinds: tuple[type, ...]) -> bool:
+    try:
+        return issubclass(cls, kinds)
+    except TypeError:  # a protocol that asks for more than methods
+        return False
 
 
 def strict(what: str, value: Any, hint: Any) -> Any:

@@ -14,16 +14,22 @@ from nslab.runs.results import Result, find
 from nslab.runs.store import RunsFailed, run_all
 from nslab.system.content_names import short_name
 from nslab.system.distributed import choose_device
+from nslab.system.plain_checks import check_jobs, check_line
 from nslab.system.plurals import counted
 from nslab.system.presets import FIRST_SEED
 from nslab.system.validation import check_count, check_parameters, hints
 from nslab.types import ObjectiveConfig
 from nslab.workbench.method_comparison import MethodComparison
-from nslab.workbench.own_objects import network_name, objective_of
+from nslab.workbench.own_objects import called, network_name, objective_of
 from nslab.workbench.sweeps import VALIDATION_SHARE, choose, combinations, settings_of
 from nslab.workbench.trial import try_out
 
-TAKEN = ("dataset", "network", "objective", "seed")  # fields that have parameters of their own
+TAKEN = {  # fields that have parameters of their own
+    "dataset": "give the data as train and test",
+    "network": "give the network as model",
+    "objective": "give objectives as methods",
+    "seed": "give seeds=3 for three seeds, or seeds=[2024] for that one",
+}
 
 
 def name_of(method: Any) -> str:
@@ -31,7 +37,8 @@ def name_of(method: Any) -> str:
     the default, or the name of a function."""
     if isinstance(method, str):
         return method
-    return str(getattr(method, "__name__", "") or short_repr(method))
+    plain = isinstance(method, type) or (callable(method) and not hasattr(method, "build"))
+    return called(method) if plain else short_repr(method)
 
 
 def compare_methods(
@@ -90,8 +97,9 @@ def compare_methods(
     >>> found.table[["method", "n"]].to_dict("list")
     {'method': ['ce', 'ns'], 'n': [2, 2]}
     """
+    check_jobs(jobs)
     allowed = {key: hint for key, hint in hints(TrainConfig).items() if key not in TAKEN}
-    settings = check_parameters(settings, allowed, "compare_methods")
+    settings = check_parameters(settings, allowed, "compare_methods", TAKEN)
     fields = settings_of(sweep, settings) if sweep else {}
     objectives, chosen_seeds = _objectives(methods), _seeds(seeds)
     grid = combinations(fields)
@@ -150,11 +158,15 @@ def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
             f"methods is one method, {shown}: give a list, such as {pair}, or a dict of names and "
             "methods"
         )
+    if not isinstance(methods, Mapping) and any(isinstance(m, tuple | list) for m in methods):
+        raise ValueError("methods has pairs: give a dict, such as dict([('CE', 'ce'), ...])")
     named = methods if isinstance(methods, Mapping) else {name_of(m): m for m in methods}
     if len(named) < len(methods):
         raise ValueError("two methods go by one name: give them as {name: method, ...}")
     if not named:
         raise ValueError("no methods: give their names, or values by name")
+    for name in named:
+        check_line("the name of a method", name)
     return {key: objective_of(value) for key, value in named.items()}
 
 

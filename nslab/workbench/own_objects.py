@@ -1,6 +1,7 @@
 """A person's own network or loss, as it is, made known to runs by a digest of its code."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, make_dataclass
 from functools import partial
@@ -18,7 +19,24 @@ from nslab.system.content_names import content_name, parts_of
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, ObjectiveConfig
 
+# What names of parameters say that are no number of classes, and no shape of images either.
+NO_CLASSES = re.compile(
+    r"(?!.*(class|label|(^|_)out)).*(hidden|width|depth|dim|channel|layer|block|unit|model|head|"
+    r"embed|kernel|feature|dropout|scale|in_|input|size|shape)"
+)
+SHAPES = re.compile(".*(shape|size|input|image)")
 NOT_BY_NAME = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD)
+
+
+def called(value: Any) -> str:
+    """What a function or class goes by; a partial by the function inside, an object by its class.
+
+    >>> called(partial(print, end="")), called(lambda: None)
+    ('print', 'lambda')
+    """
+    while isinstance(value, partial):
+        value = value.func
+    return str(getattr(value, "__name__", "") or type(value).__name__).strip("<>")
 
 
 def network_name(model: Any) -> str:
@@ -41,9 +59,10 @@ def network_name(model: Any) -> str:
         )
     if not callable(model):
         raise ValueError(f"model is {model!r}: a name, a class of nn.Module or a function is meant")
-    name = content_name("module", getattr(model, "__name__", "network"), code_digest(model))
-    if name not in NETWORKS:
-        NETWORKS[name] = caller(model)
+    # a lambda is <lambda> still, as in runs of before; tables show it without the brackets
+    name = getattr(model, "__name__", called(model))
+    name = content_name("module", name, code_digest(model))
+    NETWORKS[name] = caller(model)  # the newest: what is set on a function is no part of its code
     return name
 
 
@@ -57,13 +76,23 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
     ]
     if len(needed) > 2:
         raise ValueError(
-            f"{getattr(model, '__name__', model)} needs {len(needed)} arguments: write a function "
+            f"{called(model)} needs {len(needed)} arguments: write a function "
             "of the images' shape (channels, height, width) and the number of classes, or of less"
         )
 
     named = signature.get("num_classes")
     optional = named is not None and named not in needed and named.kind not in NOT_BY_NAME
     by_name = optional and len(needed) < 2 and "num_classes" not in getattr(model, "keywords", {})
+    lone = needed[0].name if len(needed) == 1 else ""
+    if NO_CLASSES.match(lone) and not (by_name and SHAPES.match(lone)):
+        gets, more = "number of classes", ""
+        if by_name:
+            gets, more = "shape of images", ", num_classes=classes"
+        name = called(model)
+        raise ValueError(
+            f"{name} needs {lone}, and would get the {gets} for it: say what it is, "
+            f"model=lambda classes: {name}({lone}=...{more})"
+        )
 
     def build(shape: ImageShape, num_classes: int) -> nn.Module:
         if by_name:
@@ -75,6 +104,7 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
         return made
 
     maker = model.func if isinstance(model, partial) else model
+    build.__module__ = getattr(maker, "__module__", "__main__")
     build.for_texts = getattr(maker, "for_texts", False)  # type: ignore[attr-defined]
     return build
 
@@ -122,17 +152,15 @@ def objective_of(method: Any) -> ObjectiveConfig:
             raise ValueError(f"{method!r} is no objective: it has no method build, see nslab.NS")
         check_loss(method)
         name, function = getattr(method, "__name__", "loss"), method
-        form = make_dataclass(
-            name,
-            [],
-            bases=(_FunctionLoss,),
-            namespace={"loss": lambda self, logits, y: function(logits, y)},
-            frozen=True,
-        )
         key = content_name("loss", name, code_digest(method))
         if key not in OBJECTIVES:
+            form = make_dataclass(called(method), [], bases=(_FunctionLoss,), frozen=True)
+            form.__module__ = getattr(method, "__module__", "__main__")
             OBJECTIVES[key] = form
-        return OBJECTIVES[key]()
+        newest: Any = OBJECTIVES[key]
+        newest.own_function = staticmethod(function)
+        newest.loss = lambda self, logits, y: function(logits, y)
+        return newest()
     cls = type(method)
     check_frozen(cls)
     if hasattr(method, "loss") and not isinstance(method, NS):  # whose loss asks a model

@@ -165,7 +165,7 @@ def choose(
     ranked = table.dropna(subset="validation").sort_values(
         ["validation", "validation_loss", "place"], ascending=[False, True, True], kind="stable"
     )
-    first = ranked.drop_duplicates("method")
+    first = ranked.drop_duplicates("method").sort_index()  # methods in the order given
     best = {str(m): int(p) for m, p in zip(first["method"], first["place"], strict=True)}
     if lacking := [method for method in table["method"].unique() if method not in best]:
         raise ValueError(f"no setting of {', '.join(lacking)} ended with every seed")

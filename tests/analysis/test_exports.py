@@ -57,7 +57,7 @@ def test_each_format(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(files[".csv"]), raw)
     text = files[".md"].read_text(encoding="utf-8")
     assert text.startswith("# A & B\n\n| method_name | ours |")
-    assert text.endswith(f"\n\n{NOTE}\n")
+    assert text.endswith(f"\n\n\\{NOTE}\n")
     assert "50 % \\| z" in text
     page = Balanced(files[".html"].read_text(encoding="utf-8"))
     assert page.open == []
@@ -73,6 +73,18 @@ def test_each_format(tmp_path: Path) -> None:
     )
     assert "\\begin{tabular}{lrrr}" in lines
     assert any("* Excludes 0" in line for line in lines)
+
+
+def test_markdown_shows_names_as_typed(tmp_path: Path) -> None:
+    """Each on its line: what would be markup is escaped, in cells, title and notes."""
+    names = ["a|b", "x\ny", "<b>", "_i_", "*e*", "$x$", "`c`", "[l](u)", "&lt;", "ns_ws", "R & D"]
+    table = pd.DataFrame({"method": names, "minus a|b": ["+0.50*"] * len(names)})
+    text = export(table, tmp_path / "x.md", title="a <b>", notes=["_n_"]).read_text()
+    names[:2] = [r"a\|b", "x y"]
+    names[2:9] = [r"\<b>", r"\_i\_", r"\*e*", r"\$x\$", r"\`c\`", r"\[l](u)", r"\&lt;"]
+    rows = [rf"| {name} | +0.50* |" for name in names]
+    rows = [r"| method | minus a\|b |", "| --- | --- |", *rows]
+    assert text.splitlines() == [r"# a \<b>", "", *rows, "", r"\_n\_"]
 
 
 def test_a_long_table_goes_over_pages(tmp_path: Path) -> None:

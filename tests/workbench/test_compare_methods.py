@@ -1,6 +1,7 @@
 """Methods compared on a person's own data and network, in one call."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from nslab.plots.findings import comparison_finding
 from nslab.runs.results import every_run
 from nslab.types import Labels, Logits, PerSample
 from nslab.workbench.compare_methods import MethodComparison, compare_methods
+from nslab.workbench.own_objects import network_name
 from nslab.workbench.sentences import difference
 
 GEN = torch.Generator().manual_seed(0)
@@ -153,38 +155,6 @@ def test_named_data_and_networks(tmp_path: Any) -> None:
     found.figure()
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"model": Net(2)}, "give the class, or a function that makes the network"),
-        ({"model": "resnet21"}, "unknown network 'resnet21'"),
-        ({"model": 3}, "a name, a class of nn.Module or a function is meant"),
-        ({"model": lambda a, b, c: None}, "needs 3 arguments"),
-        ({"methods": {"x": 3}}, "3 is no objective"),
-        ({"methods": ["cee"]}, "unknown objective 'cee'"),
-        ({"methods": []}, "no methods"),
-        ({"methods": [nslab.NS(), nslab.NS()]}, "two methods go by one name"),
-        ({"seeds": 0}, "seeds must be a whole number above 0.*, not 0$"),
-        ({"methods": "ce"}, r"such as \['ce', nslab.NS\(\)\]"),
-        ({"seeds": [1, 1]}, "different seeds"),
-        ({"test": None}, "test is missing"),
-        ({"train": "digits"}, "has its own test images"),
-        ({"epoch": 2}, "has no parameter 'epoch'"),
-        ({"lr": -1}, "lr must be above 0"),
-        ({"jobs": 2}, r"the network Net is defined in this session, .* nslab\.use"),
-        (
-            {"jobs": 2, "model": "mlp", "methods": {"b": brier}},
-            "objective brier is defined in this session",
-        ),
-    ],
-)
-def test_mistakes_are_explained(given: dict, message: str) -> None:
-    """Before anything is computed."""
-    with pytest.raises(ValueError, match=message):
-        compare_methods(**{"model": Net, **DATA, **SHORT, **given})
-    assert not every_run() or all(run.origin == "frozen" for run in every_run())
-
-
 @pytest.mark.usefixtures("as_users_call")
 def test_losses_that_are_no_loss_per_sample() -> None:
     """What is wrong and what to do, not a traceback."""
@@ -197,6 +167,13 @@ def test_methods_without_names() -> None:
     """Go by their key, their class, or the function's name."""
     found = compare_methods("mlp", **DATA, methods=["ce", Power(3.0), brier], seeds=1, **SHORT)
     assert list(found.runs["method"]) == ["ce", "Power(power=3.0)", "brier"]
+    losses = [partial(F.cross_entropy, reduction="none"), nn.CrossEntropyLoss(reduction="none"),
+              lambda logits, y: brier(logits, y)]  # fmt: skip
+    found = compare_methods(lambda classes: Net(classes), **DATA, methods=losses, seeds=1, **SHORT)
+    assert list(found.runs["method"]) == ["cross_entropy", "CrossEntropyLoss", "lambda"]
+    assert found.title == "lambda on mine, 1 seed"
+    assert decode(found.results[2].config).columns()["method"].startswith("lambda #")
+    assert network_name(partial(partial(Net), 2)).startswith("module:Net#")
 
 
 def test_verdicts_follow_from_intervals() -> None:

@@ -99,6 +99,8 @@ def test_rule_of_the_choice() -> None:
     }
     sweep, best = choose(fields, results, 20)
     assert best == {"a": 1, "b": 0}
+    assert list(best) == ["a", "b"]
+    assert list(choose(fields, dict(reversed(results.items())), 20)[1]) == ["b", "a"]
     assert sweep.chosen == {"a": "lr = 0.2", "b": "lr = 0.1"}
     assert [note for note in sweep.notes if "tried" in note] == [
         "b: lr = 0.1 is the smallest tried; a smaller one may be better."

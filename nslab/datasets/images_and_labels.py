@@ -1,0 +1,130 @@
+"""Images and labels as a person has them, in arrays or in a torch data set, checked and alike."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
+
+
+def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, h, w, c) and labels (int64) of a pair of arrays or of a torch data set."""
+    if isinstance(data, tuple | list) and len(data) == 2 and not _items(data):
+        x, y = tensor(data[0], what), data[1]
+        torch_like = torch.is_tensor(data[0])
+        if not x.numel():
+            raise ValueError(f"{what} has no images")
+    elif not isinstance(data, str | dict) and _countable(data, what) and len(data) > 0:
+        items = [data[i] for i in range(len(data))]
+        if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+            raise ValueError(f"{what}: each item of the data set must be an image and a label")
+        images = [tensor(image, what) for image, _ in items]
+        if len({image.shape for image in images}) > 1:
+            raise ValueError(f"{what}: images differ in size; resize them alike first")
+        torch_like = torch.is_tensor(items[0][0])
+        x, y = torch.stack(images), [label for _, label in items]
+    else:
+        raise ValueError(
+            f"{what} must be a pair (images, labels) or a torch Dataset that is not empty, not "
+            f"{type(data).__name__}"
+        )
+    return pixels(x, what, torch_like), labels(y, len(x), what)
+
+
+def _countable(data: Any, what: str) -> bool:
+    """Whether it has numbered items; ``ValueError`` for a data set that has them in a row only."""
+    if isinstance(data, torch.utils.data.IterableDataset):
+        raise ValueError(
+            f"{what}: {type(data).__name__} is an IterableDataset, and one of map style is needed, "
+            "with __len__ and __getitem__: list(...) makes one of it, if it ends"
+        )
+    return hasattr(data, "__getitem__") and hasattr(data, "__len__")
+
+
+def tensor(images: Any, what: str) -> torch.Tensor:
+    """Images, or one, as a tensor; ``ValueError`` for what has no real numbers for pixels."""
+    try:
+        x = images if torch.is_tensor(images) else np.require(images, requirements=["C", "W"])
+    except ValueError:  # of numpy: rows of unequal length
+        raise ValueError(f"{what}: images differ in size; resize them alike first") from None
+    if x.is_complex() if torch.is_tensor(x) else x.dtype.kind not in "biuf":
+        kind = x.dtype if torch.is_tensor(x) or not x.size else type(x.flat[0]).__name__
+        raise ValueError(
+            f'{what}: pixels are {kind}, and bytes or floats are meant: .astype("float32") makes '
+            'floats of them if they are numbers, and "folder:PATH" reads files of images'
+        )
+    return torch.as_tensor(x)
+
+
+def _items(data: Any) -> bool:
+    """Whether a sequence of two is of two samples, not of images and labels."""
+    first = data[0]
+    return isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[1]) == 0
+
+
+def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
+    """Images as bytes or float32, channels last."""
+    if x.ndim == 3:
+        x = x.unsqueeze(-1)
+    elif x.ndim != 4:
+        side = math.isqrt(x.shape[-1]) if x.ndim == 2 else 0
+        square = x.ndim == 2 and side * side == x.shape[-1]
+        form = f"-1, {side}, {side}" if square else "-1, height, width"
+        advice = f"; rows of pixels become images by .reshape({form})" if x.ndim == 2 else ""
+        raise ValueError(
+            f"{what}: images must be (n, height, width) or have a fourth axis, not "
+            f"{tuple(x.shape)}{advice}"
+        )
+    elif x.shape[1] in CHANNELS and (torch_like or x.shape[3] not in CHANNELS):
+        x = x.permute(0, 2, 3, 1)
+    elif x.shape[3] not in CHANNELS:
+        raise ValueError(f"{what}: neither axis 1 nor 3 of {tuple(x.shape)} can be the channels")
+    if x.dtype != torch.uint8:
+        x = x if x.is_floating_point() else x.long()
+        if not (x.is_floating_point() or (int(x.min()) >= 0 and int(x.max()) <= 255)):
+            raise ValueError(f"{what}: whole numbers of images must be 0 to 255")
+        x = x.float() if x.is_floating_point() else x.to(torch.uint8)
+    if x.is_floating_point() and not x.isfinite().all():
+        raise ValueError(f"{what}: some pixels are NaN or infinite")
+    return np.ascontiguousarray(x.cpu().numpy())
+
+
+def _array(value: Any) -> Any:
+    """A tensor of any type, on any device, as an array; anything else as it is."""
+    if torch.is_tensor(value):
+        return (value.double() if value.is_floating_point() else value).cpu().numpy()
+    return value
+
+
+def labels(given: Any, count: int, what: str) -> np.ndarray:
+    """Labels as int64; ``ValueError`` for what is not one whole number from 0 for each image."""
+    meant = f"{what}: labels must be {count} whole numbers from 0"
+    try:
+        y = _array(given) if torch.is_tensor(given) else np.asarray([_array(v) for v in given])
+    except (TypeError, ValueError):  # no sequence, or rows of unequal length
+        raise ValueError(f"{meant}, in an array or a list") from None
+    if y.dtype.kind not in "biuf":
+        first = y.reshape(-1)[0] if y.size else None
+        raise ValueError(
+            f"{what}: labels are {type(first).__name__} such as {str(first)!r}, and whole numbers "
+            "from 0 are meant: names, numbers = numpy.unique(labels, return_inverse=True) makes "
+            "them of the labels of training and test together; give the names by classes=names"
+        )
+    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
+    problem = ""
+    if y.ndim == 2 and len(y) == count:
+        problem = f"they are rows of {y.shape[1]}: one-hot labels become numbers by .argmax(1)"
+    elif y.shape != (count,):
+        problem = f"they have the shape {y.shape}"
+    elif y.dtype.kind == "f":
+        odd = y[y != np.trunc(y)]
+        problem = "they are floats: .astype(int), or .long() of a tensor, makes them whole numbers"
+        problem = f"one is {odd[0]:g}: classes are meant, not quantities" if len(odd) else problem
+    elif y.min() < 0:
+        problem = f"the least is {y.min()}: numpy.unique(labels, return_inverse=True)[1] numbers "
+        problem += "them anew"
+    if problem:
+        raise ValueError(f"{meant}, and {problem}")
+    return y.astype(np.int64)
