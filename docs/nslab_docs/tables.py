@@ -12,6 +12,9 @@ from nslab_docs.api import APART
 # The comparisons of the first page: paper, claim, what it is held against, and in plain words.
 HEADLINES = (
     ("ns", "long_tail_10_100", "ce", "NS against cross-entropy, long-tailed CIFAR-10"),
+    ("ns", "text_textcnn", "ce", "NS against cross-entropy, texts (AG News and IMDB)"),
+    ("ns", "adaptation_winners", "ce", "NS against cross-entropy, adaptation of digits and MNIST"),
+    ("ns", "cifar10_winners", "ce", "NS against cross-entropy, CIFAR-10, one short run"),
     ("de", "lenets", "adam", "DE against Adam, LeNets on MNIST, Fashion-MNIST and CIFAR"),
     (
         "de",

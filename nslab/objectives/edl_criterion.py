@@ -10,16 +10,16 @@ from torch import Tensor
 from nslab.lossnet import LossNet
 from nslab.networks.logits import check_batch
 from nslab.objectives.criterion import Criterion, Reduction
-from nslab.objectives.edl import EDL
 from nslab.objectives.weighted import PlainLoss
 from nslab.types import Labels, Logits, PerSample
 
 
 class EvolvedCriterion(Criterion):
-    """`EDL` as a module. The weights of the loss network are a buffer: they move with the module
-    and are saved in its ``state_dict``, so a checkpoint keeps the exact loss of its training. They
-    are constants, not parameters, and stay in float32 when the module is cast.
+    """`nslab.EDL` as a module. The weights of the loss network are a buffer: they move with the
+    module and are saved in its ``state_dict``, so a checkpoint keeps the exact loss of its
+    training. They are constants, not parameters, and stay in float32 when the module is cast.
 
+    >>> from nslab.objectives.edl import EDL
     >>> criterion = EDL().criterion()
     >>> list(criterion.state_dict()), list(criterion.parameters())
     (['weights'], [])
@@ -28,7 +28,7 @@ class EvolvedCriterion(Criterion):
     weights: Tensor
 
     def __init__(
-        self, config: EDL, reduction: Reduction = "mean", ignore_index: int | None = None
+        self, config: Any, reduction: Reduction = "mean", ignore_index: int | None = None
     ) -> None:
         super().__init__(config, reduction, ignore_index)
         net = config.source.net()

@@ -1,4 +1,4 @@
-"""What a finished run was trained on: classes, shape, mean and sd of its data."""
+"""The data that a finished run was trained on: classes, shape, mean and sd."""
 
 import dataclasses
 

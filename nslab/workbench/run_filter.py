@@ -1,4 +1,4 @@
-"""Which runs are wanted: filters of `nslab.workbench.run_list`, and ids.
+"""Filters of runs, as `nslab.workbench.run_list` takes them, and ids.
 
 Checked without importing what runs are made of, so that a typing mistake is answered at once.
 """

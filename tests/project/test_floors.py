@@ -18,6 +18,7 @@ analysis
 plots
 workbench
 explore cli
+__main__
 """
 FLOOR = {name: number for number, names in enumerate(FLOORS.split("\n")) for name in names.split()}
 FILES = {
@@ -58,7 +59,7 @@ def test_no_circles() -> None:
 def test_the_ground_holds_packages_only() -> None:
     """Beside the words and the streams of random numbers."""
     modules = {file.name for file in (ROOT / "nslab").glob("*.py")}
-    assert modules == {"__init__.py", "types.py", "rng.py"}
+    assert modules == {"__init__.py", "__main__.py", "types.py", "rng.py"}
 
 
 def test_no_name_is_a_module_and_something_else() -> None:
