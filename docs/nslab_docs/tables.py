@@ -52,7 +52,9 @@ def headlines() -> str:
         chosen = (table["paper"] == paper) & (table["key"] == key)
         chosen &= table["against"] == against
         for line in table[chosen & (table["n"] > 0)].to_dict("records"):
-            interval = f"{line['effect']:+.2f} ({line['low']:+.2f} to {line['high']:+.2f})"
+            known = line["low"] == line["low"]
+            bounds = f"{line['low']:+.2f} to {line['high']:+.2f}" if known else "no interval"
+            interval = f"{line['effect']:+.2f} ({bounds})"
             seeds = f"{line['n']} of {line['planned']}"
             lines.append((words, interval, seeds, line["preset"], line["verdict"]))
     columns = [
