@@ -10,10 +10,7 @@ texts, see `nslab.datasets.catalogue`.
 """
 
 import dataclasses
-import functools
-import hashlib
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from nslab.datasets import image_folder, named_folders, own_arrays, sheets, text_sets
@@ -21,7 +18,6 @@ from nslab.datasets.arrays import (
     Arrays,
     CorruptDataset,
     Layout,
-    arrays_digest,
     maker_of,
     read_arrays,
     write_arrays,
@@ -31,8 +27,8 @@ from nslab.datasets.image_data import ImageData
 from nslab.datasets.sources import MissingDataset
 from nslab.datasets.text_sets import is_text
 from nslab.system.code_digest import code_digest, is_own
-from nslab.system.content_names import DIGITS, parts_of, short_name
-from nslab.system.files import remove_strays, sha256
+from nslab.system.content_names import parts_of, short_name
+from nslab.system.files import remove_strays
 from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.seals import set_aside
@@ -218,65 +214,6 @@ def maker_digest(dataset: Dataset) -> str:
         return ""
 
 
-def data_digest(name: str) -> str | None:
-    """SHA-256 of the arrays of a data set of ``DATASETS``, or of the names and sizes of the files
-    of a named folder, and of how they are normalised; None if they are not here, or the name says
-    their digest already. Of a sheet, that of the whole data set it is a part of."""
-    if name not in DATASETS:
-        return None
-    dataset, file = DATASETS[name], array_file(name)
-    if isinstance(dataset, TextDataset):
-        return text_sets.digest_of(name) or None
-    if isinstance(dataset, ImageFolderDataset):
-        listed = named_folders.digest_of(name, dataset)
-        return _normalised(listed, dataset) if listed else None
-    if not file.exists() and (part := sheet_file(name)).exists():
-        digest = sheets.whole_digest(part)
-        return _normalised(digest, dataset) if digest else None
-    maker = maker_digest(dataset)
-    if maker and (not file.exists() or maker_of(file) not in ("", maker)):
-        with suppress(MissingDataset):
-            load(name)
-    if not file.exists():
-        return None
-    about = file.stat()
-    digest = _file_digest(file, about.st_mtime_ns, about.st_size, about.st_ino, dataset.layout)
-    return _normalised(digest, dataset) if digest else None
-
-
-def _normalised(digest: str, dataset: Dataset) -> str:
-    return hashlib.sha256(f"{digest} {dataset.mean} {dataset.std}".encode()).hexdigest()
-
-
-@functools.lru_cache(maxsize=64)
-def _file_digest(file: Path, mtime: int, size: int, inode: int, layout: Layout) -> str:
-    try:
-        return arrays_digest(read_arrays(file, layout))
-    except CorruptDataset:  # said when it is loaded
-        return ""
-
-
-def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
-    """What is written down of somebody's own data, and of a named folder that is here; nothing of
-    arrays of ``DATASETS`` but that they came from a sheet."""
-    if is_text(name):
-        return text_sets.provenance(name)
-    parts, entry = parts_of(name), DATASETS.get(name)
-    if name in array_sets():
-        sheet = sheet_file(name)
-        from_sheet = sheet.exists() and not array_file(name).exists()
-        parts = ("sheet", str(sheet), sha256(sheet)[:DIGITS]) if from_sheet else None
-    if isinstance(entry, ImageFolderDataset):
-        where, digest = named_folders.place_of(entry), named_folders.digest_of(name, entry)
-        parts = ("folder", str(where), digest[:DIGITS]) if where and digest else None
-    if parts is None:
-        return {}
-    layout = dataset_of(name, image_size).layout
-    found: dict[str, object] = dict(zip(("kind", "where", "digest"), parts, strict=True))
-    found |= {"classes": layout.num_classes, "train": layout.train, "test": layout.test}
-    return found | ({} if name in DATASETS else {"names": dataset_of(name).classes})
-
-
 __all__ = [
     "DATASETS",
     "CorruptDataset",
@@ -286,13 +223,11 @@ __all__ = [
     "MissingDataset",
     "TextDataset",
     "array_sets",
-    "data_digest",
     "dataset_of",
     "image_side",
     "is_folder",
     "is_text",
     "load",
-    "provenance_of",
     "resolved",
     "sheet_file",
 ]

@@ -15,7 +15,8 @@ from typing import Any
 from nslab.configs.adapt import AdaptConfig
 from nslab.configs.protocol import RunConfig
 from nslab.configs.train import TrainConfig
-from nslab.datasets import DATASETS, data_digest
+from nslab.datasets import DATASETS
+from nslab.datasets.provenance import data_digest
 from nslab.datasets.samplers import SAMPLERS
 from nslab.networks import NETWORKS
 from nslab.system.code_digest import code_digest

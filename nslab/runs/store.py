@@ -18,7 +18,7 @@ from nslab.configs.labels import label
 from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import encode
 from nslab.configs.train import Parent
-from nslab.datasets import provenance_of
+from nslab.datasets.provenance import provenance_of
 from nslab.execution.local import OUT_OF_TIME, Engine, run_local
 from nslab.execution.monitor import Monitor
 from nslab.runs import loggers, stretches

@@ -5,7 +5,7 @@ import dataclasses
 from nslab.configs.serialization import decode
 from nslab.configs.train import TrainConfig
 from nslab.datasets import Dataset
-from nslab.datasets.remembered import remembered
+from nslab.datasets.provenance import remembered
 from nslab.runs.result_file import Result
 
 

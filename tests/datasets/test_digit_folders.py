@@ -13,10 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from nslab.datasets import DATASETS, data_digest, dataset_of, digit_folders, image_folder, load
+from nslab.datasets import DATASETS, dataset_of, digit_folders, image_folder, load
 from nslab.datasets.batches import make_batches
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.named_folders import MARK
+from nslab.datasets.provenance import data_digest
 from nslab.runs import housekeeping
 
 NAMES = ("digits_folder", "digits_half", "digits_hard")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nslab.datasets import docstrings, load, provenance_of, text_sets
+from nslab.datasets import docstrings, load, text_sets
 from nslab.datasets.docstrings import LIBRARIES, masked, paragraphs_in
+from nslab.datasets.provenance import provenance_of
 from nslab.datasets.text_sets import DATASETS
 from nslab.runs.made_of import made_of
 from nslab.system.seals import unsealed_json

@@ -20,14 +20,13 @@ from nslab.datasets import (
     DATASETS,
     ImageFolderDataset,
     MissingDataset,
-    data_digest,
     dataset_of,
     image_folder,
     load,
     named_folders,
-    provenance_of,
 )
 from nslab.datasets.arrays import Layout, write_arrays
+from nslab.datasets.provenance import data_digest, provenance_of
 from nslab.datasets.several_labels import CONVERT
 from nslab.runs import store
 from nslab.training.loop import fit

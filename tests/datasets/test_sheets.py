@@ -12,15 +12,8 @@ from typer.testing import CliRunner
 
 from nslab.cli import app
 from nslab.configs import TrainConfig
-from nslab.datasets import (
-    DATASETS,
-    CorruptDataset,
-    array_file,
-    data_digest,
-    load,
-    provenance_of,
-    sheet_file,
-)
+from nslab.datasets import DATASETS, CorruptDataset, array_file, load, sheet_file
+from nslab.datasets.provenance import data_digest, provenance_of
 from nslab.datasets.sheets import coded, decoded, read_sheet, write_sheet
 from nslab.objectives import NS
 from nslab.runs.store import run

@@ -14,15 +14,8 @@ from pathlib import Path
 import pytest
 from text_helpers import rows, write_csv
 
-from nslab.datasets import (
-    MissingDataset,
-    data_digest,
-    dataset_of,
-    load,
-    provenance_of,
-    resolved,
-    text_sets,
-)
+from nslab.datasets import MissingDataset, dataset_of, load, resolved, text_sets
+from nslab.datasets.provenance import data_digest, provenance_of
 from nslab.datasets.text_report import report
 
 NEWS = [(str(k % 4 + 1), f"Title {k}", f'news of "{k}",\nline two') for k in range(24)]
