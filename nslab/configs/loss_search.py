@@ -66,7 +66,15 @@ class LossSearchConfig(RunConfig):
 
     def label(self) -> str:
         """What evolves, by what, seed."""
-        return f"{self.form.kind} loss, {short_repr(self.search)}, seed {self.seed}"
+        return f"{self._method}, seed {self.seed}"
+
+    def columns(self) -> dict[str, str | int | float]:
+        """What tells it apart in tables."""
+        return {"method": self._method, "seed": self.seed}
+
+    @property
+    def _method(self) -> str:
+        return f"{self.form.kind} loss, {short_repr(self.search)}"
 
     def cost(self, epochs: float = 0) -> float:
         """Pairs scored."""

@@ -72,6 +72,15 @@ class EDL(PlainLoss):
         return super().build(info)
 
 
+def __getattr__(name: str) -> object:
+    """The class of `EDL.criterion`, for modules that were pickled when it was defined here."""
+    if name != "EvolvedCriterion":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nslab.objectives.edl_criterion import EvolvedCriterion
+
+    return EvolvedCriterion
+
+
 @functools.lru_cache(maxsize=64)
 def loss_network(edl: EDL, classes: int, device: torch.device) -> LossNet:
     """The loss network, scaled for so many classes, on a device."""

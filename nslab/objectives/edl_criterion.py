@@ -17,7 +17,7 @@ from nslab.types import Labels, Logits, PerSample
 class EvolvedCriterion(Criterion):
     """`nslab.EDL` as a module. The weights of the loss network are a buffer: they move with the
     module and are saved in its ``state_dict``, so a checkpoint keeps the exact loss of its
-    training. They are constants, not parameters, and stay in float32 when the module is cast.
+    training. They are constants, not parameters, and keep their precision when the module is cast.
 
     >>> from nslab.objectives.edl import EDL
     >>> criterion = EDL().criterion()

@@ -39,10 +39,15 @@ def _advice(registry: Registry, key: str, origin: Origin) -> str:
         origin = Origin("__main__", "this session", 0)
         module = sys.modules.get(getattr(registry[key], "__module__", ""))
         if module and module.__name__ != "__main__" and (file := getattr(module, "__file__", "")):
+            line = (
+                'NETWORKS.register("mine")(lambda shape, classes: Net(classes))'
+                if registry.what == "network"
+                else f"@{registry.what.upper()}S.register above a class with a key"
+            )
             return (
-                f"{what} is defined in {file}, which other processes do not load: add the line "
-                f"that registers it, such as {registry.what.upper()}S.register(...) there, then "
-                f"nslab.use({file!r}), and give its key; or compute it here, with jobs=1"
+                f"{what} is defined in {file}, which other processes do not load: register it "
+                f"there, {line}, then nslab.use({file!r}), and give its key; or compute it here, "
+                "with jobs=1"
             )
     if origin.module != "__main__":
         return (

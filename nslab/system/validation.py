@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from nslab.system.registry import CONFIG_CLASSES
+from nslab.system.unknown_names import ALIASES, perhaps
 from nslab.system.unknown_names import PLUGIN_ADVICE as PLUGIN_ADVICE
 from nslab.system.unknown_names import near as near
-from nslab.system.unknown_names import perhaps
 from nslab.system.unknown_names import unknown as unknown
 
 MOST_COMBINATIONS = 10_000
@@ -86,9 +86,11 @@ def check_parameters(
     on them) and wrong types.
     """
     if wrong := [name for name in given if name not in allowed]:
-        hint = "".join(
-            f" ({text})" for text in dict.fromkeys(advice.get(n, "") for n in wrong) if text
+        # where a name was plainly meant, that preset fixes another is beside the point
+        told = (
+            advice.get(ALIASES.get(n, n), "") for n in wrong if n in MEANT or not near(n, allowed)
         )
+        hint = "".join(f" ({text})" for text in dict.fromkeys(told) if text)
         raise ValueError(
             f"{what} has no parameter {', '.join(map(repr, wrong))}"
             f"{perhaps(wrong, allowed, 'It')} has {', '.join(allowed)}{hint}"
