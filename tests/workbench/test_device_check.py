@@ -66,8 +66,8 @@ def test_a_loss_that_is_wrong_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_wrong_scores_and_genes_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """A score of another sample; a crossover that takes other genes."""
-    true = ns.group_scores
-    monkeypatch.setattr(ns, "group_scores", lambda z, y: true(z, y).roll(1))
+    true = competition.group_scores
+    monkeypatch.setattr(competition, "group_scores", lambda z, y: true(z, y).roll(1))
     assert not check("cpu", ["Natural Selection"], ratios=False, show=False).passed
     seed_of = breeding.stream_seed
     monkeypatch.setattr(breeding, "stream_seed", lambda seed, *keys: seed_of(seed + 1, *keys))
