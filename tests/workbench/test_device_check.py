@@ -13,7 +13,7 @@ from nslab import check
 from nslab.cli import app
 from nslab.evolve import breeding, operators
 from nslab.evolve.breeding import Terms
-from nslab.objectives import OBJECTIVES, focal, ns
+from nslab.objectives import OBJECTIVES, competition, focal
 from nslab.objectives.weighted import CrossEntropy
 from nslab.system.content_names import parts_of
 from nslab.workbench import device_check
