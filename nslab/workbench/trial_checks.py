@@ -1,4 +1,4 @@
-"""What a trial looks at besides numbers: tensors that gradients reach, layers that two networks
+"""Checks of a trial besides numbers: tensors that gradients reach, layers that two networks
 share, what a loss holds; and how all of it is left as it was."""
 
 import copy
