@@ -55,7 +55,9 @@ def tensor(images: Any, what: str) -> torch.Tensor:
             f'{what}: pixels are {kind}, and bytes or floats are meant: .astype("float32") makes '
             'floats of them if they are numbers, and "folder:PATH" reads files of images'
         )
-    return torch.as_tensor(x)
+    if torch.is_tensor(x):
+        return x.detach()
+    return torch.as_tensor(x.astype(x.dtype.newbyteorder("="), copy=False))
 
 
 def _items(data: Any) -> bool:
@@ -119,9 +121,10 @@ def labels(given: Any, count: int, what: str) -> np.ndarray:
     elif y.shape != (count,):
         problem = f"they have the shape {y.shape}"
     elif y.dtype.kind == "f":
-        odd = y[y != np.trunc(y)]
+        odd, lost = y[y != np.trunc(y)], y[~np.isfinite(y)]
         problem = "they are floats: .astype(int), or .long() of a tensor, makes them whole numbers"
         problem = f"one is {odd[0]:g}: classes are meant, not quantities" if len(odd) else problem
+        problem = f"one is {lost[0]}: leave samples without a label out" if len(lost) else problem
     elif y.min() < 0:
         problem = f"the least is {y.min()}: numpy.unique(labels, return_inverse=True)[1] numbers "
         problem += "them anew"

@@ -45,6 +45,7 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
     'arrays:black'
     """
     check_line("the name of the data", name)
+    classes = list(classes)  # an array has no truth value
     arrays = Arrays(*split(train, "train"), *split(test, "test"))
     shape, kind = arrays.train_x.shape[1:], arrays.train_x.dtype
     if arrays.test_x.shape[1:] != shape or arrays.test_x.dtype != kind:

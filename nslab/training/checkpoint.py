@@ -127,8 +127,14 @@ def save_weights(
     model: nn.Module, folder: Path, epoch: int | None = None, name: str | None = None
 ) -> None:
     """Write the parameters and buffers of a network, final or after an epoch (from 1), or under a
-    name of its own; as those of the run whose folder it is."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    name of its own; as those of the run whose folder it is. Of tied weights each has its copy."""
+    tensors, places = dict[str, Tensor](), set[int]()
+    for key, tensor in model.state_dict().items():
+        tensors[key] = tensor.detach().cpu().contiguous()
+        place = tensors[key].untyped_storage().data_ptr()
+        if place in places:  # safetensors takes no tensors that share memory
+            tensors[key] = tensors[key].clone()
+        places.add(place)
     save_tensors(tensors, folder / name if name else weights_file(folder, epoch), folder.name)
 
 

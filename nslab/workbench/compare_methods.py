@@ -1,6 +1,6 @@
 """One network, one data set, several methods, the same seeds: a table and a figure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import index
 from typing import Any
 
@@ -151,6 +151,12 @@ def compare_methods(
 
 def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
     """The methods by their names in the table, checked."""
+    plain = isinstance(methods, str) or callable(methods) or hasattr(methods, "build")
+    if isinstance(methods, Iterable) and not (plain or isinstance(methods, Mapping | Sequence)):
+        raise ValueError(
+            f"methods is a {type(methods).__name__}: give a list or dict, in the order wanted; the "
+            "first is the baseline"
+        )
     if isinstance(methods, str) or not isinstance(methods, Mapping | Sequence):
         shown = repr(methods) if isinstance(methods, str) else name_of(methods)
         pair = f"['ce', {'nslab.NS()' if methods == 'ce' else shown}]"

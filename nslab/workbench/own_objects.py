@@ -19,12 +19,14 @@ from nslab.system.content_names import content_name, parts_of
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, ObjectiveConfig
 
-# What names of parameters say that are no number of classes, and no shape of images either.
+# What names of parameters say that are no number of classes, or no shape of images.
 NO_CLASSES = re.compile(
-    r"(?!.*(class|label|(^|_)out)).*(hidden|width|depth|dim|channel|layer|block|unit|model|head|"
-    r"embed|kernel|feature|dropout|scale|in_|input|size|shape)"
+    r"(?!.*(class|label|target|final|(^|_)out)).*(hidden|width|depth|channel|layer|block|d_model|"
+    r"embed|kernel|feature|dropout|(^|_)in_|input|image|shape)"
 )
-SHAPES = re.compile(".*(shape|size|input|image)")
+NO_SHAPE = re.compile(NO_CLASSES.pattern + r"|(?!.*(class|label|(^|_)out)).*(dim|unit|head|scale)")
+SHAPES = re.compile(r"(?!.*(channel|feature|hidden|embed|kernel)).*(shape|size|input|image)")
+CLASSES = re.compile(r"(num|n|nb)_?(classes|labels)|classes")
 NOT_BY_NAME = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -83,16 +85,8 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
     named = signature.get("num_classes")
     optional = named is not None and named not in needed and named.kind not in NOT_BY_NAME
     by_name = optional and len(needed) < 2 and "num_classes" not in getattr(model, "keywords", {})
-    lone = needed[0].name if len(needed) == 1 else ""
-    if NO_CLASSES.match(lone) and not (by_name and SHAPES.match(lone)):
-        gets, more = "number of classes", ""
-        if by_name:
-            gets, more = "shape of images", ", num_classes=classes"
-        name = called(model)
-        raise ValueError(
-            f"{name} needs {lone}, and would get the {gets} for it: say what it is, "
-            f"model=lambda classes: {name}({lone}=...{more})"
-        )
+    if called(model) != "lambda":  # whose author chose the names for what they get
+        _check_names(called(model), [p.name for p in needed], by_name)
 
     def build(shape: ImageShape, num_classes: int) -> nn.Module:
         if by_name:
@@ -105,8 +99,36 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
 
     maker = model.func if isinstance(model, partial) else model
     build.__module__ = getattr(maker, "__module__", "__main__")
-    build.for_texts = getattr(maker, "for_texts", False)  # type: ignore[attr-defined]
+    build.for_texts = _for_texts(model)  # type: ignore[attr-defined]
     return build
+
+
+def _check_names(name: str, needed: list[str], by_name: bool) -> None:
+    """``ValueError``, with the function to write, for parameters that by their names are plainly
+    not what they would get: the shape of images, or the number of classes."""
+    shape = needed[0] if len(needed) == 2 or (needed and by_name) else ""
+    classes = needed[-1] if needed and not by_name else ""
+    no_shape = NO_SHAPE.match(shape) and not SHAPES.match(shape)
+    if no_shape or CLASSES.fullmatch(shape):
+        wrong, gets = shape, "shape of images"
+    elif NO_CLASSES.match(classes):
+        wrong, gets = classes, "number of classes"
+    else:
+        return
+    fitting = {n: "classes" for n in needed if CLASSES.fullmatch(n)}
+    arguments = ", ".join(f"{n}={fitting.get(n, '...')}" for n in needed)
+    more = ", num_classes=classes" if by_name else ""
+    raise ValueError(
+        f"{name} needs {wrong}, and would get the {gets} for it: say what it is, "
+        f"model=lambda classes: {name}({arguments}{more})"
+    )
+
+
+def _for_texts(model: Any) -> bool:
+    """Whether a maker of networks, or what a partial of it calls, is marked as one of texts."""
+    while isinstance(model, partial) and not hasattr(model, "for_texts"):
+        model = model.func
+    return bool(getattr(model, "for_texts", False))
 
 
 @dataclass(frozen=True)

@@ -1,68 +1,77 @@
 """A first look at a comparison before any of its runs: does the network take such images or texts,
 and each method its outputs?"""
 
-import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nslab.configs import TrainConfig
 from nslab.networks import NETWORKS, build_network
 from nslab.networks.logits import check_logits, logits_of
+from nslab.networks.modes import scoring
 from nslab.objectives.checks import check_scored
-from nslab.system.code_digest import code_digest
 from nslab.system.content_names import short_name
 from nslab.system.distributed import process_group
+from nslab.training.setup import parameter_groups
 from nslab.types import Batch, DataInfo, InputShape, Objective, TokenInfo
+from nslab.workbench.trial_checks import (
+    check_fresh,
+    check_trained,
+    held,
+    leaves,
+    on_copies,
+    outside,
+    own_generators,
+    registered,
+    stays,
+    untouched,
+)
 
-FEWEST = 4  # samples of the batch; a method may need more
+FEWEST = 4  # samples of the first batch; a method or a network may need more
 SHORTER = (
     "Batches are cut to their longest text, so they may be shorter than text_length: take the "
-    "length of each batch, say by a mean over the tokens (dim=1)"
+    "length of each batch, say by a mean over the tokens (dim=1), or pad short batches to what "
+    "your layers need"
 )
+BatchOf = Callable[[int], Batch]  # of so many samples
 
 
 def try_out(configs: Mapping[str, TrainConfig]) -> None:
     """Build the network of some configs, which differ in method and settings, and let it and each
-    method see one small batch of random images or texts, on the device of the runs.
+    method see one small batch of random images or texts, on the device of the runs; where that
+    fails, one as large as theirs.
 
-    No number of a run depends on it: it draws from generators that are put back. Raises
-    ``ValueError``, with what to do, for a network that does not take such inputs, has fewer
-    outputs than there are classes, or shares what is trained with the next one that is made; for
-    parameters that nothing would train; for a batch that is smaller than a method needs, and a
-    method that cannot be trained by. Warns of outputs that no class has, and of a loss that
-    remembers.
+    No number of a run depends on it: it draws from generators that are put back, as the network's
+    buffers are, and calls a copy of a loss that is an object; only what a loss that is a function
+    changes outside itself stays changed. Raises ``ValueError``, with what to do, for a network that
+    does not take such inputs, in training or in evaluation, has fewer outputs than there are
+    classes, or shares what is trained with the next one that is made; for parameters that nothing
+    would train; for a batch that is smaller than a method needs, and a method that cannot be
+    trained by. Warns of outputs that no class has, and of a loss that remembers.
     """
-    with _own_generators(), torch.enable_grad():
-        tried: dict[InputShape, nn.Module] = {}
+    with own_generators(), torch.enable_grad(), ExitStack() as stack:
+        tried: dict[InputShape, tuple[nn.Module, list[Tensor]]] = {}
         for name, config in configs.items():
             dataset = config.about
             shape, tokens = dataset.shape, dataset.tokens
             classes, samples = dataset.layout.num_classes, _samples(config, dataset.layout.train)
-            counts = torch.full((classes,), max(1, samples // classes))
-            objective = config.objective.build(DataInfo(classes, samples, counts, tokens))
-            least, size = max(2, objective.min_batch), min(config.batch_size, samples)
-            size //= process_group().num_processes
-            if size < least:
-                few = samples <= config.batch_size
-                more = "train on more samples" if few else f"give a batch_size of {least} or more"
+            if classes < 2:
                 raise ValueError(
-                    f"method {name} needs {least} samples in a batch, and here a batch has {size}: "
-                    f"{more}, or leave {name} out"
+                    "all labels are one class, so there is nothing to distinguish: give samples of "
+                    "two classes or more"
                 )
-            count = min(size, max(FEWEST, least))
-            device = process_group().device
-            x = _texts(count, tokens) if tokens else torch.randn(count, *shape)
-            y = torch.arange(count, device=device)
-            batch = Batch(x.to(device), y % classes, y)
-            if shape not in tried:
-                tried[shape] = _network(config, shape, classes, batch)
-            _score(name, config, objective, tried[shape], batch)
+            counts = torch.full((classes,), max(1, samples // classes))
+            with on_copies(config.objective):
+                objective = config.objective.build(DataInfo(classes, samples, counts, tokens))
+                sizes = _sizes(name, config, objective, samples)
+                batch_of = partial(_batch, shape, tokens, classes)
+                if shape not in tried:
+                    tried[shape] = _network(config, shape, classes, sizes, batch_of, stack)
+                _score(name, config, objective, *tried[shape], sizes, batch_of)
 
 
 def _samples(config: TrainConfig, there: int) -> int:
@@ -73,13 +82,35 @@ def _samples(config: TrainConfig, there: int) -> int:
             f"hold_out is {config.hold_out:,}, and there are {there:,} training samples: hold out "
             "fewer, so that some are trained on"
         )
-    if config.train_size > left:
+    if config.train_size >= left:
         raise ValueError(
             f"train_size is {config.train_size:,}, and there are {left:,} training samples"
             + (f" besides {config.hold_out:,} held out" if config.hold_out else "")
-            + ": give no more than that"
+            + ": give fewer, or all of them by train_size=0"
         )
     return config.train_size or left
+
+
+def _sizes(name: str, config: TrainConfig, objective: Objective, samples: int) -> list[int]:
+    """Samples of the batches to try: few, and as many as a run's batches have."""
+    least, size = max(2, objective.min_batch), min(config.batch_size, samples)
+    size //= process_group().num_processes
+    if size < least:
+        few = samples <= config.batch_size
+        more = "train on more samples" if few else f"give a batch_size of {least} or more"
+        raise ValueError(
+            f"method {name} needs {least} samples in a batch, and here a batch has {size}: "
+            f"{more}, or leave {name} out"
+        )
+    return sorted({min(size, max(FEWEST, least)), size})
+
+
+def _batch(shape: InputShape, tokens: TokenInfo | None, classes: int, count: int) -> Batch:
+    """Random samples."""
+    device = process_group().device
+    x = _texts(count, tokens) if tokens else torch.randn(count, *shape)
+    y = torch.arange(count, device=device)
+    return Batch(x.to(device), y % classes, y)
 
 
 def _texts(count: int, tokens: TokenInfo) -> Tensor:
@@ -93,40 +124,56 @@ def _texts(count: int, tokens: TokenInfo) -> Tensor:
     return x
 
 
-def _network(config: TrainConfig, shape: InputShape, classes: int, batch: Batch) -> nn.Module:
-    """The network, which has seen a batch."""
-    name, count = short_name(config.network).partition(" #")[0], len(batch.x)
-    if config.tokenization:
-        taken, inputs = f"{count} texts of {shape[0]} tokens below {shape[1]}", "texts"
-    else:
-        size = " x ".join(map(str, shape))
-        taken, inputs = f"{count} images of {size} (channels, height, width)", "images"
-    advice = f"Its layers must fit such {inputs}, and it must give a row of logits for each"
-    x = batch.x
+def _network(
+    config: TrainConfig,
+    shape: InputShape,
+    classes: int,
+    sizes: list[int],
+    batch_of: BatchOf,
+    stack: ExitStack,
+) -> tuple[nn.Module, list[Tensor]]:
+    """The network, which has seen a batch, and the tensors that its logits have gradients for; at
+    the end of ``stack`` its buffers and modes are as they were."""
+    name = short_name(config.network).partition(" #")[0]
     try:
-        network = build_network(config.network, shape, classes, config.seed).to(x.device)
+        network = build_network(config.network, shape, classes, config.seed)
+        network = network.to(process_group().device)
         if any(map(nn.parameter.is_lazy, network.parameters())):
             raise ValueError("its lazy layers have no size yet: call it once where it is made")
-        before = {id(buffer): buffer._version for buffer in network.buffers()}
-        logits = logits_of(network.train()(x))
-        check_logits(logits, len(x))
-        if config.tokenization:
-            short = max(1, shape[0] // 2)
-            taken, advice = f"{count} texts of {short} tokens", SHORTER
-            check_logits(logits_of(network(x[:, :short])), count)
+        changed = stack.enter_context(untouched(network))
     except Exception as error:  # whatever a person's own code raises
-        raise ValueError(
-            f"the network {name} cannot be trained on {taken} and {classes} classes: "
-            f"{type(error).__name__}: {error}. {advice}"
-        ) from error
-    if any(isinstance(leaf, nn.Parameter) for leaf in _foreign([logits], network, batch)):
-        raise ValueError(
-            f"the network {name} has layers that nothing would train: they lie outside it, or in "
-            "a plain list or dict. Make each an attribute, or put them into an nn.ModuleList"
-        )
+        inputs = _inputs(config, shape, sizes[-1])
+        raise _unfit(name, f"trained on {inputs}", classes, _fitting(config), error) from error
+    if config.frozen:
+        parameter_groups(config, network)  # freezes them
+    for count in sizes:
+        inputs, advice = f"trained on {_inputs(config, shape, count)}", _fitting(config)
+        batch = batch_of(count)
+        try:
+            logits = logits_of(network.train()(batch.x))
+            check_logits(logits, count)
+            own = [batch.x, *registered(network)]
+            if kept := outside([logits], own):  # what it makes at each call is another then
+                kept = stays(kept, outside([logits_of(network(batch.x))], own))
+            if config.tokenization:
+                short = max(1, shape[0] // 2)
+                inputs, advice = f"trained on {count} texts of {short} tokens", SHORTER
+                check_logits(logits_of(network(batch.x[:, :short])), count)
+            inputs = f"evaluated on {_inputs(config, shape, count)}"
+            advice = "In eval mode, too, it must give a row of logits for each"
+            with scoring(network), torch.no_grad():
+                scored = logits_of(network(batch.x))
+            check_logits(scored, count)
+            if (there := scored.shape[1]) < min(classes, logits.shape[1]):
+                raise ValueError(f"it gives {there} outputs, in training {logits.shape[1]}")
+            break
+        except Exception as error:
+            if count == sizes[-1]:
+                raise _unfit(name, inputs, classes, advice, error) from error
+    check_trained(name, network, logits, kept)
+    reached = leaves([logits])
     if config.network in NETWORKS:
-        buffers = [b for b in network.buffers() if b._version != before.get(id(b))]
-        _check_fresh(name, network, buffers, NETWORKS[config.network](shape, classes))
+        check_fresh(name, reached, changed(), NETWORKS[config.network](shape, classes))
     outputs = logits.shape[1]
     advice = "give it the number of classes, say model=lambda classes: Net(classes)"
     if outputs < classes:
@@ -139,86 +186,63 @@ def _network(config: TrainConfig, shape: InputShape, classes: int, batch: Batch)
             f"the other outputs learn that they are never right. To avoid that, {advice}",
             stacklevel=4,
         )
-    return network
+    return network, reached
 
 
-def _check_fresh(name: str, first: nn.Module, buffers: list[Tensor], second: nn.Module) -> None:
-    """``ValueError`` where the second network has what training changes of the first, its
-    parameters that are not frozen and some buffers: one run would go on from another's weights."""
-    trained = [p for p in first.parameters() if p.requires_grad]
-    old = {t.untyped_storage().data_ptr() for t in trained + buffers if t.numel()}
-    for key, tensor in [*second.named_parameters(), *second.named_buffers()]:
-        if tensor.untyped_storage().data_ptr() in old:
-            raise ValueError(
-                f"the network {name} is made anew for each run, and yet shares {key} with the one "
-                "made before, so what is trained would go from run to run: make the layers inside "
-                "the function, say model=lambda: nn.Sequential(...). Of layers that were trained "
-                "before take copies there, copy.deepcopy(layers)"
-            )
+def _inputs(config: TrainConfig, shape: InputShape, count: int) -> str:
+    """What a network is given."""
+    if config.tokenization:
+        return f"{count} texts of {shape[0]} tokens below {shape[1]}"
+    return f"{count} images of {' x '.join(map(str, shape))} (channels, height, width)"
 
 
-def _foreign(outputs: Iterable[Tensor | None], network: nn.Module, batch: Batch) -> list[Tensor]:
-    """The tensors that outputs have gradients for and that are neither parameters of the network
-    nor the batch itself."""
-    own = {id(tensor) for tensor in (batch.x, *network.parameters())}
-    nodes = [tensor.grad_fn for tensor in outputs if tensor is not None]
-    seen, found = set(nodes), list[Tensor]()
-    while nodes:
-        if (node := nodes.pop()) is None:
-            continue
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in own:
-            found.append(leaf)
-        following = {inner for inner, _ in node.next_functions} - seen
-        seen |= following
-        nodes += following
-    return found
+def _fitting(config: TrainConfig) -> str:
+    inputs = "texts" if config.tokenization else "images"
+    return f"Its layers must fit such {inputs}, and it must give a row of logits for each"
+
+
+def _unfit(name: str, inputs: str, classes: int, advice: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"the network {name} cannot be {inputs} and {classes} classes: "
+        f"{type(error).__name__}: {error}. {advice}"
+    )
 
 
 def _score(
-    name: str, config: TrainConfig, objective: Objective, network: nn.Module, batch: Batch
+    name: str,
+    config: TrainConfig,
+    objective: Objective,
+    network: nn.Module,
+    known: list[Tensor],
+    sizes: list[int],
+    batch_of: BatchOf,
 ) -> None:
-    """Let a method score the batch."""
-    before = _held(config.objective)
-    try:
-        scored = objective(network, batch)
-        check_scored(scored, batch.y, type(config.objective).__name__)
-        if foreign := _foreign([scored.loss, scored.penalty], network, batch):
-            again = objective(network, batch)  # what it makes at each call is another then
-            same = {id(leaf) for leaf in _foreign([again.loss, again.penalty], network, batch)}
-            if kept := [leaf for leaf in foreign if id(leaf) in same]:
-                raise ValueError(
-                    f"its loss has a trainable tensor of its own, of shape {tuple(kept[0].shape)}, "
-                    "and only parameters of the network are trained: make it a number, or a tensor "
-                    "with requires_grad=False"
-                )
-    except Exception as error:
-        said = f"{error}" if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-        raise ValueError(f"method {name} cannot be trained by: {said}") from error
-    if _held(config.objective) != before:
+    """Let a method score a batch; ``known`` tensors are the network's, whatever they are."""
+    before = held(config.objective)
+    network.train()
+    for count in sizes:
+        batch = batch_of(count)
+        own = [batch.x, *registered(network), *known]
+        try:
+            scored = objective(network, batch)
+            check_scored(scored, batch.y, type(config.objective).__name__)
+            if foreign := outside([scored.loss, scored.penalty], own):
+                again = objective(network, batch)  # what it makes at each call is another then
+                if kept := stays(foreign, outside([again.loss, again.penalty], own)):
+                    raise ValueError(
+                        "its loss has a trainable tensor of its own, of shape "
+                        f"{tuple(kept[0].shape)}, and only parameters of the network are trained: "
+                        "make it a number, or a tensor with requires_grad=False"
+                    )
+            break
+        except Exception as error:
+            if count == sizes[-1]:
+                kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+                raise ValueError(f"method {name} cannot be trained by: {kind}{error}") from error
+    if held(config.objective) != before:
         warnings.warn(
             f"method {name}: its loss changes something that it holds, and goes on with it from "
             "run to run, so a run may depend on those before it. To begin anew in each run, write "
             "a class whose build(info) makes what is changed, see nslab.types.Objective",
             stacklevel=4,
         )
-
-
-def _held(objective: Any) -> list[str]:
-    """Digests of what a loss that is a plain function refers to, alone or under another method."""
-    parts: list[Any] = [objective, getattr(objective, "base", None)]
-    return [code_digest(part.own_function) for part in parts if hasattr(part, "own_function")]
-
-
-@contextmanager
-def _own_generators() -> Iterator[None]:
-    """Whatever is drawn inside, the generators of torch, NumPy and Python stay as they were."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=list(devices)):
-        torch.manual_seed(0)
-        try:
-            yield
-        finally:
-            random.setstate(ours)
-            np.random.set_state(numpys)  # noqa: NPY002

@@ -37,7 +37,8 @@ def both(x: Any, y: Any) -> list[Any]:
     [
         (Y + 0.7, "one is 0.7: classes"),
         (torch.tensor(Y) + 0.5, "one is 0.5"),
-        (Y * np.nan, "one is nan"),
+        (Y * np.nan, "one is nan: leave samples without a label out"),
+        (np.where(Y == 1, np.inf, Y), "one is inf: leave samples"),
         (Y.astype(float), r"they are floats: \.astype\(int\)"),
         (torch.tensor(Y).bfloat16(), r"they are floats: .*\.long\(\)"),
         (Y - 1, "the least is -1: numpy.unique"),
@@ -90,7 +91,8 @@ def test_images_of_any_kind() -> None:
     """Are read: larger whole numbers, mirrored views, a list of tensors."""
     small = X % 200
     for images in (small.astype(np.uint16), small.astype(int), [torch.tensor(x) for x in small],
-                   small[:, ::-1][:, ::-1]):  # fmt: skip
+                   small[:, ::-1][:, ::-1], small.astype(">f4"), small.astype(">i2"),
+                   torch.tensor(small, requires_grad=True)):  # fmt: skip
         for data in both(images, Y):
             assert np.array_equal(split(data, "train")[0][..., 0], small)
     mirrored = split((X[:, ::-1], Y), "train")[0]

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -71,6 +72,10 @@ def named(parameter: str) -> Any:
         ({"hold_out": 400}, "hold_out is 400, and there are 64 training samples: hold out fewer"),
         ({"hold_out": 64}, "hold_out is 64, and there are 64"),
         ({"train_size": 60, "hold_out": 9}, "train_size is 60, and there are 55 .* besides 9 held"),
+        ({"train_size": 64}, "train_size is 64, and there are 64 .* all of them by train_size=0"),
+        ({"methods": {"ce", "ns"}}, "methods is a set: give a list or dict, in the order wanted"),
+        ({"methods": (m for m in ["ce"])}, "methods is a generator: give a list or dict"),
+        ({"train": (X, 0 * Y), "test": (X, 0 * Y)}, "all labels are one class, so there is"),
         ({"jobs": "2"}, "jobs must be a whole number of 1 or more, not '2'"),
         ({"jobs": 0}, "jobs must be a whole number of 1 or more, not 0"),
         ({"jobs": 1.5}, "jobs must be"),
@@ -115,5 +120,33 @@ def test_a_lone_parameter_that_is_no_number_of_classes() -> None:
     with pytest.raises(ValueError, match=r"Sized\(hidden=\.\.\., num_classes=classes\)"):
         network_name(Sized)
     network_name(partial(Sized, hidden=4))
-    for lone in ("n", "k", "classes", "out_features", "output_dim", "labels", "num_outputs"):
+    for lone in ("n", "k", "classes", "out_features", "output_dim", "labels", "num_outputs", "dim",
+                 "size", "n_final_units", "head_size"):  # fmt: skip
         network_name(named(lone))
+    network_name(lambda hidden: Net(hidden))
+
+
+def test_two_parameters_that_are_no_shape_and_classes() -> None:
+    """Are told of by their names; those of a lambda are its author's."""
+    for two, advice in (
+        (
+            "in_channels, num_classes",
+            r"in_channels, .* shape .*\(in_channels=\.\.\., num_classes=cl",
+        ),
+        ("input_channels, classes", r"input_channels, .* the shape of images"),
+        ("num_classes, width", r"num_classes, .* the shape of images"),
+        ("shape, width", r"width, .* the number of classes"),
+    ):
+        with pytest.raises(ValueError, match=f"f needs {advice}"):
+            network_name(named(two))
+    for two in ("shape, classes", "input_shape, num_classes", "a, b", "image_size, n"):
+        network_name(named(two))
+    network_name(lambda channels, width: Net(width))
+
+
+def test_names_of_classes_in_an_array() -> None:
+    """Are as good as a list."""
+    found = compare_methods(
+        Net, **DATA, **SHORT, methods=["ce"], seeds=1, classes=np.array(["a", "b"])
+    )
+    assert len(found.results) == 1

@@ -38,7 +38,7 @@ LOSSES: list[tuple[Callable, str]] = [
     (forgets, " gives None: it does not return what it computes"),
     (lambda logits, y: ce(logits, y).detach(), "a loss without a gradient.*no detach"),
     (lambda logits, y: (logits.argmax(1) != y).float(), "a loss without a gradient.*argmax"),
-    (lambda logits, y: ce(logits, y).mean(), r"losses of shape \(\) for 4 samples"),
+    (lambda logits, y: ce(logits, y).mean(), r"losses of shape \(\) for 16 samples"),
     (lambda logits, y: ce(logits, y).detach().numpy(), "gives a ndarray, not a tensor"),
     (lambda logits, y: 1.0, "gives a float, not a tensor"),
 ]

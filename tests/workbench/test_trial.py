@@ -39,8 +39,8 @@ class Named(Sized):
 @pytest.mark.parametrize(
     ("model", "more", "message"),
     [
-        (lambda: Sized(49, 3), {}, r"on 4 images of 1 x 6 x 6 .*RuntimeError: mat1"),
-        (lambda: nn.Flatten(0), {}, r"must be of shape \(4, classes\)"),
+        (lambda: Sized(49, 3), {}, r"on 16 images of 1 x 6 x 6 .*RuntimeError: mat1"),
+        (lambda: nn.Flatten(0), {}, r"must be of shape \(16, classes\)"),
         (lambda: Sized(36, 2), {}, "has 2 outputs, and there are 3 classes: give it the number"),
         (Named, {"methods": ["ce", "ns"], "batch_size": 2}, "needs 4 .* has 2: give a batch_size"),
         (Named, {"hold_out": 47}, "method ce needs 2 samples.* has 1: train on more samples, or"),
@@ -203,10 +203,10 @@ def test_texts(tmp_path: Path) -> None:
         lines = [f"{k % 2},{'good' if k % 2 else 'bad'} film {k}" for k in range(24)]
         (tmp_path / f"{part}.csv").write_text("\n".join(["label,text", *lines]))
     given: dict[str, Any] = {"train": f"csv:{tmp_path}", "vocabulary": 50, "text_length": 8}
-    told = r"FewWords cannot be trained on 4 texts of 8 tokens below 50 and 2 classes: \w+Error"
+    told = r"FewWords cannot be trained on 16 texts of 8 tokens below 50 and 2 classes: \w+Error"
     with pytest.raises(ValueError, match=told):
         compare_methods(FewWords, methods=["ce"], **given, **SHORT)
-    told = r"Flat cannot be trained on 4 texts of 4 tokens .*may be shorter than text_length"
+    told = r"Flat cannot be trained on 16 texts of 4 tokens .*may be shorter than text_length"
     with pytest.raises(ValueError, match=told):
         compare_methods(Flat, methods=["ce"], **given, **SHORT)
     with pytest.raises(ValueError, match="compose"):
