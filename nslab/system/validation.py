@@ -87,9 +87,8 @@ def check_parameters(
     """
     if wrong := [name for name in given if name not in allowed]:
         # where a name was plainly meant, that preset fixes another is beside the point
-        told = (
-            advice.get(ALIASES.get(n, n), "") for n in wrong if n in MEANT or not near(n, allowed)
-        )
+        unclear = [n for n in wrong if n in MEANT or not near(n, allowed)]
+        told = (advice.get(n) or advice.get(ALIASES.get(n, n), "") for n in unclear)
         hint = "".join(f" ({text})" for text in dict.fromkeys(told) if text)
         raise ValueError(
             f"{what} has no parameter {', '.join(map(repr, wrong))}"
