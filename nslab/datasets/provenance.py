@@ -89,10 +89,11 @@ def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
         parts = ("folder", str(where), digest[:DIGITS]) if where and digest else None
     if parts is None:
         return {}
-    layout = dataset_of(name, image_size).layout
+    about = dataset_of(name, image_size)
+    layout = about.layout
     found: dict[str, object] = dict(zip(("kind", "where", "digest"), parts, strict=True))
     found |= {"classes": layout.num_classes, "train": layout.train, "test": layout.test}
-    return found | ({} if name in DATASETS else {"names": dataset_of(name).classes})
+    return found | ({} if name in DATASETS else {"names": about.classes})
 
 
 def remembered(name: str, written: Mapping[str, Any], image_size: int = 0) -> Dataset | None:
