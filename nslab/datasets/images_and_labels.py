@@ -19,7 +19,10 @@ def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
     elif not isinstance(data, str | dict) and _countable(data, what) and len(data) > 0:
         items = [data[i] for i in range(len(data))]
         if not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
-            raise ValueError(f"{what}: each item of the data set must be an image and a label")
+            raise ValueError(
+                f"{what}: each item of the data set must be an image and a label; arrays are given "
+                "as a pair, (images, labels)"
+            )
         images = [tensor(image, what) for image, _ in items]
         if len({image.shape for image in images}) > 1:
             raise ValueError(f"{what}: images differ in size; resize them alike first")

@@ -57,7 +57,7 @@ def run_curves(
         axes.set_ylabel(CURVES[column])
         axes.grid(color="0.92")
     panels[-1].set_xlabel(step)
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     handles, labels = panels[0].get_legend_handles_labels()
     left = len(handles) - ONE_LEGEND
     more = f"and {left} more, not named" if left > 0 else None
