@@ -75,17 +75,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def _own_environment() -> Iterator[None]:
-    """What a command sets for the processes that it starts ends with the test."""
-    before = dict(os.environ)
-    yield
-    if os.environ != before:
-        os.environ.clear()
-        os.environ.update(before)
+def _as_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test registers, imports or sets ends with it."""
+    from plugin_helpers import as_before
+
+    with as_before(tmp_path_factory.getbasetemp()):
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _own_home(_own_environment: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_home(_as_before: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has a home of its own; data sets made by one test serve all."""
     monkeypatch.setenv("NSLAB_HOME", str(tmp_path))
 

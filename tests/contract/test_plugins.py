@@ -5,14 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from plugin_helpers import as_before, write_plugin
+from plugin_helpers import write_plugin
 from typer.testing import CliRunner
 
 import nslab
@@ -32,10 +31,9 @@ ROOT = Path(nslab.__file__).parents[1]
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> Iterator[Path]:
+def mine(tmp_path: Path) -> Path:
     """The plug-in, loaded nowhere yet."""
-    with as_before():
-        yield write_plugin(tmp_path / "code")
+    return write_plugin(tmp_path / "code")
 
 
 def command(*words: str, folder: Path) -> str:

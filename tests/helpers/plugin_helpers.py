@@ -115,21 +115,23 @@ def write_plugin(folder: Path, name: str = "mine", source: str = EVERYTHING) -> 
 
 
 @contextmanager
-def as_before() -> Iterator[None]:
-    """Registries, plug-ins, imported modules and the environment are put back at the end."""
-    entries, loaded = registry.snapshot(), dict(plugins.LOADED)
-    modules, path = set(sys.modules), list(sys.path)
-    asked = os.environ.get(plugins.VARIABLE)
+def as_before(folder: Path) -> Iterator[None]:
+    """Registries, plug-ins, what was imported from within ``folder``, the path and the environment
+    are put back at the end, whatever has been done to them."""
+    entries, loaded = registry.snapshot(), (plugins.LOADED, dict(plugins.LOADED))
+    modules, path, environment = set(sys.modules), (sys.path, [*sys.path]), dict(os.environ)
     try:
         yield
     finally:
         registry.restore(entries)
-        for plugin in [p for name, p in plugins.LOADED.items() if name not in loaded]:
-            for module in [m for m in sys.modules if plugin.owns(m) and m not in modules]:
-                del sys.modules[module]
+        for name in {*sys.modules} - modules:
+            file = Path(str(getattr(sys.modules[name], "__file__", "")))
+            if plugins.owner(name) or folder in file.parents:
+                del sys.modules[name]
+        plugins.LOADED, sys.path = loaded[0], path[0]
         plugins.LOADED.clear()
-        plugins.LOADED.update(loaded)
-        sys.path[:] = path
-        os.environ.pop(plugins.VARIABLE, None)
-        if asked is not None:
-            os.environ[plugins.VARIABLE] = asked
+        plugins.LOADED.update(loaded[1])
+        sys.path[:] = path[1]
+        if os.environ != environment:
+            os.environ.clear()
+            os.environ.update(environment)

@@ -1,7 +1,6 @@
 """The Python of the site's pages runs as it stands there, page by page, in one namespace each."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from torch import nn
 import nslab
 from nslab.datasets import load
 from nslab.objectives import OBJECTIVES
-from nslab.system import plugins
-from nslab.system.registry import restore, snapshot
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 BLOCKS = {
@@ -144,14 +141,7 @@ def test_an_encoder_in_own_training(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file of the page, loaded as it says."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NSLAB_PLUGINS", "")
-    monkeypatch.setattr(plugins, "LOADED", {})
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    before = snapshot()
-    try:
-        Path("mine.py").write_text(BLOCKS["tutorials/plug-ins"][0], encoding="utf-8")
-        nslab.use("mine.py")
-        loss = OBJECTIVES["doubt"](scale=4.0)(torch.zeros(2, 4), torch.tensor([0, 1]))
-        assert loss.item() == pytest.approx(3.0)
-    finally:
-        restore(before)
+    Path("mine.py").write_text(BLOCKS["tutorials/plug-ins"][0], encoding="utf-8")
+    nslab.use("mine.py")
+    loss = OBJECTIVES["doubt"](scale=4.0)(torch.zeros(2, 4), torch.tensor([0, 1]))
+    assert loss.item() == pytest.approx(3.0)

@@ -4,7 +4,6 @@ import doctest
 import importlib
 import inspect
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ import pytest
 import nslab
 from nslab.evolve import EVOLVER_CLASSES
 from nslab.objectives import OBJECTIVES
-from nslab.system import plugins
-from nslab.system.registry import restore, snapshot
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = re.compile(r"^\s*>>> ", re.M)
@@ -33,14 +30,7 @@ REGISTRIES = {
 def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every example of a module gives what it says, and leaves nothing behind."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NSLAB_PLUGINS", "")
-    monkeypatch.setattr(plugins, "LOADED", {})
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    before = snapshot()
-    try:
-        result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
-    finally:
-        restore(before)
+    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.attempted > 0
     assert result.failed == 0, "see what doctest printed"
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "data"])  # the home of the test

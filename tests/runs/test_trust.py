@@ -4,9 +4,7 @@ import json
 import math
 import os
 import shutil
-import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from nslab.evolve import EVOLVERS
 from nslab.objectives.weighted import PlainLoss
 from nslab.runs import compute, frozen, store
 from nslab.runs.results import every_run, find
-from nslab.system import plugins, registry
 from nslab.system.provenance import ACCEPT
 from nslab.training import loop
 from nslab.training.epoch import NonFiniteLoss
@@ -32,14 +29,6 @@ TINY = TrainConfig(network="mlp", epochs=2, lr=0.05, train_size=200)
 BASE = TrainConfig(network="mlp", epochs=6, lr=0.05, train_size=200, hold_out=100)
 EVOLUTION = EvolveConfig(BASE, size=6, method=EVOLVERS["de"], batches=3, generations=1,
                          batch_size=50)  # fmt: skip
-
-
-@pytest.fixture
-def registries() -> Iterator[None]:
-    """Registries that are afterwards as they were."""
-    before = registry.snapshot()
-    yield
-    registry.restore(before)
 
 
 def loss_class(scale: float) -> type:
@@ -56,7 +45,7 @@ def loss_class(scale: float) -> type:
 
 
 def test_an_edited_loss_does_not_get_the_old_results(
-    registries: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said and computed anew; back to the old code, the old result is the answer again."""
     old = store.run(replace(TINY, objective=loss_class(1.0)()), show=False)
@@ -76,7 +65,7 @@ def test_an_edited_loss_does_not_get_the_old_results(
     assert "is used all the same" in capsys.readouterr().err
 
 
-def test_an_edited_network_is_trained_anew_for_those_that_evolve_it(registries: None) -> None:
+def test_an_edited_network_is_trained_anew_for_those_that_evolve_it() -> None:
     """What is made of other runs is as old as they are."""
 
     def register(width: int) -> None:
@@ -136,7 +125,7 @@ def test_a_frozen_row_of_other_data_is_named_and_used(
 
 
 def test_a_data_set_whose_code_was_edited_is_made_anew(
-    registries: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The file that the old code left is kept under another name."""
     about = DATASETS["digits"]
@@ -234,7 +223,7 @@ def test_what_is_undefined_is_null_in_the_file(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_training_whose_last_step_is_nan_has_failed(
-    registries: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its losses were finite; what it leaves is not."""
 
@@ -313,9 +302,7 @@ def test_a_damaged_checkpoint_is_set_aside(config: Any, monkeypatch: pytest.Monk
     assert (whole.folder / f"{name}.broken").exists()
 
 
-def test_a_checkpoint_that_does_not_fit_is_no_wall(
-    registries: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_that_does_not_fit_is_no_wall(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network has changed, and nothing was written down of its code."""
 
     def network(width: int) -> None:
@@ -334,7 +321,7 @@ def test_a_checkpoint_that_does_not_fit_is_no_wall(
 
 
 def test_code_that_changes_under_a_half_done_run_is_noticed(
-    registries: None, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What was begun with the old loss is set aside; the end is that of the new one alone."""
     config = replace(TINY, objective=loss_class(1.0)(), epochs=4)
@@ -419,7 +406,7 @@ def test_a_run_folder_may_hold_anything(tmp_path: Path) -> None:
     assert result.id in {found.id for found in every_run()}
 
 
-def test_a_loss_that_counts_is_no_other_code_by_the_end(registries: None, tmp_path: Path) -> None:
+def test_a_loss_that_counts_is_no_other_code_by_the_end(tmp_path: Path) -> None:
     """In a plug-in its globals may move while it runs; an edit is still seen."""
     file = tmp_path / "counting_loss.py"
 
@@ -442,25 +429,14 @@ def test_a_loss_that_counts_is_no_other_code_by_the_end(registries: None, tmp_pa
         )
         return replace(TINY, objective=nslab.use(file).Counting())
 
-    try:
-        config = write(1.0)
-        assert store.run(config, show=False).origin == "computed"
-        assert find(config)
-        assert find(write(0.5)) is None
-    finally:
-        forget_plugin("counting_loss")
-
-
-def forget_plugin(name: str) -> None:
-    """As though it had never been loaded."""
-    plugin = plugins.LOADED.pop(name)
-    sys.modules.pop(name, None)
-    sys.path.remove(str(plugin.path.parent))
-    os.environ.pop(plugins.VARIABLE, None)
+    config = write(1.0)
+    assert store.run(config, show=False).origin == "computed"
+    assert find(config)
+    assert find(write(0.5)) is None
 
 
 def test_stretches_that_are_damaged_set_the_checkpoint_aside(
-    registries: None, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else what was begun with another loss would go on, and nobody would know."""
     config = replace(TINY, objective=loss_class(1.0)(), epochs=4)

@@ -52,7 +52,7 @@ def ids(tmp_path: Path) -> dict[str, str]:
                 Image.fromarray(pixels).save(images / part / name / f"{i}.png")
     x, y = draws.integers(0, 255, (40, 8, 8), dtype=np.uint8), np.arange(40) % 2
     arrays = nslab.add_arrays((x, y), (x, y), "mine")
-    with as_before():
+    with as_before(tmp_path):
         module = nslab.use(write_plugin(tmp_path, "gone_plugin", SOURCE))
         loss = module.Gone()  # type: ignore[attr-defined]
         made = {

@@ -4,11 +4,10 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plugin_helpers import as_before, write_plugin
+from plugin_helpers import write_plugin
 
 import nslab
 from nslab import OBJECTIVES
@@ -26,12 +25,6 @@ from nslab.objectives import OBJECTIVES, Focal
 class Mine(Focal):
     key = "{key}"
 """
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    with as_before():
-        yield
 
 
 def test_loaded_once_and_again_when_edited(tmp_path: Path) -> None:

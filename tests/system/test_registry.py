@@ -1,11 +1,9 @@
 """Registries: a key is given once, what is registered is checked, and may be defined again."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from plugin_helpers import as_before
 
 from nslab import DATASETS, EVOLVERS, EXPERIMENTS, NETWORKS, OBJECTIVES, TrainConfig
 from nslab.configs import RUN_KINDS
@@ -15,12 +13,6 @@ from nslab.objectives import GCE, CrossEntropy, Focal
 from nslab.runs.compute import COMPUTE
 from nslab.system import registry
 from nslab.system.registry import Registry
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    with as_before():
-        yield
 
 
 @dataclass(frozen=True)

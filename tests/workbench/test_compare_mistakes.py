@@ -10,7 +10,6 @@ from torch import nn
 
 import nslab
 from nslab.runs.results import every_run
-from nslab.system.registry import restore, snapshot
 from nslab.workbench.compare_methods import compare_methods
 from nslab.workbench.own_objects import network_name
 
@@ -18,14 +17,6 @@ X, Y = torch.randn(96, 1, 6, 6, generator=torch.Generator().manual_seed(0)), tor
 DATA = {"train": (X[:64], Y[:64]), "test": (X[64:], Y[64:])}
 SHORT = {"epochs": 2, "batch_size": 16, "lr": 0.05, "show": False}
 pytestmark = pytest.mark.usefixtures("as_users_call")
-
-
-@pytest.fixture(autouse=True)
-def _tidy() -> Any:
-    """What a test makes known is forgotten."""
-    before = snapshot()
-    yield
-    restore(before)
 
 
 class Net(nn.Sequential):
