@@ -6,12 +6,13 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from nslab.system.registry import CONFIG_CLASSES
+from nslab.system.type_words import misfit
 from nslab.system.unknown_names import ALIASES, perhaps
 from nslab.system.unknown_names import PLUGIN_ADVICE as PLUGIN_ADVICE
 from nslab.system.unknown_names import near as near
@@ -127,12 +128,11 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
     wanted = plain | {item for kind in plain for item in typing.get_args(kind)}
     items = value if isinstance(value, tuple | list) else [value]
     if any(isinstance(item, bool) for item in items) and not wanted & {bool, Any}:
-        raise ValueError(f"{what} must be {_name(hint)}, not {value!r}")
+        raise ValueError(misfit(what, value, hint))
     try:
         return _adapter(hint).validate_python(value)
-    except ValidationError as error:
-        reasons = "; ".join(dict.fromkeys(e["msg"] for e in error.errors()))
-        raise ValueError(_misfit(what, value, hint, f" ({reasons})")) from None
+    except ValidationError:
+        raise ValueError(misfit(what, value, hint)) from None
 
 
 def _config_meant(word: Any, hint: Any) -> str:
@@ -167,7 +167,7 @@ def strict(what: str, value: Any, hint: Any) -> Any:
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError:
-        raise TypeError(_misfit(what, value, hint)) from None
+        raise TypeError(misfit(what, value, hint)) from None
 
 
 def check_fields(
@@ -227,38 +227,6 @@ def without_configs(hint: Any) -> Any:
     return typing.Union[tuple(rest)] if set(rest) - {type(None)} else None  # noqa: UP007
 
 
-def choices(hint: Any) -> list[str]:
-    """The words that a type allows, if it is a ``Literal`` or a tuple, list or union of one.
-
-    >>> choices(tuple[typing.Literal["a", "b"], ...] | None)
-    ['a', 'b']
-    """
-    if typing.get_origin(hint) is typing.Literal:
-        return [word for word in typing.get_args(hint) if isinstance(word, str)]
-    return [word for inner in typing.get_args(hint) for word in choices(inner)]
-
-
-def not_one_of(what: str, word: str, allowed: Iterable[str]) -> str:
-    """What is said of a word that is none of those that are allowed."""
-    allowed = list(allowed)
-    likely = near(word, allowed)
-    meant = f": did you mean {' or '.join(likely)}?" if likely else ""
-    return f"{what} must be one of {', '.join(allowed)}, not {word!r}{meant}"
-
-
-def _misfit(what: str, value: Any, hint: Any, reasons: str = "") -> str:
-    """What a value should have been: the words it may be, where it is another, or its type."""
-    allowed, words = choices(hint), value if isinstance(value, tuple | list) else [value]
-    wrong = [word for word in words if isinstance(word, str) and word not in allowed]
-    if allowed and wrong:
-        return not_one_of(what, wrong[0], allowed)
-    return f"{what} must be {_name(hint)}, not {value!r}{reasons}"
-
-
 @functools.cache
 def _adapter(hint: Any) -> TypeAdapter:
     return TypeAdapter(hint)
-
-
-def _name(hint: Any) -> str:
-    return hint.__name__ if isinstance(hint, type) and not typing.get_args(hint) else str(hint)

@@ -16,10 +16,10 @@ from importlib.util import find_spec
 from nslab.execution.local import PARENT, stop, stoppable
 from nslab.system.safe_python import python_command
 from nslab.workbench.copies import notebooks_to_edit
-from nslab.workbench.lab_server import NOTEBOOKS, TOKEN
+from nslab.workbench.lab_server import NOTEBOOKS, PAGE, TOKEN
 from nslab.workbench.unrun import set_up
 
-FIRST = "00_start_here.ipynb"  # what JupyterLab opens
+FIRST = {"lab": "00_start_here.ipynb", "voila": "explorer.ipynb"}  # what is opened
 FIXED_OPTIONS: dict[str, object] = {  # on the command line, which has the last word
     "ServerApp.allow_remote_access": False,
     "ServerApp.allow_origin": "",
@@ -33,14 +33,15 @@ FIXED_OPTIONS: dict[str, object] = {  # on the command line, which has the last 
 def serve(
     ip: str, port: int, *, browser: bool, expose: bool, allow_root: bool, voila: bool = False
 ) -> int:
-    """Run JupyterLab, or ``voila`` on the explorer, until it ends; its exit status.
+    """Run JupyterLab, or ``voila`` on the explorer and what it links to, until it ends; its exit
+    status.
 
     Raises ``ValueError`` for an address that other machines reach, unless ``expose``, for a Voilà
     that is not installed, and for JupyterLab as root without ``allow_root``.
     """
     address = checked(ip, expose)
     if voila and find_spec("voila") is None:
-        raise ValueError("Voilà is not installed: pip install voila")
+        raise ValueError("--voila needs Voilà, which is not here: pip install voila")
     if not voila and not allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
         raise ValueError(
             "JupyterLab does not run as root unless it is asked to: add --allow-root, as in a "
@@ -50,11 +51,12 @@ def serve(
     token = secrets.token_hex(24)
     notebooks = notebooks_to_edit()
     root = notebooks.parent  # README and figures are there, too
-    page = "" if voila else f"lab/tree/{notebooks.name}/{FIRST}"
     if voila:
-        words = [str(notebooks / "explorer.ipynb")]
+        page = f"voila/render/{FIRST['voila']}"
+        words = [str(notebooks)]
         options = {"Voila.ip": address, "port": port, "Voila.port_retries": 0}
     else:
+        page = f"lab/tree/{notebooks.name}/{FIRST['lab']}"
         words = []
         options = FIXED_OPTIONS | {"ServerApp.ip": address, "ServerApp.port": port}
         options |= {"ServerApp.root_dir": root, "LabApp.default_url": f"/{page}"}
@@ -64,7 +66,8 @@ def serve(
     words += [f"--{name}={value}" for name, value in options.items()]
     words += [] if browser else ["--no-browser"]
     command = python_command("nslab.workbench.lab_server", "voila" if voila else "lab", *words)
-    env = os.environ | {TOKEN: token, NOTEBOOKS: str(notebooks), PARENT: str(os.getpid())}
+    env = os.environ | {TOKEN: token, NOTEBOOKS: str(notebooks), PAGE: page}
+    env[PARENT] = str(os.getpid())
     print(f"http://{shown(address)}:{port}/{page}?token={token}", flush=True)
     with stoppable(), subprocess.Popen(command, env=env) as server:
         try:

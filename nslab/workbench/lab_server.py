@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import tempfile
+import webbrowser
 from pathlib import Path
 
 from nslab.execution.local import follow_parent, hangs_up
 from nslab.workbench.kernels import use_safe_kernel
 from nslab.workbench.lab_settings import default_settings, write_settings
 
-TOKEN, NOTEBOOKS = "NSLAB_LAB_TOKEN", "NSLAB_LAB_NOTEBOOKS"
+TOKEN, NOTEBOOKS, PAGE = "NSLAB_LAB_TOKEN", "NSLAB_LAB_NOTEBOOKS", "NSLAB_LAB_PAGE"
 
 
 def main(app: str, words: list[str]) -> None:
@@ -27,13 +28,22 @@ def main(app: str, words: list[str]) -> None:
     if hangs_up():
         signal.signal(signal.SIGHUP, lambda *_: ask_to_end())
     token = os.environ.pop(TOKEN)  # not for kernels
-    notebooks = Path(os.environ.pop(NOTEBOOKS))
+    notebooks, page = Path(os.environ.pop(NOTEBOOKS)), os.environ.pop(PAGE)
     with tempfile.TemporaryDirectory(prefix="nslab-kernel-") as folder:
         use_safe_kernel(Path(folder), here=True)  # `import mine` finds what lies beside a notebook
         if app == "voila":
             from voila.app import Voila
 
-            Voila.launch_instance([*words, f"--Voila.token={token}"])
+            class Explorer(Voila):  # type: ignore[misc]
+                """Its own ``launch_browser`` opens the list of notebooks, without the token."""
+
+                def launch_browser(self) -> None:
+                    address = f"{self.connection_url}{page}?token={token}"
+                    file = Path(folder, "open.html")  # not on the browser's command line
+                    file.write_text(f'<meta http-equiv="refresh" content="0; url={address}">')
+                    webbrowser.open(file.as_uri())
+
+            Explorer.launch_instance([*words, f"--Voila.token={token}"])
         else:
             from jupyterlab.commands import get_app_dir
             from jupyterlab.labapp import LabApp

@@ -19,14 +19,13 @@ from nslab.system.files import write_text
 from nslab.system.paths import checkout, home_cache_dir
 from nslab.system.plugins import LOADED, owner
 from nslab.system.provenance import source_digest
+from nslab.system.type_words import choices, not_one_of
 from nslab.system.validation import (
     FIXED,
     MEANT,
     PLUGIN_ADVICE,
     check_parameters,
-    choices,
     items_of,
-    not_one_of,
     unknown,
 )
 

@@ -147,8 +147,10 @@ def _kept(
     """Lines that pass a test; ``ValueError`` with what there is if none does."""
     found = [line for line in lines if test(line)]
     if not found and lines:
-        there = sorted({str(line[name]) for line in lines} - {""})
-        raise unknown(f"{name} of a run", wanted, there)
+        # of a method its name; what is set differently does not belong to a list of names
+        there = {re.split(r"[(,]", str(line[name]))[0] for line in lines} - {""}
+        what = "data set" if name == "dataset" else name
+        raise unknown(f"{what} of a run", wanted, sorted(there))
     return found
 
 

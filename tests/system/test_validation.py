@@ -170,7 +170,7 @@ def test_check_parameters() -> None:
     assert check_parameters({}, allowed, "first") == {}
     with pytest.raises(ValueError, match=r"'lrr', 'x': did you mean lr\? It has lr, seeds"):
         check_parameters({"lrr": 1, "lr": 1, "x": 2}, allowed, "first")
-    with pytest.raises(ValueError, match=r"first: lr must be float, not 'fast'"):
+    with pytest.raises(ValueError, match=r"first: lr must be a number, not 'fast'"):
         check_parameters({"lr": "fast"}, allowed, "first")
 
 

@@ -168,13 +168,14 @@ def test_voila_asks_for_its_token(tmp_path: Path) -> None:
     """Nothing is executed without it."""
     pytest.importorskip("voila", reason="the extra is missing: pip install -e '.[voila]'")
     with serving(tmp_path, "--voila") as (port, token):
-        base = f"http://127.0.0.1:{port}/"
-        for refused in (base, f"{base}?token=wrong"):
+        base = f"http://127.0.0.1:{port}/voila/render"
+        for refused in (f"{base}/explorer.ipynb", f"{base}/explorer.ipynb?token=wrong"):
             with urllib.request.urlopen(refused, timeout=30) as page:
                 assert "/login?" in page.url
-        with urllib.request.urlopen(f"{base}?token={token}", timeout=30) as page:
-            assert page.url.startswith(f"{base}?")
-            assert b"<title>explorer</title>" in page.read(500)
+        for name in ("explorer", "claims"):  # what it links to is there, too
+            with urllib.request.urlopen(f"{base}/{name}.ipynb?token={token}", timeout=30) as page:
+                assert page.url.startswith(f"{base}/{name}.ipynb?")
+                assert f"<title>{name}</title>".encode() in page.read(500)
 
 
 def test_voila_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def test_plan_checks_before_anything_starts(folder: Path) -> None:
         notebooks.plan(["ns_b"], "smoke", {"rate": "1"})
     with pytest.raises(ValueError, match=r"'rat': did you mean rate\? It has preset, n"):
         notebooks.plan(["*"], "smoke", {"rat": "1"})
-    with pytest.raises(ValueError, match="n must be int, not 'many'"):
+    with pytest.raises(ValueError, match="n must be a whole number, not 'many'"):
         notebooks.plan(["*"], "smoke", {"n": "many"})
 
 

@@ -78,7 +78,7 @@ def test_list_and_its_filters(two: tuple[str, str], tmp_path: Path) -> None:
     with locked(folder_of(CE.with_seed(92)) / LOCK, "held"):
         assert run_list(RunFilter(state="running"))["seed"].tolist() == [92]
     for wanted, message in (
-        ({"dataset": "cifra10"}, "unknown dataset of a run 'cifra10': did you mean cifar10"),
+        ({"dataset": "cifra10"}, "unknown data set of a run 'cifra10': did you mean cifar10"),
         ({"method": "nslf"}, "unknown method of a run 'nslf': did you mean ns_lf"),
         ({"seed": 123456}, "unknown seed of a run 123456"),
     ):

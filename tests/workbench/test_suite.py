@@ -94,7 +94,7 @@ def test_the_default_is_everything() -> None:
         ),
         ("- notebooks: [nothing]", "entry 1: unknown notebook 'nothing'"),
         ("- notebooks: [ns_method]\n  parameters: {steps: 3}", "has no parameter 'steps'"),
-        ("- notebooks: [ns_method]\n  parameters: {epochs: few}", "epochs must be int"),
+        ("- notebooks: [ns_method]\n  parameters: {epochs: few}", "epochs must be a whole number"),
     ],
 )
 def test_mistakes_name_file_and_entry(file: Path, text: str, message: str) -> None:

@@ -130,7 +130,7 @@ def test_borders() -> None:
         ({"sweep": {"lrr": [1]}}, "did you mean lr"),
         ({"sweep": {"lr": 0.1}}, "a list of values is meant"),
         ({"sweep": {"lr": []}}, "a list of values is meant"),
-        ({"sweep": {"lr": ["fast"]}}, "sweep: lr must be float"),
+        ({"sweep": {"lr": ["fast"]}}, "sweep: lr must be a number"),
         ({"sweep": {"lr": [0.1, 0.1]}}, "has a value twice"),
         ({"sweep": {"lr": [0.1, -1]}}, "lr must be above 0"),
         ({"sweep": {"seed": [1, 2]}}, "seed cannot be swept"),
