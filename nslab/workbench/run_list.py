@@ -25,6 +25,7 @@ from nslab.workbench.run_filter import RunFilter, check_id, moment
 
 RUN_COLUMNS = ["run", "finished", "kind", "dataset", "network", "method", "seed", "epochs"]
 RUN_COLUMNS += ["accuracy", "state"]
+SAME_SECOND = ("dataset", "network", "method", "seed")  # the order of runs that ended together
 FILTERS = ("dataset", "network", "method")
 
 
@@ -60,6 +61,7 @@ def run_list(wanted: RunFilter | None = None) -> pd.DataFrame:
         and (not until or "" < line["finished"] <= until)
     ]
     shown = [*RUN_COLUMNS, *(["experiment", "preset"] if sizes else [])]
+    lines.sort(key=lambda line: [str(line[c]) for c in SAME_SECOND])  # runs on a GPU are short
     table = pd.DataFrame(lines, columns=shown)
     return table.sort_values("finished", ascending=False, kind="stable").reset_index(drop=True)
 

@@ -22,6 +22,7 @@ from nslab.runs.portability import unknown_here
 from nslab.runs.results import every_run
 from nslab.runs.store import folder_of
 from nslab.system.locks import locked
+from nslab.workbench import run_list as run_list_module
 from nslab.workbench.run_filter import RunFilter, moment
 from nslab.workbench.run_list import run_list, run_named
 from nslab.workbench.run_plot import curves_of
@@ -96,6 +97,16 @@ def test_runs_of_an_experiment(two: tuple[str, str]) -> None:
     assert set(table["experiment"]) == {"ns/first"}
     assert set(table["preset"]) == {"cpu"}
     assert not set(two) & set(table["run"])
+
+
+def test_runs_that_end_in_one_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one method stand together, by seed, whatever their ids are."""
+    known = [run for run in every_run() if run.config.get("@") == "train"][:40]
+    now = [dataclasses.replace(run, env=run.env | {"finished": "2026-11-30"}) for run in known]
+    monkeypatch.setattr(run_list_module, "every_run", lambda: now)
+    listed = run_list()[["dataset", "network", "method", "seed"]].astype(str).values.tolist()
+    assert len(listed) == 40
+    assert listed == sorted(listed)
 
 
 def test_ids_by_their_beginning(two: tuple[str, str]) -> None:
