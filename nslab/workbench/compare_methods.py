@@ -1,6 +1,6 @@
 """One network, one data set, several methods, the same seeds: a table and a figure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from operator import index
 from typing import Any
 
@@ -18,9 +18,9 @@ from nslab.system.plain_checks import check_jobs, check_line
 from nslab.system.plurals import counted
 from nslab.system.presets import FIRST_SEED
 from nslab.system.validation import check_count, check_parameters, hints
-from nslab.types import ObjectiveConfig
 from nslab.workbench.method_comparison import MethodComparison
-from nslab.workbench.own_objects import called, network_name, objective_of
+from nslab.workbench.named_methods import fields_of
+from nslab.workbench.own_objects import called, network_name
 from nslab.workbench.sweeps import VALIDATION_SHARE, choose, combinations, settings_of
 from nslab.workbench.trial import try_out
 
@@ -73,7 +73,11 @@ def compare_methods(
             ``"csv:PATH"`` for texts.
         methods: by their names in the table, the first being the baseline: keys of
             ``OBJECTIVES``, values of such classes (``nslab.NS(rho=-1)``), one's own, or functions
-            of logits and labels that give the loss of each sample.
+            of logits and labels that give the loss of each sample. Other words of our tables:
+            ``"ns_ws"``, ``"ns_lf"`` and ``"aul"``; cross-entropy on rebalanced batches, ``"cbs"``,
+            ``"srs"`` and ``"pbs"``; and cross-entropy with the mean weight of the one NS among the
+            methods as a factor of the loss, ``"ce_constant"``, or of the learning rate,
+            ``"ce_lr"``: where it gains as much as NS, the scores are not what helps.
         seeds: how many (from 2024 on), or which.
         sweep: several values of some fields of `TrainConfig`, ``{"lr": [0.01, 0.1]}``: every method
             is trained with each combination, and the one with the best mean accuracy on validation
@@ -101,9 +105,9 @@ def compare_methods(
     allowed = {key: hint for key, hint in hints(TrainConfig).items() if key not in TAKEN}
     settings = check_parameters(settings, allowed, "compare_methods", TAKEN)
     fields = settings_of(sweep, settings) if sweep else {}
-    objectives, chosen_seeds = _objectives(methods), _seeds(seeds)
+    trainings, chosen_seeds = _trainings(methods, {*settings, *fields}), _seeds(seeds)
     grid = combinations(fields)
-    counts = {"methods": len(objectives), "seeds": len(chosen_seeds), "settings": len(grid)}
+    counts = {"methods": len(trainings), "seeds": len(chosen_seeds), "settings": len(grid)}
     check_count("compare_methods", counts)
     if isinstance(train, str):
         if test is not None:
@@ -119,25 +123,25 @@ def compare_methods(
         settings["hold_out"] = max(1, round(VALIDATION_SHARE * size))
     configs = {
         (method, place, seed): TrainConfig(
-            dataset=data, network=network, objective=objective, seed=seed, **settings, **setting
+            dataset=data, network=network, seed=seed, **settings, **setting, **training
         )
         for place, setting in enumerate(grid)
         for seed in chosen_seeds
-        for method, objective in objectives.items()
+        for method, training in trainings.items()
     }
     if device is not None:
         choose_device(device)
     first = {(m, place): config for (m, place, _), config in reversed(configs.items())}
     for place in range(len(grid)):
         if not all(find(config) for (_, at, _), config in configs.items() if at == place):
-            try_out({m: first[m, place] for m in objectives})
+            try_out({m: first[m, place] for m in trainings})
     about = (short_name(known).partition(" #")[0] for known in (network, data))
     title = f"{' on '.join(about)}, {counted(len(chosen_seeds), 'seed')}"
     if not fields:
         results = run_all(list(configs.values()), jobs=jobs, show=show)
         keys = [(method, seed) for method, _, seed in configs]
         lines = _lines(dict(zip(keys, results, strict=True)))
-        return MethodComparison(results, lines, next(iter(objectives)), title)
+        return MethodComparison(results, lines, next(iter(trainings)), title)
     outcomes = _outcomes(configs, jobs, show)
     swept, best = choose(fields, outcomes, settings["hold_out"])
     kept = {
@@ -146,11 +150,12 @@ def compare_methods(
         for method, place in best.items()
         if (result := outcomes[method, place, seed])
     }
-    return MethodComparison(list(kept.values()), _lines(kept), next(iter(objectives)), title, swept)
+    return MethodComparison(list(kept.values()), _lines(kept), next(iter(trainings)), title, swept)
 
 
-def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
-    """The methods by their names in the table, checked."""
+def _trainings(methods: Any, given: Set[str]) -> dict[str, dict[str, Any]]:
+    """What each method sets, by its name in the table, checked; ``given`` are the fields that all
+    of them have."""
     plain = isinstance(methods, str) or callable(methods) or hasattr(methods, "build")
     if isinstance(methods, Iterable) and not (plain or isinstance(methods, Mapping | Sequence)):
         raise ValueError(
@@ -173,7 +178,12 @@ def _objectives(methods: Any) -> dict[str, ObjectiveConfig]:
         raise ValueError("no methods: give their names, or values by name")
     for name in named:
         check_line("the name of a method", name)
-    return {key: objective_of(value) for key, value in named.items()}
+    trainings = fields_of(named)
+    for name, training in trainings.items():
+        if twice := sorted(given & training.keys()):
+            both = ", ".join(twice)
+            raise ValueError(f"method {name!r} sets {both}: leave it out of the settings")
+    return trainings
 
 
 def _seeds(seeds: Any) -> list[int]:

@@ -46,7 +46,7 @@ def named(parameter: str) -> Any:
         ({"model": 3}, "a name, a class of nn.Module or a function is meant"),
         ({"model": lambda a, b, c: None}, "needs 3 arguments"),
         ({"methods": {"x": 3}}, "3 is no objective"),
-        ({"methods": ["cee"]}, "unknown objective 'cee'"),
+        ({"methods": ["cee"]}, "unknown method 'cee'"),
         ({"methods": []}, "no methods"),
         ({"methods": [nslab.NS(), nslab.NS()]}, "two methods go by one name"),
         ({"seeds": 0}, "seeds must be a whole number above 0.*, not 0$"),

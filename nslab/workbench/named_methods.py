@@ -1,0 +1,70 @@
+"""Methods by the words that tables of results have for them, as fields of a training run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nslab.datasets.samplers import SAMPLERS
+from nslab.experiments.ns.presets import constant_weight
+from nslab.objectives import NS, OBJECTIVES, Asymmetric, CrossEntropy
+from nslab.objectives.ns import SETTINGS
+from nslab.system.unknown_names import PLUGIN_ADVICE, unknown
+from nslab.workbench.own_objects import objective_of
+
+# The settings of Natural Selection are those of the paper for CIFAR-10, and for it long-tailed.
+VARIANTS = {
+    "ns_ws": NS(),
+    "ns_lf": SETTINGS["cifar10_lt"].objective,
+    "aul": Asymmetric("aul"),
+}
+CONTROLS = ("ce_constant", "ce_lr")
+
+
+def fields_of(methods: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The fields of `TrainConfig` that each method sets, by its name.
+
+    Words are keys of ``OBJECTIVES``; ``ns_ws``, ``ns_lf`` and ``aul``; for cross-entropy on
+    rebalanced batches ``cbs``, ``srs`` and ``pbs``; and two controls: cross-entropy with the mean
+    weight of the one NS among the methods as a factor of its loss (``ce_constant``) or of its
+    learning rate (``ce_lr``). Raises ``ValueError`` for other words, and for a control where no NS
+    or several are among the methods.
+
+    >>> list(fields_of({"CE": "ce", "balanced": "cbs"})["balanced"].items())[1]
+    ('sampler', 'cbs')
+    """
+    found = {name: _fields(method) for name, method in methods.items()}
+    scored = [fields["objective"] for fields in found.values() if _scores(fields["objective"])]
+    for name, method in methods.items():
+        if not isinstance(method, str) or method not in CONTROLS:
+            continue
+        if len(scored) != 1:
+            raise ValueError(
+                f"{method} is a control of the one NS among the methods, with the same mean "
+                f"weight, and there are {len(scored)}: give nslab.NS(sigma=W, rho=0) instead, "
+                "W being the constant weight, or compare them one by one"
+            )
+        ns = scored[0]
+        if method == "ce_constant":
+            found[name] = {"objective": constant_weight(ns)}
+        else:
+            found[name] = {"objective": ns.base, "lr_scale": ns.sigma + ns.rho}
+    return found
+
+
+def _scores(objective: Any) -> bool:
+    """Whether it is an NS whose weights depend on the scores."""
+    return isinstance(objective, NS) and objective.rho != 0
+
+
+def _fields(method: Any) -> dict[str, Any]:
+    """What one method sets; of a control only the objective it is a control of."""
+    if not isinstance(method, str) or method in OBJECTIVES:
+        return {"objective": objective_of(method)}
+    if method in VARIANTS:
+        return {"objective": VARIANTS[method]}
+    rebalancing = [name for name in SAMPLERS if name != "shuffle"]
+    if method in rebalancing:
+        return {"objective": CrossEntropy(), "sampler": method}
+    if method in CONTROLS:
+        return {"objective": CrossEntropy()}
+    words = dict.fromkeys([*OBJECTIVES, *VARIANTS, *rebalancing, *CONTROLS])
+    raise unknown("method", method, words, f"; {PLUGIN_ADVICE}")

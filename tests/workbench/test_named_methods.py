@@ -1,0 +1,71 @@
+"""Words for methods mean what they mean in the papers' tables."""
+
+import pytest
+import torch
+
+import nslab
+from nslab import NS, CrossEntropy, TrainConfig
+from nslab.experiments.ns.presets import trained_by
+from nslab.objectives import OBJECTIVES
+from nslab.workbench.named_methods import fields_of
+
+pytestmark = pytest.mark.usefixtures("as_users_call")
+BASE = TrainConfig("cifar10", "resnet20")
+LF = NS(grid=(1, 2), sigma=2.5, rho=-1.0)
+
+
+@pytest.mark.parametrize(
+    "word", ["ns_lf", "ce_lr", "ce_constant", "cbs", "srs", "pbs", "aul", "ce"]
+)
+def test_as_in_the_tables(word: str) -> None:
+    """The runs are those of the tables, and the run's own label is the word."""
+    fields = fields_of({"first": LF, word: word})[word]
+    made = TrainConfig("cifar10", "resnet20", **fields)
+    assert made == trained_by(BASE, word, LF)  # type: ignore[arg-type]
+    assert made.columns()["method"] == word
+
+
+def test_keys_and_values() -> None:
+    """Objectives are taken as they are."""
+    found = fields_of({"a": "ns_ws", "b": NS(), "c": "gce", "d": nslab.objectives.GCE(q=0.5)})
+    assert found["a"] == found["b"] == {"objective": NS()}
+    assert found["c"] == {"objective": OBJECTIVES["gce"]()}
+    assert found["d"]["objective"].q == 0.5
+
+
+def test_controls_take_the_mean_weight_of_the_ns_beside_them() -> None:
+    """Whatever its place in the list."""
+    ns = NS(sigma=1.75, rho=-1.0)
+    found = fields_of({"control": "ce_constant", "NS": ns, "rate": "ce_lr"})
+    assert found["control"]["objective"] == NS(sigma=0.75, rho=0.0)
+    assert found["rate"] == {"objective": CrossEntropy(), "lr_scale": 0.75}
+
+
+@pytest.mark.parametrize(
+    ("methods", "more", "message"),
+    [
+        (["ce", "ce_lr"], {}, "ce_lr is a control of the one NS .* there are 0"),
+        (["ns_ws", "ns_lf", "ce_constant"], {}, "there are 2"),
+        (["ce", "pbs"], {"sampler": "cbs"}, "method 'pbs' sets sampler: leave it out"),
+        (["ns", "ce_lr"], {"sweep": {"lr_scale": [1, 2]}}, "method 'ce_lr' sets lr_scale"),
+        (["ce", "ns_fl"], {}, "unknown method 'ns_fl': did you mean ns_lf"),
+        (["ce", "shuffle"], {}, "unknown method 'shuffle'"),
+    ],
+)
+def test_what_cannot_be(methods: list[str], more: dict, message: str) -> None:
+    """Said before any work."""
+    data = (torch.rand(40, 1, 6, 6), torch.arange(40) % 2)
+    with pytest.raises(ValueError, match=message):
+        nslab.compare_methods("mlp", data, data, methods, epochs=1, seeds=2, **more)
+
+
+def test_a_comparison_with_controls() -> None:
+    """From words to a table."""
+    draw = torch.Generator().manual_seed(0)
+    data = (torch.rand(80, 1, 6, 6, generator=draw), torch.arange(80) % 2)
+    words = ["ce", "ns_lf", "ce_constant", "ce_lr", "cbs"]
+    found = nslab.compare_methods(
+        "mlp", data, data, words, epochs=1, batch_size=20, seeds=2, show=False
+    )
+    assert found.table["method"].tolist() == words
+    assert len({run.id for run in found.results}) == 10
