@@ -57,20 +57,26 @@ class ParameterLayout:
         """
         if isinstance(model, DistributedDataParallel):
             raise ValueError("give the network itself, model.module, not DistributedDataParallel")
-        still: set[int] = set()
+        fixed: set[int] = set()
         if exempt_head:
-            name = last_linear(model) if head is None else head
+            try:
+                name = last_linear(model) if head is None else head
+            except ValueError:
+                raise ValueError(
+                    f"{type(model).__name__} has no linear layer to exempt: name the layer that "
+                    "gives the logits (head='...') or let all of it evolve (exempt_head=False)"
+                ) from None
             if name not in dict(model.named_modules(remove_duplicate=False)):
                 raise ValueError(f"{type(model).__name__} has no layer {name!r}")
-            still = {id(p) for p in model.get_submodule(name).parameters()}
-        evolving = {k: p for k, p in model.named_parameters() if id(p) not in still}
+            fixed = {id(p) for p in model.get_submodule(name).parameters()}
+        evolving = {k: p for k, p in model.named_parameters() if id(p) not in fixed}
         if not evolving:
             raise ValueError(f"nothing of {type(model).__name__} is left to evolve")
         buffers = tuple(name for name, _ in model.named_buffers())
         return cls(
             tuple(evolving),
             tuple(p.shape for p in evolving.values()),
-            tuple(k for k, p in model.named_parameters() if id(p) in still),
+            tuple(k for k, p in model.named_parameters() if id(p) in fixed),
             buffers,
             frozenset(buffers).difference(model.state_dict()),
             _tied(model),
