@@ -126,7 +126,7 @@ class RecentSuccesses:
         return cls(torch.full((history, strategies, np), math.nan, dtype=torch.float64))
 
     def update(self, strategy: Index, targets: Index, values: Trials) -> "RecentSuccesses":
-        """Record the values of a generation's successful trials; arguments are of those alone."""
+        """Record a generation; all arguments are of its successful trials only."""
         new = torch.full_like(self.values[:1], math.nan)
         new[0, strategy, targets] = values
         return replace(

@@ -112,8 +112,8 @@ class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
 
 
 def completed(evolver: Evolver, generations: int | None = None) -> CompleteEvolver[Any, Any]:
-    """``evolver`` with the defaults of `CompleteEvolver` for all that it lacks. ``generations``:
-    adapted by `for_batches` to data that change after so many."""
+    """``evolver`` with the defaults of `CompleteEvolver` for all that it lacks; with
+    ``generations``, adapted by `for_batches` to data that change after so many generations."""
     if generations is not None:
         return completed(completed(evolver).for_batches(generations))
     if isinstance(evolver, CompleteEvolver):

@@ -17,7 +17,7 @@ _TEXTS = (
 
 def check_loss(loss: Any) -> None:
     """``ValueError`` unless ``loss`` can be called with logits and labels."""
-    problem = "it is no function"
+    problem = "it is not a function"
     if callable(loss):
         problem = callable_with(None, None, says="logits (n, classes) and labels (n,)")("", loss)
     if problem:
@@ -91,7 +91,7 @@ def checked_grid(grid: tuple[int, int]) -> tuple[int, int]:
 
 
 def checked_number(name: str, value: float) -> float:
-    """``value`` as a float; ``TypeError`` if it is no number, ``ValueError`` if not finite."""
+    """``value`` as a float; ``TypeError`` if it is not a number, ``ValueError`` if not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {value!r}")
     if not math.isfinite(value):

@@ -52,7 +52,7 @@ def check_reduction(reduction: str) -> None:
 
 
 def check_soft(y: Tensor, samples: int, classes: int | None = None) -> None:
-    """``ValueError`` unless ``y`` holds soft labels for so many samples and classes. Values are
+    """``ValueError`` unless ``y`` holds soft labels for this many samples and classes. Values are
     checked on a CPU only."""
     if len(y) != samples or classes not in (None, y.shape[1]):
         raise ValueError(

@@ -84,6 +84,6 @@ def __getattr__(name: str) -> object:
 
 @functools.lru_cache(maxsize=64)
 def loss_network(edl: EDL, classes: int, device: torch.device) -> LossNet:
-    """The loss network, scaled for so many classes, on a device."""
+    """The loss network, scaled for this many classes, on a device."""
     net = edl.source.net()
     return (net.matched(classes) if edl.scale == "ce" else net).to(device)

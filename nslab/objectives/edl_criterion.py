@@ -49,7 +49,7 @@ class EvolvedCriterion(Criterion):
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def factor(self, classes: int, loads: int) -> float:
-        """The scale for so many classes, computed once, and again after ``load_state_dict``. A
+        """The scale for this many classes, computed once, and again after ``load_state_dict``. A
         compiled step treats it as a constant; ``loads`` changes when it is out of date."""
         if classes not in self.factors:
             net = LossNet(self.form, self.weights.detach().cpu(), self.scale)

@@ -45,7 +45,8 @@ def wrong(log_p: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 
 def normalised(losses: Float[Tensor, "b k"], y: Labels) -> PerSample:
-    """The loss for a sample's own label over the sum for all labels (Ma et al. 2020).
+    """The loss for a sample's own label divided by the sum of the losses for all labels (Ma et al.
+    2020).
 
     Raises ``ValueError`` for a masked class, see `check_unmasked`.
     """

@@ -47,7 +47,7 @@ class SmoothTopK(PlainLoss):
     K <= k classes it uses K - 1 in place of k, since the label is always among the K best.
 
     Attributes:
-        k: the label should be among so many best classes.
+        k: the label should be among this many best classes.
         tau: temperature, in logits; as it goes to 0 the loss becomes the top-k hinge loss.
         margin: by how much the mean logit of the sets with the label must lead, 1 in the source.
 
