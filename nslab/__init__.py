@@ -1,6 +1,6 @@
 """nslab: a workbench for evolution-inspired training of deep networks.
 
-The public names; each is imported when first used, so that a command line need not wait for torch.
+Public names are imported on first use, so that the command line does not wait for torch.
 """
 
 import sys
@@ -64,7 +64,7 @@ _HOMES = {
     "nslab.workbench.evaluation": ("evaluate",),
     "nslab.workbench.in_notebook": ("Notebook",),
 }
-sys.meta_path.insert(0, Renamed())  # first: caches of old folders look like packages
+sys.meta_path.insert(0, Renamed())  # first: leftover caches of old folders look like packages
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -119,4 +119,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-load_all_or_end()  # plug-ins, last: they import from here
+load_all_or_end()  # plug-ins come last, since they import from here

@@ -25,19 +25,20 @@ def generator(seed: int, *keys: str | int, device: torch.device | str = "cpu") -
 def sample_bits(
     index: Int[Tensor, " b"], epoch: int, seed: int, *keys: str | int
 ) -> Int[Tensor, " b"]:
-    """31 random-looking bits for each sample of a batch, from the stream that ``keys`` name.
+    """31 pseudo-random bits for each sample of a batch, from the stream that ``keys`` name.
 
-    They follow from sample, epoch and seed alone, whatever was drawn before, so a resumed training
-    and every rank draw the same.
+    They depend only on sample, epoch, seed and keys, not on earlier draws, so a resumed training
+    and every process draw the same.
     """
     start = stream_seed(seed, *keys, epoch) & 0x7FFFFFFF
     return hashed((index.long() + 1) * 0x9E3779B1 + start)
 
 
 def hashed(key: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
-    """31 random-looking bits from whole numbers, the same on every device.
+    """31 pseudo-random bits from whole numbers, the same on every device.
 
-    An integer hash instead of a generator: no state to save, no wait for the device.
+    An integer hash instead of a generator: there is no state to save and no need to wait for the
+    device.
     """
     key = key & 0x7FFFFFFF
     for factor in (0x2C1B3C6D, 0x297A2D39):

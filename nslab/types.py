@@ -13,9 +13,9 @@ Labels = Int[Tensor, " b"]
 PerSample = Float[Tensor, " b"]
 Images = Float[Tensor, "b c h w"]
 ImageShape = tuple[int, int, int]  # channels, height, width
-TextShape = tuple[int, int]  # tokens, ids that there are
+TextShape = tuple[int, int]  # tokens in a row, number of token ids
 InputShape = ImageShape | TextShape
-Precision = Literal["no", "bf16", "fp16"]  # of autocast
+Precision = Literal["no", "bf16", "fp16"]  # autocast's; "no": full precision
 AUTOCAST: dict[Precision, torch.dtype | None] = {
     "no": None,
     "bf16": torch.bfloat16,
@@ -25,9 +25,15 @@ AUTOCAST: dict[Precision, torch.dtype | None] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """A mini-batch: inputs, labels, positions in the data set, the epoch (from 0), the learning
-    rate of the step it is for, where a loop says so, and the run's seed, which names all that a
-    method draws for the batch.
+    """A mini-batch.
+
+    Attributes:
+        x: inputs, one row per sample.
+        y: class numbers.
+        index: positions of the samples in the data set.
+        epoch: counted from 0.
+        lr: learning rate of the step that the batch is for, if the training loop sets it.
+        seed: the run's seed, which determines what a method draws for the batch.
 
     >>> batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([3, 5]), index=torch.arange(2))
     >>> batch.x.shape, batch.epoch
@@ -44,11 +50,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Scored:
-    """What an objective says of a batch; training descends ``loss.mean() + penalty``.
+    """What an objective returns for a batch; training minimises ``loss.mean() + penalty``.
 
-    ``loss`` is per sample and already weighted; ``weight`` is what it was multiplied by, for
-    logging (None: all ones); ``penalty`` is for terms that belong to no sample, such as an L1
-    norm of the parameters.
+    Attributes:
+        loss: per sample, already weighted.
+        logits: the network's output for the batch.
+        weight: the factor of each sample's loss, for logging; None: all ones.
+        penalty: terms that belong to no sample, such as an L1 norm of the parameters.
 
     >>> logits = torch.zeros(2, 3)
     >>> Scored(torch.tensor([1.0, 2.0]), logits, penalty=torch.tensor(0.5)).total()
@@ -68,8 +76,13 @@ class Scored:
 
 @dataclass(frozen=True)
 class TokenInfo:
-    """Texts as rows of token ids (b, length): how long a row is, how many ids there are, and the
-    ids of padding (on the right), of a row's first and of its last token (None: there are none).
+    """How texts are written as rows of token ids (b, length).
+
+    Attributes:
+        length: tokens in a row.
+        vocabulary: number of token ids.
+        pad: id of padding, on the right.
+        begin, end: ids of the special tokens that start and end each text; None: there is none.
 
     >>> TokenInfo(length=64, vocabulary=20_000).pad
     0
@@ -84,7 +97,11 @@ class TokenInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a method may know of its training set before training starts; ``tokens``: of texts.
+    """What a method may know about its training set before training starts.
+
+    Attributes:
+        class_counts: number of samples of each class.
+        tokens: how texts are written; None for images.
 
     >>> DataInfo.of(torch.tensor([0, 0, 2]), num_classes=3).class_counts
     tensor([2, 0, 1])
@@ -102,23 +119,23 @@ class DataInfo:
         return cls(num_classes, len(labels), counts)
 
 
-Row = dict[str, Any]  # of a table: an epoch, a generation, the numbers of a run
+Row = dict[str, Any]  # one row of a table: an epoch, a generation, or the results of a run
 StateDict = dict[str, Tensor]  # weights and buffers by name
 Pair = tuple[Tensor, Labels]
-BatchOf = Callable[[int], Pair | Batch]  # batch k, the same whenever it is asked
+BatchOf = Callable[[int], Pair | Batch]  # batch k, the same at every call
 
 Loss = Callable[[Logits, Labels], PerSample]
-Weigh = Callable[[nn.Module, Batch, Logits | None], PerSample]
+Weigh = Callable[[nn.Module, Batch, Logits | None], PerSample]  # logits: None if not computed yet
 
 
 @runtime_checkable
 class Batches(Protocol):
-    """Batches of one set of samples: of arrays that lie on the device (`Loader`), of files that are
-    decoded in the background (`ImageFiles`), or of texts (`TextBatches`). The same ones come
-    whenever they are asked for."""
+    """Batches of one set of samples: of arrays on the device (`Loader`), of image files decoded in
+    the background (`ImageFiles`), or of texts (`TextBatches`). Asking for a batch again gives the
+    same batch."""
 
     def __len__(self) -> int:
-        """Batches of a training epoch."""
+        """Number of batches in a training epoch."""
         ...
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -126,7 +143,7 @@ class Batches(Protocol):
         ...
 
     def nth(self, k: int) -> Batch:
-        """Batch k (from 0) of epoch after epoch."""
+        """Batch k (from 0), counted on from epoch to epoch."""
         ...
 
     def parts(self, k: int, size: int) -> Iterator[Batch]:
@@ -134,19 +151,20 @@ class Batches(Protocol):
         ...
 
     def in_order(self) -> Iterator[Batch]:
-        """Every sample once, as it is evaluated; of several processes, this one's share."""
+        """Every sample once, not augmented, for evaluation; with several processes, the share of
+        this one."""
         ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """Scores a batch; the training loop knows nothing else of a method.
+    """Scores a batch; the training loop knows nothing else about a method.
 
     ``min_batch`` is the smallest batch the method can score: training drops a shorter last batch
-    of an epoch (its samples come back with the next shuffle). An objective that remembers
-    something from batch to batch has ``state_dict()`` and ``load_state_dict(state)`` too: an
-    interrupted training then goes on with its memory. One that counts something has ``counted()``:
-    its shares become part of an epoch's row, see `nslab.objectives.weighted.counted`.
+    of an epoch (its samples come back with the next shuffle). An objective that keeps a state from
+    batch to batch also has ``state_dict()`` and ``load_state_dict(state)``, so that an interrupted
+    training resumes with it. One that counts something also has ``counted()``: the shares it
+    returns become part of an epoch's row, see `nslab.objectives.weighted.counted`.
 
     >>> from nslab.objectives import GCE
     >>> batch = Batch(torch.zeros(2, 1, 8, 8), torch.tensor([3, 5]), index=torch.arange(2))
@@ -163,14 +181,14 @@ class Objective(Protocol):
 
 @runtime_checkable
 class ObjectiveConfig(Protocol):
-    """A frozen dataclass of hyper-parameters: the value that names a method in a config."""
+    """A frozen dataclass of hyper-parameters, which specifies a method in a config."""
 
     def build(self, info: DataInfo) -> Objective: ...
 
 
 @runtime_checkable
 class LossConfig(ObjectiveConfig, Protocol):
-    """An objective that is a plain per-sample loss, so a weighting can be put on top of it."""
+    """An objective that is a plain per-sample loss, so that its samples can be weighted."""
 
     def loss(self, logits: Logits, y: Labels) -> PerSample: ...
 

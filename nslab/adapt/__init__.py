@@ -1,7 +1,7 @@
 """Source-free adaptation: a finished network learns another domain from unlabelled images.
 
-`nslab.adapt.shot` has the method as pure functions, for your own loop; an `AdaptConfig` is a
-run like any other.
+`nslab.adapt.shot` has the method as pure functions, for your own training loop; an `AdaptConfig`
+is a run like any other.
 """
 
 from nslab.adapt.adaptation import adapt

@@ -1,4 +1,4 @@
-"""Adaptation of a trained network to unlabelled images: SHOT's loop, stopped and resumed."""
+"""Adaptation of a trained network to unlabelled images: SHOT's training loop, resumable."""
 
 import copy
 import dataclasses
@@ -46,16 +46,17 @@ def adapt(
 ) -> Trained:
     """Adapt the network with the weights ``state`` to the training images of ``config.dataset``.
 
-    At the start of each epoch all of them are labelled by `nslab.adapt.shot.pseudo_labels`, in
-    evaluation mode; then the network, but for its last linear layer, goes through them once. Their
-    true labels, and those of the test images, are looked at when all is over: the numbers of
-    `nslab.adapt.truth` are then added to the history. With a ``folder`` an interrupted adaptation
-    continues where it stopped, with the same bits on a CPU.
+    At the start of each epoch all of them are given `nslab.adapt.shot.pseudo_labels`, with the
+    network in evaluation mode; then it is trained on them for one epoch, except for its last linear
+    layer. Their true labels, and those of the test images, are used only after the last epoch, when
+    the numbers of `nslab.adapt.truth` are added to the history. With a ``folder`` an interrupted
+    adaptation continues where it stopped, bit for bit on a CPU.
 
-    NOTE: hyper-parameters that follow from class sizes, such as NLNL's weights, follow from those
-    of each epoch's pseudo-labels.
+    NOTE: what depends on class sizes, such as NLNL's weights, depends on those of each epoch's
+    pseudo-labels.
 
-    Raises ``ValueError`` for a target with other classes, and `NonFiniteLoss`.
+    Raises ``ValueError`` for a target with other classes, and `NonFiniteLoss` if a loss or the
+    network's outputs are not finite.
 
     >>> from nslab.configs import TrainConfig
     >>> from nslab.training.loop import fit
@@ -66,18 +67,18 @@ def adapt(
     >>> 0 <= row["pseudo_accuracy"] <= 100
     True
     """
-    steps, form = config.steps, config.training
+    steps, source_training = config.steps, config.training
     accelerator = make_accelerator(steps)
-    source = dataset_of(form.dataset, form.image_size)
+    source = dataset_of(source_training.dataset, source_training.image_size)
     data = data or load(config.dataset, image_size=steps.image_size)
     data = training_set(steps, in_form_of(data, source))
-    names = (source.classes, config.dataset, data.dataset.classes, form.label())
-    check_class_names(form.dataset, *names)
+    names = (source.classes, config.dataset, data.dataset.classes, source_training.label())
+    check_class_names(source_training.dataset, *names)
     truth = data.arrays.train_y, data.arrays.test_y
     data, classes = blind(data), source.layout.num_classes
     objective: Objective = config.objective.build(data.info)
     train, test, _ = make_loaders(steps, data, objective, accelerator)
-    model = build_network(form.network, source.shape, classes, config.seed)
+    model = build_network(source_training.network, source.shape, classes, config.seed)
     model.load_state_dict(state)
     if config.channels_last:
         model = model.to(memory_format=torch.channels_last)
@@ -132,8 +133,8 @@ def adapt(
             except NonFiniteLoss as error:
                 raise NonFiniteLoss(str(error).replace(steps.id, config.id)) from None
             partial = {}
-            looked = (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs
-            seen.tested.append(likeliest(net, test, accelerator) if looked else None)
+            tested = (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs
+            seen.tested.append(likeliest(net, test, accelerator) if tested else None)
             row["seconds"] = time.perf_counter() - started
             history.append(row)
             keep({})
@@ -153,7 +154,7 @@ def adapt(
 
 
 def blind(data: ImageData) -> ImageData:
-    """The data with other labels: one class after the other, whatever the images are of."""
+    """The data with meaningless labels, 0, 1, 2, ... in turn, so that no true label can be used."""
     k = data.dataset.layout.num_classes
     train, test = (np.arange(len(y)) % k for y in (data.arrays.train_y, data.arrays.test_y))
     return dataclasses.replace(data, arrays=data.arrays._replace(train_y=train, test_y=test))
@@ -163,12 +164,12 @@ def blind(data: ImageData) -> ImageData:
 def outputs(
     model: nn.Module, batches: DatasetBatches, accelerator: Accelerator
 ) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n k"]]:
-    """Features (what the last linear layer is given) and probabilities of all samples of
-    ``batches``, not augmented, in evaluation mode; the same in every process. `NonFiniteLoss` where
-    they are not finite."""
+    """Features (the input of the last linear layer) and probabilities of all samples of
+    ``batches``, not augmented, in evaluation mode; the same in every process. Raises
+    `NonFiniteLoss` if they are not finite."""
     net, parts = local(model), []
     several = accelerator.num_processes > 1
-    for buffer in net.buffers() if several else ():  # BatchNorm of the first process counts
+    for buffer in net.buffers() if several else ():  # BatchNorm statistics of the first process
         torch.distributed.broadcast(buffer, 0)
     with scoring(net), features_of(bare(net)) as seen:
         for batch in batches.in_order():
@@ -177,8 +178,8 @@ def outputs(
     index, *found = (torch.cat(column) for column in zip(*parts, strict=True))
     if not all(bool(values.isfinite().all()) for values in found):
         raise NonFiniteLoss(
-            "the network gives outputs that are not finite: the last whole epoch is kept; try a "
-            "smaller learning rate, or clip_norm"
+            "the network gives outputs that are not finite. The state after the last whole epoch "
+            "is kept; try a smaller learning rate, or clip_norm."
         )
     made = []
     for values in found:
@@ -196,8 +197,8 @@ def likeliest(
 
 
 class Recorder:
-    """SHOT's objective, which writes down of each sample of an epoch the probability of its
-    pseudo-label and the weight of its loss, NaN where there is none."""
+    """SHOT's objective, which also records for each sample of an epoch the probability of its
+    pseudo-label and the weight of its loss (NaN where there is none)."""
 
     def __init__(
         self, inner: Objective, config: AdaptConfig, values: Float[Tensor, "two n"]
@@ -218,7 +219,7 @@ class Recorder:
         return scored
 
     def over_processes(self, accelerator: Accelerator) -> Float[Tensor, "two n"]:
-        """What all processes wrote down, the mean where several saw a sample; on the CPU."""
+        """What all processes recorded, on the CPU; the mean for samples that several saw."""
         if accelerator.num_processes == 1:
             return self.values.cpu()
         there = ~self.values.isnan()

@@ -1,4 +1,4 @@
-"""Numbers of an adaptation that need the target's labels: they are counted when it is over."""
+"""Metrics of an adaptation that need the target's labels: they are computed when it is over."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from nslab.types import Row
 
 @dataclass
 class Seen:
-    """What an adaptation writes down for later, without any label.
+    """What an adaptation records for later, without any true label.
 
     Attributes:
         tested: the likeliest class of each test image, before adaptation and after each epoch;
-            None after an epoch without a look at them.
+            None after an epoch without a test.
         pseudo: the pseudo-labels of each epoch.
-        values: of each epoch (2, n): the probability that the pseudo-label had in the step that the
-            image was trained on in, and the weight of its loss; NaN where there was none.
+        values: for each epoch (2, n): the probability of the pseudo-label in the step that trained
+            on the image, and the weight of its loss; NaN where there was none.
     """
 
     tested: list[Int[Tensor, " t"] | None]
@@ -29,25 +29,26 @@ class Seen:
     values: list[Float[Tensor, "2 n"]] = field(default_factory=list)
 
     def begin(self, labels: Int[Tensor, " n"]) -> None:
-        """An epoch with these pseudo-labels begins."""
+        """Begin an epoch with these pseudo-labels."""
         self.pseudo.append(labels.to("cpu", torch.int16))
         self.values.append(torch.full((2, len(labels)), math.nan))
 
-    def test_accuracy(self, looks: int, truth: Int[np.ndarray, " t"]) -> float:
+    def test_accuracy(self, epochs: int, truth: Int[np.ndarray, " t"]) -> float:
         """Percent of test images classified correctly after this many epochs; NaN if not tested."""
-        found = self.tested[looks]
+        found = self.tested[epochs]
         return math.nan if found is None else 100 * float((found.numpy() == truth).mean())
 
 
 def judged(
     seen: Seen, truth: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " t"]], classes: int
 ) -> Iterator[Row]:
-    """A row an epoch. ``pseudo_accuracy``: percent of right pseudo-labels, as the epoch began;
-    ``pseudo_class_accuracy``: the same of the images of each class; ``class_weight``: their mean
-    weight; ``auc_weight``: `auc` of the weights, ``auc_probability`` of the probabilities of the
-    pseudo-labels, the network's own confidence; ``test_accuracy`` after the epoch.
+    """A row per epoch; ``truth`` holds the true labels of training and test images.
 
-    Weights are missing where the objective gives none. A class is what an image truly is of.
+    ``pseudo_accuracy`` is the percentage of correct pseudo-labels at the start of the epoch,
+    ``pseudo_class_accuracy`` the same for the images of each true class, and ``class_weight``
+    their mean weight. ``auc_weight`` is the `auc` of the weights, ``auc_probability`` that of the
+    probabilities of the pseudo-labels, the network's own confidence. ``test_accuracy`` is measured
+    after the epoch. Numbers on weights are missing if the objective gives none.
     """
     images, tested = truth
     for epoch, (pseudo, values) in enumerate(zip(seen.pseudo, seen.values, strict=True)):
@@ -71,7 +72,7 @@ def judged(
 def class_means(
     values: Sequence[float] | Float[np.ndarray, " n"], y: Int[np.ndarray, " n"], classes: int
 ) -> list[float]:
-    """The mean of each class's values, NaN left out; NaN for a class without any.
+    """The mean of each class's values without NaN; NaN for a class that has none.
 
     >>> class_means(np.array([1.0, 3.0, np.nan, 5.0]), np.array([0, 0, 1, 2]), 3)
     [2.0, nan, 5.0]
@@ -86,8 +87,9 @@ def class_means(
 
 
 def auc(values: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float:
-    """The chance that a right one has a larger value than a wrong one, ties counting half: the area
-    under the ROC curve. NaN values are left out; NaN where there are no right or no wrong ones.
+    """Area under the ROC curve: the probability that a sample that is ``right`` has a larger value
+    than one that is not, ties counting half. NaN values are left out; NaN if all samples left are
+    right, or none.
 
     >>> auc(np.array([0.9, 0.8, 0.3, 0.8]), np.array([True, True, False, False]))
     0.875

@@ -1,5 +1,5 @@
 """Evolution of populations of vectors, by name: ``EVOLVERS[key]`` for networks, ``CLASSIC[key]``
-for functions. Add a class of your own to ``EVOLVER_CLASSES``, and configs can name it.
+for functions. Add a class of your own to ``EVOLVER_CLASSES`` to use it in configs.
 
 >>> EVOLVERS["sa-shade-tri-ensin"].min_population
 6
@@ -47,7 +47,7 @@ EVOLVERS |= {
     "+trigonometric": _TRIGONOMETRIC,
     "+sin-f": replace(_BOTH, sinusoid="individual"),
     "sa-shade-tri-ensin": replace(_TRIGONOMETRIC, sinusoid="individual"),
-    # with frequencies by the law of LSHADE-EpSin, where the paper says normal
+    # frequencies from a Cauchy distribution, as in LSHADE-EpSin; the paper says normal
     "sa-shade-tri-ensin-cauchy": replace(
         _TRIGONOMETRIC, sinusoid="individual", frequency_law="cauchy"
     ),
@@ -55,9 +55,9 @@ EVOLVERS |= {
     "pso-constriction": PSO(w=0.729, c1=1.49445, c2=1.49445),
 }
 
-# The DE paper's Table 3, row by row. NOTE: rows 5 and 6 have the same ticks in print; we take the
-# first of them for the one without the trigonometric mutation, which no other row would be. Rows
-# 7 and 8 are row 6 with other initial populations.
+# The DE paper's Table 3, row by row. NOTE: rows 5 and 6 have the same ticks in print; we take row 5
+# for the one without the trigonometric mutation, since no other row would be. Rows 7 and 8 are row
+# 6 with other initial populations.
 TABLE_3: dict[int, str] = {
     1: "de",
     2: "sade",
@@ -79,10 +79,10 @@ _UNIT = AdaptiveDE(
     ties=True,
 )
 
-# The same algorithms as their own papers have them, for functions: F and Cr up to 1.
+# The same algorithms with the settings of their original papers, for functions: F and Cr up to 1.
 CLASSIC: dict[str, Evolver] = {
     "de": replace(_UNIT, cr=0.9),
-    # Qin, Huang and Suganthan 2009. NOTE: F is cut to (0, 1], there it is normal without bounds.
+    # Qin, Huang and Suganthan 2009. NOTE: F is restricted to (0, 1]; theirs is normal, unbounded.
     "sade": replace(
         _UNIT,
         strategies=("rand/1", "current-to-best/2", "rand/2", "current-to-rand/1"),
@@ -94,8 +94,8 @@ CLASSIC: dict[str, Evolver] = {
         cross_all=False,
         history=50,
     ),
-    # Tanabe and Fukunaga 2013. NOTE: without its archive of defeated parents, for which a
-    # population of networks has no room, and with one p for all.
+    # Tanabe and Fukunaga 2013. NOTE: without its archive of replaced parents, for which a
+    # population of networks has no memory, and with the same p for all members.
     "shade": replace(
         _UNIT,
         strategies=("current-to-best/1",),

@@ -1,8 +1,8 @@
 """Self-adaptation of differential evolution: strategies, F, Cr, frequencies.
 
-Each memory is a frozen value with pure updates, small and on the CPU; S strategies each remember
-for themselves. Sources: SaDE (Qin, Huang and Suganthan 2009), SHADE (Tanabe and Fukunaga 2013),
-LSHADE-EpSin (Awad et al. 2016), as the DE paper combines them.
+Each memory is a frozen value with pure updates, small and on the CPU; it has separate entries for
+each of S strategies. Sources: SaDE (Qin, Huang and Suganthan 2009), SHADE (Tanabe and Fukunaga
+2013), LSHADE-EpSin (Awad et al. 2016), as the DE paper combines them.
 """
 
 import math
@@ -29,12 +29,13 @@ class StrategyBank:
 
     @classmethod
     def of(cls, strategies: int, history: int) -> "StrategyBank":
-        """An empty one."""
+        """An empty memory of ``history`` generations."""
         empty = torch.zeros(history, strategies, dtype=torch.long)
         return cls(empty, empty)
 
     def update(self, strategy: Index, won: Bool[Tensor, " t"]) -> "StrategyBank":
-        """Count a generation, which takes the place of the oldest."""
+        """Record a generation's trials, by strategy and whether they won, in place of the oldest
+        generation."""
         s = self.successes.shape[1]
         wins = torch.bincount(strategy[won], minlength=s)
         losses = torch.bincount(strategy[~won], minlength=s)
@@ -46,8 +47,8 @@ class StrategyBank:
         )
 
     def probabilities(self, floor: float = 0.01) -> Float[Tensor, " s"]:
-        """P_S: a strategy's share of successes plus ``floor``, normalised; a strategy without
-        trials has share 0; uniform until H generations are counted."""
+        """P_S: each strategy's share of successes among its trials, plus ``floor``, normalised to
+        sum 1. A strategy without trials has share 0. Uniform until H generations are recorded."""
         if self.generations < len(self.successes):
             shares = torch.ones(self.successes.shape[1], dtype=torch.float64)
         else:
@@ -70,7 +71,7 @@ class SuccessHistory:
         return cls(cells, torch.zeros(strategies, dtype=torch.long))
 
     def at(self, strategy: Index, u: Trials) -> Trials:
-        """For each trial a cell of its strategy; u of U[0, 1) says which."""
+        """For each trial the value of one of its strategy's cells, chosen by u from U[0, 1)."""
         return self.cells[strategy, (u * self.cells.shape[1]).long()]
 
     def update(
@@ -80,20 +81,21 @@ class SuccessHistory:
         gains: Trials,
         mean: Literal["lehmer", "arithmetic"] = "lehmer",
     ) -> "SuccessHistory":
-        """Write the weighted mean of the ``values`` of successful trials, and those only.
+        """Write the weighted mean of ``values`` into the next cell of each strategy. All arguments
+        are of the successful trials only.
 
-        The weight of a success is its gain, the fall of the fitness, over the sum of its
-        strategy's gains. Lehmer: sum w v^2 / sum w v. A strategy without a success stays as it is;
-        one whose successes all have value 0 keeps the cell's content and moves on. NOTE: a gain
-        that is not finite (the parent had failed) counts like the strategy's largest finite one,
-        or 1 where there is none; the paper does not say.
+        The weight of a success is its gain, the decrease in fitness, over the sum of its
+        strategy's gains. Lehmer mean: sum w v^2 / sum w v. A strategy without a success does not
+        change; one whose successes all have value 0 keeps the cell's content and moves on to the
+        next. NOTE: a gain that is not finite (the parent's loss was not) counts like the
+        strategy's largest finite one, or 1 if there is none; the paper does not say.
         """
         s = len(self.pointer)
         finite = gains.isfinite()
         known = torch.where(finite, gains, 0).double()
         most = known.new_zeros(s).scatter_reduce(0, strategy, known, "amax")
         most = torch.where(most > 0, most, 1)[strategy]
-        # Gains over the largest: neither sums nor quotients leave the range of a float.
+        # Divided by the largest, so that neither sums nor quotients leave the range of a float.
         weights = torch.where(finite, known, most) / most
         first = _sums(weights * values, strategy, s)
         if mean == "lehmer":
@@ -120,11 +122,11 @@ class RecentSuccesses:
 
     @classmethod
     def of(cls, strategies: int, history: int, np: int) -> "RecentSuccesses":
-        """An empty one for populations of ``np``."""
+        """An empty memory for a population of ``np`` members."""
         return cls(torch.full((history, strategies, np), math.nan, dtype=torch.float64))
 
     def update(self, strategy: Index, targets: Index, values: Trials) -> "RecentSuccesses":
-        """Remember the values of a generation's successful trials, and those only."""
+        """Record a generation; all arguments are of its successful trials only."""
         new = torch.full_like(self.values[:1], math.nan)
         new[0, strategy, targets] = values
         return replace(
@@ -152,29 +154,31 @@ def decreasing(g: int, g_max: int, frequency: float) -> float:
 
 
 def increasing(g: int, g_max: int, frequency: Trials) -> Trials:
-    """The adaptive sinusoid, in [0, 1], whose swing about 1/2 grows; a frequency per trial."""
+    """The adaptive sinusoid, in [0, 1], whose swing about 1/2 grows as g goes 1 .. g_max; a
+    frequency per trial."""
     return 0.5 * (torch.sin(2 * math.pi * frequency * g) * (g / g_max) + 1)
 
 
 def scaled(share: Trials, within: Range) -> Trials:
-    """From [0, 1] to a range.
+    """Maps [0, 1] to a range linearly.
 
-    NOTE: the paper gives F the range 0 to 0.2 and sinusoids that reach from 0 to 1. Scaling keeps
-    their shape, and its Fig. 5 shows values about 0.1; clipping would pin F at 0.2.
+    NOTE: the paper gives F the range 0 to 0.2, but sinusoids that reach from 0 to 1. Scaling keeps
+    their shape, and the paper's Fig. 5 shows values about 0.1; clipping would pin F at 0.2.
     """
     return within[0] + (within[1] - within[0]) * share
 
 
 def draw_normal(u: Trials, centre: Trials, std: float, within: Range) -> Trials:
-    """Normal values from u of U[0, 1), clipped to the range."""
+    """Normally distributed values, computed from u of U[0, 1) and clipped to the range."""
     return (centre + std * _normal_quantile(1 - u)).clamp(*within)
 
 
 def draw_positive(u: Trials, centre: Trials, scale: float, within: Range, law: Law) -> Trials:
     """Values of a distribution truncated above the range's lower end, capped at its upper end.
 
-    What redrawing values at or below the lower end would give, from a single u of U[0, 1). NOTE:
-    SHADE draws F like this from a Cauchy law; the paper says "randn" and leaves the lower end open.
+    They are distributed as if values at or below the lower end were redrawn, but each takes a
+    single u of U[0, 1). NOTE: SHADE draws F like this from a Cauchy distribution; the paper says
+    "randn" and does not say what happens at the lower end.
     """
     reach = (within[0] - centre) / scale
     if law == "normal":

@@ -1,10 +1,10 @@
 """One generation of differential evolution: mutate and cross over, in one pass over memory.
 
-The arithmetic is one pure function of a block of genes. For large populations and long evolutions
-`torch.compile` makes one loop of it, in which no intermediate result ever leaves the processor's
-registers; where it cannot (no C++ compiler, say), or compiling would take longer than it saves,
-plain torch runs the same function on blocks that fit the cache, several times slower and with the
-same result.
+The arithmetic is a single pure function of a block of genes. For large populations and long
+evolutions `torch.compile` turns it into one loop, whose intermediate results never leave the
+processor's registers. Where that fails (no C++ compiler, say), or compiling would take longer than
+it saves, plain torch runs the same function on blocks that fit the cache, several times slower and
+with the same result.
 """
 
 import functools
@@ -25,23 +25,23 @@ from nslab.evolve.population import Population
 from nslab.rng import stream_seed
 
 LOG = logging.getLogger(__name__)
-COMPILE_FROM = 2**22  # genes to breed at once for which compiling (seconds) is worth while
-# Genes bred a few at a time until plain torch has lost as much time as compiling takes: whoever
-# compiles then never takes more than twice the time of the better choice.
+COMPILE_FROM = 2**22  # genes in one call for which compiling, which takes seconds, is worth it
+# Smaller calls compile once they have bred this many genes in total. By then plain torch has lost
+# as much time as compiling takes, so at worst it takes twice the time of the better choice.
 COMPILE_AFTER = 2**30
-MAX_GENES = 2**32  # beyond, counters of the hash would repeat
-# Numbers in a block: of all rows for the compiled loop, of the trials alone for plain torch.
+MAX_GENES = 2**32  # beyond that, counters of the hash would repeat
+# Numbers in a block: in all rows for the compiled loop, in the trials alone for plain torch.
 CACHED, CACHED_PLAIN, ON_ACCELERATOR = 2**21, 2**17, 2**24
 WORDS = {torch.bfloat16: torch.int16, torch.float32: torch.int32, torch.float64: torch.int64}
 UNCOMPILABLE: set[str] = set()  # kinds of device for which compiling failed
-BRED: Counter[tuple] = Counter()  # genes that this process has bred by each loop there could be
+BRED: Counter[tuple] = Counter()  # genes bred in this process, by device and variant of the loop
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
     """Mutants as linear combinations: that of target t is sum_k weights[t, k] member(picks[t, k]).
 
-    A slot of weight 0 is not read at all.
+    Members with weight 0 are not read.
     """
 
     picks: Int[Tensor, "t k"]
@@ -71,9 +71,9 @@ def breed(
     """Write each target's trial into its spare row; members are not changed.
 
     A gene comes from the mutant with probability ``cr`` (rounded to 2^-31), else from the target.
-    Which do, a hash of gene, target and ``seed`` says: the same ones on every device and process.
-    ``forced``: one gene of each trial, drawn likewise, is the mutant's whatever ``cr``. bfloat16 is
-    computed in float32 and rounded once.
+    A hash of gene, target and ``seed`` decides which, so that the choice is the same on every
+    device and in every process. ``forced``: one gene of each trial, chosen by the seed too, always
+    comes from the mutant. bfloat16 genes are computed in float32 and rounded once.
 
     Raises ``ValueError`` for arguments that do not fit the population or one another.
     """
@@ -90,14 +90,14 @@ def breed(
 
 
 class Group(NamedTuple):
-    """Targets whose mutants have equally many terms; all tensors on the population's device."""
+    """Targets whose mutants have the same number of terms; tensors on the population's device."""
 
-    out: Int[Tensor, " t"]  # rows to write, and to read
+    out: Int[Tensor, " t"]  # rows to write; the rest says what to read
     parent: Int[Tensor, " t"]
     picks: tuple[Int[Tensor, " t"], ...]
     weights: tuple[Float[Tensor, "t 1"], ...]
     keys: tuple[Int[Tensor, "t 1"], ...]
-    limit: Int[Tensor, "t 1"]  # of the hash's value, for genes of the mutant
+    limit: Int[Tensor, "t 1"]  # genes whose hash is below it come from the mutant
 
 
 @no_type_check  # traced by the compiler
@@ -112,13 +112,13 @@ def _mutant(parts, weights):
 
 @no_type_check  # traced by the compiler
 def _block(read, write, start, out, parent, picks, weights, keys, limit):
-    """Breed the genes from ``start`` on: read rows of ``read``, write others of ``write``.
+    """Breed the genes from ``start`` on: read rows of ``read``, write other rows of ``write``.
 
     The hash is a 32-bit mixer of three rounds (Wellons' triple32) with keys before the first two.
     It maps counters one to one, so over all of them each value occurs once. Two rounds would be
-    cheaper, but leave correlations of 1 % between genes at certain distances. Genes are selected as
-    words under a mask: torch.where does the same but branches, in plain torch at every gene. Words
-    of 16 bits are what the compiler has no fast loop for.
+    cheaper, but leave correlations of 1 % between genes at certain distances. Genes are selected
+    bit by bit under a mask, because torch.where in plain torch branches at every gene. For 16-bit
+    words the compiler has no fast loop, so compiled code uses torch.where there.
     """
     x = torch.arange(read.shape[1], dtype=torch.int32, device=read.device) + start
     x = x ^ keys[0]
@@ -148,15 +148,16 @@ def _block(read, write, start, out, parent, picks, weights, keys, limit):
 
 @functools.cache
 def _compiled(terms: int, single: bool, dtype: torch.dtype) -> Callable[..., None]:
-    """`_block` compiled for any sizes but these, in code of its own: torch counts the variants of
-    each piece of code, and gives up after a few."""
+    """`_block` compiled for a number of terms, for a single target or several, and a type of genes;
+    all other sizes may vary. Each variant has a code object of its own, since torch gives up on one
+    that it has compiled a few times."""
     name = f"_block_{terms}_{single}_{str(dtype).removeprefix('torch.')}"
     code = _block.__code__.replace(co_name=name)
     return torch.compile(FunctionType(code, globals(), name), dynamic=True, fullgraph=True)
 
 
 def _run_compiled(rows: Float[Tensor, "rows d"], group: Group) -> bool:
-    """Breed a group by the compiled loop, unless that is not worth while or does not compile."""
+    """Breed a group with the compiled loop; False if that is not worth it or does not compile."""
     d, kind, at_once = rows.shape[1], rows.device.type, len(group.out) * rows.shape[1]
     if d < 1024 or kind in UNCOMPILABLE:
         return False
@@ -164,12 +165,12 @@ def _run_compiled(rows: Float[Tensor, "rows d"], group: Group) -> bool:
     BRED[kind, *loop] += at_once
     if at_once < COMPILE_FROM and BRED[kind, *loop] < COMPILE_AFTER:
         return False
-    genes = min(_block_length(rows, CACHED // len(rows)), (d + 1) // 2)  # a part is never all
+    genes = min(_block_length(rows, CACHED // len(rows)), (d + 1) // 2)  # never all in one part
     genes += -genes % 16
     starts = range(0, d - 16, genes)
     try:
-        # Rows written are never read. Without knowing that these are the same memory, the compiler
-        # need not keep the results apart until all rows were read.
+        # Rows that are written are never read. By DLPack the compiler does not know that both are
+        # the same memory, so it need not buffer results until all rows have been read.
         write = from_dlpack(rows)
         block = _compiled(*loop)
         with warnings.catch_warnings():
@@ -184,12 +185,12 @@ def _run_compiled(rows: Float[Tensor, "rows d"], group: Group) -> bool:
 
 
 def _block_length(rows: Tensor, on_cpu: int) -> int:
-    """Genes of a block."""
+    """Number of genes in a block."""
     return max(256, on_cpu if rows.device.type == "cpu" else ON_ACCELERATOR // len(rows))
 
 
 def _counter(gene: int, device: torch.device) -> Int[Tensor, ""]:
-    """The number of a gene in 32 bits; a tensor, for which nothing is compiled anew."""
+    """The number of a gene in 32 bits; a tensor, since a new number would be compiled anew."""
     return torch.tensor((gene + 2**31) % 2**32 - 2**31, dtype=torch.int32, device=device)
 
 
@@ -200,7 +201,7 @@ def _groups(
     seed: int,
     targets: Int[Tensor, " t"],
 ) -> Iterator[tuple[Int[Tensor, " t"], Group]]:
-    """The targets by the number of their terms."""
+    """The targets, grouped by the number of their terms: which they are, and their `Group`."""
     rows = population.rows
     used = terms.weights.cpu() != 0
     first = (~used).long().argsort(dim=1, stable=True)

@@ -1,8 +1,9 @@
-"""Chaotic evolution: every member strays by a chaotic share of itself and keeps what is better.
+"""Chaotic evolution: each member is moved by a chaotic share of itself, and keeps improvements.
 
 Source: Pei 2015, "From Determinism to Probability, From Certainty to Uncertainty: Chaotic
-Evolution", as later papers restate it. NOTE: as far as we know the EDL paper does not use it; it is
-by one of its authors and a plausible ancestor of its chaotic mutation.
+Evolution", as later papers restate it. NOTE: as far as we know the EDL paper does not use it;
+chaotic evolution is by one of that paper's authors and a plausible ancestor of its chaotic
+mutation.
 """
 
 from dataclasses import dataclass, replace
@@ -20,8 +21,8 @@ from nslab.system.validation import check_fields
 
 @dataclass(frozen=True, eq=False)
 class ChaoticState:
-    """A population between two generations; ``chaos``: the logistic map of each gene,
-    from the first generation on."""
+    """A population between two generations; ``chaos``: the state of each gene's logistic map,
+    empty before the first generation."""
 
     population: Population
     fitness: Float[Tensor, " np"]
@@ -31,7 +32,7 @@ class ChaoticState:
 
 @dataclass(frozen=True, eq=False)
 class ChaoticTrials(Trials):
-    """Candidates, unchanged where no gene strayed, and the logistic maps that moved them."""
+    """Candidates, unchanged where no gene moved, and the states of the maps that moved them."""
 
     chaos: Float[Tensor, "t d"]
 
@@ -41,7 +42,7 @@ class ChaoticEvolution(CompleteEvolver[ChaoticState, ChaoticTrials]):
     """x' = x (1 + D c), D = +-1 by a coin, c of a logistic map; x' replaces x if it is better.
 
     Attributes:
-        cr: chance of each gene to stray.
+        cr: probability that a gene moves.
 
     A gene keeps its sign, as 1 + D c is never negative, and a gene of 0 stays 0.
 
@@ -63,7 +64,7 @@ class ChaoticEvolution(CompleteEvolver[ChaoticState, ChaoticTrials]):
 
     @property
     def min_population(self) -> int:
-        """Members do not meet."""
+        """One: members do not interact."""
         return 1
 
     def init(self, population: Population, fitness: Float[Tensor, " np"]) -> ChaoticState:

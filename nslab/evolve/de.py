@@ -1,7 +1,7 @@
 """Differential evolution, plain and adaptive, up to SA-SHADE-tri-ensin.
 
 Source: "Evolving Deep Neural Network's Weights at ImageNet Scale", sections 3, 3.1 and 3.2. Where
-the paper leaves something open, `AdaptiveDE` has a field whose default is our reading.
+the paper leaves something open, `AdaptiveDE` has a field whose default is our interpretation.
 """
 
 from dataclasses import dataclass, field, replace
@@ -64,14 +64,14 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
         history: H, the number of generations that P_S and SADE's Cr look back, and the length of
             SHADE's archives.
         batch_generations: G_max; sinusoids start again after that many, and with each batch.
-        p_best: "best" is a random member of the best share ``p_best`` of the population (at least
-            two); 0: the best.
+        p_best: "best" is a random one of the best ``p_best`` * NP members (at least two); 0: the
+            best member.
         forced_gene: one gene of each trial always comes from the mutant. NOTE: not so in the paper.
         cross_all: cross over with every strategy, as the paper's Eq. 1 does. NOTE: SaDE does not
             cross over current-to-rand/1 (False).
         ties: a trial as good as its parent survives. NOTE: the paper's inequality is strict; SaDE
             and SHADE accept ties. A tie never counts as a success.
-        floor: what P_S adds to each share.
+        floor: added to each strategy's share of successes in P_S.
 
     >>> gen = torch.Generator().manual_seed(0)
     >>> x, evolver = torch.randn(10, 3, generator=gen), AdaptiveDE(("rand/1",), f=0.5, cr=0.9)
@@ -154,7 +154,8 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
     def ask(self, state: DEState, gen: torch.Generator) -> DETrials:
         """Write a candidate for every member into its spare row.
 
-        The random draws do not depend on the fields: evolvers differ by ingredients, not by luck.
+        The random numbers do not depend on the evolver's fields, so evolvers with the same seed
+        differ by their ingredients only.
         """
         np = len(state.fitness)
         targets = torch.arange(np)
@@ -177,49 +178,50 @@ class AdaptiveDE(CompleteEvolver[DEState, DETrials]):
         return DETrials(targets, changed, strategy, f, cr, frequency, sinusoidal)
 
     def tell(self, state: DEState, trials: DETrials, fitness: Float[Tensor, " t"]) -> DEState:
-        """Select, and learn from who won; ``fitness`` is the candidates', in order of targets."""
+        """Select survivors, and learn from the trials that won; ``fitness`` is the candidates', in
+        order of ``trials.targets``."""
         trial, t = checked_fitness(fitness, len(trials.targets)), trials.targets
         parent = state.fitness[t]
         gains = parent - trial  # taken before selection overwrites the parents' fitness
         survived = trials.changed & survives(parent, trial, self.ties)
         won = survived & (gains != 0)
-        everyone = torch.zeros(len(state.fitness), dtype=torch.bool)
+        replaced = torch.zeros(len(state.fitness), dtype=torch.bool)
         new = state.fitness.clone()
-        everyone[t], new[t] = survived, torch.where(survived, trial, parent)
+        replaced[t], new[t] = survived, torch.where(survived, trial, parent)
 
-        who, f, cr, frequency = trials.strategy[won], state.f, state.cr, state.frequency
+        strategy, f, cr, frequency = trials.strategy[won], state.f, state.cr, state.frequency
         if self.adapt_f == "shade":
-            f = f.update(who, trials.f[won], gains[won])
+            f = f.update(strategy, trials.f[won], gains[won])
         if self.adapt_cr == "shade":
-            cr = cr.update(who, trials.cr[won], gains[won], self.cr_mean)
+            cr = cr.update(strategy, trials.cr[won], gains[won], self.cr_mean)
         if self.sinusoid != "off":
-            heard = won & trials.sinusoidal if self.learn_frequency == "used" else won
+            lessons = won & trials.sinusoidal if self.learn_frequency == "used" else won
             frequency = frequency.update(
-                trials.strategy[heard], trials.frequency[heard], gains[heard]
+                trials.strategy[lessons], trials.frequency[lessons], gains[lessons]
             )
         return DEState(
-            state.population.accept(everyone),
+            state.population.accept(replaced),
             new,
             state.bank.update(trials.strategy, won),
             f,
             cr,
             frequency,
-            state.recent_cr.update(who, t[won], trials.cr[won]),
+            state.recent_cr.update(strategy, t[won], trials.cr[won]),
             state.generation + 1,
             state.since_rescore + 1,
         )
 
     def rescore(self, state: DEState, fitness: Float[Tensor, " np"]) -> DEState:
-        """The same members with their fitness on a new batch; the sinusoids start again, what was
+        """The same members with their fitness on a new batch. The sinusoids start again; what was
         learnt stays."""
         return replace(super().rescore(state, fitness), since_rescore=0)
 
     def for_batches(self, generations: int) -> "AdaptiveDE":
-        """Sinusoids that last for this many generations."""
+        """The same with sinusoids that last for this many generations."""
         return replace(self, batch_generations=generations)
 
     def report(self, before: DEState, trials: DETrials, after: DEState) -> Row:
-        """Also by strategy, see `strategy_numbers`."""
+        """A generation in numbers, also by strategy, see `strategy_numbers`."""
         won = before.population.members != after.population.members
         numbers = strategy_numbers(trials, won[trials.targets], after, self.floor)
         return super().report(before, trials, after) | numbers

@@ -1,4 +1,4 @@
-"""An evolution strategy with a choice of noise: (mu/mu_w, lambda), its parent included.
+"""An evolution strategy with a choice of noise: (mu/mu_w, lambda), the parent a candidate too.
 
 Sources: Hansen and Ostermeier 2001 for weighted recombination; the EDL abstract for chaotic
 mutation. NOTE: the EDL paper's full text was unavailable; sizes, step sizes and their decay are our
@@ -22,9 +22,9 @@ class ESState:
     """A strategy between two generations.
 
     Attributes:
-        population: the candidates of the last generation, ``fitness`` theirs.
-        parent: the recombined vector, in double precision; what the strategy has found.
-        noise: what the noise remembers, from the first generation on.
+        population: the candidates of the last generation; ``fitness`` is theirs.
+        parent: the recombined vector, in double precision, which is the strategy's result.
+        noise: the state of the noise, empty before the first generation.
     """
 
     population: Population
@@ -36,7 +36,7 @@ class ESState:
 
 @dataclass(frozen=True, eq=False)
 class ESTrials(Trials):
-    """Candidates, the parent first; all are to be scored."""
+    """Candidates, the parent first, all to be scored; and the state of the noise after them."""
 
     noise: Float[Tensor, "*noise"]
 
@@ -50,9 +50,10 @@ class ES(CompleteEvolver[ESState, ESTrials]):
 
     Attributes:
         offspring: lambda; populations have one member more, the parent.
-        mu: how many are recombined.
-        sigma, sigma_end: the step size at first and after ``generations``; it falls geometrically.
-        noise: of `NOISES`.
+        mu: how many candidates are recombined.
+        sigma, sigma_end: the step size in the first and in the last of ``generations``; it
+            decreases geometrically, and stays at ``sigma_end`` after them.
+        noise: key of `NOISES`.
 
     >>> gen = torch.Generator().manual_seed(0)
     >>> x, evolver = torch.randn(9, 3, generator=gen), ES(offspring=8, mu=4, generations=20)
@@ -83,7 +84,7 @@ class ES(CompleteEvolver[ESState, ESTrials]):
 
     @property
     def min_population(self) -> int:
-        """Parent and offspring: neither less nor more."""
+        """Parent and offspring: neither fewer nor more."""
         return self.offspring + 1
 
     @property
@@ -96,7 +97,7 @@ class ES(CompleteEvolver[ESState, ESTrials]):
         return self.min_population
 
     def step(self, generation: int) -> float:
-        """Sigma in a generation, from 0."""
+        """Sigma in a generation (from 0)."""
         done = min(1.0, generation / max(1, self.generations - 1))
         return float(self.sigma * (self.sigma_end / self.sigma) ** done)
 
@@ -130,8 +131,8 @@ class ES(CompleteEvolver[ESState, ESTrials]):
         return ESTrials(everyone, torch.ones_like(everyone, dtype=torch.bool), memory)
 
     def tell(self, state: ESState, trials: ESTrials, fitness: Float[Tensor, " t"]) -> ESState:
-        """Recombine the best candidates; those without a finite fitness have no part, and if there
-        is none but those the parent stays."""
+        """Recombine the best candidates. Those without a finite fitness are left out; if that is
+        all of them, the parent stays."""
         fitness = checked_fitness(fitness, len(trials.targets))
         population = state.population.accept(trials.changed)
         order = torch.where(fitness.isfinite(), fitness, torch.inf).argsort(stable=True)

@@ -1,8 +1,8 @@
 """Mutation noise of an evolution strategy: chaotic, and the laws to compare it with.
 
 Every noise has mean 0 and variance 1. Source of chaotic mutation: the EDL abstract. NOTE: the
-paper's full text was unavailable; the choice of the logistic map, one for every offspring and
-weight, its start and the redraws are ours.
+paper's full text was unavailable; the choice of the logistic map, one map for every offspring and
+weight, its initial values and the redraws are ours.
 """
 
 import math
@@ -13,19 +13,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-EDGE = 1e-7  # an orbit so near to 0, 1 or 3/4 would stay there for a dozen steps, or for ever
+EDGE = 1e-7  # an orbit this close to 0, 1 or 3/4 would stay there for a dozen steps, or for ever
 
 Matrix = Float[Tensor, "n d"]
 Orbit = Float[Tensor, "*orbits"]
 
 
 def logistic(x: Orbit) -> Orbit:
-    """4 x (1 - x)."""
+    """The logistic map, 4 x (1 - x)."""
     return 4 * x * (1 - x)
 
 
 def arcsine_law(shape: tuple[int, ...], gen: torch.Generator) -> Orbit:
-    """What the logistic map leaves as it is, on [0, 1]: mean 1/2, variance 1/8; float64."""
+    """Draws from the arcsine distribution on [0, 1], which the logistic map leaves invariant: mean
+    1/2, variance 1/8; float64."""
     return (torch.rand(shape, generator=gen, dtype=torch.float64) * (math.pi / 2)).sin().square()
 
 
@@ -35,19 +36,20 @@ def standardised(x: Orbit) -> Orbit:
 
 
 def stuck(x: Orbit) -> Tensor:
-    """True at orbits next to 0, to 1 (which 0 follows), and to the fixed point 3/4."""
+    """True at orbits next to 0, to 1 (which maps to 0), and to the fixed point 3/4."""
     return (x < EDGE) | (x > 1 - EDGE) | ((x - 0.75).abs() < EDGE)
 
 
 def redrawn(x: Orbit, gen: torch.Generator) -> Orbit:
-    """``x`` with its stuck orbits started again."""
+    """``x`` with its stuck orbits drawn anew."""
     while (bad := stuck(x)).any():
         x = x.masked_scatter(bad, arcsine_law((int(bad.sum()),), gen))
     return x
 
 
 class Noise(NamedTuple):
-    """What a noise remembers at first, and how it goes from there to n x d numbers."""
+    """A kind of noise: ``begin(n, d, gen)`` makes its initial state, and ``draw(state, n, d, gen)``
+    returns n x d numbers and the next state."""
 
     begin: Callable[[int, int, torch.Generator], Orbit]
     draw: Callable[[Orbit, int, int, torch.Generator], tuple[Matrix, Orbit]]
@@ -89,9 +91,10 @@ def _orbit(x: Orbit, n: int, d: int, gen: torch.Generator) -> tuple[Matrix, Orbi
     return standardised(after).view(n, d), after[-1:].clone()
 
 
-# "chaotic": a logistic map for every offspring and weight, in float64: float32 falls into 0 sooner.
-# "orbit": the same map once, its values dealt out in turn. "arcsine": independent numbers of the
-# same distribution, which separates the effect of chaos from that of its bounded, two-peaked law.
+# "chaotic": a logistic map for every offspring and weight, in float64, since float32 reaches 0
+# sooner. "orbit": a single map, whose successive values are handed out in turn. "arcsine":
+# independent numbers of the same distribution, which separates the effect of chaos from that of
+# its bounded, two-peaked distribution.
 NOISES: dict[str, Noise] = {
     "gaussian": Noise(_nothing, _gaussian),
     "chaotic": Noise(_maps, _chaotic),

@@ -1,7 +1,7 @@
-"""Differential evolution's operators: who is picked, how picks become a mutant, who survives.
+"""Differential evolution's operators: picking members, combining them to mutants, selection.
 
-A mutant is a linear combination of members, so a strategy is no more than the members it takes and
-their weights (`Terms`); the arithmetic on genes is `nslab.evolve.breeding`'s.
+A mutant is a linear combination of members, so a strategy is just a choice of members and their
+weights (`Terms`); `nslab.evolve.breeding` does the arithmetic on genes.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,27 +20,27 @@ FitnessVector = Float[Tensor, " np"]  # of every member; less is better
 
 
 def draw_picks(np: int, targets: Members, k: int, gen: torch.Generator) -> Int[Tensor, "t k"]:
-    """For each target ``k`` members, all different and none the target, uniform over all such.
+    """For each target ``k`` different members other than the target, drawn uniformly.
 
     Raises ``ValueError`` if the population has too few.
     """
     if k > np - 1:
         raise ValueError(f"{k} picks beside the target need a population of {k + 1}, not {np}")
     keys = torch.rand(len(targets), np, generator=gen, dtype=torch.float64)
-    keys.scatter_(1, targets[:, None], 2.0)  # behind all others
+    keys.scatter_(1, targets[:, None], 2.0)  # the target itself comes last
     return keys.topk(k, largest=False).indices
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """What strategies make mutants of.
+    """What strategies make mutants from.
 
     Attributes:
         fitness: of every member.
         targets, picks: members; a strategy uses as many picks as it needs, the first ones.
         f: scaling factor of each target.
-        best: the member that stands for the best, for each target.
-        k: of U(0, 1), for each target.
+        best: for each target the member that serves as "best".
+        k: for each target the K of `current_to_rand_1`, from U(0, 1).
     """
 
     fitness: FitnessVector
@@ -83,7 +83,7 @@ def rand_2(d: Draws) -> Terms:
 
 
 def current_to_rand_1(d: Draws) -> Terms:
-    """S4: i + K (r1 - i) + F (r2 - r3), one K from U(0, 1) for all genes of a target."""
+    """S4: i + K (r1 - i) + F (r2 - r3), with one K from U(0, 1) for all genes of a target."""
     return _terms((d.targets, *d.picks[:, :3].unbind(1)), (1 - d.k, d.k, d.f, -d.f))
 
 
@@ -94,7 +94,7 @@ def trigonometric(d: Draws) -> Terms:
     (p1 - p3)(r3 - r1) + (r1 + r2 + r3) / 3 is sum_i (4/3 - 3 p_i) r_i: the order of the picks does
     not matter. Where the sum is 0 or not finite, each p_i is 1/3.
 
-    NOTE: F plays no part, so whatever is remembered of this strategy's F steers nothing.
+    NOTE: F plays no part, so what is learnt about this strategy's F has no effect.
     """
     trio = d.picks[:, :3]
     loss = d.fitness.to(d.f.dtype)[trio].abs()
@@ -105,7 +105,7 @@ def trigonometric(d: Draws) -> Terms:
 
 
 class Mutation(NamedTuple):
-    """A strategy: how many picks it needs, and the terms it makes of them."""
+    """A strategy: how many picks it needs, and the function that makes terms of them."""
 
     picks: int
     terms: Callable[[Draws], Terms]
@@ -133,7 +133,7 @@ def check_size(np: int, strategies: Sequence[str]) -> None:
 
 
 def mixed(strategies: Sequence[str], strategy: Members, draws: Draws) -> Terms:
-    """Terms of targets that each follow a strategy of their own, an index into ``strategies``.
+    """Terms of targets that each have a strategy of their own, an index into ``strategies``.
 
     Unused slots have weight 0 and name the target itself.
     """
@@ -158,9 +158,10 @@ def mutate(
     best: Members | None = None,
     k: PerTarget | None = None,
 ) -> Float[Tensor, "t d"]:
-    """Mutants of the targets in a population written as a matrix, for notebooks and tests.
+    """Mutants of the targets by the strategy ``name``, in a population given as a matrix; for
+    notebooks and tests.
 
-    ``best``: the fittest member unless given; ``k``: 1/2. Raises ``ValueError`` for a population
+    ``best`` is by default the fittest member, ``k`` 1/2. Raises ``ValueError`` for a population
     that is too small.
     """
     check_size(len(x), [name])
@@ -171,12 +172,13 @@ def mutate(
 
 
 def fittest(fitness: FitnessVector) -> Int[Tensor, ""]:
-    """The member of least fitness; NaN counts as infinite."""
+    """The member of lowest fitness; NaN counts as infinite."""
     return fitness.nan_to_num(torch.inf, torch.inf, -torch.inf).argmin()
 
 
 def p_best(fitness: FitnessVector, p: float, u: PerTarget) -> Members:
-    """For each u of U[0, 1) one of the best 100 p % members, at least two; p = 0: the best."""
+    """For each u of U[0, 1) one of the best 100 p % of the members (at least two); p = 0: the
+    best."""
     if p == 0:
         return fittest(fitness).expand(len(u))
     ranked = fitness.nan_to_num(torch.inf, torch.inf, -torch.inf).argsort(stable=True)

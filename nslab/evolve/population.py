@@ -12,9 +12,9 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """NP vectors of D genes, and room for a trial vector of each.
+    """NP vectors of D genes, and room for a trial vector for each.
 
-    A trial that wins becomes the member by a change of index; genes are never copied.
+    A trial that wins becomes a member by a change of index; genes are never copied.
 
     Attributes:
         rows: the genes of members and trials, on any device.
@@ -79,13 +79,13 @@ class Population:
         return self.rows.index_select(0, self.members.to(self.rows.device))
 
     def accept(self, won: Bool[Tensor, " np"]) -> "Population":
-        """The population in which trials that ``won`` are members and their parents' rows spare.
+        """The population in which trials that ``won`` are members, and their parents' rows spare.
 
-        It shares its rows with this one, none of which is touched.
+        It shares its rows with this one and changes none of them.
         """
         if won.dtype != torch.bool or won.shape != self.members.shape:
             raise ValueError(
-                f"say of each of the {self.size} members whether its trial won (bool), "
+                f"say for each of the {self.size} members whether its trial won (bool), "
                 f"not {tuple(won.shape)} of {won.dtype}"
             )
         won = won.cpu()
@@ -93,10 +93,10 @@ class Population:
         return Population(self.rows, members, torch.where(won, self.members, self.spare))
 
     def state_dict(self) -> dict[str, Any]:
-        """The three tensors, not copied; with the trials, so that they need not be bred again."""
+        """The three tensors, not copied; trials included, so that they need not be bred again."""
         return {"rows": self.rows, "members": self.members, "spare": self.spare}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Population":
-        """The population of which ``state`` is the `state_dict`; it keeps these tensors."""
+        """The population that returned ``state`` from `state_dict`; it keeps these tensors."""
         return cls(**state)

@@ -1,8 +1,8 @@
-"""The evolver protocol: how a population is told to move, and what is optional about it.
+"""The evolver protocol: what moves a population must define, and what it may define.
 
-An evolver is a frozen dataclass of hyper-parameters with `Evolver`'s members. Those of
-`CompleteEvolver` beside them have defaults, for a class that inherits from it and, by `completed`,
-for one that has never heard of it.
+An evolver is a frozen dataclass of hyper-parameters with the members of `Evolver`. The further
+members of `CompleteEvolver` have defaults: a class gets them by inheriting from it, any other
+evolver from `completed`.
 """
 
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -25,8 +25,8 @@ T = TypeVar("T", bound=Any)  # a frozen dataclass with the fields of Trials
 class Trials:
     """Candidates in the spare rows of the members ``targets``.
 
-    ``changed``: False where the candidate is its member to the bit. It may go without evaluation:
-    whatever its fitness is said to be, it loses.
+    ``changed``: False where the candidate equals its member bit for bit. Such a candidate need not
+    be scored: it loses whatever fitness it is given.
     """
 
     targets: Int[Tensor, " t"]
@@ -35,7 +35,7 @@ class Trials:
 
 @runtime_checkable
 class Evolver(Protocol[S, T]):
-    """What moves a population; fitness is minimised, what is not finite loses.
+    """Moves a population; fitness is minimised, and a candidate whose fitness is not finite loses.
 
     ``init`` gives the state before the first generation and refuses populations that are too small
     (``ValueError``). ``ask`` writes candidates into the population's spare rows, touches no
@@ -55,21 +55,21 @@ class Evolver(Protocol[S, T]):
 
 @runtime_checkable
 class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
-    """An evolver with all that may be asked of it; here are the defaults."""
+    """An evolver with its optional members; these are their defaults."""
 
     @property
     def generational(self) -> bool:
-        """Whether each generation is drawn about one vector and replaces all members: the search
+        """Whether each generation is drawn around one vector and replaces all members. The search
         for a loss then starts at one vector, and does not score members again on other pairs."""
         return False
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Names of the ways to make a trial that `report` counts; none by default."""
+        """Names of the strategies that `report` counts separately; none by default."""
         return ()
 
     def population_size(self, members: int) -> int:
-        """NP for a user who asks for this many members."""
+        """NP when this many members are asked for."""
         return members
 
     def for_batches(self, generations: int) -> Evolver[S, T]:
@@ -81,13 +81,13 @@ class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
         return replace(state, fitness=checked_fitness(fitness, len(state.fitness)))
 
     def best(self, state: S) -> Float[Tensor, " d"]:
-        """A copy of the vector to take: the member of lowest finite fitness."""
+        """A copy of the vector that is the result: the member of lowest finite fitness."""
         fitness = torch.where(state.fitness.isfinite(), state.fitness, torch.inf)
         return state.population.member(int(fitness.argmin())).clone()
 
     def report(self, before: S, trials: T, after: S) -> Row:
-        """A generation in numbers: ``best`` and ``mean`` fitness of the members (finite ones), how
-        many trials were ``asked``, that is scored, and how many of them are members now."""
+        """A generation in numbers: ``best`` and ``mean`` of the members' finite fitness, how many
+        trials were ``asked`` (that is, scored), and ``wins``, how many of them are members now."""
         finite = after.fitness[after.fitness.isfinite()]
         return {
             "best": float(finite.min()) if len(finite) else torch.inf,
@@ -97,14 +97,14 @@ class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
         }
 
     def state_dict(self, state: S) -> dict[str, Any]:
-        """Tensors and plain values for ``torch.save``, from which `load` goes on to the bit.
+        """Tensors and plain values for ``torch.save``, from which `load` continues bit for bit.
         Tensors are not copied: the next generation writes into them."""
         saved: dict[str, Any] = _plain(state)
         return saved
 
     def load(self, saved: dict[str, Any], device: torch.device | str = "cpu") -> S:
-        """The state of which ``saved`` is the `state_dict`: the population on ``device``, other
-        tensors where `init` has them."""
+        """The state that returned ``saved`` from `state_dict`: the population on ``device``, other
+        tensors where `init` puts them."""
         population = Population.from_state(saved["population"])
         population = replace(population, rows=population.rows.to(device))
         like = self.init(population, saved["fitness"])
@@ -112,8 +112,8 @@ class CompleteEvolver(Evolver[S, T], Protocol[S, T]):
 
 
 def completed(evolver: Evolver, generations: int | None = None) -> CompleteEvolver[Any, Any]:
-    """``evolver``, where it lacks something with `CompleteEvolver`'s defaults of it; for data that
-    change after this many ``generations``, if that is known."""
+    """``evolver`` with the defaults of `CompleteEvolver` for all that it lacks; with
+    ``generations``, adapted by `for_batches` to data that change after so many generations."""
     if generations is not None:
         return completed(completed(evolver).for_batches(generations))
     if isinstance(evolver, CompleteEvolver):
@@ -126,7 +126,7 @@ def completed(evolver: Evolver, generations: int | None = None) -> CompleteEvolv
 
 @cache
 def _with_defaults(cls: type) -> type:
-    """A subclass in which the defaults come last; it has the name that ``repr`` gives."""
+    """A subclass in which the defaults come last; it has the name of ``cls``, as ``repr`` shows."""
     names = {"__qualname__": cls.__qualname__, "__module__": cls.__module__}
     return new_class(
         cls.__name__, (cls, CompleteEvolver), exec_body=lambda body: body.update(names)
@@ -141,14 +141,14 @@ def checked_fitness(fitness: Float[Tensor, " n"], n: int) -> Float[Tensor, " n"]
 
 
 def _plain(value: Any) -> Any:
-    """A dataclass as a dict, also within; anything else as it is."""
+    """A dataclass as a dict, nested ones too; anything else unchanged."""
     if not is_dataclass(value):
         return value
     return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
 
 
 def _restored(saved: Any, like: Any) -> Any:
-    """What `_plain` was given, of the classes and on the devices of ``like``."""
+    """The inverse of `_plain`, with the classes and devices of ``like``."""
     if is_dataclass(like) and not isinstance(like, type):
         parts = {name: _restored(part, getattr(like, name)) for name, part in saved.items()}
         return replace(like, **parts)

@@ -16,15 +16,16 @@ from nslab.evolve.protocol import CompleteEvolver, Trials, checked_fitness
 from nslab.rng import hashed
 from nslab.system.validation import check_fields
 
-BLOCK = 2**16  # genes of all particles moved at a time: the temporaries stay in the cache
+BLOCK = 2**16  # numbers moved at a time, over all particles: temporaries stay in the cache
 
 
 @dataclass(frozen=True, eq=False)
 class PSOState:
     """A swarm between two generations.
 
-    Members are the particles' personal bests. A particle is at its best, in the member's row
-    (``at_best``), or on its way, in the spare row; so nothing is copied when it finds a better one.
+    Members are the particles' personal bests. A particle's position is in the member's row if it is
+    at its personal best (``at_best``), else in the spare row, so nothing is copied when it finds a
+    better one.
 
     Attributes:
         fitness: of every personal best.
@@ -43,12 +44,14 @@ class PSO(CompleteEvolver[PSOState, Trials]):
     """v <- w v + c1 r1 (personal best - x) + c2 r2 (global best - x); x <- x + v.
 
     Attributes:
-        w, c1, c2: the defaults are the form of 1995; 0.729 and 1.49445 twice: constriction.
-        v_max: bound of each gene's velocity, None for none. NOTE: the form of 1995 diverges
-            without one, which its personal bests survive.
-        per_gene: r1 and r2 from U[0, 1) for each gene, as in 1995, or one of each per particle.
+        w, c1, c2: the defaults are those of 1995; w = 0.729 and c1 = c2 = 1.49445 are those of the
+            swarm with constriction.
+        v_max: bound of each gene's velocity, None for none. NOTE: the swarm of 1995 diverges
+            without one, which does not affect the personal bests.
+        per_gene: r1 and r2 are drawn from U[0, 1) for each gene, as in 1995; False: once per
+            particle.
 
-    Particles start at rest. A generation's `ask` moves the swarm: once for each `tell`.
+    Particles start at rest. `ask` moves the swarm, so call it once for each `tell`.
 
     >>> gen = torch.Generator().manual_seed(0)
     >>> x, evolver = torch.randn(10, 3, generator=gen), PSO(w=0.729, c1=1.49445, c2=1.49445)
@@ -72,7 +75,7 @@ class PSO(CompleteEvolver[PSOState, Trials]):
 
     @property
     def min_population(self) -> int:
-        """A particle and another one to follow."""
+        """Two: a particle and another one to follow."""
         return 2
 
     def init(self, population: Population, fitness: Float[Tensor, " np"]) -> PSOState:
@@ -86,8 +89,8 @@ class PSO(CompleteEvolver[PSOState, Trials]):
 
     @torch.no_grad()
     def ask(self, state: PSOState, gen: torch.Generator) -> Trials:
-        """Move every particle; its new position is in its spare row. One that rests where it is has
-        not changed."""
+        """Move every particle; its new position is in its spare row. A particle with velocity 0
+        has not changed."""
         rows, velocity = state.population.rows, state.velocity
         np, d = velocity.shape
         seed = torch.randint(2**31, (2, np, 1), generator=gen).to(rows.device)
@@ -97,17 +100,17 @@ class PSO(CompleteEvolver[PSOState, Trials]):
         here = torch.where(state.at_best.to(rows.device), members, spare)
         leader = members[fittest(state.fitness)]
         moved = torch.zeros(np, dtype=torch.bool, device=rows.device)
-        wide = torch.promote_types(rows.dtype, torch.float32)
+        dtype = torch.promote_types(rows.dtype, torch.float32)
         step = max(1, BLOCK // np)
         for first in range(0, d, step):
             part = slice(first, first + step)
-            x, best = rows[here, part].to(wide), rows[members, part].to(wide)
+            x, best = rows[here, part].to(dtype), rows[members, part].to(dtype)
             last = min(first + step, d)
             gene = torch.arange(first, last, device=rows.device)
             gene = gene if self.per_gene else seed.new_zeros(1)
-            r1, r2 = uniform_draws(gene, seed).to(wide)
-            v = self.w * velocity[:, part].to(wide)
-            v += self.c1 * r1 * (best - x) + self.c2 * r2 * (rows[leader, part].to(wide) - x)
+            r1, r2 = uniform_draws(gene, seed).to(dtype)
+            v = self.w * velocity[:, part].to(dtype)
+            v += self.c1 * r1 * (best - x) + self.c2 * r2 * (rows[leader, part].to(dtype) - x)
             if self.v_max is not None:
                 v.clamp_(-self.v_max, self.v_max)
             moved |= (v != 0).any(1)
@@ -132,5 +135,5 @@ class PSO(CompleteEvolver[PSOState, Trials]):
 
 
 def uniform_draws(gene: Int[Tensor, " d"], seed: Int[Tensor, "*s 1"]) -> Float[Tensor, "*s d"]:
-    """Numbers of U[0, 1) from the number of a gene and a seed, in steps of 2^-24."""
+    """Numbers from U[0, 1), multiples of 2^-24, determined by the gene's number and a seed."""
     return (hashed(hashed(gene) + seed) >> 7).to(torch.float32) * 2.0**-24

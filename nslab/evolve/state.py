@@ -18,8 +18,10 @@ class DEState:
 
     Attributes:
         fitness: of every member, on the current batch.
+        bank: successes and failures of each strategy.
+        f, cr, frequency: SHADE's archives.
+        recent_cr: SADE's memory of Cr.
         generation: generations since the start; ``since_rescore``: on the current batch.
-        bank, f, cr, frequency: the memories; ``recent_cr``: SADE's, of Cr.
     """
 
     population: Population
@@ -52,8 +54,8 @@ class DETrials(Trials):
 def strategy_numbers(
     trials: DETrials, won: Bool[Tensor, " t"], after: DEState, floor: float
 ) -> Row:
-    """By strategy: how often asked and won, its probability next time, and the means of its
-    memories of F, Cr and frequency; over all trials the means of F and Cr."""
+    """For each strategy: how many trials it made and won, its probability in the next generation,
+    and the means of its archives of F, Cr and frequency. Over all trials: the means of F and Cr."""
     asked, wins = (
         torch.bincount(strategy, minlength=len(after.f.cells)).tolist()
         for strategy in (trials.strategy, trials.strategy[won])

@@ -32,7 +32,7 @@ def save_loss(net: LossNet, file: Path, provenance: Mapping[str, Any]) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
         "provenance": dict(provenance),
     }
-    text = json.dumps(about, indent=1) + "\n"  # before anything is written: it may be refused
+    text = json.dumps(about, indent=1) + "\n"  # may fail, so before anything is written
     with replacing_all(file, file.with_suffix(".json")) as (weights, description):
         weights.write_bytes(data)
         description.write_text(text, encoding="utf-8")

@@ -18,21 +18,22 @@ from nslab.types import Labels, Logits, PerSample
 
 Weights = Float[Tensor, "m d"]  # of m candidates
 Probabilities = Float[Tensor, "b k"]
-Moves = Float[Tensor, "f n"]  # of inputs
-Begins = Float[Tensor, "c n"]  # one-hot: which corner they move from
+Moves = Float[Tensor, "f n"]  # by how much inputs change
+Begins = Float[Tensor, "c n"]  # one-hot: which corner they start from
 
 SMALL = 1e-4  # the log feature is log(p + SMALL)
-FLAT = 1e-9  # a slope below it is none
-PAIRS_AT_ONCE = 2**18  # numbers in a temporary, while candidates are compared: these fit a cache
+FLAT = 1e-9  # a slope below it counts as zero
+PAIRS_AT_ONCE = 2**18  # numbers in a temporary while candidates are compared: these fit a cache
 _SPAN = math.log1p(1 / SMALL)
 
 
 @dataclass(frozen=True)
 class LossForm:
-    """What a flat vector of weights means as a loss l(p, y); zero at p = onehot(y) in every form.
+    """How a vector of weights is read as a loss l(p, y), which is zero at p = onehot(y) in every
+    form.
 
-    One hidden layer of tanh; its output's bias would cancel, so there is none. Probabilities enter
-    as 2p - 1, and with ``log_feature`` as log(p + 1e-4) too, brought to [-1, 1].
+    One hidden layer of tanh; the output has no bias, which would cancel. Probabilities enter as
+    2p - 1, and with ``log_feature`` also as log(p + 1e-4), scaled to [-1, 1].
 
     Attributes:
         kind: ``"equivariant"``: sum over k of phi(p_k, [k = y]), whatever the number of classes;
@@ -40,6 +41,8 @@ class LossForm:
             phi(p_y, p_j), the label against each other class. ``"flat"``: a perceptron on p and
             onehot(y), which knows no symmetry, for a fixed number of ``classes``.
         hidden: units of the hidden layer.
+        log_feature: whether log(p + 1e-4) is an input, too.
+        classes: number of classes of the ``"flat"`` form; None for the others.
     """
 
     kind: Literal["equivariant", "pairs", "flat"] = "equivariant"
@@ -64,22 +67,24 @@ class LossForm:
 
     @property
     def moving(self) -> int:
-        """Inputs that depend on p."""
+        """Number of inputs that depend on p."""
         views = {"equivariant": 1, "pairs": 2, "flat": self.classes or 0}[self.kind]
         return views * (2 if self.log_feature else 1)
 
     @property
     def inputs(self) -> int:
-        """Inputs of the hidden layer: `moving` ones first, then those that tell the label."""
+        """Number of inputs of the hidden layer: the `moving` ones first, then those that encode
+        the label."""
         return self.moving + {"equivariant": 1, "pairs": 0, "flat": self.classes or 0}[self.kind]
 
     @property
     def size(self) -> int:
-        """D, the number of weights: of the hidden layer, its biases, the output's."""
+        """D, the number of weights: first the hidden layer's, then its biases, then the
+        output's."""
         return (self.inputs + 2) * self.hidden
 
     def initial(self, n: int, gen: torch.Generator) -> Weights:
-        """Random weights of n networks, float64: normal, each layer's by 1 / sqrt(inputs)."""
+        """Random weights of n networks, float64: normal, with sd 1 / sqrt(inputs of the layer)."""
         sd = torch.full((self.size,), self.inputs**-0.5, dtype=torch.float64)
         sd[-self.hidden :] = self.hidden**-0.5
         return sd * torch.randn(n, self.size, generator=gen, dtype=torch.float64)
@@ -87,8 +92,8 @@ class LossForm:
     def losses(self, w: Weights, p: Probabilities, y: Labels) -> Float[Tensor, "m b"]:
         """l(p, y) of every prediction for every candidate, in the precision of ``p``.
 
-        Raises ``ValueError`` for weights of another form, and for p of other classes than a flat
-        form's.
+        Raises ``ValueError`` for weights of another form, and if p does not have the number of
+        classes of a flat form.
         """
         x, begins = self.moves(p, y)
         each = changes(self.layers(w.to(p)), x.flatten(1), begins.flatten(1))
@@ -105,9 +110,12 @@ class LossForm:
     def moves(
         self, p: Probabilities, y: Labels
     ) -> tuple[Float[Tensor, "f parts b"], Float[Tensor, "c parts b"]]:
-        """What the parts of a loss come from, each the change of an output from what it is at
-        onehot(y): by how much the `moving` inputs change, exactly 0 where they do not, and one-hot
-        from which of the corners of `layers`."""
+        """The inputs of the parts that a loss is the sum of. Each part is the change of an output
+        between onehot(y) and p.
+
+        Returns for each part by how much its `moving` inputs change, exactly 0 where they do not,
+        and one-hot which of the corners of `Layers` they start from.
+        """
         if self.classes not in (None, p.shape[1]):
             raise ValueError(
                 f"a flat loss network of {self.classes} classes cannot score {p.shape[1]}: only "
@@ -130,7 +138,7 @@ class LossForm:
         return x, torch.stack([own, 1 - own])
 
     def layers(self, w: Weights) -> "Layers":
-        """The weights of m candidates, by what they do."""
+        """The weights of m candidates as those of layers."""
         if w.shape[-1] != self.size:
             raise ValueError(f"{self} has {self.size} weights, not {w.shape[-1]}")
         h, n = self.hidden, self.inputs * self.hidden
@@ -147,13 +155,13 @@ class LossForm:
         return Layers(moving, bias + corners, out[:, None])
 
     def _rise(self, p: Float[Tensor, "k b"]) -> Float[Tensor, "f k b"]:
-        """The features of p less those of 0: from 0 to 2."""
+        """The features of p minus those of 0: from 0 to 2."""
         if not self.log_feature:
             return 2 * p[None]
         return torch.stack([2 * p, torch.log1p(p / SMALL) * (2 / _SPAN)])
 
     def _fall(self, p: PerSample, miss: PerSample) -> Float[Tensor, "f b"]:
-        """The features of p less those of 1, from -2 to 0; ``miss`` is 1 - p."""
+        """The features of p minus those of 1: from -2 to 0; ``miss`` is 1 - p."""
         if not self.log_feature:
             return -2 * miss[None]
         # Each expression is exact where it is taken: zero for p = 1, all digits near p = 0.
@@ -166,9 +174,10 @@ class Layers(NamedTuple):
     """Weights of m candidates.
 
     Attributes:
-        into: of the hidden units, for inputs that move.
-        corners: what a unit sums up at onehot(y), where inputs come from; see `LossForm.moves`.
-        out: of the output.
+        into: weights of the hidden units for the inputs that move.
+        corners: pre-activations of the hidden units at onehot(y), where inputs start; see
+            `LossForm.moves`.
+        out: weights of the output.
     """
 
     into: Float[Tensor, "m h f"]
@@ -177,14 +186,14 @@ class Layers(NamedTuple):
 
 
 def changes(layers: Layers, x: Moves, begins: Begins) -> Float[Tensor, "m n"]:
-    """What each output changes by when inputs move by x from the corners where each begins.
+    """By how much each output changes when inputs move by ``x`` from the corners ``begins``.
 
-    tanh(a + d) - tanh(a) is written tanh(d) (1 - tanh(a) tanh(a + d)): exactly zero where nothing
-    moved, and no digits lost for a thousand classes that hardly moved.
+    tanh(a + d) - tanh(a) is computed as tanh(d) (1 - tanh(a) tanh(a + d)): exactly zero where
+    nothing moved, and accurate even for a thousand classes that hardly moved.
     """
     into, corners, out = layers
     both, before = 2 * torch.cat([into, corners], 2), torch.tanh(corners) @ begins
-    # tanh(u) is 2 sigmoid(2u) - 1 but for the digits of small u, and a sigmoid takes less time.
+    # tanh(u) = 2 sigmoid(2u) - 1 loses digits only for small u, and a sigmoid is faster.
     after = (both @ torch.cat([x, begins])).sigmoid_()
     change = (into @ x).tanh_() * torch.addcmul(1 + before, before, after, value=-2)
     return (out @ change).squeeze(1)
@@ -195,10 +204,11 @@ class LossNet:
     """A loss: ``net(logits, y)`` is the loss of each sample, ``scale`` times l(softmax(z), y).
 
     Attributes:
-        w: the weights that ``form`` reads; constants unless they ask for a gradient.
-        scale: see `matched`.
+        form: how the weights are read.
+        w: the weights; constants unless they require a gradient.
+        scale: factor of the loss, see `matched`.
 
-    Raises ``ValueError`` for weights of a wrong number, or not finite.
+    Raises ``ValueError`` for a wrong number of weights, and unless weights and scale are finite.
     """
 
     form: LossForm
@@ -216,7 +226,7 @@ class LossNet:
         return self.scale * self.form.loss(self.w, logits, y)
 
     def slope(self, classes: int) -> float:
-        """|dl/dz_y| at uniform predictions, the mean over labels where they differ (flat)."""
+        """|dl/dz_y| at uniform predictions, for the flat form averaged over the labels y."""
         y = torch.arange(classes if self.form.kind == "flat" else 1)
         with torch.enable_grad():
             z = torch.zeros(len(y), classes, dtype=torch.float64, requires_grad=True)
@@ -227,20 +237,20 @@ class LossNet:
     def matched(self, classes: int) -> "LossNet":
         """The same network, scaled so that |dl/dz_y| at uniform predictions is cross-entropy's.
 
-        Ranking fixes no scale, and an evolved one would mix with the learning rate. The sign stays:
-        a network that rewards errors goes on doing so. NOTE: without the log feature a loss is
-        nearly flat where p_y is small, so with many classes the factor grows like their number,
-        and with it the gradients near p_y = 1/2. Raises ``ValueError`` where the loss is flat
-        at uniform predictions (a slope below 1e-9), which no factor can mend.
+        Ranking determines no scale, and an evolved scale would be confounded with the learning
+        rate. The sign stays: a network that rewards errors still does. NOTE: without the log
+        feature a loss is nearly flat where p_y is small, so with many classes the factor grows
+        like their number, and with it the gradients near p_y = 1/2. Raises ``ValueError`` if the
+        loss is flat at uniform predictions (a slope below 1e-9), which no factor can mend.
         """
         slope = self.slope(classes)
         if not slope > FLAT * abs(self.scale):
             raise ValueError(
                 f"this loss network is flat at uniform predictions of {classes} classes: it cannot "
-                "be scaled to cross-entropy; evolve another one, or use it as it is"
+                "be scaled to cross-entropy; evolve another one, or use it unscaled"
             )
         return replace(self, scale=self.scale * (1 - 1 / classes) / slope)
 
     def to(self, device: torch.device | str) -> "LossNet":
-        """The same network with its weights on a device, so that no step has to bring them."""
+        """The same network with its weights on a device, so that no step has to move them there."""
         return replace(self, w=self.w.to(device))

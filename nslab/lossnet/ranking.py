@@ -22,20 +22,21 @@ Margin = Literal["order", "prob", "log"]
 PerPair = Float[Tensor, "m n"]  # of m candidates
 PerCandidate = Float[Tensor, " m"]
 
-TEMPERATURE = 0.1
-TEMPORARIES = 4  # of `changes`, about
-SMALLEST_P = 1e-7  # what p_y is held above, for its logarithm
-TOLERANCE = 1e-6  # of a standard deviation of the losses: what rounding does
+TEMPERATURE = 0.1  # T of `ranking_loss`
+TEMPORARIES = 4  # how many temporaries `changes` makes, about
+SMALLEST_P = 1e-7  # p_y is clamped to at least this before its logarithm is taken
+TOLERANCE = 1e-6  # in standard deviations of the losses: smaller differences may be rounding
 
 
 class MovedPairs(NamedTuple):
-    """Pairs as the layers of a form read them; what does not move, and so changes nothing, is left
-    out.
+    """Pairs as the layers of a form read them, without the parts that do not move: these change
+    nothing.
 
     Attributes:
-        x, begins: of every input that moves, see `LossForm.moves`.
-        row: the prediction it belongs to.
-        sizes: predictions of each number of classes: the worse, then as many better ones.
+        x, begins: of every part that moves, see `LossForm.moves`.
+        row: the prediction that the part belongs to.
+        sizes: number of predictions for each number of classes: first the worse, then as many
+            better ones.
     """
 
     x: Moves
@@ -45,7 +46,7 @@ class MovedPairs(NamedTuple):
 
     @classmethod
     def of(cls, form: LossForm, pairs: Sequence[Pairs]) -> "MovedPairs":
-        """Those of some pairs, for all candidates that are scored on them."""
+        """The moves of these pairs, which serve for all candidates that are scored on them."""
         parts, sizes = [], list[int]()
         for g in pairs:
             x, begins = form.moves(torch.cat(g[::2]), torch.cat(g[1::2]))
@@ -61,7 +62,7 @@ def pair_losses(
 ) -> tuple[PerPair, PerPair]:
     """The losses of the worse and of the better predictions, for every candidate.
 
-    Of one candidate they are as exact as `LossForm.losses`, of several `quick`.
+    For one candidate they are as exact as `LossForm.losses`, for several as exact as `quick`.
     """
     moved = pairs if isinstance(pairs, MovedPairs) else MovedPairs.of(form, pairs)
     x, begins, row, sizes = moved
@@ -76,8 +77,8 @@ def pair_losses(
 
 
 def quick(layers: Layers) -> Callable[[Moves, Begins], PerPair]:
-    """`changes` by subtraction of outputs, which is right to rounding of the outputs: digits of
-    small changes are lost."""
+    """`changes` by subtracting outputs, which is exact up to the rounding of the outputs: small
+    changes lose digits."""
     into, corners, out = layers
     both, out = 2 * torch.cat([into, corners], 2), 2 * out  # tanh(u) = 2 sigmoid(2u) - 1
     before = out @ (2 * corners).sigmoid()
@@ -90,7 +91,7 @@ def quick(layers: Layers) -> Callable[[Moves, Begins], PerPair]:
 
 
 def blocked(form: LossForm, w: Weights, p: P, y: Y) -> Float[Tensor, "m b"]:
-    """`LossForm.losses`, as many candidates and predictions at a time as the cache holds."""
+    """`LossForm.losses`, for as many candidates and predictions at a time as the cache holds."""
     rows = max(1, PAIRS_AT_ONCE // (TEMPORARIES * p.shape[1] * form.hidden))
     candidates = w.split(max(1, rows // max(1, len(y))))
     parts = zip(p.split(rows), y.split(rows), strict=True)
@@ -100,8 +101,8 @@ def blocked(form: LossForm, w: Weights, p: P, y: Y) -> Float[Tensor, "m b"]:
 def margins(pairs: Sequence[Pairs], margin: Margin) -> Float[Tensor, " n"]:
     """By how much each pair's losses should differ, in standard deviations.
 
-    ``"order"``: 0, the order is all that counts. ``"prob"``: the difference of 1 - p_y;
-    ``"log"``: that of -log p_y; each divided by its standard deviation over all predictions.
+    ``"order"``: 0, only the order counts. ``"prob"``: the difference of 1 - p_y; ``"log"``: that
+    of -log p_y; each divided by its standard deviation over all predictions.
     """
     worse = torch.cat([at_label(g.worse, g.worse_y) for g in pairs])
     better = torch.cat([at_label(g.better, g.better_y) for g in pairs])
@@ -113,12 +114,12 @@ def margins(pairs: Sequence[Pairs], margin: Margin) -> Float[Tensor, " n"]:
 
 
 def ranking_loss(worse: PerPair, better: PerPair, margin: Float[Tensor, " n"]) -> PerCandidate:
-    """How far a loss is from ranking consistency; less is better.
+    """How far a loss is from ranking consistency; lower is better.
 
-    The mean over pairs of T softplus((margin / 2 - gap) / T), T = 0.1, plus the mean over
-    predictions of max(0, -loss): a penalty for losses below that of the label. Gaps and losses are
-    divided by the standard deviation of all losses of the candidate, so its scale does not matter.
-    Infinite for a loss that is constant or not finite.
+    The mean over pairs of T softplus((margin / 2 - gap) / T), with T = 0.1 and the gap worse -
+    better, plus the mean over predictions of max(0, -loss): a penalty for losses below 0, the loss
+    at the label itself. Gaps and losses are divided by the standard deviation of all losses of the
+    candidate, so its scale does not matter. Infinite for a loss that is constant or not finite.
     """
     both = torch.cat([worse, better], 1)
     std = both.std(1, keepdim=True)
@@ -128,12 +129,12 @@ def ranking_loss(worse: PerPair, better: PerPair, margin: Float[Tensor, " n"]) -
 
 
 def ranking_accuracy(worse: PerPair, better: PerPair) -> PerCandidate:
-    """Share of pairs with the larger loss for the worse prediction; a tie is none."""
+    """Share of pairs with the larger loss for the worse prediction; ties do not count."""
     return (worse > better).to(worse.dtype).mean(1)
 
 
 def negative_share(worse: PerPair, better: PerPair) -> PerCandidate:
-    """Share of predictions with a loss below the label's own, which is 0."""
+    """Share of predictions with a loss below 0, the loss at the label itself."""
     both = torch.cat([worse, better], 1)
     return (both < -TOLERANCE * both.std(1, keepdim=True)).to(both.dtype).mean(1)
 

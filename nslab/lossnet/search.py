@@ -1,7 +1,7 @@
-"""Evolve a loss before any data is seen: candidates are ranked by how well they rank.
+"""Evolve a loss before any data is seen: candidates are selected for ranking consistency.
 
-Source: the EDL abstract. NOTE: the full text was unavailable; what is scored on what, and
-when, is ours.
+Source: the EDL abstract. NOTE: the full text was unavailable; which candidates are scored on which
+pairs, and when, is our own design.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,12 +33,13 @@ from nslab.rng import generator
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
-    """An evolved loss, and a row per generation; row 0 is before any: of the random network that a
-    strategy begins at, or of an evolver's best one.
+    """An evolved loss, and a row per generation. Row 0 describes the initial population: the
+    random network that an evolution strategy starts from, or the best of an evolver's members.
 
-    A row has the ``generation``, the ``best`` objective among the candidates on the pairs they were
-    scored on, and of the search's best network so far, on held-out pairs and rays: ``objective``,
-    ``ranking_accuracy``, ``violations`` of monotonicity, ``negative_share``.
+    A row has the ``generation`` and the ``best`` objective among the candidates on the pairs they
+    were scored on. The other numbers are those of the search's result so far, on held-out pairs
+    and rays: ``objective``, ``ranking_accuracy``, ``violations`` of monotonicity,
+    ``negative_share``.
     """
 
     net: LossNet
@@ -52,8 +53,8 @@ class Pretrained:
 
 @dataclass(frozen=True, eq=False)
 class Consistency:
-    """The objective of candidates on some pairs, in float32; what the pairs alone say is worked out
-    once."""
+    """The objective of candidates on some pairs, in float32; what depends on the pairs alone is
+    computed once."""
 
     form: LossForm
     pairs: MovedPairs
@@ -61,7 +62,7 @@ class Consistency:
 
     @classmethod
     def of(cls, form: LossForm, pairs: Sequence[Pairs], margin: Margin) -> "Consistency":
-        """That of pairs."""
+        """The objective on these pairs."""
         return cls(form, MovedPairs.of(form, pairs), margins(pairs, margin))
 
     def __call__(self, w: Weights) -> PerCandidate:
@@ -80,13 +81,13 @@ class HeldOut:
     def of(
         cls, form: LossForm, regimes: Regimes, margin: Margin, pairs: int, rays: int, seed: int
     ) -> "HeldOut":
-        """Those of a seed; another form or search of the same seed is measured on the same."""
+        """The pairs and rays of a seed, the same for every form and search."""
         drawn = draw_pairs(regimes, pairs, generator(seed, "lossnet", "held-out pairs"))
         begins = draw_rays(regimes, rays, generator(seed, "lossnet", "held-out rays"))
         return cls(Consistency.of(form, drawn, margin), begins)
 
     def measure(self, w: Float[Tensor, " d"]) -> dict[str, float]:
-        """The numbers of a row."""
+        """The held-out numbers of a row, for one vector of weights."""
         w, task = w.float()[None], self.task
         worse, better = pair_losses(task.form, w, task.pairs)
         return {
@@ -115,15 +116,17 @@ def pretrain(
 ) -> Pretrained:
     """Evolve the weights of a loss of ``form`` on synthetic pairs.
 
-    All candidates of a generation are scored on the same ``pairs``, drawn afresh every ``refresh``
-    generations; surviving members are then scored again. ``search`` is any evolver of populations
-    of ``members`` random networks, by default the strategy `ES` with steps that decrease over all
-    ``generations``; it is told that data change every ``refresh`` generations. The result is its
-    best vector after the last one. A ``generational`` search, such as a strategy, starts at one
-    random network. ``on_generation`` is called with each generation's row.
+    All candidates of a generation are scored on the same pairs (about ``pairs`` of them, drawn
+    from ``regimes``), which are drawn afresh every ``refresh`` generations; surviving members are
+    then scored again. ``search`` is any evolver of populations of ``members`` random networks, by
+    default the evolution strategy `ES` with steps that decrease over all ``generations``; it is
+    told that data change every ``refresh`` generations. A ``generational`` search, such as `ES`,
+    starts at one random network. The result is the search's best vector after the last generation.
+    ``margin`` is that of `margins`; ``held_out`` and ``rays`` are the numbers of held-out pairs and
+    rays. ``on_generation`` is called with each generation's row.
 
-    Raises ``ValueError`` for a flat form whose classes are not the regimes' only ones, and for
-    numbers below 1 (``generations``: below 0).
+    Raises ``ValueError`` for a flat form unless ``regimes`` has its number of classes alone, and
+    for numbers below 1 (``generations``: below 0).
     """
     regimes = regimes or Regimes()
     numbers = {"pairs": pairs, "refresh": refresh, "members": members}
@@ -133,7 +136,7 @@ def pretrain(
     unseen = HeldOut.of(form, regimes, margin, held_out, rays, seed)
     x = form.initial(size, generator(seed, "lossnet", "initial"))
     if evolver.generational:
-        x = x[:1].expand(size, -1)  # not at the best of many
+        x = x[:1].expand(size, -1)  # one random network, not the best of many
 
     def drawn(generation: int) -> Consistency:
         gen = generator(seed, "lossnet", "pairs", generation)
@@ -163,7 +166,7 @@ def _row(generation: int, fitness: Tensor) -> dict[str, Any]:
 
 def _check(form: LossForm, regimes: Regimes, generations: int, numbers: dict[str, int]) -> None:
     if generations < 0:
-        raise ValueError(f"generations must not be negative, but are {generations}")
+        raise ValueError(f"generations must not be negative, not {generations}")
     for name, number in numbers.items():
         if number < 1:
             raise ValueError(f"{name} must be at least 1, not {number}")

@@ -15,9 +15,10 @@ FOLDER = Path(__file__).parent / "evolved"
 class Shipped:
     """An evolved loss network of the package.
 
-    ``"log"``: sees log p too and has log p_y in its margins: close to cross-entropy where a
-    prediction is wrong. ``"order"``: sees p alone and only orders, which is all that the abstract
-    asks for; flatter where p_y is small, so slower with many classes.
+    ``"log"`` has log p as an input and was evolved with margins in log p_y: it is close to
+    cross-entropy where a prediction is wrong. ``"order"`` has p alone as input and was evolved for
+    order only, which is all that the abstract asks for; it is flatter where p_y is small, and so
+    trains more slowly with many classes.
     """
 
     name: Literal["log", "order"] = "log"
@@ -27,7 +28,7 @@ class Shipped:
 
     @property
     def file(self) -> Path:
-        """Its weights."""
+        """The file of its weights."""
         return FOLDER / f"{self.name}.safetensors"
 
     def net(self) -> LossNet:

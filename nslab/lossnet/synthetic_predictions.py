@@ -1,6 +1,6 @@
-"""Synthetic predictions and labels, as many as wanted: the data that a loss evolves on.
+"""Synthetic predictions and labels, in any number: the data that a loss evolves on.
 
-Source: the EDL abstract ("unlimited synthetic prediction-label pairs"), and summaries that speak of
+Source: the EDL abstract ("unlimited synthetic prediction-label pairs"), and summaries that mention
 a controllable mixture of critical regimes. NOTE: regimes, weights, shapes and pairs are ours.
 """
 
@@ -14,7 +14,8 @@ from torch import Tensor
 
 from nslab.system.validation import hints, strict
 
-MORE_CLASSES = (2, 5, 10, 20, 100)  # for networks with the log feature, which carry over less far
+# For networks with the log feature, which generalise less far beyond the classes they evolved on.
+MORE_CLASSES = (2, 5, 10, 20, 100)
 
 P = Float[Tensor, "n k"]
 Y = Int[Tensor, " n"]
@@ -25,14 +26,17 @@ class Regimes:
     """How synthetic predictions are distributed; the weights need not add up to 1.
 
     Attributes:
-        anywhere: weight of predictions uniform over all, Dir(1).
-        right, wrong: sure of the label, or of another class: (1 - d) onehot + d Dir(1).
-        boundary: between the label and another class, shares of Beta(4, 4), nothing elsewhere.
-        even: unsure, Dir(``evenness``).
-        classes: numbers of classes, each as often as the others.
-        doubt: d is of Beta(1, ``doubt``).
+        anywhere: weight of predictions uniform on the simplex, Dir(1).
+        right, wrong: weights of predictions that are sure of the label, or of another class:
+            (1 - d) onehot + d Dir(1).
+        boundary: weight of predictions between the label and one other class, with p_y from
+            Beta(4, 4).
+        even: weight of unsure predictions, Dir(``evenness``).
+        classes: numbers of classes, each equally often.
+        doubt: d is drawn from Beta(1, ``doubt``).
+        evenness: see ``even``.
         dominance: share of pairs in which one prediction is the other moved towards its label.
-        tie: an independent pair whose p_y differ by less is dropped.
+        tie: independent pairs whose p_y differ by less are dropped.
     """
 
     anywhere: float = 0.2
@@ -71,14 +75,14 @@ class Regimes:
 
 
 class Predictions(NamedTuple):
-    """Predictions of one number of classes, and their labels."""
+    """Predictions with the same number of classes, and their labels."""
 
     p: Float[Tensor, "n k"]
     y: Int[Tensor, " n"]
 
 
 class Pairs(NamedTuple):
-    """Predictions of one number of classes, row by row a worse and a better one."""
+    """Predictions with the same number of classes: in each row a worse and a better one."""
 
     worse: Float[Tensor, "n k"]
     worse_y: Int[Tensor, " n"]
@@ -89,7 +93,7 @@ class Pairs(NamedTuple):
 def draw_predictions(
     regimes: Regimes, n: int, k: int, gen: torch.Generator
 ) -> tuple[P, Y, Int[Tensor, " n"]]:
-    """n predictions of k classes, float64, their labels, and which regime each is of."""
+    """n predictions of k classes, float64, their labels, and the number of each one's regime."""
     y = torch.randint(k, (n,), generator=gen)
     weights = torch.tensor(list(regimes.weights.values()), dtype=torch.float64)
     which = torch.multinomial(weights, n, replacement=True, generator=gen)
@@ -105,9 +109,10 @@ def draw_pairs(
 ) -> list[Pairs]:
     """About n pairs (independent ties are dropped), a group for each number of classes.
 
-    Dominance pairs are p and (1 - t) p + t onehot(y), t of U(0, 1): the label's probability grows,
-    all others shrink in proportion, so the first is worse by any measure. Independent pairs, each
-    with a label of its own, are ordered by p_y. NOTE: both of a pair have as many classes.
+    Dominance pairs are p and (1 - t) p + t onehot(y), with t from U(0, 1): the label's probability
+    grows and all others shrink in proportion, so the first is worse by any measure. In independent
+    pairs each prediction has its own label, and p_y decides which is better. NOTE: both predictions
+    of a pair have the same number of classes.
     """
     groups = []
     for i, k in enumerate(regimes.classes):
@@ -134,24 +139,24 @@ def draw_pairs(
 def draw_rays(
     regimes: Regimes, n: int, gen: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> list[Predictions]:
-    """About n predictions, a group for each number of classes: where rays begin."""
+    """About n predictions at which rays begin, a group for each number of classes."""
     share = -(-n // len(regimes.classes))
     drawn = (draw_predictions(regimes, share, k, gen) for k in regimes.classes)
     return [Predictions(p.to(dtype), y) for p, y, _ in drawn]
 
 
 def at_label(p: P, y: Y) -> Float[Tensor, " n"]:
-    """p_y."""
+    """p_y, the probability of each label."""
     return p.gather(1, y[:, None]).squeeze(1)
 
 
 def towards_label(p: P, y: Y, t: Float[Tensor, " n"]) -> P:
-    """(1 - t) p + t onehot(y)."""
+    """Predictions moved towards their labels: (1 - t) p + t onehot(y)."""
     return ((1 - t[:, None]) * p).scatter_add(1, y[:, None], t[:, None])
 
 
 def _dirichlet(n: int, k: int, shape: int, gen: torch.Generator) -> P:
-    # A gamma variate of whole shape is a sum of exponential ones, which a generator can draw.
+    # Gamma variates with an integer shape are sums of exponential ones, which take a generator.
     draws = torch.empty(shape, n, k, dtype=torch.float64).exponential_(generator=gen).sum(0)
     return draws / draws.sum(1, keepdim=True)
 
@@ -175,7 +180,7 @@ def _wrong(regimes: Regimes, y: Y, k: int, gen: torch.Generator) -> P:
 
 
 def _boundary(regimes: Regimes, y: Y, k: int, gen: torch.Generator) -> P:
-    # The median of seven uniform numbers is of Beta(4, 4).
+    # The median of seven uniform numbers has the distribution Beta(4, 4).
     share = torch.rand(len(y), 7, generator=gen, dtype=torch.float64).median(1).values
     p = torch.zeros(len(y), k, dtype=torch.float64)
     p.scatter_(1, y[:, None], share[:, None])

@@ -1,9 +1,9 @@
 """Networks by name: ``NETWORKS[name](shape, num_classes)`` gives a module from images to logits,
-or from rows of token ids; ``shape`` is then the length of a row and the number of ids.
+or from rows of token ids; ``shape`` is then the length of a row and the number of token ids.
 
-Beside those, ``torchvision/<name>``, ``timm/<name>`` and ``transformers/<name or folder>`` are
-networks too, and any of them with a bottleneck and a weight-normalised head,
-``bottleneck/<network>``: see `build_network`.
+`build_network` also knows ``torchvision/<name>``, ``timm/<name>`` and
+``transformers/<name or folder>``, and ``bottleneck/<network>``: any of these networks with a
+bottleneck and a weight-normalised head.
 
 >>> NETWORKS["lenet1"]((1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
 torch.Size([2, 10])
@@ -38,12 +38,15 @@ from nslab.system.registry import Registry, callable_with
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, InputShape
 
-Network = Callable[[Any, int], nn.Module]  # (shape, num_classes); shape: an InputShape
+Network = Callable[[Any, int], nn.Module]  # (shape, num_classes); shape is an InputShape
 
 
 def _network_problem(key: str, value: object) -> str:
     if "/" in key:
-        return "names with / are those of torchvision, timm and transformers, or begin bottleneck/"
+        return (
+            "names with a / are kept for torchvision, timm, transformers and bottlenecks: choose "
+            "one without"
+        )
     return callable_with((3, 32, 32), 10, says="(shape, num_classes)")(key, value)
 
 
@@ -81,8 +84,8 @@ def check_network(name: str) -> None:
         return
     if parts := parts_of(name):
         raise ValueError(
-            f"the network {parts[1]} was made in a notebook or script, and is not known here, or "
-            "has been edited since: run what defines it again"
+            f"the network {parts[1]} was defined in a notebook or script. It is not known here, or "
+            "its code has been edited since: run the code that defines it again"
         )
     if "/" not in name:
         more = ", torchvision/<name>, timm/<name> and transformers/<name or folder>"
@@ -91,23 +94,23 @@ def check_network(name: str) -> None:
 
 
 def takes_texts(name: str) -> bool:
-    """Whether a network reads rows of token ids, not images: its class or function says so by an
-    attribute ``for_texts``.
+    """Whether a network reads rows of token ids rather than images: encoders of transformers do,
+    and classes or functions with an attribute ``for_texts = True``.
 
     >>> takes_texts("textcnn"), takes_texts("resnet20")
     (True, False)
     """
     name = backbone_of(name)
-    made = NETWORKS.get(name)
-    made = made.func if isinstance(made, partial) else made
-    return bool(getattr(made, "for_texts", is_encoder(name)))
+    network = NETWORKS.get(name)
+    network = network.func if isinstance(network, partial) else network
+    return bool(getattr(network, "for_texts", is_encoder(name)))
 
 
 def build_network(name: str, shape: InputShape, num_classes: int, seed: int) -> nn.Module:
     """A network with initial weights that depend on ``seed`` alone.
 
     ``name`` is a key of ``NETWORKS``, ``torchvision/<name>``, ``timm/<name>``,
-    ``transformers/<name or folder>``, or ``bottleneck/`` and any of these (see
+    ``transformers/<name or folder>``, or ``bottleneck/`` followed by any of these (see
     `nslab.networks.bottleneck`); ``ValueError`` for any other. torch's global generator is left as
     it was.
 

@@ -1,7 +1,7 @@
-"""AlexNet and VGG-19 cut down to CIFAR's images: one linear layer on the last features.
+"""AlexNet and VGG-19 adapted to CIFAR's small images: one linear layer on the last features.
 
-As in the CIFAR baselines of bearpaw/pytorch-classification. Images above 32 x 32 pixels are
-averaged over what the convolutions leave, so that the linear layer stays the same.
+As in the CIFAR baselines of bearpaw/pytorch-classification. For images above 32 x 32 pixels the
+last features are averaged over their positions, so that the linear layer has the same size.
 """
 
 from torch import nn

@@ -1,8 +1,8 @@
 """A scoring copy of a network: BatchNorm folded into the layers before it, optionally in 16 bits.
 
-In evaluation mode BatchNorm is an affine map with constant coefficients, so it can be multiplied
-into the convolution that feeds it. The copy runs fewer passes over memory; it is refreshed from
-the live network before each use, at the cost of one read of the parameters.
+In evaluation mode BatchNorm is an affine map with constant coefficients, so it can be merged into
+the convolution before it. The copy makes fewer passes over memory; it is refreshed from the live
+network before each use, at the cost of one read of the parameters.
 """
 
 import copy
@@ -21,28 +21,28 @@ LAYERS = (nn.Conv1d, nn.Conv2d)
 class FoldedCopy:
     """Evaluation-mode copy of ``model``: ``refresh()``, then call it on a batch.
 
-    Equal to ``model.eval()(x)`` up to the rounding of float32, or of ``dtype``; ``fold=False``
-    only changes the precision. Raises
-    ``ValueError`` when ``torch.fx`` cannot trace the network (control flow that depends on data).
+    It equals ``model.eval()(x)`` up to the rounding of float32, or of ``dtype``; ``fold=False``
+    only changes the precision. Raises ``ValueError`` for a network that ``torch.fx`` cannot trace
+    (control flow that depends on data).
     """
 
     def __init__(
         self, model: nn.Module, dtype: torch.dtype | None = None, fold: bool = True
     ) -> None:
         try:
-            with scoring(model):  # code that asks for its mode should see evaluation
+            with scoring(model):  # code that depends on the mode is traced in evaluation mode
                 graph = fx.Tracer().trace(model)
             net = copy.deepcopy(fx.GraphModule(model, graph))
             source = _tensors(model)
             if unknown := [name for name in _tensors(net) if name not in source]:
-                raise ValueError(f"it computes with {', '.join(unknown)}, of no module")
+                raise ValueError(f"it uses {', '.join(unknown)}, which belongs to no module")
         except Exception as error:
             raise ValueError(
-                f"cannot make a folded copy of {type(model).__name__}, torch.fx cannot trace it "
-                f"({error}); score with fold_batchnorm=False and score_dtype='model'"
+                f"cannot make a folded copy of {type(model).__name__}, since torch.fx cannot trace "
+                f"it ({error}); score with fold_batchnorm=False and score_dtype='model'"
             ) from error
         self.net = net.eval().requires_grad_(False)
-        self.folds: list[tuple[Any, Any, Any]] = []  # live layer, live norm, own layer
+        self.folds: list[tuple[Any, Any, Any]] = []  # live layer, live norm, layer of the copy
         folded = set()
         for norm, feed in foldable(self.net) if fold else []:
             layer: Any = self.net.get_submodule(str(feed.target))
@@ -63,7 +63,7 @@ class FoldedCopy:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Take over the live parameters and running statistics."""
+        """Copy the live network's current parameters and running statistics, folded."""
         for mine, live in self.copies:
             mine.copy_(live)
         for layer, norm, mine in self.folds:
@@ -76,18 +76,18 @@ class FoldedCopy:
             mine.bias.copy_(shift * scale + norm.bias if norm.affine else shift * scale)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits of the folded copy; token ids stay whole numbers."""
+        """The copy's output for a batch; token ids are not cast."""
         cast = self.dtype is not None and x.is_floating_point()
         return self.net(x.to(self.dtype) if cast else x)
 
 
-# The copies of each network still in use, with the parameters they were made for.
+# The copy of each live network, by the settings and parameters it was made for.
 _COPIES: WeakKeyDictionary[nn.Module, dict[tuple, FoldedCopy]] = WeakKeyDictionary()
 
 
 def folded_copy(model: nn.Module, dtype: torch.dtype | None, fold: bool) -> FoldedCopy:
-    """The refreshed copy of ``model``, made at first use and whenever its parameters are others
-    (a layer replaced, the network moved to another device)."""
+    """The refreshed copy of ``model``, made at first use and again whenever its parameters have
+    been replaced (another layer, a move to another device)."""
     known = _COPIES.setdefault(model, {})
     key = (dtype, fold, *((id(p), p.device, p.dtype) for p in model.parameters()))
     if key not in known:
@@ -103,8 +103,8 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 
 def foldable(net: fx.GraphModule) -> list[tuple[fx.Node, fx.Node]]:
-    """Pairs (norm, layer) of plain modules where nothing but the norm reads the layer's output or
-    its weights, and both are called once."""
+    """Pairs (norm, layer) that can be folded: both are plain modules and called once, and nothing
+    but the norm reads the layer's output or its weights."""
     nodes = list(net.graph.nodes)
     calls = [str(node.target) for node in nodes if node.op == "call_module"]
     read = {str(node.target).rpartition(".")[0] for node in nodes if node.op == "get_attr"}

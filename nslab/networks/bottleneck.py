@@ -1,4 +1,4 @@
-"""Bottleneck and weight-normalised classifier in place of a network's head, as SHOT has them.
+"""Bottleneck and weight-normalised classifier in place of a network's head, as in SHOT.
 
 Source: Liang et al. 2020, "Do We Really Need to Access the Source Data?", and tim-learn/SHOT.
 """
@@ -10,14 +10,14 @@ from nslab.networks.heads import last_linear
 from nslab.networks.logits import logits_of
 from nslab.types import Logits, StateDict
 
-PREFIX = "bottleneck/"  # begins the name of a network that has them
+PREFIX = "bottleneck/"  # of the names of such networks
 WIDTH = 256
 
 
 class Bottlenecked(nn.Module):
     """Logits ``classifier(bottleneck(features(x)))``: the features are another network without its
-    last linear layer, the bottleneck is linear with BatchNorm, the classifier's rows have a
-    direction and a length of their own (Salimans and Kingma 2016).
+    last linear layer, the bottleneck is linear with BatchNorm, and the classifier is
+    weight-normalised: each row has a direction and a length (Salimans and Kingma 2016).
 
     They start as in the reference: the bottleneck's weights are Xavier normal, its biases 0.
     NOTE: the reference does the same to the classifier, but after weight normalisation has taken
@@ -31,7 +31,7 @@ class Bottlenecked(nn.Module):
     (torch.Size([2, 10]), 32)
     """
 
-    head_parts = ("bottleneck", "classifier")  # what is no backbone, see `heads.head_parts`
+    head_parts = ("bottleneck", "classifier")  # all but the backbone, see `heads.head_parts`
 
     def __init__(self, network: nn.Module, num_classes: int, width: int = WIDTH) -> None:
         super().__init__()
@@ -39,7 +39,9 @@ class Bottlenecked(nn.Module):
         head = network.get_submodule(self.replaced)
         assert isinstance(head, nn.Linear)
         if not self.replaced:
-            raise ValueError("a linear layer has no features before it: use a deeper network")
+            raise ValueError(
+                "a single linear layer has no features before it: use a deeper network"
+            )
         network.set_submodule(self.replaced, nn.Identity())
         self.features = network
         linear, norm = nn.Linear(head.in_features, width), nn.BatchNorm1d(width)
@@ -54,12 +56,12 @@ class Bottlenecked(nn.Module):
         return self.classifier(self.bottleneck(logits_of(self.features(x))))
 
     def feature_state(self, state: StateDict) -> StateDict:
-        """The part of a state of the network before its head was replaced that is still there."""
+        """``state``, that of the original network, without the head that was replaced."""
         return {k: t for k, t in state.items() if not k.startswith(f"{self.replaced}.")}
 
 
 def backbone_of(name: str) -> str:
-    """The name of the network that gives the features; of any other network its own.
+    """The name without the prefix ``bottleneck/``: that of the network that gives the features.
 
     >>> backbone_of("bottleneck/resnet50"), backbone_of("resnet50")
     ('resnet50', 'resnet50')

@@ -39,7 +39,7 @@ class Transition(nn.Module):
 class DenseNetCifar(nn.Module):
     """Stem with 2 ``growth`` channels, three dense blocks, average pool, linear.
 
-    ``depth`` is 6n + 4, n layers a block. Depth 100 and growth 12 have 769,162 parameters with
+    ``depth`` is 6n + 4, n layers per block. Depth 100 and growth 12 have 769,162 parameters with
     10 classes, 190 and 40 have 25,624,430. Convolutions start from N(0, 2 / (k k out)). Raises
     ``ValueError`` for images under 4 pixels.
     """

@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm by name, and whether a checkpoint is a network's."""
+"""Networks of torchvision and timm by name, and checks that a checkpoint fits a network."""
 
 import importlib
 from collections.abc import Iterable, Sequence
@@ -12,15 +12,15 @@ from nslab.networks.heads import last_linear
 from nslab.system.validation import near
 from nslab.types import ImageShape, InputShape, StateDict
 
-WITH_AUX, AUX = ("googlenet", "inception_v3"), "+aux"
+WITH_AUX, AUX = ("googlenet", "inception_v3"), "+aux"  # AUX ends their names with auxiliary heads
 COUNTER = "num_batches_tracked"  # of BatchNorm; files from before torch 0.4.1 lack it
 
 
 def build_external(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
     """``torchvision/<name>`` or ``timm/<name>``, with weights drawn from torch's global stream.
 
-    ``torchvision/googlenet+aux`` and ``torchvision/inception_v3+aux`` have their auxiliary heads.
-    Raises ``ValueError`` for an unknown name, and where timm is not installed.
+    ``torchvision/googlenet+aux`` and ``torchvision/inception_v3+aux`` keep their auxiliary heads.
+    Raises ``ValueError`` for an unknown name, and if timm is needed but not installed.
     """
     source, _, short = name.rpartition("/")
     check_external(name)
@@ -64,7 +64,7 @@ def _imported_timm(name: str) -> Any:
     try:
         return importlib.import_module("timm")
     except ImportError:
-        raise ValueError(f"timm/{name} needs timm, which is not here: pip install timm") from None
+        raise ValueError(f"timm/{name} needs timm, which is missing: pip install timm") from None
 
 
 def _timm(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
@@ -75,15 +75,15 @@ def _timm(name: str, shape: ImageShape, num_classes: int) -> nn.Module:
 
 
 def with_heads(name: str, keys: Iterable[str]) -> str:
-    """The name of the network that weights of these names are of: with its auxiliary heads, where
-    the weights have them."""
+    """``name``, with ``+aux`` appended if the names of its weights, ``keys``, include those of
+    auxiliary heads."""
     has = any(key.startswith(("aux", "AuxLogits")) for key in keys)
     short = name.rpartition("/")[2]
     return f"{name}{AUX}" if has and name.startswith("torchvision/") and short in WITH_AUX else name
 
 
 def unknown(name: str, source: str, known: Sequence[str]) -> ValueError:
-    """The error for a name that a source does not know, with names like it."""
+    """The error for a name that a source does not know; it suggests similar ones."""
     likely = near(name, known) or list(known)[:3]
     return ValueError(f"{source} has no classifier {name!r}; it has {', '.join(likely)}, ...")
 
@@ -91,15 +91,15 @@ def unknown(name: str, source: str, known: Sequence[str]) -> ValueError:
 def fitted(
     model: nn.Module, states: Sequence[StateDict], files: Sequence[str], num_classes: int
 ) -> list[StateDict]:
-    """The states in the types of ``model``; counters of BatchNorm that they lack are 0.
+    """The states of ``files`` with tensors of ``model``'s types; missing BatchNorm counters are 0.
 
-    Raises ``ValueError`` naming the file for a head of another number of classes, and for tensors
-    that are missing, too many or of another shape.
+    Raises ``ValueError`` naming the file for a head with another number of classes, and for
+    tensors that are missing, superfluous or of another shape.
     """
     own, found = model.state_dict(), []
     try:
         head = f"{last_linear(model)}.weight"
-    except ValueError:  # no linear layer: shapes tell as well
+    except ValueError:  # no linear layer; a wrong number of classes then shows as a wrong shape
         head = ""
     for file, state in zip(files, states, strict=True):
         classes = state[head].shape[:1] if head in state else ()
@@ -112,7 +112,7 @@ def fitted(
         counters = {k: t.new_zeros(()) for k, t in own.items() if k.endswith(COUNTER)}
         whole = counters | state
         wrong = [f"{k} is missing" for k in own if k not in whole]
-        wrong += [f"{k} is not of this model" for k in whole if k not in own]
+        wrong += [f"{k} does not belong to it" for k in whole if k not in own]
         wrong += [
             f"{k} has shape {tuple(whole[k].shape)}, here {tuple(t.shape)}"
             for k, t in own.items()
@@ -126,8 +126,8 @@ def fitted(
 
 
 def named_alike(state: StateDict, own: StateDict) -> StateDict:
-    """The state under the names of a network that itself holds another: a prefix that all of the
-    network's names share, and none of the state's, is put before them."""
+    """The state with the names of ``own``, that of a network that wraps another: if all names of
+    ``own`` share a prefix that none of the state's has, it is added to them."""
     head = next(iter(own)).partition(".")[0] + "."
     shared = all(name.startswith(head) for name in own)
     if shared and not any(name.startswith(head) for name in state):
@@ -137,27 +137,32 @@ def named_alike(state: StateDict, own: StateDict) -> StateDict:
 
 @torch.no_grad()
 def try_model(model: nn.Module, shape: InputShape, num_classes: int, device: torch.device) -> None:
-    """Let the model see two black images; ``ValueError`` unless it gives logits for each class."""
+    """Run the model on two inputs of zeros; ``ValueError`` unless it returns a logit per class."""
     try:
         logits = model.eval()(torch.zeros(2, *shape, device=device))
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         size = " x ".join(map(str, shape))
         raise ValueError(f"the model cannot take images of {size}: {error}") from None
     if not isinstance(logits, Tensor) or logits.shape != (2, num_classes):
-        raise ValueError("the model gives no logits: a classifier of images is needed")
+        raise ValueError(
+            f"the model gives no logits of shape (images, {num_classes}): a classifier of images "
+            "with as many classes as the data is needed"
+        )
 
 
 def loading_code(name: str, shape: InputShape, num_classes: int, file: Path) -> tuple[str, str]:
-    """Two lines of Python that make the network of a file."""
+    """Two lines of Python that build a network and load its weights from ``file``."""
     source, _, short = name.rpartition("/")
-    short = short.removesuffix(AUX)
-    made = f"nslab.networks.build_network({short!r}, {shape}, {num_classes}, seed=0)"
+    built = f"nslab.networks.build_network({name!r}, {shape}, {num_classes}, seed=0)"
     if source == "timm":
-        made = f"timm.create_model({short!r}, num_classes={num_classes}, in_chans={shape[0]})"
+        built = f"timm.create_model({short!r}, num_classes={num_classes}, in_chans={shape[0]})"
     elif source == "torchvision":
-        size = f", image_size={shape[1]}" if short.startswith("vit_") else ""
-        made = f"torchvision.models.get_model({short!r}, num_classes={num_classes}{size})"
+        plain = short.removesuffix(AUX)
+        more = f", image_size={shape[1]}" if plain.startswith("vit_") else ""
+        if plain in WITH_AUX:  # torchvision's default is to have the heads
+            more = f", aux_logits={plain != short}, init_weights=False"
+        built = f"torchvision.models.get_model({plain!r}, num_classes={num_classes}{more})"
     return (
-        f"  model = {made}",
+        f"  model = {built}",
         f"  model.load_state_dict(safetensors.torch.load_file({str(file)!r}))",
     )

@@ -8,26 +8,29 @@ from torch import Tensor, nn
 
 
 def last_linear(model: nn.Module) -> str:
-    """Name of the linear layer registered last, in most classifiers that of the logits."""
+    """Name of the linear layer registered last, which in most classifiers gives the logits.
+
+    Raises ``ValueError`` for a network without a linear layer.
+    """
     modules = model.named_modules(remove_duplicate=False)
     found = [name for name, module in modules if isinstance(module, nn.Linear)]
     if not found:
         raise ValueError(
-            f"{type(model).__name__} has no linear layer to exempt: name the layer that gives the "
-            "logits (head='...') or let all of it evolve (exempt_head=False)"
+            f"{type(model).__name__} has no linear layer, and so no head: use a network whose "
+            "logits come from an nn.Linear"
         )
     return found[-1]
 
 
 def head_parts(model: nn.Module) -> tuple[str, ...]:
-    """Names of the modules that are no part of the backbone: the last linear layer, with the
-    bottleneck before it where there is one."""
+    """Names of the modules that do not belong to the backbone: the last linear layer, and the
+    bottleneck before it if there is one."""
     return getattr(model, "head_parts", ()) or (last_linear(model),)
 
 
 @contextmanager
 def features_of(model: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects what the last linear layer is given, pass by pass.
+    """Collects the input of the last linear layer in each forward pass.
 
     >>> import torch
     >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))

@@ -1,4 +1,4 @@
-"""Initial weights, and the smallest image of a network."""
+"""Initial weights, and the smallest image that a network can take."""
 
 from torch import nn
 

@@ -20,8 +20,8 @@ def lenet1(shape: ImageShape, num_classes: int) -> nn.Sequential:
 def lenet5(shape: ImageShape, num_classes: int) -> nn.Sequential:
     """LeNet-5: 61,706 parameters for grey images up to 32 x 32, 62,006 for colour, 10 classes.
 
-    Smaller images, such as the 28 x 28 of MNIST, are padded to 32 x 32. NOTE: with zeros by the
-    first convolution, after normalisation: with the mean grey, not with the background.
+    Smaller images, such as the 28 x 28 of MNIST, are padded to 32 x 32. NOTE: the first
+    convolution pads with zeros, which after normalisation are the mean grey, not the background.
     """
     down, across = (padding(side) for side in shape[1:])
     padded = shape[0], shape[1] + 2 * down, shape[2] + 2 * across
@@ -37,7 +37,7 @@ def lenet5(shape: ImageShape, num_classes: int) -> nn.Sequential:
 
 
 def padding(side: int) -> int:
-    """Pixels that LeNet-5 adds on either side of images of fewer than 32."""
+    """Pixels that LeNet-5 adds at either end of a side of fewer than 32."""
     return max(0, math.ceil((32 - side) / 2))
 
 

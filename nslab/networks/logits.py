@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-NO_LABEL = torch.iinfo(torch.int64).min  # for torch's losses, which ignore -100 unless told another
+NO_LABEL = torch.iinfo(torch.int64).min  # ignore_index of torch's losses: no label equals it
 
 
 def logits_of(output: Any) -> Tensor:
@@ -37,8 +37,8 @@ def logits_of(output: Any) -> Tensor:
 def check_labels(y: Any, samples: int) -> None:
     """Raise ``ValueError`` unless y are class numbers, one for each of ``samples`` samples.
 
-    Values of labels are looked at only on a CPU: on an accelerator that would stall the queue at
-    every step, and torch itself asserts there.
+    Values of labels are read on a CPU only: on an accelerator that would stall the queue at every
+    step, and torch itself asserts there.
     """
     if not isinstance(y, Tensor):
         raise ValueError(f"labels must be a tensor of class numbers, not {type(y).__name__}")
@@ -97,7 +97,7 @@ def check_batch(logits: Any, y: Any) -> None:
     """What every loss asks of its arguments: logits, and the class number of each of their rows.
 
     A logit of -inf masks a class, whose probability is 0. Raises ``ValueError`` for labels that
-    are none (see `check_labels`), and, on a CPU, for the label of a masked class.
+    are not class numbers (see `check_labels`), and, on a CPU, for the label of a masked class.
     """
     check_logits(logits)
     check_labels(y, len(logits))
@@ -112,15 +112,15 @@ def check_batch(logits: Any, y: Any) -> None:
 
 
 def overflown(logits: Tensor) -> bool:
-    """Whether infinite logits come of a network that has diverged, not of a mask: the finite ones,
-    if any, are huge then. Its loss is infinite, which training tells."""
+    """Whether infinite logits come from a network that has diverged rather than from a mask: then
+    the finite logits, if any, are huge. Its loss is infinite, which training reports."""
     finite = logits.detach()[logits.detach().isfinite()]
     return not len(finite) or float(finite.abs().max()) > torch.finfo(logits.dtype).max ** 0.5
 
 
 def check_unmasked(sums: Tensor) -> None:
-    """On a CPU raise ``ValueError`` where a loss that sums over all classes met a masked one;
-    ``sums`` are these sums, one a sample."""
+    """On a CPU raise ``ValueError`` if a loss that sums over all classes met a masked one;
+    ``sums`` are these sums, one per sample."""
     if may_look(sums) and bool(sums.detach().isinf().any()):
         raise ValueError(
             "this loss takes log p of every class, and one is masked, its logit is -inf: mask with "

@@ -21,7 +21,7 @@ STAGES = [
 
 def mobilenet_v2_cifar(shape: ImageShape, num_classes: int) -> nn.Module:
     """torchvision's MobileNetV2 without the strides of its stem and second stage, so that images of
-    32 x 32 leave 4 x 4; 2,236,682 parameters with 10 classes.
+    32 x 32 pixels end as 4 x 4; 2,236,682 parameters with 10 classes.
 
     NOTE: the DE paper names neither the version nor the strides of its MobileNet. Raises
     ``ValueError`` for images under 8 pixels.

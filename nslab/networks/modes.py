@@ -1,4 +1,4 @@
-"""Modes of a network: borrowed for a forward pass, and left as it was."""
+"""Training and evaluation mode of a network: set for a forward pass, then restored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
 def local(model: nn.Module) -> nn.Module:
-    """The network without DistributedDataParallel: what one rank may run on its own.
+    """The network without DistributedDataParallel, for a pass that a process runs on its own.
 
-    A pass that differs from rank to rank must not synchronise anything. A compiled network stays
-    compiled unless the wrapper lies inside it.
+    A pass that differs from process to process must not synchronise anything. A compiled network
+    stays compiled unless the wrapper lies inside it.
     """
     inner = getattr(model, "_orig_mod", model)
     return cast(nn.Module, inner.module) if isinstance(inner, DistributedDataParallel) else model
@@ -31,9 +31,9 @@ def scoring(model: nn.Module, mode: Literal["eval", "train"] = "eval") -> Iterat
     """The model in ``mode``; afterwards its modes (module by module) and buffers are as before.
 
     In evaluation mode no buffer changes. In training mode BatchNorm would learn from the pass, so
-    it works on copies: the buffers themselves are not even touched, since a backward pass that is
-    still to come may have kept them. Autocast caches nothing meanwhile: older versions of torch
-    would use a weight that was cast here, without gradient, in the training pass that follows.
+    it works on copies: the buffers themselves are not even touched, since a later backward pass may
+    still need them. Autocast's cache is off meanwhile: older versions of torch would reuse a weight
+    that was cast here, without gradient, in the training pass that follows.
     """
     wanted = mode == "train"
     changed = [module for module in model.modules() if module.training != wanted]

@@ -9,7 +9,7 @@ from nslab.types import ImageShape
 
 
 def mlp(shape: ImageShape, num_classes: int, *, hidden: tuple[int, ...] = (64,)) -> nn.Sequential:
-    """Linear layers with ReLU between them; ``hidden`` are the widths in between."""
+    """Linear layers with ReLU between them; ``hidden`` are the widths of the hidden layers."""
     widths = (math.prod(shape), *hidden)
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs, outputs in pairwise(widths):

@@ -1,9 +1,9 @@
 """Pretrained weights by name: torchvision's and timm's, and where their files lie.
 
-``torchvision:IMAGENET1K_V1`` is a file of torchvision for a network of its own,
-``timm:a1_in1k`` one of timm's. A resolved name ends with the first digits of the file's SHA-256,
-which torchvision has in its files' names: ``torchvision:IMAGENET1K_V1#f37072fd``. What lies beside
-the configuration of a network of transformers is ``transformers:pretrained``.
+``torchvision:IMAGENET1K_V1`` is a file of weights for a network of torchvision, ``timm:a1_in1k``
+one for a network of timm, and ``transformers:pretrained`` the weights that lie beside the
+configuration of a network of transformers. A resolved name ends with the first digits of the file's
+SHA-256, which torchvision has in its files' names: ``torchvision:IMAGENET1K_V1#f37072fd``.
 """
 
 import functools
@@ -41,8 +41,8 @@ def resolved_weights(start: str, network: str) -> str:
     for a network.
 
     timm's files have no digest in their names, so the file must be here, or is fetched. Raises
-    ``ValueError`` for another network's weights and for unknown ones, and for a file of timm's that
-    is not available.
+    ``ValueError`` for another network's weights and for unknown ones, ``FileNotFoundError`` for a
+    file of timm's that is not available.
 
     >>> resolved_weights("torchvision:IMAGENET1K_V1", "resnet18")
     'torchvision:IMAGENET1K_V1#f37072fd'
@@ -52,10 +52,10 @@ def resolved_weights(start: str, network: str) -> str:
     source, _, tag = start.partition(":")
     if source == KIND:
         if start != START:
-            raise ValueError(f"start is {start!r}: of transformers there is {START}")
+            raise ValueError(f"start is {start!r}: weights of transformers are {START}")
         return resolved_weights_of(network)
     if not tag:
-        raise ValueError(f"start is {start!r}: it lacks the name of the weights, as {EXAMPLE}")
+        raise ValueError(f"start is {start!r}: it lacks the name of the weights, as in {EXAMPLE}")
     if source == "torchvision":
         name, url = _torchvision(network, tag)
         found = SHORT_DIGEST.search(url)
@@ -67,11 +67,11 @@ def resolved_weights(start: str, network: str) -> str:
 
 
 def weights_file(start: str, network: str) -> Path:
-    """The file of weights, fetched if it is not here and there is a network.
+    """The file of weights, downloaded if it is not here.
 
-    Looked for in ``NSLAB_DATA``, ``data/cache`` and where torch.hub keeps files. Raises
-    ``FileNotFoundError`` with the file's name, digest and the folder to put it in, and
-    ``ValueError`` if it is not what its digest says.
+    It is looked for in ``NSLAB_DATA``, ``data/cache`` and where torch.hub keeps files. Raises
+    ``FileNotFoundError`` with the file's name, digest and the folder to put it in if it cannot be
+    downloaded, and ``ValueError`` if it does not have the expected digest.
     """
     source, _, tag = start.partition("#")[0].partition(":")
     if source == "torchvision":
@@ -85,9 +85,8 @@ def weights_file(start: str, network: str) -> Path:
         places = [_folder(root) / "timm" / name for root in (cache_dir(), home_cache_dir())]
     file = next((place for place in places if place.exists()), None)
     if file is None:
-        file = (
-            places[0] if os.access(cache_dir(), os.W_OK) or not cache_dir().exists() else places[1]
-        )
+        writable = os.access(cache_dir(), os.W_OK) or not cache_dir().exists()
+        file = places[0] if writable else places[1]
         with explaining(file.parent):
             file.parent.mkdir(parents=True, exist_ok=True)
         _fetch(source, url, file, start)
@@ -101,7 +100,7 @@ def weights_file(start: str, network: str) -> Path:
 
 
 def renamed_state(state: StateDict) -> StateDict:
-    """A state under today's names: torchvision's DenseNets were saved when ``norm1`` was
+    """A state with today's names: torchvision's DenseNets were saved when ``norm1`` was called
     ``norm.1``."""
     old = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
     return {
@@ -123,7 +122,7 @@ def _expected(start: str, file: Path) -> str:
 
 
 def _torchvision(network: str, tag: str) -> tuple[str, str]:
-    """The name of weights, and the address of their file."""
+    """The name of weights, and the URL of their file."""
     name = network.removeprefix("torchvision/")
     if network not in SMALLEST_IMAGE:
         if not network.startswith("torchvision/"):
@@ -152,9 +151,9 @@ def _fetch(source: str, url: str, file: Path, start: str) -> None:
         else:
             hub = importlib.import_module("huggingface_hub")
             fetched = hub.hf_hub_download(url, "model.safetensors")
-            with replacing(file) as temporary:  # half a file would pass for other weights
+            with replacing(file) as temporary:  # an incomplete copy would pass for other weights
                 shutil.copyfile(fetched, temporary)
-    except Exception as error:  # each library has its own for a network that is not there
+    except Exception as error:  # each library has its own errors for a missing connection
         file.unlink(missing_ok=True)
         expected = _expected(start, file)
         digest = f" (its SHA-256 begins with {expected})" if expected else ""

@@ -1,8 +1,8 @@
 """Public trained networks: CIFAR-10 ResNets by Yerlan Idelbayev (akamaster/pytorch_resnet_cifar10).
 
-They have padded shortcuts (option A) and were trained on all 50,000 training images, BSD 2-clause
-licence. They expect images normalised with ImageNet's mean and sd, so the networks here begin by
-changing from CIFAR's.
+They have padded shortcuts (option A) and were trained on all 50,000 training images; their licence
+is BSD 2-clause. They expect images normalised with ImageNet's mean and sd, so the networks here
+first convert from CIFAR's.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Renormalised(nn.Module):
-    """A network for images normalised with ImageNet's mean and sd, given images with CIFAR's."""
+    """Wraps a network that expects ImageNet's mean and sd, for images normalised with CIFAR's."""
 
     scale: Tensor
     shift: Tensor
@@ -51,7 +51,8 @@ class Renormalised(nn.Module):
 
 
 def public_resnet(shape: ImageShape, num_classes: int, *, depth: int) -> Renormalised:
-    """A CIFAR ResNet that `public_weights` fit (for 10 classes)."""
+    """The CIFAR ResNet that `public_weights` fit if it has 10 classes; ``ValueError`` for images
+    that are not in colour."""
     if shape[0] != 3:
         raise ValueError(f"resnet{depth}_public needs images with 3 channels, not {shape[0]}")
     return Renormalised(ResNetCifar(shape, num_classes, depth=depth))
@@ -60,8 +61,8 @@ def public_resnet(shape: ImageShape, num_classes: int, *, depth: int) -> Renorma
 def public_weights(network: str, folder: Path | None = None) -> dict[str, Tensor]:
     """The state of ``resnet20_public`` and its like, downloaded once into ``NSLAB_DATA``.
 
-    Raises ``ValueError`` for another network, ``FileNotFoundError`` when the file is neither there
-    nor available, both with advice, and ``ValueError`` if its checksum is wrong.
+    ``folder`` replaces ``NSLAB_DATA``. Raises ``ValueError`` for another network and for a file
+    with a wrong checksum, ``FileNotFoundError`` if the file is missing and cannot be downloaded.
     """
     found = re.fullmatch(r"resnet(\d+)_public", network)
     if not found or int(found[1]) not in FILES:
@@ -80,13 +81,16 @@ def public_weights(network: str, folder: Path | None = None) -> dict[str, Tensor
             ) from error
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not digest.startswith(name.rpartition("-")[2].removesuffix(".th")):
-        raise ValueError(f"{file} is not trusted: its checksum is {digest[:8]}. Delete it.")
+        raise ValueError(
+            f"{file} is not trusted: its checksum is {digest[:8]}. Delete it, and the next call "
+            "downloads it again."
+        )
     state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
     return {"net." + _renamed(key.removeprefix("module.")): v for key, v in state.items()}
 
 
 def _renamed(key: str) -> str:
-    """Their name of a tensor as ours: stages count from 0, the linear layer is the head."""
+    """Our name for a tensor of theirs: stages count from 0, and the linear layer is the head."""
     stage = re.match(r"layer([123])\.", key)
     if stage:
         return f"stages.{int(stage[1]) - 1}.{key[stage.end() :]}"

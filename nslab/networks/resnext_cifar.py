@@ -36,8 +36,8 @@ class Bottleneck(nn.Module):
 class ResNeXtCifar(nn.Module):
     """Stem, three stages with 256, 512 and 1024 channels, average pool, linear.
 
-    ``depth`` is 9n + 2, n bottlenecks a stage; the first has ``groups`` groups of ``width``
-    channels, later stages twice and four times as wide groups. Depth 29 with 8 groups of 64 is
+    ``depth`` is 9n + 2, n bottlenecks per stage. The first stage has ``groups`` groups of ``width``
+    channels, the later ones groups twice and four times as wide. Depth 29 with 8 groups of 64 is
     ResNeXt-29, 8x64d: 34,426,698 parameters with 10 classes. Convolutions start from
     N(0, 2 / (k k out)), the linear layer from N(0, 2 / in).
     """

@@ -6,8 +6,8 @@ from nslab.types import Images, ImageShape, Logits
 
 
 class RowLSTM(nn.Module):
-    """The rows of the image, top to bottom, through one LSTM layer (Hochreiter & Schmidhuber
-    1997); its last state goes through a linear layer.
+    """One LSTM layer (Hochreiter & Schmidhuber 1997) reads the rows of the image from top to
+    bottom; a linear layer maps its last state to logits.
 
     NOTE: the DE paper evolves an "RNN" without saying which; LSTM, one layer and 64 states are our
     choice. 24,714 parameters for 28 x 28 grey images and 10 classes.

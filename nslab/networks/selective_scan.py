@@ -40,7 +40,7 @@ def selective_scan_reference(
     C: States,
     D: Float[Tensor, "g d"],
 ) -> Sequence:
-    """What :func:`selective_scan` computes, one step after the other; slow."""
+    """What `selective_scan` computes, one step after the other: slow, for comparison."""
     dtype = x.dtype
     x, dt, A, B, C, D = (wide(value) for value in (x, dt, A, B, C, D))
     h = torch.zeros((), dtype=x.dtype, device=x.device)
@@ -58,18 +58,18 @@ def wide(value: Tensor) -> Tensor:
 
 
 def linear_recurrence(a: Float[Tensor, "b l ..."], b: Float[Tensor, "b l ..."]) -> Tensor:
-    """h_t = a_t h_{t-1} + b_t along dimension 1, from h = 0, all of one shape.
+    """h_t = a_t h_{t-1} + b_t along dimension 1, from h = 0; a, b and h have one shape.
 
-    Nothing is divided by and no logarithm taken: coefficients may be zero. Differentiable any
-    number of times; one operation to ``torch.compile``.
+    It uses no division and no logarithm, so coefficients may be zero. It is differentiable any
+    number of times, and a single operation for ``torch.compile``.
     """
     return recurrence(a, b, False)
 
 
 @torch.library.custom_op("nslab::recurrence", mutates_args=())
 def recurrence(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
-    """h_t = a_t h_{t-1} + b_t, or in reverse h_t = a_{t+1} h_{t+1} + b_t: each is what the other's
-    gradient follows."""
+    """h_t = a_t h_{t-1} + b_t, or in reverse h_t = a_{t+1} h_{t+1} + b_t: the gradient of either
+    is computed by the other."""
     h = torch.empty_like(b)
     if reverse:  # the coefficient that leads to step t is that of step t + 1
         a = torch.cat((a[:, 1:], torch.zeros_like(a[:, :1])), 1)
@@ -79,7 +79,7 @@ def recurrence(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
 
 @recurrence.register_fake
 def shape_of(a: Tensor, b: Tensor, reverse: bool) -> Tensor:
-    """A result without values."""
+    """An empty result, from which the compiler takes shape and type."""
     return torch.empty_like(b)
 
 
@@ -90,7 +90,7 @@ def remember(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> N
 
 
 def gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    """Of the coefficients, the inputs and the direction."""
+    """Gradients with respect to the coefficients, the inputs and the direction (none)."""
     a, h = ctx.saved_tensors
     back = recurrence(a, grad, not ctx.reverse)
     late, early = (h, back) if ctx.reverse else (back, h)
@@ -102,32 +102,34 @@ recurrence.register_autograd(gradient, setup_context=remember)
 
 
 def run(a: Tensor, b: Tensor, h: Tensor, reverse: bool) -> None:
-    """h_t = a_t h_{t-1} + b_t into ``h``; h_t = a_t h_{t+1} + b_t in reverse.
+    """Write h_t = a_t h_{t-1} + b_t into ``h``, or h_t = a_t h_{t+1} + b_t in reverse.
 
-    About sqrt(l) chunks of as many steps: all chunks at once from zero for what they pass on,
-    then the chunks' starts one after the other, then all chunks at once from their starts. That
-    reads memory five times where a loop over steps reads it three times, with some 4 sqrt(l)
-    operations instead of l.
+    The sequence is cut into about sqrt(l) chunks of about sqrt(l) steps. First all chunks run at
+    once from zero, which gives what each passes on; then the starts of the chunks are computed one
+    after the other; then all chunks run at once from their starts. That reads memory five times
+    where a loop over steps reads it three times, with some 4 sqrt(l) operations instead of l.
     """
     length = b.shape[1]
     chunks = max(1, round(math.sqrt(length)))
     steps = length // chunks
     whole = slice(length - chunks * steps, None) if reverse else slice(chunks * steps)
     rest = slice(length - chunks * steps) if reverse else slice(chunks * steps, None)
-    way = -1 if reverse else 1
-    parts = [value[:, whole].unflatten(1, (chunks, steps)).unbind(2)[::way] for value in (a, b, h)]
+    order = -1 if reverse else 1
+    parts = [
+        value[:, whole].unflatten(1, (chunks, steps)).unbind(2)[::order] for value in (a, b, h)
+    ]
     end, decay = torch.zeros_like(parts[1][0]), torch.ones_like(parts[0][0])
     for a_t, b_t in zip(*parts[:2], strict=True):
         torch.addcmul(b_t, a_t, end, out=end)
         decay *= a_t
     start = torch.zeros_like(end)
-    ends, decays, starts = (value.unbind(1)[::way] for value in (end, decay, start))
+    ends, decays, starts = (value.unbind(1)[::order] for value in (end, decay, start))
     for c in range(1, chunks):
         torch.addcmul(ends[c - 1], decays[c - 1], starts[c - 1], out=starts[c])
     for a_t, b_t, h_t in zip(*parts, strict=True):
         torch.addcmul(b_t, a_t, start, out=h_t)
         start = h_t
     last = start.select(1, 0 if reverse else -1)
-    for a_t, b_t, h_t in zip(*(v[:, rest].unbind(1)[::way] for v in (a, b, h)), strict=True):
+    for a_t, b_t, h_t in zip(*(v[:, rest].unbind(1)[::order] for v in (a, b, h)), strict=True):
         torch.addcmul(b_t, a_t, last, out=h_t)
         last = h_t

@@ -1,7 +1,7 @@
 """Encoders of transformers as classifiers of texts: ``transformers/<name or folder>``.
 
-Models come from a folder or from the hub's local cache, see `nslab.system.encoder_files`; weights
-are read from safetensors alone, and no code of a model's own is run.
+Models come from a folder or from the hub's local cache, see `nslab.system.encoder_files`. Weights
+are read from safetensors only, and no code that comes with a model is run.
 """
 
 import importlib
@@ -21,10 +21,10 @@ from nslab.types import InputShape, Logits, StateDict
 
 
 class TextEncoder(nn.Module):
-    """A classifier of transformers, given rows of token ids.
+    """A classifier of transformers that takes rows of token ids.
 
-    Attention leaves padding out. Of an empty text without special tokens the first padding is
-    read, so that there is something to attend to.
+    Padding is masked out of attention. In an empty text without special tokens the first padding
+    token is not, so that there is something to attend to.
     """
 
     def __init__(self, net: nn.Module, pad: int) -> None:
@@ -41,8 +41,8 @@ def text_encoder(name: str, shape: InputShape, num_classes: int) -> TextEncoder:
     """The architecture of a network of transformers with weights drawn from torch's global stream;
     ``shape``: length of a row and number of token ids.
 
-    Raises ``FileNotFoundError`` where its files are not here, ``ValueError`` where transformers is
-    not installed or has no classifier of that architecture, and for rows that it cannot take.
+    Raises ``FileNotFoundError`` if its files are missing, ``ValueError`` if transformers is not
+    installed or has no classifier of that architecture, and for rows that the network cannot take.
     """
     folder, transformers = encoder_folder(name), imported_transformers(name)
     config = _config(folder)
@@ -68,13 +68,14 @@ def text_encoder(name: str, shape: InputShape, num_classes: int) -> TextEncoder:
     return TextEncoder(made.float(), config.pad_token_id)
 
 
-# RoBERTa and its kin count places from the one after the id of padding.
+# RoBERTa and its relatives count positions from the one after the id of padding.
 SHIFTED = {"roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "data2vec-text", "ibert"}
 SHIFTED |= {"lilt", "luke", "markuplm", "xmod", "xlm-roberta-xl", "roberta-prelayernorm"}
 
 
 def longest_input(config: Any) -> int:
-    """The most tokens of an input that a configuration has places for; 0: it names no limit."""
+    """The most tokens that an input may have by its model's configuration; 0 if that sets no
+    limit."""
     most = int(getattr(config, "max_position_embeddings", 0) or 0)
     first = getattr(config, "pad_token_id", None)
     shifted = config.model_type in SHIFTED
@@ -83,10 +84,10 @@ def longest_input(config: Any) -> int:
 
 def pretrained_state(model: nn.Module, network: str, start: str) -> tuple[StateDict, Path]:
     """The state of ``model`` with the weights that lie beside a network's configuration, and their
-    folder; what they lack keeps the model's own weights, if it is part of the head.
+    folder. Parts of the head that are missing there keep ``model``'s own weights.
 
-    Raises ``ValueError`` for weights that are not those of the start's digest, and where layers of
-    the encoder are missing.
+    Raises ``ValueError`` for weights whose digest is not that of ``start``, and if layers of the
+    encoder are missing.
     """
     folder, transformers = encoder_folder(network), imported_transformers(network)
     if not weights_digest(folder).startswith(start.partition("#")[2]):
@@ -94,7 +95,7 @@ def pretrained_state(model: nn.Module, network: str, start: str) -> tuple[StateD
             f"the weights in {folder} have changed since the run was planned: put the old ones "
             "back, or plan the run anew"
         )
-    with torch.random.fork_rng(devices=[]), quiet(transformers):  # it draws a head, and says so
+    with torch.random.fork_rng(devices=[]), quiet(transformers):  # it draws a head, and reports it
         found, about = transformers.AutoModelForSequenceClassification.from_pretrained(
             folder,
             local_files_only=True,
@@ -113,7 +114,7 @@ def pretrained_state(model: nn.Module, network: str, start: str) -> tuple[StateD
 
 @contextmanager
 def quiet(transformers: Any) -> Iterator[None]:
-    """No progress bars and reports of transformers: what is missing is told here."""
+    """Silences transformers' progress bars and reports: missing weights are handled here."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -127,12 +128,12 @@ def quiet(transformers: Any) -> Iterator[None]:
 
 
 def imported_transformers(name: str) -> Any:
-    """The library; ``ValueError`` where it is not installed."""
+    """The library transformers; ``ValueError`` if it is not installed."""
     try:
         return importlib.import_module("transformers")
     except ImportError:
         raise ValueError(
-            f"{name} needs transformers, which is not here: pip install transformers"
+            f"{name} needs transformers, which is missing: pip install transformers"
         ) from None
 
 

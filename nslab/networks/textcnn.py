@@ -1,4 +1,4 @@
-"""TextCNN: convolutions over the words of a text, and the largest response of each."""
+"""TextCNN: convolutions over the words of a text, and max pooling over its length."""
 
 from typing import ClassVar
 
@@ -13,21 +13,22 @@ PAD = 0  # id of padding
 
 
 class TextCNN(nn.Module):
-    """Kim 2014, CNN-rand: 100 maps each of 3, 4 and 5 words, the largest value of each over the
-    text, dropout 0.5, a linear layer; 300 numbers a word, drawn at first and trained.
+    """Kim 2014, CNN-rand: 100 filters each for windows of 3, 4 and 5 words, max pooling over the
+    text, dropout 0.5, a linear layer; word embeddings of width 300, randomly initialised and
+    trained.
 
-    Padding (id 0, on the right) takes no part: a window reaches beyond its text only where the
-    text is shorter than the window, and sees zeros there. So a text has the same logits in
-    whatever batch it comes.
-    NOTE: Kim also pads both ends of every text by the largest window less one; and bounds the
+    Padding (id 0, on the right) takes no part: a window reaches beyond its text only if the text
+    is shorter than the window, and sees zeros there. So the logits of a text do not depend on the
+    batch it is in.
+    NOTE: Kim also pads both ends of every text by the largest window less one, and bounds the
     norms of the last layer's weights by 3. Neither is done here. Embeddings start uniform between
-    -0.25 and 0.25 as in his code, all else as torch has it.
+    -0.25 and 0.25 as in his code, all else with torch's defaults.
 
     Args:
-        shape: length of a row, which is not needed, and number of token ids.
-        width: numbers a word.
-        maps: of each window.
-        windows: in words.
+        shape: length of a row (not used), and number of token ids.
+        width: of the word embeddings.
+        maps: number of filters for each window.
+        windows: their lengths in words.
 
     >>> network = TextCNN((64, 1000), 4)
     >>> network(torch.tensor([[5, 6, 7, 8, 0, 0]])).shape

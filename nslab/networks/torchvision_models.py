@@ -7,7 +7,7 @@ from torch import nn
 from nslab.networks.initialization import check_side
 from nslab.types import ImageShape
 
-# The smallest side each of them can run on.
+# The smallest side of an image, in pixels, that each network can take.
 SMALLEST_IMAGE = {
     "resnet18": 1,
     "resnet34": 1,
@@ -24,10 +24,11 @@ SMALLEST_IMAGE = {
 def imagenet(shape: ImageShape, num_classes: int, *, name: str) -> nn.Module:
     """torchvision's ``name``: ResNet, VGG, AlexNet, DenseNet, ViT-B/16 or Swin-T.
 
-    Meant for 224 x 224 pixels. Smaller ones do, but of 32 x 32 the ResNets and DenseNet leave one
-    pixel, so that BatchNorm needs two images to train on. ViT is built for the images' size and its
-    linear layer starts at zero. Raises ``ValueError`` for images that are not in colour or too
-    small, and for ViT not square or no multiple of 16.
+    Meant for images of 224 x 224 pixels. Smaller ones work, but the ResNets and DenseNet reduce
+    32 x 32 to a single pixel, so that BatchNorm needs at least two images per training batch. ViT
+    is built for the images' size, and its linear layer starts at zero. Raises ``ValueError`` for
+    images that are not in colour or too small, and for ViT also unless they are square with a side
+    that is a multiple of 16.
     """
     if shape[0] != 3:
         raise ValueError(f"{name} needs images with 3 channels, not {shape[0]}")

@@ -18,7 +18,7 @@ torch.fx.wrap("selective_scan")  # a traced copy calls it as a whole
 
 
 def cross_scan(x: Pixels) -> Directions:
-    """The pixels row by row, column by column, and both from the end."""
+    """The pixels row by row, column by column, and both in reverse order."""
     two = torch.stack((x.flatten(1, 2), x.transpose(1, 2).flatten(1, 2)), 2)
     return torch.cat((two, two.flip(1)), 2)
 
@@ -33,8 +33,8 @@ def cross_merge(y: Directions, height: int, width: int) -> Pixels:
 class SS2D(nn.Module):
     """Selective scan in four directions, each with its own dt, A, B, C, D; no gate.
 
-    Initial A is -1, -2, ... over the states, D is 1 and dt log-uniform in [0.001, 0.1] but for
-    the input's part, as in Mamba (Gu & Dao 2023, section 3.6).
+    Initially A is -1, -2, ... over the states, D is 1, and dt apart from its input-dependent part
+    is log-uniform in [0.001, 0.1], as in Mamba (Gu & Dao 2023, section 3.6).
     """
 
     def __init__(self, channels: int, states: int = 1) -> None:
@@ -68,7 +68,7 @@ class SS2D(nn.Module):
 
 
 class VSSBlock(nn.Module):
-    """Scan, then MLP, each behind LayerNorm and on a residual branch that training may drop."""
+    """Scan, then MLP, each after LayerNorm and on a residual branch that training may drop."""
 
     def __init__(self, channels: int, drop: float) -> None:
         super().__init__()
@@ -102,10 +102,10 @@ class VMamba(nn.Module):
     """Patches of 4 x 4 pixels, stages of blocks with half the sides and twice the channels each,
     LayerNorm, average pool, linear.
 
-    The defaults are VMamba-T, version s1l8: 30,249,064 parameters with 1000 classes. Images of
-    any size, but below 33 pixels the last stage has a single pixel and nothing to scan. Linear
-    layers start from a normal of 0.02 cut off at +-2; the share of branches dropped in training
-    grows linearly from 0 to ``drop`` over the blocks.
+    The defaults are VMamba-T, version s1l8: 30,249,064 parameters with 1000 classes. Images may
+    have any size, but below 33 pixels the last stage has a single pixel and nothing to scan.
+    Linear layers start from N(0, 0.02^2) truncated at +-2; the probability that training drops a
+    branch grows linearly from 0 to ``drop`` over the blocks.
     """
 
     def __init__(

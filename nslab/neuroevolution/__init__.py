@@ -1,4 +1,4 @@
-"""Trained networks as vectors: their layout, fitness and evolution, and what rivals it."""
+"""Trained networks as vectors: their layout, fitness and evolution, and baselines for it."""
 
 from nslab.neuroevolution.evolution import Evolved, evolve
 from nslab.neuroevolution.options import EvolveOptions

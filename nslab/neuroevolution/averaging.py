@@ -1,8 +1,8 @@
-"""Averages, soups and ensembles of several networks.
+"""Averages, greedy soups and ensembles of several networks.
 
 Sources: Izmailov et al. 2018 (weight averaging), Garipov et al. 2018 (fast geometric ensembling,
 FGE), Wortsman et al. 2022 (model soups), Whitaker and Whitley 2023 (sparse mutation decompositions,
-SMD): the DE paper's rivals.
+SMD): the methods that the DE paper compares with.
 """
 
 import math
@@ -20,11 +20,11 @@ from nslab.types import StateDict
 
 
 def average(states: Sequence[StateDict]) -> dict[str, Tensor]:
-    """The mean of state dicts, summed in float64; whole numbers are those of the first.
+    """The mean of state dicts, summed in float64; integer tensors are taken from the first.
 
-    Running statistics are averaged too, though those of the mean network are others: see
-    `update_batchnorm`. ``AveragedModel`` of torch does it network by network, in the networks' own
-    precision. Raises ``ValueError`` for no states and for states of different networks.
+    Running statistics are averaged too, although they are not those of the averaged network: see
+    `update_batchnorm`. torch's ``AveragedModel`` adds one network at a time, in the networks' own
+    precision. Raises ``ValueError`` without states and for states of different networks.
     """
     if not states:
         raise ValueError("an average needs at least one state")
@@ -47,10 +47,10 @@ def average(states: Sequence[StateDict]) -> dict[str, Tensor]:
 def update_batchnorm(model: nn.Module, batches: Iterable[Any]) -> None:
     """Re-estimate BatchNorm's statistics; all batches have the same weight.
 
-    A batch is a tensor or begins with one. Give inputs augmented as in training: without, accuracy
-    falls. NOTE: dropout is off, so that the statistics are those of later use; torch's `update_bn`
-    alone would leave it on. Raises ``ValueError`` without batches; after any error the statistics
-    are as before.
+    A batch is a tensor, or a tuple or list that begins with one. Augment the inputs as in training;
+    otherwise accuracy falls. NOTE: dropout is off, as when the network is used; torch's
+    `update_bn` alone would leave it on. Raises ``ValueError`` without batches; after any error the
+    statistics are as before.
     """
     norms = {norm: norm.momentum for norm in batchnorms(model).values()}
     if not norms:
@@ -82,7 +82,8 @@ def update_batchnorm(model: nn.Module, batches: Iterable[Any]) -> None:
 
 
 class Soup(NamedTuple):
-    """Which states are in a soup, in the order of their addition, their mean and its score."""
+    """A greedy soup: which states are in it, in the order of their addition, their mean and its
+    score."""
 
     chosen: tuple[int, ...]
     state: dict[str, Tensor]
@@ -92,9 +93,9 @@ class Soup(NamedTuple):
 def greedy_soup(states: Sequence[StateDict], score: Callable[[StateDict], float]) -> Soup:
     """From the best state downwards, add each to the mean if that makes the score strictly better.
 
-    ``score``: on held-out data, higher is better; nan never is. Of equal states the earlier comes
-    first. NOTE: as in the released code; the other reading also adds a state that leaves the score
-    as it is.
+    ``score`` is computed on held-out data; higher is better, and NaN is worst. Of states with equal
+    scores the earlier comes first. NOTE: as in the released code; the paper may also be read to add
+    a state that leaves the score unchanged. Raises ``ValueError`` without states.
     """
     scores = [score(state) for state in states]
     ranked = sorted(range(len(states)), key=lambda i: (scores[i] != scores[i], -scores[i]))
@@ -111,7 +112,7 @@ def greedy_soup(states: Sequence[StateDict], score: Callable[[StateDict], float]
 
 
 class Ensemble(nn.Module):
-    """Networks that vote: its logits are the logarithm of their mean softmax."""
+    """Networks that vote: the ensemble's logits are the logarithm of their mean softmax."""
 
     def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -132,10 +133,11 @@ class Ensemble(nn.Module):
 
 
 def fge_lr(step: int, cycle_steps: int, lr1: float, lr2: float) -> float:
-    """FGE's learning rate of a step (from 0): from ``lr1`` down to ``lr2`` and up again in a cycle.
+    """FGE's learning rate in a step (from 0): in a cycle it falls from ``lr1`` to ``lr2`` and rises
+    again.
 
     With t = (step mod c + 1) / c it is linear from lr1 (t = 0) to lr2 (t = 1/2) to lr1 (t = 1).
-    Raises ``ValueError`` for a cycle that is not of an even number of steps.
+    Raises ``ValueError`` unless a cycle has an even number of steps.
     """
     t = _phase(step, cycle_steps) / cycle_steps
     down = 1 - abs(2 * t - 1)
@@ -143,7 +145,8 @@ def fge_lr(step: int, cycle_steps: int, lr1: float, lr2: float) -> float:
 
 
 def fge_collects(step: int, cycle_steps: int) -> bool:
-    """Whether the network after this step joins FGE's ensemble: where the rate is lowest."""
+    """Whether the network after this step joins FGE's ensemble: where the learning rate is
+    lowest."""
     return 2 * _phase(step, cycle_steps) == cycle_steps
 
 
@@ -156,13 +159,14 @@ def _phase(step: int, cycle_steps: int) -> int:
 def sparse_mutation(
     vector: Float[Tensor, " d"], sigma: float, density: float, gen: torch.Generator
 ) -> Float[Tensor, " d"]:
-    """A child of SMD: theta + sigma eps M, eps normal and M one with probability ``density``.
+    """A child of SMD: theta + sigma eps M, eps standard normal and M one with probability
+    ``density``, else zero, for each gene.
 
-    One generation of children of one trained network makes an `Ensemble`. NOTE: only the abstract
-    of the paper was at hand. Not known: whether masks are drawn gene by gene, as here, or by layer;
-    whether they are disjoint parts of one dense mutation (its title says decompositions) or
-    independent, as here; sigma, density and how many children; which of them are kept; whether the
-    last layer and BatchNorm mutate and whether statistics are re-estimated.
+    One generation of children of one trained network makes an `Ensemble`. NOTE: we had access only
+    to the paper's abstract. It leaves open whether masks are drawn gene by gene, as here, or by
+    layer; whether they are disjoint parts of one dense mutation (the title says decompositions) or
+    independent, as here; sigma, density and the number of children; which children are kept;
+    whether the last layer and BatchNorm mutate, and whether statistics are re-estimated.
     Draws are made on the generator's device. Raises ``ValueError`` for a density outside [0, 1].
     """
     if not 0 <= density <= 1:
@@ -179,10 +183,12 @@ def sparse_mutation(
 def gaussian(
     base: StateDict, states: Sequence[StateDict], size: int, gen: torch.Generator
 ) -> list[dict[str, Tensor]]:
-    """Noise about one network: ``base`` + sd * N(0, 1), sd of each parameter over ``states``.
+    """``size`` networks, ``base`` + sd * N(0, 1), where sd is each parameter's standard deviation
+    over ``states``.
 
     The paper's Table S9: the spread of a trained population without what it has learned. Running
-    statistics and counters are ``base``'s. NOTE: the paper does not speak of them.
+    statistics and counters are ``base``'s. NOTE: the paper does not mention them. Raises
+    ``ValueError`` for fewer than two states.
     """
     if len(states) < 2:
         raise ValueError("one state has no spread: give at least two")

@@ -1,7 +1,7 @@
 """The methods that evolution is compared with, as values: what each makes of several networks.
 
-A rival's ``combine`` gives networks; what is reported is the mean over them, for all but `Parents`
-there is one.
+A baseline's ``combine`` returns networks, and the mean of their results is reported; all but
+`Parents` return a single one.
 """
 
 import copy
@@ -26,13 +26,13 @@ from nslab.types import StateDict
 
 @dataclass(frozen=True)
 class BaselineInputs:
-    """What a rival may use beside the networks.
+    """What a baseline may use besides the networks.
 
     Attributes:
-        batches: inputs augmented as in training, for BatchNorm's statistics, new ones at each call.
-        score: accuracy of a network on held-out data; ``rank``: by what the best one is chosen,
-            higher is better.
-        gen: for what is drawn.
+        batches: inputs augmented as in training, for BatchNorm's statistics; new ones at each call.
+        score: accuracy of a network on held-out data.
+        rank: what the best network is chosen by, compared in order; higher is better.
+        gen: source of all random draws.
     """
 
     batches: Callable[[], Iterable[Tensor]]
@@ -88,8 +88,9 @@ class WeightAverage:
     """The mean of all weights, with BatchNorm's statistics re-estimated (Izmailov et al. 2018).
 
     Without BatchNorm this is a uniform soup (Wortsman et al. 2022). NOTE: statistics estimated on
-    few images can ruin a network: of an EfficientNet that knew 94 % of 80 photographs, 480 crops of
-    96 others left 58 % (n = 1); `average` averages the statistics too, which kept 95 %.
+    few images can ruin a network: the accuracy of an EfficientNet on 80 photographs fell from 94 %
+    to 58 % with statistics from 480 crops of 96 others (n = 1). With averaged statistics, which
+    `average` gives, it was 95 %.
     """
 
     min_population = 1
@@ -108,8 +109,8 @@ class WeightAverage:
 class GreedySoup:
     """The mean of those networks that help on held-out data (Wortsman et al. 2022).
 
-    NOTE: the soups of its paper have no BatchNorm; here its statistics are re-estimated before a
-    soup is scored.
+    NOTE: the paper's soups have no BatchNorm; here its statistics are re-estimated before a soup is
+    scored.
     """
 
     min_population = 1
@@ -120,13 +121,13 @@ class GreedySoup:
     ) -> list[nn.Module]:
         """The soup."""
 
-        def cooked(state: StateDict) -> nn.Module:
+        def re_estimated(state: StateDict) -> nn.Module:
             soup = network_with(model, state)
             update_batchnorm(soup, inputs.batches())
             return soup
 
-        found = greedy_soup(states, lambda state: inputs.score(cooked(state)))
-        return [cooked(found.state)]
+        found = greedy_soup(states, lambda state: inputs.score(re_estimated(state)))
+        return [re_estimated(found.state)]
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ class Vote:
 
 @dataclass(frozen=True)
 class SparseMutations:
-    """SMD: an ensemble of sparsely mutated children of the best parent on held-out data (Whitaker
-    & Whitley 2023); see `sparse_mutation` for what is not known of it.
+    """SMD: an ensemble of sparsely mutated children of the parent that is best on held-out data
+    (Whitaker & Whitley 2023); see `sparse_mutation` for what is not known about it.
 
     NOTE: sigma, density and the number of children are ours; the last layer stays as it is.
     """

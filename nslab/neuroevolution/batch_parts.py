@@ -1,4 +1,4 @@
-"""Batches too large for the memory: their parts come one by one, again for each generation."""
+"""Batches too large for memory: their parts are made one by one, anew for each generation."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class BatchParts:
 
     Attributes:
         y: the labels of all samples, on the device the parts come to.
-        shape: that all inputs would have as one tensor.
-        parts: begins anew: inputs and labels, part by part, always the same.
+        shape: the shape that all inputs would have as one tensor.
+        parts: starts a new pass over inputs and labels, part by part, always the same ones.
 
     >>> x, y = torch.arange(6.0).view(6, 1), torch.zeros(6, dtype=torch.long)
     >>> batch = BatchParts(y, x.shape, lambda: zip(x.split(4), y.split(4)))
@@ -30,10 +30,10 @@ class BatchParts:
     parts: Callable[[], Iterator[Pair]]
 
     def __len__(self) -> int:
-        """Samples in all."""
+        """Number of samples in the whole batch."""
         return int(self.shape[0])
 
     @property
     def device(self) -> torch.device:
-        """Of the parts."""
+        """The device of the parts."""
         return self.y.device

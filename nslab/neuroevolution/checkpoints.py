@@ -12,13 +12,13 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from nslab.system.files import read_tensors
 from nslab.types import StateDict
 
-# Under which names scripts keep the weights, the ones that are trained before their averages.
+# Keys under which training scripts store weights: trained ones come before their averages.
 KEYS = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights"),
     *("params", "module", "ema_state_dict", "state_dict_ema", "model_ema", "ema"),
 )
 WRAPPERS = ("module.", "_orig_mod.")  # prefixes of DataParallel, averaged models, torch.compile
-HOLDER = "model."  # of a module that holds the network
+HOLDER = "model."  # prefix of a module that holds the network as its attribute
 COUNTER = "n_averaged"  # of torch's AveragedModel
 
 
@@ -26,10 +26,9 @@ def from_checkpoints(files: Sequence[Path | str]) -> list[StateDict]:
     """States from a user's files: safetensors, or what ``torch.save`` wrote, read without running
     any code in it.
 
-    A file may hold the state itself or have it under a name of ``KEYS``; prefixes of
-    wrappers and holders are dropped, in any order, and so is the counter of an averaged model.
-    Raises ``ValueError`` naming the file, what in it is in the way, and the way out; also for
-    weights that are NaN or infinite.
+    A file may hold the state itself, or under one of ``KEYS``. Prefixes of wrappers and holders are
+    dropped, in any order, and so is the counter of an averaged model. Raises ``ValueError`` that
+    names the file, the problem and what to do, also for weights that are NaN or infinite.
     """
     return [_state(Path(file)) for file in files]
 
@@ -65,8 +64,8 @@ def _state(file: Path) -> StateDict:
 
 
 def without_prefixes(state: Mapping[str, Tensor]) -> StateDict:
-    """A state without the prefixes of wrappers, and without one of a module if all names share it,
-    unless two names would become one."""
+    """A state without the prefixes of wrappers, and without ``HOLDER`` if all names begin with it,
+    unless two names would become the same."""
     names = list(state)
     while True:
         shorter = names
@@ -84,19 +83,19 @@ def _is_state(found: Mapping[Any, Any]) -> bool:
 
 
 def _unreadable(file: Path, error: Exception) -> str:
-    """Why a file cannot be read; of a pickle with more than weights, what that is."""
+    """Why a file cannot be read; for a pickle that holds more than weights, what else it holds."""
     try:
         culprits = get_unsafe_globals_in_checkpoint(file) if file.suffix != ".safetensors" else []
-    except Exception:  # it is no such file at all
+    except Exception:  # not a file of torch.save at all
         culprits = []
     if not culprits:
         return (
-            f"{file} cannot be read as weights ({error}): give safetensors, or a state dict that "
-            "torch.load reads with weights_only=True"
+            f"{file} cannot be read as weights ({error}): give a safetensors file, or a state dict "
+            "that torch.load reads with weights_only=True"
         )
     return (
         f"{file} cannot be read as weights: it also holds {', '.join(sorted(culprits)[:3])}, and "
-        "to read such objects may run code in the file. If you trust it, save the weights alone: "
+        "reading such objects may run code in the file. If you trust it, save the weights alone: "
         f"found = torch.load({str(file)!r}, weights_only=False), then "
         "torch.save(found['model'], 'weights.pt'), or whatever name the weights have in it"
     )

@@ -38,9 +38,14 @@ class OtherEvolution(ValueError):
 
 @dataclass
 class Evolved:
-    """A population in evolution: the form of its networks, who they are, and what happened.
+    """An evolving population.
 
-    ``history`` has a row per generation, the evolver's ``report``.
+    Attributes:
+        model: a network of the population's architecture.
+        layout: where each parameter lies in a vector of genes.
+        extras: what the members have besides their genes.
+        evolver, state: what moves the population, and its state.
+        history: one row per generation, the evolver's ``report``.
     """
 
     model: nn.Module
@@ -82,20 +87,21 @@ def evolve(
 ) -> Evolved:
     """Evolve the networks ``parents`` (modules, or state dicts of ``model``), [DE Alg. 1].
 
-    ``batch_of(k)`` gives images and labels of batch k, always the same: as a pair, as a loader's
-    ``nth`` does or, if they do not fit into memory, as `BatchParts`. Fitness is the mean
-    cross-entropy on them. All parents are scored again when the batch changes (the evolver's
-    ``rescore``); the evolver is told beforehand how many generations a batch lasts
+    ``batch_of(k)`` gives images and labels of batch k, always the same: as a pair, as a `Batch`
+    (which a loader's ``nth`` returns) or, if they do not fit into memory, as `BatchParts`. Fitness
+    is the mean cross-entropy on them. All members are scored again when the batch changes (the
+    evolver's ``rescore``); the evolver is told beforehand how many generations a batch lasts
     (``for_batches``). ``calibration``: batches for the policy ``"recalibrate"``. ``on_batch`` is
-    called with the population after each batch and may add numbers to its last row.
+    called with the population after each batch; the numbers it returns are added to the last row
+    of the history.
 
     ``mode`` is that of `Fitness`: ``"auto"`` measures, so two evolutions may differ by rounding.
-    With a ``folder`` the state is kept after each batch, and an interrupted evolution continues
-    from it, with the same bits on one device. Several processes (torchrun, accelerate) share the
-    scoring.
+    With a ``folder`` the state is saved after each batch, and an interrupted evolution continues
+    from it, bit for bit on the same device. Several processes (torchrun, accelerate) share the
+    scoring. ``show`` displays a progress bar.
 
     Raises ``ValueError`` for fewer parents than the evolver needs, for a state of another network,
-    and when no parent has a finite loss.
+    and when no member has a finite loss; `OtherEvolution` for a ``folder`` of another evolution.
     """
     layout = ParameterLayout.of(model, options.exempt_head)
     if len(parents) < evolver.min_population:
@@ -157,7 +163,7 @@ def check_losses_finite(losses: Tensor, k: int) -> None:
 
 
 def pair(batch: Pair | Batch | BatchParts) -> tuple[Tensor | BatchParts, Tensor]:
-    """Images, or what gives them in parts, and labels."""
+    """Images (or `BatchParts`, which makes them in parts) and labels."""
     if isinstance(batch, BatchParts):
         return batch, batch.y
     return (batch.x, batch.y) if isinstance(batch, Batch) else batch
@@ -172,7 +178,7 @@ def generation(
     k: int,
     g: int,
 ) -> None:
-    """Generation g on batch k: ask, score what changed, tell, and note what happened."""
+    """Generation g on batch k: ask, score what changed, tell, and add a row to the history."""
     evolver, before = evolved.evolver, evolved.state
     trials = evolver.ask(before, generator(seed, "evolve", k, g))
     losses = torch.full((len(trials.targets),), torch.inf, dtype=torch.float64)
@@ -191,8 +197,8 @@ def evolution_id(
     mode: Mode,
     shape: torch.Size,
 ) -> str:
-    """Twelve hexadecimal digits that hash the parents, the first batch's labels and all options,
-    these as version 0.1.0 wrote them."""
+    """Twelve hexadecimal digits that hash the parents, the first batch's labels and all options.
+    The options are written as version 0.1.0 did, so that its checkpoints are still found."""
     words: list[object] = [evolver, options.batches, options.generations, seed]
     words += [
         options.exempt_head,
@@ -208,8 +214,8 @@ def evolution_id(
 
 
 def agree(saved: dict[str, Any] | None) -> None:
-    """``ValueError`` unless all processes found the same number of batches done: their scores of
-    different populations would be mixed."""
+    """``ValueError`` unless all processes found the same number of batches done; otherwise scores
+    of different populations would be mixed."""
     done = (
         gather_object([saved["done"] if saved else 0]) if process_group().num_processes > 1 else [0]
     )
@@ -221,7 +227,7 @@ def agree(saved: dict[str, Any] | None) -> None:
 
 
 def save_evolution(evolved: Evolved, fitness: Fitness, folder: Path, name: str, done: int) -> None:
-    """Keep the state after a batch."""
+    """Save the state after ``done`` batches."""
     saved = {
         "name": name,
         "done": done,
@@ -236,8 +242,8 @@ def save_evolution(evolved: Evolved, fitness: Fitness, folder: Path, name: str, 
 def read_evolution(folder: Path | None, name: str) -> dict[str, Any] | None:
     """What `save_evolution` left in ``folder``, or None if there is nothing.
 
-    A file that is damaged is set aside with a warning. Raises `OtherEvolution` for that of another:
-    a population may have cost days, so nothing is thrown away unasked.
+    A damaged file is set aside with a warning. Raises `OtherEvolution` for a file of another
+    evolution: a population may have cost days, so it is never overwritten without being asked.
     """
     file = folder / CHECKPOINT if folder else None
     if file is None or not file.exists():
@@ -252,8 +258,8 @@ def read_evolution(folder: Path | None, name: str) -> dict[str, Any] | None:
         return None
     if found != name:
         raise OtherEvolution(
-            f"{file} belongs to an evolution of other parents or options: take another folder, or "
-            "remove it to start afresh"
+            f"{file} belongs to an evolution of other parents or options: use another folder, or "
+            "remove the file to start afresh"
         )
     return saved
 
@@ -265,7 +271,7 @@ def restore(
     evolver: CompleteEvolver,
     fitness: Fitness,
 ) -> tuple[Evolved, int]:
-    """What `save_evolution` kept, on the model's device, and the number of batches done."""
+    """What `save_evolution` saved, on the model's device, and the number of batches done."""
     device, extras = next(model.parameters()).device, saved["extras"]
     moved = {part: {n: t.to(device) for n, t in extras[part].items()} for part in extras}
     fitness.load_state_dict(saved["score"])

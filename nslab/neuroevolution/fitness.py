@@ -30,9 +30,9 @@ from nslab.types import AUTOCAST
 Way = Literal["loop", "vmap"]
 Mode = Literal["auto", "loop", "vmap"]
 
-IN_CACHE = 256  # samples; small images of which a layer's outputs stay in a CPU's cache
-SLOW = 0.1  # seconds; a network that takes longer computes rather than waits for its next kernel
-ROUNDS = 3
+IN_CACHE = 256  # samples in a part: for small images, a layer's outputs then stay in a CPU's cache
+SLOW = 0.1  # seconds; a network that takes longer does not wait for its next kernel, so loop
+ROUNDS = 3  # of timing either way
 
 
 class Fitness:
@@ -41,13 +41,15 @@ class Fitness:
     BatchNorm follows the policy of the ``options``. Everything else is in evaluation mode.
 
     Args:
-        model: a classifier; it only serves as the form, its own tensors and modes stay as they are.
-            Rows of another type (bfloat16 populations) are cast to its type, one at a time.
-        options: of these the ``policy``, ``precision`` and ``microbatch``.
+        model: a classifier. Only its architecture counts; its own tensors and modes are not
+            changed. Rows of another type (bfloat16 populations) are cast to its type, one at a
+            time.
+        layout: where each parameter lies in a row.
+        options: of these, ``policy``, ``precision`` and ``microbatch`` are used.
         mode: ``"loop"``: one network after the other on zero-copy views of its row. ``"vmap"``: all
-            at once on a copy of their rows; not where BatchNorm learns. ``"auto"``: the faster one,
-            measured once per shape of the batch and number of networks. The two differ by rounding:
-            to resume to the bit, choose, or keep `state_dict`.
+            at once on a copy of their rows; not possible where BatchNorm learns. ``"auto"``: the
+            faster one, measured once per shape of the batch and number of networks. The two differ
+            by rounding: to resume bit for bit, choose one, or keep `state_dict`.
     """
 
     def __init__(
@@ -58,8 +60,8 @@ class Fitness:
         *,
         mode: Mode = "auto",
     ) -> None:
-        """``ValueError`` for a vmap that would have to learn, for parameters of several types and
-        for SyncBatchNorm that learns."""
+        """``ValueError`` for ``"vmap"`` where BatchNorm learns, for parameters of several types,
+        and for SyncBatchNorm that learns."""
         self.model, self.layout, self.options, self.mode = model, layout, options, mode
         self.norms = batchnorms(model)
         self.learns = options.policy != "parent" and bool(self.norms)
@@ -91,10 +93,11 @@ class Fitness:
     ) -> Float[Tensor, " n"]:
         """Mean cross-entropy, float64 on the CPU: of every member, or of the trials of ``targets``.
 
-        What is not finite counts as +inf: such a network loses. Statistics in ``extras`` learn by
-        the policy. Among several processes each scores every world-th network, so all of them must
-        call with the same arguments; numbers and statistics are exchanged, weights are not.
-        ``ValueError`` for labels that are no class numbers.
+        A loss that is not finite counts as +inf, so such a network loses. Statistics in ``extras``
+        learn by the policy. With several processes each scores its share of the networks, so all
+        of them must call with the same arguments; losses and statistics are exchanged, weights are
+        not. Raises ``ValueError`` for labels that are not class numbers, an empty batch, and
+        missing ``calibration`` batches.
         """
         calibration, policy = tuple(calibration), self.options.policy
         if len(y) == 0 or (policy == "recalibrate" and self.learns and not calibration):
@@ -122,21 +125,21 @@ class Fitness:
         return torch.where(losses.isfinite(), losses, torch.inf).cpu()
 
     def part(self, x: Tensor | BatchParts) -> int:
-        """How many samples pass at once."""
+        """How many samples pass through the network at once."""
         in_batches = self.learns and self.options.policy == "inherit"
         free = IN_CACHE if x.device.type == "cpu" and not in_batches else len(x)
         return self.options.microbatch or free
 
     def state_dict(self) -> dict[str, Any]:
-        """The ways that were measured to be the faster ones."""
+        """The way of scoring, loop or vmap, that was measured to be faster in each case."""
         return {"chosen": dict(self.chosen)}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Go on with those, in every process."""
+        """Continue with these, in every process."""
         self.chosen = dict(saved["chosen"])
 
     def _way(self, scorer: "Scorer", owners: Int[Tensor, " s"], rows: Int[Tensor, " s"]) -> Way:
-        """The mode; if it is automatic, what the first process measures on its share."""
+        """The mode; if it is ``"auto"``, what the first process measures on its share."""
         if self.mode != "auto":
             return self.mode
         if self.learns or isinstance(scorer.x, BatchParts):
@@ -191,10 +194,12 @@ class Scorer:
         return vmap(self.loss)(values)
 
     def laid_out(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Kernels of one input channel as channels-last copies, where images have one channel.
+        """The values; on a CPU, for images with one channel, kernels with one input channel are
+        replaced by channels-last copies.
 
-        Strides do not say which layout these are in; torch then computes in NCHW, all the layers
-        after too, which takes half as long again on a CPU. All other values are views still.
+        With a single channel, strides do not tell the memory formats apart. torch then computes
+        this layer and all later ones in NCHW, which takes half as long again on a CPU. All other
+        values remain views.
         """
         shape = self.x.shape
         if len(shape) != 4 or shape[1] != 1 or self.x.device.type != "cpu":
@@ -227,8 +232,8 @@ class Scorer:
             return logits_of(self.fitness.layout.call(self.fitness.model, values, x))
 
     def recalibrated(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """With running statistics from the calibration batches, all with the same weight, where
-        the policy asks for them."""
+        """The values; under the policy ``"recalibrate"`` their running statistics are overwritten
+        with those of the calibration batches, all with the same weight."""
         if self.fitness.options.policy != "recalibrate":
             return values
         norms = self.fitness.norms
@@ -251,7 +256,7 @@ class Scorer:
     def vmap_is_faster(self, owners: Int[Tensor, " k"], rows: Int[Tensor, " k"]) -> bool:
         """Measured here and now; False for one network, for slow ones and where vmap fails."""
         device = str(self.x.device)
-        for _ in range(2):  # the first time may take long for other reasons
+        for _ in range(2):  # the first pass includes one-off costs, so the second one counts
             begin = clock(device)[1]
             self.loop(owners[:1], rows[:1])
             seconds = clock(device)[1] - begin
@@ -259,7 +264,7 @@ class Scorer:
             return False
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # vmap warns where it loops itself
+                warnings.simplefilter("error")  # vmap warns where it falls back to a loop
                 self.vmap(owners, rows)
         except (RuntimeError, TypeError, ValueError, Warning):
             return False
@@ -269,7 +274,7 @@ class Scorer:
 
 
 def exchange(part: Shaped[Tensor, "s *n"], total: int) -> Shaped[Tensor, "t *n"]:
-    """All ``total`` entries, of which process r gives numbers r, r + world, r + 2 world, ..."""
+    """All ``total`` entries; process r contributes numbers r, r + world, r + 2 world, ..."""
     group = process_group()
     share = -(-total // group.num_processes)
     padded = part.new_zeros(share, *part.shape[1:], device=group.device)

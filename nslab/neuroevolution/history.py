@@ -16,7 +16,7 @@ def diversity(population: Population) -> float:
     members = population.members.to(population.rows.device)
     for first in range(0, population.genes, GENES_AT_ONCE):
         part = population.rows[members, first : first + GENES_AT_ONCE].double()
-        part = part - part.mean(0)  # distances stay, and nothing large cancels
+        part = part - part.mean(0)  # distances stay the same, and large numbers need not cancel
         products = part @ part.T
         norms = products.diagonal()
         squares += (norms[:, None] + norms - 2 * products).clamp(min=0).cpu()

@@ -32,9 +32,9 @@ class EvolveOptions:
         precision: of autocast when networks are scored; cross-entropy is computed in at least
             float32.
         microbatch: at most this many samples pass at once, in parts as equal as possible. The mean
-            over the batch stays exact; BatchNorm in training mode takes each part as a batch of its
-            own, and its statistics learn once per part. None: the whole batch, except where parts
-            give the same result on a CPU: parts that fit its cache take a third of the time.
+            over the batch stays exact; BatchNorm in training mode treats each part as a batch of
+            its own, and its statistics learn once per part. None: the whole batch, except on a CPU
+            where parts give the same result: parts that fit its cache take a third of the time.
     """
 
     batches: int = 20

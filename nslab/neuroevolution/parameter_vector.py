@@ -34,8 +34,8 @@ class ParameterLayout:
         names, shapes: of the evolving parameters; one shared by several layers counts once.
         exempt: names of the parameters that do not evolve.
         buffers: names of the buffers.
-        volatile: those of the buffers that a state dict lacks.
-        tied: second names of shared parameters and buffers, each with the first.
+        volatile: those of the buffers that a state dict does not hold.
+        tied: further names of shared parameters and buffers, each with its first name.
     """
 
     names: tuple[str, ...]
@@ -57,20 +57,26 @@ class ParameterLayout:
         """
         if isinstance(model, DistributedDataParallel):
             raise ValueError("give the network itself, model.module, not DistributedDataParallel")
-        still: set[int] = set()
+        fixed: set[int] = set()
         if exempt_head:
-            name = last_linear(model) if head is None else head
+            try:
+                name = last_linear(model) if head is None else head
+            except ValueError:
+                raise ValueError(
+                    f"{type(model).__name__} has no linear layer to exempt: name the layer that "
+                    "gives the logits (head='...') or let all of it evolve (exempt_head=False)"
+                ) from None
             if name not in dict(model.named_modules(remove_duplicate=False)):
                 raise ValueError(f"{type(model).__name__} has no layer {name!r}")
-            still = {id(p) for p in model.get_submodule(name).parameters()}
-        evolving = {k: p for k, p in model.named_parameters() if id(p) not in still}
+            fixed = {id(p) for p in model.get_submodule(name).parameters()}
+        evolving = {k: p for k, p in model.named_parameters() if id(p) not in fixed}
         if not evolving:
             raise ValueError(f"nothing of {type(model).__name__} is left to evolve")
         buffers = tuple(name for name, _ in model.named_buffers())
         return cls(
             tuple(evolving),
             tuple(p.shape for p in evolving.values()),
-            tuple(k for k, p in model.named_parameters() if id(p) in still),
+            tuple(k for k, p in model.named_parameters() if id(p) in fixed),
             buffers,
             frozenset(buffers).difference(model.state_dict()),
             _tied(model),
@@ -91,7 +97,7 @@ class ParameterLayout:
 
         They have the vector's type. BatchNorm takes no bfloat16 weights beside its float32
         statistics, not under autocast either: cast a bfloat16 vector before, as ``Fitness`` does.
-        Raises ``ValueError`` for a wrong size, and where genes do not lie side by side.
+        Raises ``ValueError`` for a wrong size, and if genes do not lie side by side in memory.
         """
         if rows.shape[-1:] != (self.size,) or (rows.stride(-1) != 1 and self.size > 1):
             given = f"shape {tuple(rows.shape)}, strides {rows.stride()}"
@@ -103,7 +109,7 @@ class ParameterLayout:
     def vector(
         self, source: nn.Module | Tensors, out: Float[Tensor, " d"] | None = None
     ) -> Float[Tensor, " d"]:
-        """The genes of a network or of a state dict, written into ``out`` where given.
+        """The genes of a network or of a state dict, written into ``out`` if given.
 
         Raises ``ValueError`` for a state dict of another network.
         """
@@ -118,23 +124,24 @@ class ParameterLayout:
         return out
 
     def call(self, model: nn.Module, values: dict[str, Tensor], x: Tensor) -> Any:
-        """What the network gives for ``x`` with these parameters and buffers, itself unchanged.
+        """The network's output for ``x`` with these parameters and buffers; it is left unchanged.
 
-        torch's own tying leaves the given values in a module that is used under two names.
+        Tied tensors are given under all their names here, because torch's own ``tie_weights``
+        would leave the given values in a module that is used under two names.
         """
         both = values | {name: values[first] for name, first in self.tied if first in values}
         return functional_call(model, both, (x,), tie_weights=False)
 
     @torch.no_grad()
     def write(self, row: Float[Tensor, " d"], model: nn.Module) -> None:
-        """Copy a vector into a network's parameters; `Extras.write` does the others."""
+        """Copy a vector into a network's parameters; `Extras.write` copies the rest."""
         for name, view in self.views(row).items():
             model.get_parameter(name).copy_(view)
 
 
 @dataclass(frozen=True, eq=False)
 class Extras:
-    """What every member has beside its genes: the exempt parameters and the buffers.
+    """What every member has besides its genes: the exempt parameters and the buffers.
 
     ``heads[name]`` (NP, ...) belongs to the members, so a trial has its parent's; ``buffers[name]``
     (2 NP, ...) belongs to the rows of the population. When a trial's row becomes the member, so do
@@ -150,7 +157,7 @@ class Extras:
     ) -> "Extras":
         """Copies from the networks or state dicts that a population begins with, member i in row i.
 
-        What state dicts lack is ``model``'s.
+        Buffers that state dicts do not hold are ``model``'s.
         """
         own, given = _tensors(model), [_tensors(source) for source in sources]
 
@@ -171,7 +178,7 @@ class Extras:
         return heads | {name: t[row] for name, t in self.buffers.items()}
 
     def inherit(self, parents: Int[Tensor, " t"], rows: Int[Tensor, " t"]) -> None:
-        """Copy the buffers of some rows to others."""
+        """Copy the buffers of the rows ``parents`` to ``rows``."""
         for t in self.buffers.values():
             t[rows] = t[parents]
 
@@ -200,7 +207,7 @@ def batchnorms(model: nn.Module) -> dict[str, _BatchNorm]:
 
 @contextmanager
 def evaluating(model: nn.Module, learn: bool = False) -> Iterator[None]:
-    """A while in evaluation mode, with ``learn`` except for BatchNorm, which is in training mode.
+    """Evaluation mode for a while; with ``learn``, BatchNorm is in training mode.
 
     NOTE: the paper's networks have neither dropout nor stochastic depth; in evaluation mode these
     cannot make fitness a matter of luck.
@@ -224,7 +231,7 @@ def _tensors(source: nn.Module | Tensors) -> Tensors:
 
 
 def _tied(model: nn.Module) -> tuple[tuple[str, str], ...]:
-    """Every place where a tensor stands again, with the name of its first place."""
+    """Every further name of a parameter or buffer, with its first name."""
     first: dict[int, str] = {}
     again = []
     for prefix, module in model.named_modules():  # each module under one name
@@ -238,5 +245,5 @@ def _tied(model: nn.Module) -> tuple[tuple[str, str], ...]:
 def _entry(tensors: Tensors, name: str, shape: torch.Size) -> Tensor:
     if name not in tensors or (found := tensors[name]).shape != shape:
         what = f"has shape {tuple(tensors[name].shape)}" if name in tensors else "is missing"
-        raise ValueError(f"{name} {what}, this network has it with shape {tuple(shape)}")
+        raise ValueError(f"{name} {what}, but this network has it with shape {tuple(shape)}")
     return found

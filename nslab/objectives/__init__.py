@@ -54,7 +54,7 @@ OBJECTIVES |= {
     "edl": EDL,
 }
 
-# What the sources recommend, by objective and data set: ``SETTINGS`` of the module it lives in.
+# Hyper-parameters that the sources recommend, by objective and data set: each module's SETTINGS.
 SETTINGS: dict[str, Mapping[str, Setting]] = {
     key: getattr(sys.modules[cls.__module__], "SETTINGS", {}) for key, cls in OBJECTIVES.items()
 }

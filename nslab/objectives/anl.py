@@ -21,19 +21,20 @@ from nslab.types import Batch, DataInfo, Labels, Logits, Objective, PerSample, S
 
 
 def class_losses(log_p: Logits, gamma: float | None) -> Logits:
-    """The loss for each possible label: -log p, or focal with its factor held constant."""
+    """The loss for each possible label: -log p, or with ``gamma`` -(1 - p)^gamma log p, where the
+    factor is a constant of the backward pass."""
     if gamma is None:
         return -log_p
     return -((-torch.expm1(log_p)) ** gamma).detach() * log_p
 
 
 def normalised_negative(log_p: Logits, y: Labels, gamma: float | None) -> PerSample:
-    """1 - (A - f_y) / sum_k (A - f_k): f is the loss for a label with p held above 1e-7, and A its
-    largest value."""
+    """1 - (A - f_y) / sum_k (A - f_k), where f_k is the loss for label k with p_k clamped to at
+    least 1e-7, and A the largest value of f."""
     floor = math.log(SMALLEST)
-    held = log_p.clamp(min=floor)
-    largest = class_losses(torch.full_like(held, floor), gamma)  # so that equals cancel exactly
-    return 1 - normalised(largest - class_losses(held, gamma), y)
+    clamped = log_p.clamp(min=floor)
+    largest = class_losses(torch.full_like(clamped, floor), gamma)  # rounded like f, so A - A is 0
+    return 1 - normalised(largest - class_losses(clamped, gamma), y)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Penalised:
 
     @property
     def min_batch(self) -> int:
-        """What the inner objective needs."""
+        """The smallest batch that the inner objective can score."""
         return self.inner.min_batch
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
@@ -61,12 +62,13 @@ def l1(model: nn.Module, like: Tensor) -> Float[Tensor, ""]:
 
 @dataclass(frozen=True)
 class ANL(PlainLoss):
-    """alpha normalised + beta normalised negative loss of ``base``, + delta times the L1 norm.
+    """alpha times the normalised loss plus beta times the normalised negative loss, plus delta
+    times the L1 norm of all parameters.
 
-    ``gamma`` is the focal exponent; its factors are constants of the backward pass. The source
-    trains without weight decay and with gradients clipped to norm 5 (see `SETTINGS`). ``loss`` is
-    without the penalty, which ``build`` adds; in a loop of one's own
-    ``loss = anl(model(x), y) + anl.penalty(model)``.
+    Both losses are built from ``base``: cross-entropy, or focal loss with exponent ``gamma``, whose
+    factors are constants of the backward pass. The source trains without weight decay and with
+    gradients clipped to norm 5 (see `SETTINGS`). ``loss`` does not include the penalty; ``build``
+    adds it. In your own training loop: ``loss = anl(model(x), y) + anl.penalty(model)``.
 
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
     >>> ANL().loss(logits, y)  # right, wrong
@@ -83,7 +85,7 @@ class ANL(PlainLoss):
         check_fields(self, at_least={"alpha": 0, "beta": 0, "delta": 0, "gamma": 0})
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
-        """Active negative loss of each sample."""
+        """Active negative loss of each sample, without the penalty."""
         log_p = log_probabilities(logits, y)
         gamma = self.gamma if self.base == "focal" else None
         active = normalised(class_losses(log_p, gamma), y)

@@ -1,4 +1,4 @@
-"""Active passive loss: normalised cross-entropy plus a loss that only looks at wrong classes.
+"""Active passive loss: normalised cross-entropy plus a loss on the probability of wrong classes.
 
 Source: Ma et al. 2020, "Normalized Loss Functions for Deep Learning with Noisy Labels".
 """
@@ -16,9 +16,10 @@ from nslab.types import Labels, Logits, PerSample
 
 @dataclass(frozen=True)
 class APL(PlainLoss):
-    """alpha NCE + beta MAE, or + beta RCE, which the source puts first.
+    """alpha NCE + beta RCE, or alpha NCE + beta MAE.
 
-    MAE is 1 - p_y here, as in the source; some later code doubles it.
+    NCE is log p_y / sum_k log p_k; RCE is `reverse_cross_entropy`; MAE is 1 - p_y, as in the
+    source (some later code doubles it).
 
     >>> import torch
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])

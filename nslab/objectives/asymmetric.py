@@ -20,8 +20,8 @@ Kind = Literal["aul", "agce", "ael"]
 def asymmetric(log_p: PerSample, kind: Kind, a: float, q: float) -> PerSample:
     """AUL ((a - p)^q - (a - 1)^q) / q, AGCE ((a + 1)^q - (a + p)^q) / q, or AEL exp(-p / a).
 
-    The first two are worked as their value at p = 1 times what differs from it: near there the
-    powers would cancel.
+    ``log_p`` is log p. AUL and AGCE are computed with the power at p = 1 factored out: near p = 1
+    the difference of the powers would lose its digits.
     """
     if kind == "ael":
         return (-log_p.exp() / a).exp()
@@ -32,7 +32,7 @@ def asymmetric(log_p: PerSample, kind: Kind, a: float, q: float) -> PerSample:
 
 @dataclass(frozen=True)
 class Asymmetric(PlainLoss):
-    """alpha NCE + beta times an asymmetric loss of p_y; alone by default.
+    """beta times an asymmetric loss of p_y, plus alpha NCE (by default none).
 
     ``a`` must exceed 1 for AUL and be positive for the others; AEL has no ``q``.
 
@@ -53,7 +53,7 @@ class Asymmetric(PlainLoss):
             raise ValueError(f"Asymmetric: a must be above 1 for aul, not {self.a}")
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
-        """Asymmetric loss of each sample, with its share of NCE."""
+        """The loss of each sample, NCE included."""
         log_p = log_probabilities(logits, y)
         loss = self.beta * asymmetric(of_label(log_p, y), self.kind, self.a, self.q)
         return loss + self.alpha * normalised(log_p, y) if self.alpha else loss

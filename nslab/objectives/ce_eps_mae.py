@@ -19,10 +19,10 @@ FLOOR = math.log(1e-8)
 
 
 def eps_cross_entropy(log_p: Logits, y: Labels, m: float) -> PerSample:
-    """-log max(p_eps_y, 1e-8) with p_eps = (p + m at the predicted class) / (m + 1).
+    """-log max(p_eps_y, 1e-8) with p_eps = (p + m onehot(predicted class)) / (m + 1).
 
     A misclassified sample whose p_y is below 1e-8 (m + 1) has no gradient. The predicted class is a
-    constant of the backward pass; the first one counts where several tie.
+    constant of the backward pass; among tied classes it is the first.
     """
     log_p_y = of_label(log_p, y)
     right = torch.log1p(-wrong(log_p_y) / (m + 1))
@@ -32,7 +32,8 @@ def eps_cross_entropy(log_p: Logits, y: Labels, m: float) -> PerSample:
 
 @dataclass(frozen=True)
 class CEepsMAE(PlainLoss):
-    """alpha CE_eps + beta MAE; MAE is 2 (1 - p_y) here, as in the source.
+    """alpha CE_eps + beta MAE; CE_eps is `eps_cross_entropy`, and MAE is 2 (1 - p_y), as in the
+    source.
 
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
     >>> CEepsMAE().loss(logits, y)  # right, wrong
@@ -55,7 +56,9 @@ class CEepsMAE(PlainLoss):
 
 _SOURCE = "Wang et al. 2024, released configs"
 SETTINGS: dict[str, Setting[CEepsMAE]] = {
-    "cifar10": Setting(CEepsMAE(0.01, 5.0, 1e5), f"{_SOURCE}, symmetric noise (none for clean)"),
+    "cifar10": Setting(
+        CEepsMAE(0.01, 5.0, 1e5), f"{_SOURCE}, symmetric noise (no values for clean labels)"
+    ),
     "cifar10_asymmetric": Setting(CEepsMAE(0.02, 5.0, 1e3), _SOURCE),
     "cifar10_instance": Setting(CEepsMAE(0.045, 10.0, 1e5), _SOURCE),
     "cifar100": Setting(CEepsMAE(0.1, 1.0, 1e4), f"{_SOURCE}, clean"),

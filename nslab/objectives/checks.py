@@ -10,20 +10,20 @@ from nslab.system.registry import EVERY, callable_with, name_of
 from nslab.types import Scored
 
 _TEXTS = (
-    "texts need compose='tiled' or 'literal', and in a loop of one's own "
+    "texts need compose='tiled' or 'literal', and in your own training loop "
     "compose=nslab.Joined.of(tokenizer)"
 )
 
 
 def check_loss(loss: Any) -> None:
     """``ValueError`` unless ``loss`` can be called with logits and labels."""
-    problem = "it is no function"
+    problem = "it is not a function"
     if callable(loss):
         problem = callable_with(None, None, says="logits (n, classes) and labels (n,)")("", loss)
     if problem:
         raise ValueError(
-            f"the loss {loss_name(loss)}: {problem}. What else it takes needs a default, or is a "
-            "field of a frozen dataclass, as in nslab.objectives.GCE"
+            f"the loss {loss_name(loss)}: {problem}. Give further parameters a default, or make "
+            "them fields of a frozen dataclass, as in nslab.objectives.GCE"
         )
 
 
@@ -34,12 +34,13 @@ def loss_name(loss: Any) -> str:
 
 
 def check_per_sample(loss: Any, y: Tensor, name: str) -> None:
-    """``ValueError``, with what to write, unless ``loss`` is one of each of the labels ``y``."""
+    """``ValueError``, with what to write, unless ``loss`` holds a loss for each of the labels
+    ``y``."""
     problem = ""
     if loss is None:
         problem = "gives None: it does not return what it computes"
     elif not isinstance(loss, Tensor):
-        problem = f"gives a {type(loss).__name__}, not a tensor: compute the loss by torch"
+        problem = f"gives a {type(loss).__name__}, not a tensor: compute the loss with torch"
     elif loss.shape != y.shape:
         problem = (
             f"gives losses of shape {tuple(loss.shape)} for {len(y)} samples: one for each is "
@@ -50,16 +51,16 @@ def check_per_sample(loss: Any, y: Tensor, name: str) -> None:
 
 
 def check_scored(scored: Any, y: Tensor, name: str) -> None:
-    """``ValueError``, with what to write, for what an objective may say of a batch with labels
-    ``y`` and training cannot use."""
+    """``ValueError``, with what to write, unless training can use what an objective returned for a
+    batch with labels ``y``."""
     if not isinstance(scored, Scored):
         kind = type(scored).__name__
         raise ValueError(f"{name} gives a {kind} when called, not nslab.Scored(loss, logits)")
     check_per_sample(scored.loss, y, name)
     if not any(part is not None and part.requires_grad for part in (scored.loss, scored.penalty)):
         raise ValueError(
-            f"{name} gives a loss without a gradient: it must be computed from the logits by "
-            "torch, with no detach, item, numpy, argmax or no_grad on the way"
+            f"{name} gives a loss without a gradient: compute it from the logits with torch, "
+            "with no detach, item, numpy, argmax or no_grad on the way"
         )
 
 
@@ -90,7 +91,7 @@ def checked_grid(grid: tuple[int, int]) -> tuple[int, int]:
 
 
 def checked_number(name: str, value: float) -> float:
-    """``value`` as a float; ``TypeError`` if it is no number, ``ValueError`` if not finite."""
+    """``value`` as a float; ``TypeError`` if it is not a number, ``ValueError`` if not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {value!r}")
     if not math.isfinite(value):
@@ -101,11 +102,11 @@ def checked_number(name: str, value: float) -> float:
 def check_images(x: Any) -> None:
     """Raise ``ValueError`` unless x is a batch of float images."""
     if not isinstance(x, Tensor):
-        raise ValueError(f"competition needs float images, not a {type(x).__name__}; {_TEXTS}")
+        raise ValueError(f"NS needs float images, not a {type(x).__name__}; {_TEXTS}")
     if x.dim() != 4 or not x.is_floating_point():
         texts = x.dim() == 2 and not x.is_floating_point()
         raise ValueError(
-            "competition needs float images (batch, channels, height, width), "
+            "NS needs float images (batch, channels, height, width), "
             f"not {x.dtype} of shape {tuple(x.shape)}" + (f"; {_TEXTS}" if texts else "")
         )
 

@@ -23,23 +23,24 @@ from nslab.objectives.weighted import full_precision
 from nslab.rng import sample_bits
 from nslab.types import Batch, Labels, PerSample
 
-Inputs = Num[Tensor, "b ..."] | Mapping[str, Any]  # of transformers: see `Joined`
+Inputs = Num[Tensor, "b ..."] | Mapping[str, Any]  # a mapping: for transformers, see `Joined`
 Forward = Callable[[Any], Any]
 
 
 def group_scores(
     logits: Float[Tensor, "g k"], y: Int[Tensor, " b"] | Float[Tensor, "b k"]
 ) -> PerSample:
-    """Scores of ``m = b / g`` consecutive samples per composite from the composites' logits.
+    """Scores of the samples from the logits of their composites, ``m = b / g`` consecutive samples
+    per composite.
 
-    Worked in logarithms: with s_i = m q_i / sum_j q_j and q_i = p[y_i], the score is m times the
-    softmax of log q over the group, which stays right where every q underflows. A group whose
-    probabilities are all exactly 0 is a tie: every score 1. So is one whose composite has a NaN
-    among its logits, which tells nothing of its samples; the other groups are scored as ever.
+    The score of sample i is s_i = m q_i / sum_j q_j with q_i = p[y_i]. It is computed as m times
+    the softmax of log q over the group, which stays accurate where every q underflows. A group
+    whose probabilities are all exactly 0 is a tie: every score is 1. So is a group whose composite
+    has a NaN among its logits, which says nothing about the samples; other groups are not affected.
 
-    For soft labels q_i = sum_k y_ik p_k, the probability of a class drawn from the label. NOTE:
-    this extension is ours and has not been measured. The paper has one label a sample, for which it
-    gives the same scores.
+    For soft labels q_i = sum_k y_ik p_k, the expected probability of a class drawn from the label.
+    NOTE: this extension is ours and has not been evaluated. The paper has one label per sample,
+    for which it gives the same scores.
 
     >>> logits = torch.tensor([[0.6, 0.3, 0.1]]).log()  # of one composite
     >>> group_scores(logits, torch.tensor([0, 1]))  # two samples, of classes 0 and 1
@@ -57,7 +58,7 @@ def group_scores(
     return (m * log_q.softmax(-1)).flatten()  # [NS Eq. 7]
 
 
-@torch.inference_mode(False)  # what is made in that mode could not enter a backward pass later
+@torch.inference_mode(False)  # tensors made in that mode cannot take part in a backward pass
 @torch.no_grad()
 def ns_scores(
     model: nn.Module,
@@ -75,21 +76,23 @@ def ns_scores(
 
     Consecutive samples form groups of m = R*C (``order``: consecutive after this permutation);
     the scores of a group lie in [0, m] and sum to m. The last ``b % m`` samples compete with
-    nobody and score 1, the mean of any group: in a batch smaller than a group that is everybody,
-    and the model is not asked.
+    nobody and score 1, the mean of any group. In a batch smaller than a group all samples do, and
+    the model is not called.
 
     ``mode="eval"`` runs the composites with dropout off and BatchNorm's running statistics;
-    ``"train"`` as in training, with every buffer put back afterwards. Either way the model is left
-    as it was found. It may return its logits as they are or inside of an object, see `logits_of`;
-    ``forward``, from images to the same, is called in place of ``model``, in the same mode.
+    ``"train"`` as in training, with every buffer restored afterwards. Either way the model is left
+    as it was. It may return its logits as a tensor or inside an object, see `logits_of`.
+    ``forward``, a function from composites to such an output, is called in place of ``model``, in
+    the same mode.
 
-    ``compose``, from samples and grid to composites, is for samples that are no images, such as
-    `Joined`. A model is called with composites of a mapping as transformers' are, ``model(**x)``.
+    ``compose``, a function from samples and grid to composites such as `Joined`, is for samples
+    that are not images. Composites in a mapping are passed as transformers expects,
+    ``model(**composites)``.
 
     NOTE: the paper says neither which mode nor what happens to a remainder; these are our choices.
 
-    Raises ``ValueError`` for an impossible grid, inputs that are no images, labels that are no
-    classes of the model's, and a model that does not give one row of logits per composite.
+    Raises ``ValueError`` for an impossible grid, inputs that are not images, labels that are not
+    classes of the model, and a model that does not return one row of logits per composite.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> scores = ns_scores(model, torch.rand(9, 1, 8, 8), torch.arange(9), grid=(2, 2))
@@ -100,17 +103,17 @@ def ns_scores(
     if compose is None:
         check_images(x)
         compose = partial(composite, antialias=antialias)
-    some = samples_of(x, y)
-    m, b = rows * cols, len(some)
+    samples = samples_of(x, y)
+    m, b = rows * cols, len(samples)
     soft = is_soft(y)
     check = check_soft if soft else check_labels
     check(y, b)
     competing = b - b % m
     if not competing:
-        dtype = torch.promote_types(some.dtype, torch.float32)
-        return torch.ones(b, dtype=dtype, device=some.device)
-    head = slice(competing) if order is None else order[:competing]
-    composites = compose(rows_of(x, head), grid)
+        dtype = torch.promote_types(samples.dtype, torch.float32)
+        return torch.ones(b, dtype=dtype, device=samples.device)
+    competitors = slice(competing) if order is None else order[:competing]
+    composites = compose(rows_of(x, competitors), grid)
     with scoring(local(model), mode) as net:
         output = forward(composites) if forward else called(net, composites)  # [NS Eq. 4]
     logits = logits_of(output)
@@ -118,11 +121,11 @@ def ns_scores(
     if soft:
         check_soft(y, b, logits.shape[1])
     check_classes(logits, y)
-    scores = group_scores(logits, y[head])
+    scores = group_scores(logits, y[competitors])
     if order is None and competing == b:
         return scores
     full = torch.ones(b, dtype=scores.dtype, device=scores.device)
-    full[head] = scores
+    full[competitors] = scores
     return full
 
 
@@ -133,8 +136,8 @@ def ns_weights(
 
     rho > 0 strengthens winners (NS-WS), rho < 0 focuses on losers (NS-LF). Their mean is
     sigma + rho, so NS also changes the step size. NOTE: the paper calls sigma a lower bound, yet
-    with rho = -1 a weight is negative where s > sigma; as written there is no clamp, and
-    ``min_weight`` offers one.
+    with rho = -1 a weight is negative where s > sigma. The paper does not clamp; ``min_weight``
+    does.
 
     >>> ns_weights(torch.tensor([0.5, 3.5]), sigma=2.5, rho=-1.0)
     tensor([ 2., -1.])
@@ -144,7 +147,8 @@ def ns_weights(
 
 
 def shuffled_order(batch: Batch, stream: str = "grouping") -> Int[Tensor, " b"]:
-    """A permutation of a batch that follows from its samples, the epoch and the run's seed.
+    """A permutation of a batch that depends only on its samples, the epoch and the run's seed, by
+    the random stream called ``stream``.
 
     >>> batch = Batch(torch.zeros(4, 1, 8, 8), torch.zeros(4).long(), torch.arange(4), seed=7)
     >>> torch.equal(shuffled_order(batch), shuffled_order(batch))

@@ -1,7 +1,7 @@
-"""Composites of images: the samples of a group stitched into one input and shrunk to its size.
+"""Composites of images: the images of a group stitched together and shrunk to the size of one.
 
 Texts are joined in `nslab.objectives.joined_texts`. A batch is a tensor with a row for each sample,
-or a mapping as transformers' models take it.
+or a mapping of such tensors, as models of transformers take it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,20 +16,20 @@ from nslab.objectives.checks import checked_grid
 from nslab.types import Images
 
 Grid = tuple[int, int]
-IDS = "input_ids"  # of a mapping: what has a row for each sample
+IDS = "input_ids"  # key of a mapping: token ids, with a row for each sample
 
 
 @runtime_checkable
 class Compose(Protocol):
-    """Makes composites, as a model takes them, of the samples of a batch that fill the grids."""
+    """Makes composites, as a model takes them, from a batch of samples that fills its grids."""
 
     def __call__(self, x: Any, grid: Grid) -> Any: ...
 
 
 def stitch(x: Images, grid: Grid) -> Float[Tensor, "g c H W"]:
-    """Tile each R*C consecutive images into one of R rows and C columns, row by row.
+    """Tile every R*C consecutive images into one of R rows and C columns, row by row.
 
-    Raises ``ValueError`` if the number of images is no multiple of R*C.
+    Raises ``ValueError`` if the number of images is not a multiple of R*C.
     """
     rows, cols = checked_grid(grid)
     b, c, h, w = x.shape
@@ -47,11 +47,14 @@ def stitch(x: Images, grid: Grid) -> Float[Tensor, "g c H W"]:
 def composite(x: Images, grid: Grid, antialias: bool = False) -> Float[Tensor, "g c h w"]:
     """Stitched images resized bilinearly to the size of one image (S' of the paper).
 
-    Each image shrinks by R rows and C columns. Where these divide the image's sides, bilinear
-    sampling (``align_corners=False``, no antialias) reads one pixel of each block if the factor is
-    odd, the mean of the middle two if it is even, and never looks across a seam: so shrinking each
-    image first gives the same numbers for less memory traffic. Otherwise the stitched image is
-    resized as written.
+    Each image shrinks by a factor of R in height and C in width. Where these divide the image's
+    sides, bilinear sampling (``align_corners=False``, no antialias) reads the middle pixel of each
+    block if the factor is odd, the mean of the middle two if it is even, and never looks across a
+    seam. Shrinking each image before stitching then gives the same numbers with less memory
+    traffic. Otherwise the stitched image itself is resized.
+
+    Raises ``ValueError`` for a grid with more rows or columns than an image has pixels, and for
+    images that do not fill the grids.
     """
     (rows, cols), (h, w) = checked_grid(grid), x.shape[-2:]
     if rows > h or cols > w:
@@ -71,17 +74,18 @@ def composite(x: Images, grid: Grid, antialias: bool = False) -> Float[Tensor, "
 
 
 def samples_of(x: Any, y: Tensor) -> Tensor:
-    """A tensor of a batch that has a row for each sample."""
+    """A tensor with a row for each sample: the batch itself; of a mapping its token ids, or the
+    labels ``y`` if it has none."""
     return x.get(IDS, y) if isinstance(x, Mapping) else x
 
 
 def rows_of(x: Any, which: slice | Tensor) -> Any:
-    """Some samples of a batch."""
+    """The samples of a batch that ``which`` selects."""
     if isinstance(x, Mapping):
         return {k: v[which] if isinstance(v, Tensor) else v for k, v in x.items()}
     return x[which]
 
 
 def called(model: Callable[..., Any], x: Any) -> Any:
-    """What a model gives for a batch."""
+    """The output of a model for a batch; a mapping is passed as keyword arguments."""
     return model(**x) if isinstance(x, Mapping) else model(x)

@@ -1,7 +1,8 @@
-"""Losses for other people's trainers: modules with a reduction, like torch's own, and soft labels.
+"""Losses as modules for other trainers: with a reduction, like torch's own, and for soft labels.
 
-A config such as ``GCE(q=0.7)`` is a frozen value that names a run, so it cannot be a module, which
-changes when it is moved or put into another mode. ``GCE(q=0.7).criterion()`` makes the module.
+An objective such as ``GCE(q=0.7)`` is a frozen value that is part of a run's identity, so it cannot
+be a module, which changes when it is moved or put into another mode. ``GCE(q=0.7).criterion()``
+makes the module.
 """
 
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -23,7 +24,7 @@ from nslab.types import Labels, Logits, PerSample
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")
 SoftLabels = Float[Tensor, "b c"]  # the probability of each class
-TOLERANCE = 0.01  # of a sum of probabilities in 16 bits
+TOLERANCE = 0.01  # of the sum of a sample's probabilities, which may have 16 bits each
 
 
 @runtime_checkable
@@ -51,8 +52,8 @@ def check_reduction(reduction: str) -> None:
 
 
 def check_soft(y: Tensor, samples: int, classes: int | None = None) -> None:
-    """``ValueError`` unless y are soft labels for so many samples and classes. Values are checked
-    on a CPU only."""
+    """``ValueError`` unless ``y`` holds soft labels for this many samples and classes. Values are
+    checked on a CPU only."""
     if len(y) != samples or classes not in (None, y.shape[1]):
         raise ValueError(
             f"labels of shape {tuple(y.shape)}: soft labels need a probability for each of "
@@ -62,9 +63,9 @@ def check_soft(y: Tensor, samples: int, classes: int | None = None) -> None:
         low, sums = float(y.min()), y.detach().float().sum(1)
         if not low >= 0 or not float((sums - 1).abs().max()) <= TOLERANCE:
             raise ValueError(
-                "labels that are floats must be probabilities, those of a sample 0 or more and 1 "
-                f"in sum; here the lowest is {low:.3g}, the sums go from {float(sums.min()):.3g} "
-                f"to {float(sums.max()):.3g}"
+                "labels that are floats must be probabilities: at least 0, with a sum of 1 for "
+                f"each sample; here the lowest is {low:.3g}, and the sums range from "
+                f"{float(sums.min()):.3g} to {float(sums.max()):.3g}"
             )
 
 
@@ -72,9 +73,10 @@ def expected(loss: ByClass, logits: Logits, y: SoftLabels) -> PerSample:
     """sum_k y_k loss(z, k): the expected loss of a sample whose label is drawn from its soft label.
 
     For cross-entropy this is torch's loss with class probabilities. For a blend of two labels it is
-    what the released code of mixup computes for any loss. NOTE: for dense soft labels and other
-    losses than cross-entropy the definition is ours; their sources have one label a sample. It
-    costs the loss of b * c samples; with a thousand classes, blend the losses of two labels.
+    what the released code of mixup computes for any loss. NOTE: for dense soft labels and losses
+    other than cross-entropy the definition is ours; their sources have one label per sample. It
+    costs as much as the loss of b * c samples; for mixup with a thousand classes, blend the losses
+    of the two labels instead.
 
     Raises ``ValueError`` for labels that are not probabilities, and for a masked class, whose loss
     would be infinite.
@@ -88,12 +90,12 @@ def expected(loss: ByClass, logits: Logits, y: SoftLabels) -> PerSample:
 
 
 def per_sample(loss: ByClass, logits: Logits, y: Labels | SoftLabels) -> PerSample:
-    """The loss of each sample, its label a class or soft."""
+    """The loss of each sample, for class numbers (b,) or soft labels (b, c)."""
     return expected(loss, logits, y) if is_soft(y) else loss.loss(logits, y)
 
 
 def reduced(losses: Float[Tensor, "*n"], reduction: Reduction) -> Float[Tensor, "..."]:
-    """Losses as they are, their sum, or their mean.
+    """The losses unchanged (``"none"``), their sum, or their mean.
 
     >>> reduced(torch.tensor([1.0, 3.0]), "mean")
     tensor(2.)
@@ -103,13 +105,13 @@ def reduced(losses: Float[Tensor, "*n"], reduction: Reduction) -> Float[Tensor, 
 
 
 class Criterion(nn.Module):
-    """A loss as an ``nn.Module``, for a trainer's criterion. Every loss per sample makes one by its
-    method ``criterion``.
+    """A loss as an ``nn.Module``, to serve as a trainer's criterion. The method ``criterion`` of a
+    loss per sample makes one.
 
     It is called like ``torch.nn.CrossEntropyLoss``: with logits (b, c) and labels (b,) of any
     integer type, or with logits (b, c, d1, ...) and labels (b, d1, ...), where each position is a
     sample. Float labels in the shape of the logits are soft, see `expected`. Losses are computed in
-    float32 or better, also under autocast. Only the module of `EDL` has a state.
+    float32 or better, also under autocast. Only the module of `EDL` has a state dict.
 
     For class weights use ``reduction="none"``: ``(weight[y] * criterion(z, y)).mean()``.
 
@@ -137,9 +139,9 @@ class Criterion(nn.Module):
         self.config, self.reduction, self.ignore_index = config, reduction, ignore_index
 
     def extra_repr(self) -> str:
-        """The loss and what differs from the default."""
-        said = f"{self.config!r}, reduction={self.reduction!r}"
-        return said if self.ignore_index is None else f"{said}, ignore_index={self.ignore_index}"
+        """The loss, its reduction, and ``ignore_index`` if it is set."""
+        text = f"{self.config!r}, reduction={self.reduction!r}"
+        return text if self.ignore_index is None else f"{text}, ignore_index={self.ignore_index}"
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """The loss of each sample."""
@@ -157,7 +159,7 @@ class Criterion(nn.Module):
             return reduced(losses.view(shape), self.reduction)
         check_labels(labels.clamp(min=0), len(rows))
         kept = labels != self.ignore_index
-        # ignored samples get a class that is surely not masked
+        # in place of an ignored label a class that cannot be masked: the likeliest one
         losses = self.loss(rows, torch.where(kept, labels.long(), rows.detach().argmax(1)))
         losses = torch.where(kept, losses, 0.0)
         if self.reduction == "mean":
@@ -166,7 +168,8 @@ class Criterion(nn.Module):
 
 
 def flat(logits: Any, y: Any) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """Logits (b, c, d1, ...) and their labels as rows, and the shape of a loss for each."""
+    """Logits (b, c, d1, ...) and their labels as rows, and the shape (b, d1, ...) of the losses;
+    ``ValueError`` for labels that do not fit."""
     if not isinstance(y, Tensor) or not isinstance(logits, Tensor) or logits.dim() <= 2:
         check_logits(logits)
         if not isinstance(y, Tensor):

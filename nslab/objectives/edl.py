@@ -21,24 +21,24 @@ from nslab.types import DataInfo, Labels, Logits, Objective, PerSample
 
 @runtime_checkable
 class LossSource(Protocol):
-    """Where a loss network comes from: a frozen value, such as a shipped one, or how to evolve
-    one."""
+    """Where a loss network comes from: a frozen value that names a shipped network or says how to
+    evolve one."""
 
     def net(self) -> LossNet: ...
 
 
 @dataclass(frozen=True)
 class EDL(PlainLoss):
-    """A loss network in the place of cross-entropy, for any number of classes.
+    """A loss network in place of cross-entropy, for any number of classes.
 
-    In a loop of one's own: ``loss = nslab.EDL()(model(x), y)``; for a trainer that wants a module:
-    ``criterion = nslab.EDL().criterion()``.
+    In your own training loop: ``loss = nslab.EDL()(model(x), y)``. For a trainer that takes a
+    module: ``criterion = nslab.EDL().criterion()``.
 
     Attributes:
         source: ``Shipped("log")`` or ``Shipped("order")``, which come with the package, or a
             ``LossSearchConfig``, which evolves one.
         scale: ``"ce"``: as steep as cross-entropy at uniform predictions, see `LossNet.matched`;
-            ``"evolved"``: as the network came.
+            ``"evolved"``: the network's own scale.
 
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
     >>> EDL().loss(logits, y)  # right, wrong
@@ -67,13 +67,14 @@ class EDL(PlainLoss):
         return EvolvedCriterion(self, reduction, ignore_index)
 
     def build(self, info: DataInfo) -> Objective:
-        """The objective for a training set; what does not fit its classes is refused here."""
+        """The objective for a training set; ``ValueError`` for a loss network that does not fit
+        its number of classes."""
         loss_network(self, info.num_classes, torch.device("cpu"))
         return super().build(info)
 
 
 def __getattr__(name: str) -> object:
-    """The class of `EDL.criterion`, for modules that were pickled when it was defined here."""
+    """The class of `EDL.criterion`, for modules that were pickled while it was defined here."""
     if name != "EvolvedCriterion":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from nslab.objectives.edl_criterion import EvolvedCriterion
@@ -83,6 +84,6 @@ def __getattr__(name: str) -> object:
 
 @functools.lru_cache(maxsize=64)
 def loss_network(edl: EDL, classes: int, device: torch.device) -> LossNet:
-    """The loss network, scaled for so many classes, on a device."""
+    """The loss network, scaled for this many classes, on a device."""
     net = edl.source.net()
     return (net.matched(classes) if edl.scale == "ce" else net).to(device)

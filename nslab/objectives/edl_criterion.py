@@ -49,15 +49,15 @@ class EvolvedCriterion(Criterion):
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def factor(self, classes: int, loads: int) -> float:
-        """The scale for so many classes, computed once and again after ``load_state_dict``. A
-        compiled step holds it as a constant, which is why it depends on the count of loads."""
+        """The scale for this many classes, computed once, and again after ``load_state_dict``. A
+        compiled step treats it as a constant; ``loads`` changes when it is out of date."""
         if classes not in self.factors:
             net = LossNet(self.form, self.weights.detach().cpu(), self.scale)
             self.factors[classes] = (net.matched(classes) if self.matched else net).scale
         return self.factors[classes]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "EvolvedCriterion":
-        kept = self.weights
+        kept = self.weights  # a cast to 16 bits would round them
         super()._apply(fn, recurse)
         if self.weights.dtype != kept.dtype:
             self.weights = kept.to(self.weights.device)

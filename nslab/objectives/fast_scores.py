@@ -1,8 +1,8 @@
 """Fast scores: Natural Selection scored by a folded copy of the network in bfloat16.
 
-They are the scores of the network itself up to rounding, for half the time where the processor
-computes in bfloat16, and for more where it does not. They are another setting of `NS`, so a run
-with them has another id; plans take them by ``scores="fast"``.
+Up to rounding they are the scores of the network itself. They take about half the time where the
+processor computes in bfloat16, and more time where it does not. They are a setting of `NS`, so a
+run with fast scores has an id of its own; ``scores="fast"`` selects them in a plan.
 """
 
 import dataclasses
@@ -15,10 +15,10 @@ from nslab.objectives.ns import NS
 
 Scores = Literal["exact", "fast"]
 
-# Networks whose fast scores were measured beside the plain ones, and came sooner
+# Networks for which fast scores were measured to take less time than exact ones
 # (benchmarks/fast_scores.py).
-# NOTE: all others keep the plain ones: those too small to gain (LeNet-5, the MLP), those that
-# torch.fx cannot trace, texts, and whatever was not measured.
+# NOTE: all others keep exact scores: networks too small to gain (LeNet-5, the MLP), those that
+# torch.fx cannot trace, those for texts, and all that were not measured.
 PROVEN = frozenset(
     (
         "resnet8",
@@ -39,8 +39,13 @@ PROVEN = frozenset(
 
 
 class Agreement(NamedTuple):
-    """Of fast scores with plain ones: their correlation, the shares of groups with the same winner
-    and with the same order, and the largest difference."""
+    """How well fast scores agree with exact ones.
+
+    Attributes:
+        correlation: Pearson's, over all samples.
+        winners, orders: shares of groups with the same winner and with the same ranking.
+        difference: the largest absolute difference of two scores.
+    """
 
     correlation: float
     winners: float
@@ -49,13 +54,15 @@ class Agreement(NamedTuple):
 
 
 def fast(ns: NS) -> NS:
-    """The same with fast scores."""
+    """``ns`` with fast scores."""
     return dataclasses.replace(ns, fold_batchnorm=True, score_dtype="bfloat16")
 
 
 def fast_scored(objective: Any, network: str) -> Any:
-    """An objective as it scores fast on a network: other than it is only for an `NS` of images that
-    depends on scores and says nothing of how they are computed, and a network in `PROVEN`.
+    """The objective with fast scores where they pay off, else the objective itself.
+
+    They pay off for an `NS` on images whose weights depend on scores (rho is not 0) and whose
+    scoring is the default (evaluation mode, no copy), with a network in `PROVEN`.
 
     >>> fast_scored(NS(), "resnet20").score_dtype, fast_scored(NS(), "vit_b_16").score_dtype
     ('bfloat16', 'model')
@@ -77,7 +84,7 @@ def exactly_scored(objective: Any) -> Any:
 
 
 def agreement(model: nn.Module, x: Tensor, y: Tensor, ns: NS | None = None) -> Agreement:
-    """How fast scores of whole groups agree with plain ones, ``ns`` having the grid.
+    """How well fast scores agree with exact ones on a batch of whole groups; ``ns`` gives the grid.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
     >>> agreement(model, torch.randn(64, 3, 8, 8), torch.arange(64) % 10).correlation > 0.99
@@ -85,13 +92,13 @@ def agreement(model: nn.Module, x: Tensor, y: Tensor, ns: NS | None = None) -> A
     """
     ns = dataclasses.replace(ns or NS(), sigma=0.0, rho=1.0, min_weight=None)
     m = ns.grid[0] * ns.grid[1]
-    plain, quick = (
-        way.weights(model, x, y).view(-1, m).double() for way in (exactly_scored(ns), fast(ns))
+    exact, quick = (
+        each.weights(model, x, y).view(-1, m).double() for each in (exactly_scored(ns), fast(ns))
     )
-    both = torch.stack([plain.flatten(), quick.flatten()])
+    both = torch.stack([exact.flatten(), quick.flatten()])
     return Agreement(
         float(both.corrcoef()[0, 1]),
-        float((plain.argmax(1) == quick.argmax(1)).double().mean()),
-        float((plain.argsort(1) == quick.argsort(1)).all(1).double().mean()),
-        float((plain - quick).abs().max()),
+        float((exact.argmax(1) == quick.argmax(1)).double().mean()),
+        float((exact.argsort(1) == quick.argsort(1)).all(1).double().mean()),
+        float((exact - quick).abs().max()),
     )

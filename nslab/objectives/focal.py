@@ -15,8 +15,8 @@ from nslab.types import Labels, Logits, PerSample
 def focal(logits: Logits, y: Labels, gamma: float, detach: bool = False) -> PerSample:
     """-(1 - p_y)^gamma log p_y.
 
-    The factor comes from log(1 - p_y): with gamma < 1 and p_y = 1 the power itself has an infinite
-    derivative, though the loss's is 0.
+    The factor is computed from log(1 - p_y), because with gamma < 1 the derivative of the power is
+    infinite at p_y = 1, although that of the loss is 0.
     """
     factor = (gamma * log_wrong(logits, y)).exp()
     return -(factor.detach() if detach else factor) * of_label(log_probabilities(logits, y), y)
@@ -24,10 +24,11 @@ def focal(logits: Logits, y: Labels, gamma: float, detach: bool = False) -> PerS
 
 @dataclass(frozen=True)
 class Focal(PlainLoss):
-    """Focal loss.
+    """Focal loss, -(1 - p_y)^gamma log p_y.
 
-    ``detach`` takes the factor as a constant of the backward pass, as the released code of the
-    noisy-label papers (APL, ALF, ANL, eps-softmax, OGC) does: same value, another gradient.
+    ``detach`` makes the factor a constant of the backward pass, as the released code of the
+    noisy-label papers (APL, ALF, ANL, eps-softmax, OGC) does: the loss is the same, its gradient
+    is not.
 
     >>> import torch
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])

@@ -19,27 +19,29 @@ from nslab.types import Labels, Logits, PerSample
 def gce(
     logits: Logits, y: Labels, q: float, k: float | None = None, clamp: float | None = None
 ) -> PerSample:
-    """(1 - p_y^q) / q; with ``clamp``, of p_y held above it.
+    """L(p_y) = (1 - p_y^q) / q; with ``clamp``, p_y is first clamped to at least that.
 
     With ``k``, the truncated form w (L(p_y) - L(k)), w = 1 where p_y > k, else 0.
-    NOTE: Zhang and Sabuncu find w for the whole training set every ten epochs; here it follows the
-    network at every step, which is the truncated loss itself up to a constant.
+    NOTE: Zhang and Sabuncu update w for the whole training set every ten epochs; here it follows
+    the network at every step, which gives their truncated loss up to a constant.
     """
     log_p = of_label(log_probabilities(logits, y), y)
-    kept = log_p > -math.inf if k is None else log_p > math.log(k)
-    if clamp is not None:
-        log_p = log_p.clamp(min=math.log(clamp))
-    loss = -torch.expm1(q * log_p) / q
+    clamped = log_p if clamp is None else log_p.clamp(min=math.log(clamp))
+    loss = -torch.expm1(q * clamped) / q
     if k is None:
         return loss
-    return torch.where(kept, loss + math.expm1(q * math.log(k)) / q, 0.0)
+    return torch.where(log_p > math.log(k), loss + math.expm1(q * math.log(k)) / q, 0.0)
 
 
 @dataclass(frozen=True)
 class GCE(PlainLoss):
-    """Generalised cross-entropy with exponent ``q``, truncated below ``k``, p held above ``clamp``.
+    """Generalised cross-entropy, (1 - p_y^q) / q.
 
-    The released code of APL clamps at 1e-7; the paper does not clamp.
+    Attributes:
+        q: the exponent; towards 0 the loss is cross-entropy, with 1 it is 1 - p_y.
+        k: samples with p_y up to ``k`` have no loss (the truncated form); None: none of them.
+        clamp: lower bound of p_y; None, as in the paper, for no bound. The released code of APL
+            clamps at 1e-7.
 
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
     >>> GCE(q=0.7).loss(logits, y)  # right, wrong

@@ -1,7 +1,7 @@
 """Composites of texts: the samples of a group joined into one row of tokens.
 
-Rows of token ids (b, l) are padded on the right. A row may begin with a special token of its own
-([CLS]) and end with one ([SEP]); `TokenInfo` says which.
+Rows of token ids (b, l) are padded on the right. A text may begin with a special token ([CLS]) and
+end with another ([SEP]); `TokenInfo` says which.
 """
 
 import math
@@ -21,13 +21,18 @@ from nslab.types import TokenInfo
 
 TEXTS = ("tiled", "literal")  # ways to join texts
 MASK, LABELS = "attention_mask", "labels"
-PER_TOKEN = (IDS, MASK, "token_type_ids")  # what a batch of transformers may hold
+PER_TOKEN = (IDS, MASK, "token_type_ids")  # the tensors (b, l) of a batch for transformers
 Tokens = Int[Tensor, "b l"]
 
 
 class Spans(NamedTuple):
-    """Of each text (b,): where its content begins and ends in its row, and how much is kept of it:
-    so many tokens of its content, and whether the token after it."""
+    """What is kept of each text.
+
+    Attributes:
+        start, stop: where its content, the text without special tokens, begins and ends in its row.
+        kept: how many tokens of the content are kept, the first ones.
+        closed: whether the special token that ends a text follows them.
+    """
 
     start: Int[Tensor, " b"]
     stop: Int[Tensor, " b"]
@@ -37,22 +42,23 @@ class Spans(NamedTuple):
 
 @dataclass(frozen=True)
 class Joined:
-    """Joins each R*C consecutive texts into one row of at most ``tokens.length`` tokens.
+    """Joins every R*C consecutive texts into one row of at most ``tokens.length`` tokens.
 
-    The first token of a row, such as [CLS], comes once, at the start of the composite; the last,
-    such as [SEP], after each text. There is no padding between texts, only after the last one.
+    The token that begins a text, such as [CLS], appears once, at the start of the composite; the
+    token that ends one, such as [SEP], after each text. There is no padding between texts, only
+    after the last one.
 
     Attributes:
         tokens: length of the model's input and ids of special tokens.
-        how: ``"tiled"``: of each text the first tokens, so many that R*C texts always fit, as an
-            image shrinks to its tile. ``"literal"``: texts as they are, cut at the length: those at
-            the end may be lost, see `lost`.
+        how: ``"tiled"`` keeps the first tokens of each text, at most so many that R*C texts always
+            fit, just as each image shrinks to its tile. ``"literal"`` joins whole texts and cuts
+            the row at ``tokens.length``, so that texts at its end may be lost, see `lost`.
 
     NOTE: the paper joins "four text instances into a single input" and says neither how long texts
-    are fitted in nor which tokens stand between them. The same number of tokens for each text, the
-    first ones, is our reading of a tile. One last token after each text is how BERT joins a pair;
-    RoBERTa writes two between the texts of a pair, here there is one. Token types are those of
-    each text (all 0, where texts are no pairs): no model has learnt more than two.
+    are made to fit nor which tokens stand between them. An equal share of the row for each text's
+    first tokens is our interpretation of a tile. One end token after each text is how BERT joins a
+    pair; RoBERTa puts two between the texts of a pair, here there is one. Token types are those of
+    each text (all 0, unless texts are pairs): no model has learnt more than two.
 
     >>> joined = Joined(TokenInfo(length=9, vocabulary=100, pad=0, begin=1, end=2))
     >>> joined(torch.tensor([[1, 11, 12, 13, 14, 2], [1, 21, 2, 0, 0, 0]]), (1, 2))
@@ -75,12 +81,13 @@ class Joined:
     def of(
         cls, tokenizer: Any, length: int | None = None, how: Literal["tiled", "literal"] = "tiled"
     ) -> "Joined":
-        """For a tokenizer of transformers; ``length``: of the model's input, special tokens
-        included (None: the most that the tokenizer says). For errors see `token_info`."""
+        """For a tokenizer of transformers. ``length``: tokens of the model's input, special tokens
+        included (None: the tokenizer's maximum). Errors: see `token_info`."""
         return cls(token_info(tokenizer, length), how)
 
     def check(self, tokens: TokenInfo) -> None:
-        """``ValueError`` unless data have the same special tokens, and rows as long."""
+        """``ValueError`` unless the data have the same special tokens, and rows at least as
+        long."""
         mine, theirs = ((t.pad, t.begin, t.end) for t in (self.tokens, tokens))
         if mine != theirs:
             raise ValueError(
@@ -96,12 +103,15 @@ class Joined:
     def __call__(
         self, x: Tokens | Mapping[str, Any], grid: Grid
     ) -> Int[Tensor, "g w"] | dict[str, Tensor]:
-        """Composites of rows of ids; of a mapping (``input_ids``, ``attention_mask`` and perhaps
-        ``token_type_ids``) a dict with the same keys.
+        """Composites (g, w) of the texts ``x`` (b, l), with g = b / (R*C).
 
-        They are as wide as texts of ``x``'s width may need, at most ``tokens.length``. Raises
-        ``ValueError`` for what is no batch of tokens, a mapping without a mask or with more in it
-        (labels apart), padding on the left, and texts that do not fill the grids.
+        For a mapping with ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids`` they
+        are a dict with the same keys. The width w depends on that of ``x`` alone: it suffices for
+        the longest texts that fit into ``x``, and is at most ``tokens.length``.
+
+        Raises ``ValueError`` for anything that is not a batch of tokens, a mapping without a mask
+        or with other entries (except ``labels``), padding on the left, and texts that do not fill
+        the grids.
         """
         m = math.prod(checked_grid(grid))
         ids, mask = ids_and_mask(x)
@@ -111,7 +121,7 @@ class Joined:
         first = int(self.tokens.begin is not None)
         spans = self._spans(ids, mask, m)
         width = self._width(columns, m)
-        # of each place of a composite: its text, and how far inside that it is
+        # for each position in a composite: which text it belongs to, and where in that text
         place = torch.arange(width, device=ids.device) - first
         stops = (spans.kept + spans.closed).view(-1, m).cumsum(1)
         order = (place >= stops[:, :, None]).sum(1)  # m: behind all texts
@@ -153,20 +163,20 @@ class Joined:
         share = (self.tokens.length - first) // m - last
         if share < 1:
             raise ValueError(
-                f"{m} texts in {self.tokens.length} tokens leave not one of each: use a smaller "
-                "grid or a longer input"
+                f"{self.tokens.length} tokens have no room for a token of each of {m} texts: use a "
+                "smaller grid or a longer input"
             )
         return share
 
     def _width(self, columns: int, m: int) -> int:
-        """Columns that suffice for ``m`` texts of a batch of ``columns``. It depends on shapes
-        alone: to look at the texts would stall an accelerator."""
+        """Width that suffices for ``m`` texts from rows of ``columns`` tokens. It depends on
+        shapes alone, because reading the texts would stall an accelerator."""
         first, last = self.tokens.begin is not None, self.tokens.end is not None
         most = min(columns, self._share(m)) if self.how == "tiled" else columns
         return min(self.tokens.length, first + m * (most + last))
 
     def _spans(self, ids: Tokens, mask: Tokens | None, m: int) -> Spans:
-        """What is kept of each text, and where it stands."""
+        """What is kept of each of the texts, ``m`` to a composite."""
         tokens = self.tokens
         places = torch.arange(1, ids.shape[1] + 1, device=ids.device)
         real = ids != tokens.pad if mask is None else mask != 0
@@ -191,9 +201,9 @@ class Joined:
 
 
 def ids_and_mask(x: Any) -> tuple[Tokens, Tokens | None]:
-    """Ids, and which of them are no padding where a batch says so.
+    """The token ids of a batch, and its attention mask if it is a mapping (else None).
 
-    Raises ``ValueError``, with what to do, for what is no batch of tokens.
+    Raises ``ValueError``, with what to do, for anything that is not a batch of tokens.
     """
     if not isinstance(x, Mapping):
         check_tokens(x)
@@ -204,12 +214,12 @@ def ids_and_mask(x: Any) -> tuple[Tokens, Tokens | None]:
                 f"a batch with {', '.join(map(str, x))} has no {key}: give what the tokenizer "
                 "returns, input_ids and attention_mask"
             )
-        yes_or_no = isinstance(x[key], Tensor) and x[key].dtype == torch.bool  # a mask may be
-        check_tokens(x[key].long() if yes_or_no and key == MASK else x[key])
+        boolean = isinstance(x[key], Tensor) and x[key].dtype == torch.bool  # a mask may be
+        check_tokens(x[key].long() if boolean and key == MASK else x[key])
     if more := [str(key) for key in x if key not in (*PER_TOKEN, LABELS)]:
         raise ValueError(
-            f"texts with {', '.join(more)} cannot be joined: leave that out of the batch that "
-            f"competes; it may have {', '.join(PER_TOKEN)}"
+            f"texts with {', '.join(more)} cannot be joined: leave that out of the batch that is "
+            f"scored; it may have {', '.join(PER_TOKEN)}"
         )
     mask = x[MASK]
     if may_look(mask) and bool((mask[:, 1:] > mask[:, :-1]).any()):
@@ -223,8 +233,10 @@ def ids_and_mask(x: Any) -> tuple[Tokens, Tokens | None]:
 def compose_for(
     compose: Literal["images", "tiled", "literal"] | Compose, tokens: TokenInfo | None
 ) -> Literal["images", "tiled", "literal"] | Compose:
-    """How the samples of a data set are composed, ``tokens``: of texts; a word for texts becomes a
-    `Joined`. Raises ``ValueError`` for texts composed as images, and images as texts."""
+    """How to compose the samples of a data set: ``"tiled"`` and ``"literal"`` become a `Joined`
+    with the data's special tokens (``tokens``; None for images), all else is returned unchanged.
+
+    Raises ``ValueError`` for texts composed as images, and images as texts."""
     if tokens is not None and compose == "images":
         raise ValueError(
             "NS: the data are texts and compose is 'images': take compose='tiled', or 'literal'"
@@ -235,7 +247,7 @@ def compose_for(
         return compose
     if tokens is None:
         raise ValueError(
-            f"NS: compose is {compose!r} and the data are no texts: take compose='images'"
+            f"NS: compose is {compose!r} and the data are not texts: take compose='images'"
         )
     return Joined(tokens, compose)
 
@@ -255,12 +267,12 @@ class LostTexts:
         return self.joined(x, grid)
 
     def counted(self) -> dict[str, Tensor]:
-        """Texts lost, and texts there were, since this was last asked."""
+        """The number of lost texts, and of all texts, since the last call."""
         sums, self.sums = self.sums, torch.zeros_like(self.sums)
         return {"texts_lost": sums}
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been counted."""
+        """What has been counted so far."""
         return {"sums": self.sums}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Label smoothing: cross-entropy to a target that leaves every class something.
+"""Label smoothing: cross-entropy to a target that gives every class some probability.
 
 Source: Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7.
 """

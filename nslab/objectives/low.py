@@ -1,4 +1,4 @@
-"""LOW: samples weighed so that the next step lowers the loss most.
+"""LOW: samples weighted so that the next step lowers the loss most.
 
 Source: Santiago et al. 2021, "LOW: Training deep neural networks by learning optimal sample
 weights", Pattern Recognition 110.
@@ -20,11 +20,12 @@ from nslab.types import Batch, DataInfo, Labels, Logits, PerSample
 
 
 def simplex_projection(v: Float[Tensor, " n"], total: float) -> Float[Tensor, " n"]:
-    """The nearest w >= 0 with sum ``total``: max(v - t, 0) with the right t, found by sorting."""
+    """The w >= 0 with sum ``total`` nearest to ``v``: max(v - t, 0), where t is found by
+    sorting."""
     ordered = v.sort(descending=True).values
     count = torch.arange(1, len(v) + 1, device=v.device, dtype=v.dtype)
     thresholds = (ordered.cumsum(0) - total) / count
-    support = (ordered > thresholds).sum()  # as many entries stay positive
+    support = (ordered > thresholds).sum()  # number of entries that stay positive
     return (v - thresholds[support - 1]).clamp(min=0)
 
 
@@ -33,10 +34,10 @@ def low_weights(
 ) -> PerSample:
     """w = argmin lam |w|^2 - (g^2 + lam) w over w >= 0 with sum N: a projection on the simplex.
 
-    g_i is the norm of the gradient of sample i's cross-entropy in its logits. NOTE: the released
-    code takes it of the batch's *mean* loss (``norm="batch"``), so g_i <= sqrt(2) / N, and with
-    lam = 0.1 the weights of a batch of 128 differ from 1 by less than 1e-3. ``"sample"`` leaves the
-    division by N out.
+    g_i is the norm of the gradient of sample i's cross-entropy with respect to its logits. NOTE:
+    the released code differentiates the batch's *mean* loss (``norm="batch"``), so g_i <= sqrt(2)
+    / N, and with lam = 0.1 the weights of a batch of 128 differ from 1 by less than 1e-3.
+    ``norm="sample"`` omits the division by N.
     """
     p = log_probabilities(logits.double(), y).exp()
     n = len(y)
@@ -48,7 +49,7 @@ def low_weights(
 
 @dataclass(frozen=True)
 class LOW:
-    """Cross-entropy with LOW's weights; ``lam`` pulls them towards 1.
+    """Cross-entropy with LOW's weights, see `low_weights`; a larger ``lam`` keeps them nearer to 1.
 
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])
     >>> batch = Batch(torch.zeros(2, 1, 8, 8), y, torch.arange(2))
@@ -63,7 +64,7 @@ class LOW:
         check_fields(self, positive=("lam",))
 
     def weigh(self, model: nn.Module, batch: Batch, logits: Logits | None) -> PerSample:
-        """Weights of a batch, from its logits (computed here where they are not given)."""
+        """Weights of a batch, from its logits (computed here if they are None)."""
         logits = logits_of(model(batch.x)) if logits is None else logits
         return low_weights(logits, batch.y, self.lam, self.norm)
 

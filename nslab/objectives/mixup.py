@@ -1,4 +1,4 @@
-"""Mixup: the network sees pairs of images blended, and is asked for both labels in proportion.
+"""Mixup: the network trains on blends of two images, with both labels in the same proportion.
 
 Source: Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization".
 """
@@ -20,7 +20,7 @@ from nslab.types import Batch, DataInfo, Loss, LossConfig, Scored
 
 
 class Blended:
-    """The objective of `Mixup`; it counts its steps, which name the draws of the blend."""
+    """The objective of `Mixup`; it counts training steps, so that each step draws its own blend."""
 
     min_batch = 1
 
@@ -42,15 +42,16 @@ class Blended:
         return {"step": self.step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Continue counting from there."""
         self.step = state["step"]
 
 
 @dataclass(frozen=True)
 class Mixup:
-    """Blends each image with another of the batch, lambda ~ Beta(alpha, alpha) once per batch.
+    """Blends each image with another of the batch: the input is lambda x_i + (1 - lambda) x_j, the
+    loss lambda l(z, y_i) + (1 - lambda) l(z, y_j), with one lambda ~ Beta(alpha, alpha) per batch.
 
-    ``base`` is any loss per sample; it is taken of both labels, weighed by their shares.
+    The loss l is that of ``base``, any loss per sample.
 
     >>> import torch
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
@@ -59,13 +60,13 @@ class Mixup:
     torch.Size([6])
     """
 
-    revision: ClassVar[int] = 1  # once the blends were the same for every seed
+    revision: ClassVar[int] = 1  # in revision 0 the blends were the same for every seed
 
     alpha: float = 0.2
     base: LossConfig = field(default_factory=CrossEntropy)
 
     def __post_init__(self) -> None:
-        if not hasattr(self.base, "loss") or isinstance(self.base, NS):  # whose loss asks a model
+        if not hasattr(self.base, "loss") or isinstance(self.base, NS):  # NS.loss takes a model
             raise TypeError(
                 f"Mixup: base must be a loss per sample, which {type(self.base).__name__} is not"
             )

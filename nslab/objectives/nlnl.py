@@ -25,7 +25,7 @@ def complementary_labels(
 ) -> Int[Tensor, "b negatives"]:
     """Classes other than the label, uniform and with replacement.
 
-    They follow from sample, epoch, draw and the run's seed, so a resumed training draws the same.
+    They depend only on sample, epoch and the run's seed, so a resumed training draws the same.
     """
     draw = torch.arange(1, negatives + 1, device=batch.y.device) * 0xC2B2AE35
     bits = sample_bits(batch.index, batch.epoch, batch.seed, "complementary labels")
@@ -35,7 +35,8 @@ def complementary_labels(
 
 @dataclass(frozen=True)
 class NegativeLearning:
-    """The objective of `NLNL`; samples of class j weigh max_k n_k / n_j."""
+    """The objective of `NLNL`: w_j times the sum of -log(1 - p_c) over the complementary labels c;
+    samples of class j have the weight w_j = max_k n_k / n_j, where n are the class sizes."""
 
     negatives: int
     info: DataInfo
@@ -53,10 +54,10 @@ class NegativeLearning:
 
 @dataclass(frozen=True)
 class NLNL:
-    """Negative learning with ``negatives`` complementary labels a sample and step.
+    """Negative learning with ``negatives`` complementary labels per sample and step.
 
     NOTE: the released code adds a cross-entropy over an empty set of positive labels, which makes
-    the reported loss NaN; it is left out here, the gradients are the same.
+    the reported loss NaN. It is left out here; the gradients are the same.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> batch = Batch(torch.zeros(6, 1, 8, 8), torch.arange(6), torch.arange(6))
@@ -66,7 +67,7 @@ class NLNL:
     (torch.Size([6]), True)
     """
 
-    revision: ClassVar[int] = 1  # once the labels drawn were the same for every seed
+    revision: ClassVar[int] = 1  # in revision 0 the labels drawn were the same for every seed
 
     negatives: int = 1
 

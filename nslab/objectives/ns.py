@@ -1,4 +1,4 @@
-"""Natural Selection: samples of a batch compete in composites; the scores weigh the loss.
+"""Natural Selection: samples of a batch compete in composites; their scores weight the loss.
 
 Source: "Evolution-Inspired Sample Competition for Deep Neural Network Optimization" (2026).
 Scores and weights are computed in `nslab.objectives.competition`; `NS` holds the hyper-parameters.
@@ -49,16 +49,16 @@ class NS:
             0 for the loss to go down: with rho = -1 the paper takes a sigma of 1.5 to 2.5.
         grouping: ``"consecutive"`` samples of the (already shuffled) batch, or ``"shuffled"``.
         mode: how composites are scored, see `ns_scores`.
-        antialias: smooth before shrinking, which the paper does not.
-        min_weight: lower bound of a weight; None, as in the paper, for none.
+        antialias: smooth composites before shrinking them, which the paper does not.
+        min_weight: lower bound of a weight; None, as in the paper, for no bound.
         fold_batchnorm: score with a copy whose BatchNorm is folded into its convolutions.
         score_dtype: precision of the scoring pass; ``"model"`` keeps the model's own.
         compose: how a group becomes one input: ``"images"`` are stitched and shrunk; texts are
-            joined, ``"tiled"`` or ``"literal"`` (see `Joined`), their special tokens those of the
-            run's data. In a loop of one's own: a `Joined`, or any function from samples and grid
-            to composites.
-        base: the objective whose losses are weighed. NOTE: any other than cross-entropy is a
-            combination of ours, in none of the papers.
+            joined, ``"tiled"`` or ``"literal"`` (see `Joined`), with the special tokens of the
+            run's data. In your own training loop give a `Joined`, or any function from samples
+            and grid to composites.
+        base: the objective whose losses are weighted. NOTE: combinations with anything but
+            cross-entropy are ours and in none of the papers.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> batch = Batch(torch.rand(8, 1, 8, 8), torch.arange(8), torch.arange(8))
@@ -104,7 +104,7 @@ class NS:
 
     @property
     def revision(self) -> int:
-        """Once a shuffled grouping was the same for every seed."""
+        """1 for a shuffled grouping, which in revision 0 was the same for every seed; else 0."""
         return int(self.grouping == "shuffled")
 
     @property
@@ -125,11 +125,12 @@ class NS:
     ) -> PerSample:
         """Weights of a batch's losses, constants of the backward pass (see `ns_scores`).
 
-        A batch of any size will do: who competes with nobody has the mean weight, sigma + rho. A
-        shuffled grouping without ``order`` draws one from torch's global generator. ``forward``,
-        from images to logits, is for a model that is not called by its images alone. Texts are
-        rows of token ids, or what a tokenizer of transformers gives for ``model(**x)``; a model of
-        transformers wants the latter, as it takes every id of a bare tensor for a token.
+        A batch may have any size: samples that compete with nobody have the mean weight, sigma +
+        rho. A shuffled grouping without ``order`` draws one from torch's global generator.
+        ``forward``, a function from images to logits, is for a model that takes more than its
+        images. Texts are rows of token ids, or what a tokenizer of transformers returns for
+        ``model(**x)``; a model of transformers needs the latter, since it would take padding in a
+        bare tensor for text.
 
         Raises ``ValueError`` for a ``forward`` beside a folded or 16-bit copy, and for texts where
         ``compose`` does not say which tokens are special.
@@ -137,8 +138,8 @@ class NS:
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
         >>> ns, x, y = NS(grid=(2, 2), sigma=0.7, rho=+1), torch.randn(9, 3, 8, 8), torch.arange(9)
         >>> w = ns.weights(model, x, y)
-        >>> print(f"{w.mean():.2f}, and {w[8]:.2f} of the one left over")
-        1.70, and 1.70 of the one left over
+        >>> print(f"mean {w.mean():.2f}; sample 8, which is left over, {w[8]:.2f}")
+        mean 1.70; sample 8, which is left over, 1.70
         >>> import torch.nn.functional as F
         >>> loss = (w * F.cross_entropy(model(x), y, reduction="none")).mean()
         >>> torch.equal(w, ns.weights(model, x, y, forward=lambda images: model(input=images)))
@@ -146,16 +147,16 @@ class NS:
         """
         if self.compose in TEXTS:
             raise ValueError(
-                f"NS: compose={self.compose!r} takes special tokens from the data of a run; in a "
-                f"loop of your own give compose=nslab.Joined.of(tokenizer, how={self.compose!r})"
+                f"NS: compose={self.compose!r} takes special tokens from the data of a run; in "
+                f"your own loop give compose=nslab.Joined.of(tokenizer, how={self.compose!r})"
             )
-        some = samples_of(x, y)
+        samples = samples_of(x, y)
         if order is None and self.grouping == "shuffled":
-            order = torch.randperm(len(some), device=some.device)
+            order = torch.randperm(len(samples), device=samples.device)
         if self.copies and (forward is not None or isinstance(x, Mapping)):
-            other = "give forward" if forward is not None else "give texts in a mapping"
-            raise ValueError(f"NS: {other}, or have a folded or 16-bit copy, not both")
-        if self.copies and len(some) >= math.prod(self.grid):
+            given = "give forward" if forward is not None else "give texts in a mapping"
+            raise ValueError(f"NS: {given} or score with a folded or 16-bit copy, not both")
+        if self.copies and len(samples) >= math.prod(self.grid):
             dtype = None if self.score_dtype == "model" else getattr(torch, self.score_dtype)
             forward = folded_copy(bare(model), dtype, self.fold_batchnorm)
         scores = ns_scores(
@@ -207,9 +208,9 @@ class NS:
         if not isinstance(base, PlainLoss):
             name = type(base).__name__
             raise ValueError(
-                f"NS: loss is for a base that is a loss per sample (a PlainLoss), and {name} is "
-                "more: take objective = ns.build(nslab.DataInfo.of(labels, classes)) of all "
-                "training labels, and objective(model, nslab.Batch(x, y, index)).total()"
+                f"NS: loss needs a base that is a loss per sample (a PlainLoss), which {name} is "
+                "not: use objective = ns.build(nslab.DataInfo.of(labels, classes)) with all "
+                "training labels, then objective(model, nslab.Batch(x, y, index)).total()"
             )
         w = self.weights(model, x, y, order, forward=forward)
         outputs = forward(x) if forward else called(model, x)
@@ -217,15 +218,16 @@ class NS:
         return (loss, outputs) if return_outputs else loss
 
     def weigh(self, model: nn.Module, batch: Batch, logits: Logits | None = None) -> PerSample:
-        """`weights` for the training loop; a shuffled grouping follows from samples and epoch."""
+        """`weights` for the training loop; a shuffled grouping depends on the batch's samples,
+        epoch and seed alone."""
         order = shuffled_order(batch) if self.grouping == "shuffled" else None
         return self.weights(model, batch.x, batch.y, order)
 
     def build(self, info: DataInfo) -> Reweighted:
-        """The objective for a training set; the share of texts that joining loses is counted.
+        """The objective for a training set; it counts the share of texts that joining loses.
 
-        NOTE: scores are taken before the batch passes through the network, as in a loop of one's
-        own; the paper does not say. It matters in so far as BatchNorm learns from the batch.
+        NOTE: scores are computed before the batch passes through the network, as in `loss`; the
+        paper does not say. The order matters only because BatchNorm learns from that pass.
         """
         ns, counter = self.for_data(info), None
         if isinstance(ns.compose, Joined) and ns.compose.how == "literal":
@@ -234,7 +236,7 @@ class NS:
         return Reweighted(self.base.build(info), ns.weigh, math.prod(self.grid), counter)
 
     def for_data(self, info: DataInfo) -> "NS":
-        """The same for a data set: texts are joined by its special tokens.
+        """The same for a data set: texts are joined with its special tokens.
 
         Raises ``ValueError`` for texts composed as images, and images as texts.
 

@@ -1,4 +1,4 @@
-"""Optimised gradient clipping: cross-entropy made linear below a threshold that follows training.
+"""Optimised gradient clipping: cross-entropy, linear in p below a threshold adapted in training.
 
 Source: Ye et al. 2025, "Optimized Gradient Clipping for Noisy Label Learning", and their released
 code. The focal and GCE versions there are discontinuous at the threshold and are left out.
@@ -25,8 +25,8 @@ GRID = np.linspace(-math.log1p(-SMALLEST), -math.log(SMALLEST), 1000)  # of loss
 
 
 def clipped_cross_entropy(log_p: PerSample, threshold: float) -> PerSample:
-    """-log p above the threshold, its tangent there below: the gradient in p never exceeds
-    1 / threshold. p is held within [1e-7, 1 - 1e-7]."""
+    """-log p above the threshold and its tangent at the threshold below, so that the slope in p
+    never exceeds 1 / threshold. p is clamped to [1e-7, 1 - 1e-7]."""
     p = log_p.exp().clamp(SMALLEST, 1 - SMALLEST)
     return torch.where(p <= threshold, 1 - p / threshold - math.log(threshold), -p.log())
 
@@ -43,22 +43,24 @@ def mixture(losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         model.fit(losses[:, None])
     densities = []
     for k in np.argsort(model.means_[:, 0]):
-        log = -((GRID - model.means_[k, 0]) ** 2) / (2 * model.covariances_[k, 0, 0])
-        weights = np.exp(log - log.max())
-        densities.append(weights / weights.sum())
+        log_density = -((GRID - model.means_[k, 0]) ** 2) / (2 * model.covariances_[k, 0, 0])
+        density = np.exp(log_density - log_density.max())
+        densities.append(density / density.sum())
     return densities[0], densities[1]
 
 
 def gradient_ratio(threshold: float, clean: np.ndarray, noisy: np.ndarray) -> float:
-    """Mean gradient of noisy over that of clean samples when clipped; falls with the threshold."""
+    """Mean clipped gradient of noisy samples over that of clean ones; the higher the threshold,
+    the lower the ratio."""
     gradient = np.minimum(np.exp(GRID), 1 / threshold)
     return float((noisy * gradient).sum() / (clean * gradient).sum())
 
 
 def solve_threshold(losses: np.ndarray, target: float, steps: int, tolerance: float) -> float:
-    """The threshold where `gradient_ratio` is ``target``, by bisection in p.
+    """The threshold where `gradient_ratio` is ``target``, by bisection in p: at most ``steps``
+    steps, fewer once the ratio is within ``tolerance``.
 
-    1e-7, which clips nothing, if the ratio is below the target even so.
+    It is 1e-7, which clips nothing, if even then the ratio does not exceed the target.
     """
     clean, noisy = mixture(losses)
     if gradient_ratio(SMALLEST, clean, noisy) <= target:
@@ -74,9 +76,9 @@ def solve_threshold(losses: np.ndarray, target: float, steps: int, tolerance: fl
 
 
 class ClippedByQueue:
-    """The objective of `OGC`: remembers the latest losses and the threshold found from them.
+    """The objective of `OGC`: keeps the latest losses and the threshold found from them.
 
-    NOTE: under several processes each has its own queue and threshold.
+    NOTE: with several processes each has its own queue and threshold.
     """
 
     min_batch = 1
@@ -95,7 +97,8 @@ class ClippedByQueue:
         return Scored(loss, logits)
 
     def remember(self, losses: Float[Tensor, " b"], lr: float) -> None:
-        """Put a batch into the queue; every so many steps of a full queue find the threshold."""
+        """Add the losses of a batch to the queue; once it is full, find the threshold anew in
+        every ``config.every``-th step."""
         self.queue = self.queue.to(losses.device)
         size = len(self.queue)
         latest = losses.clamp(GRID[0], GRID[-1]).to(self.queue)[-size:]
@@ -112,22 +115,23 @@ class ClippedByQueue:
         return {name: getattr(self, name) for name in ("queue", "seen", "step", "threshold")}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with what `state_dict` gave."""
+        """Continue with what `state_dict` returned."""
         for name in ("queue", "seen", "step", "threshold"):
             setattr(self, name, state[name])
 
 
 @dataclass(frozen=True)
 class OGC:
-    """Clipped cross-entropy whose threshold holds the gradient of noisy samples, in the mean, to
+    """Clipped cross-entropy whose threshold keeps the mean gradient of noisy samples at
     1 + lr * epsilon times that of clean ones.
 
     Attributes:
-        epsilon: how much more noisy samples may pull.
-        every: steps from one search of the threshold to the next.
-        queue: losses that a search looks at; until there are so many, nothing is clipped.
-        steps, tolerance: of the bisection. Ten steps leave the threshold known to 1e-3.
-        lr: learning rate where a loop does not say its own in ``Batch.lr``.
+        epsilon: excess gradient of noisy samples per unit of learning rate.
+        every: steps from one search for the threshold to the next.
+        queue: number of latest losses that a search uses; until the queue is full, nothing is
+            clipped.
+        steps, tolerance: of the bisection. Ten steps determine the threshold to 1e-3.
+        lr: learning rate for training loops that do not set ``Batch.lr``.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     >>> batch = Batch(torch.zeros(6, 1, 8, 8), torch.arange(6), torch.arange(6))

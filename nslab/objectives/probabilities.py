@@ -1,4 +1,4 @@
-"""Softmax probabilities as losses need them: in logarithms, so that none is lost."""
+"""Softmax probabilities as losses need them: in logarithms, so that small ones stay accurate."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ SMALLEST = 1e-7  # lower bound of p in the released code of SCE, APL, ANL and OG
 
 
 def log_probabilities(logits: Logits, y: Labels) -> Logits:
-    """log p of every class, in at least float32, once labels and logits have been checked."""
+    """log p of every class, in at least float32. Labels and logits are checked first."""
     check_batch(logits, y)
     return full_precision(logits).log_softmax(-1)
 
@@ -29,7 +29,7 @@ def label_mask(values: Float[Tensor, "b k"], y: Labels) -> Bool[Tensor, "b k"]:
 
 
 def log_wrong(logits: Logits, y: Labels) -> PerSample:
-    """log(1 - p_y), summed over the other classes: right even where p_y rounds to 1.
+    """log(1 - p_y), from the sum over the other classes: accurate even where p_y rounds to 1.
 
     Labels and logits are checked first.
     """
@@ -40,12 +40,13 @@ def log_wrong(logits: Logits, y: Labels) -> PerSample:
 
 
 def wrong(log_p: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """1 - p from log p: the mean absolute error to a one-hot label, halved."""
+    """1 - p from log p: half the absolute error to a one-hot label."""
     return -torch.expm1(log_p)
 
 
 def normalised(losses: Float[Tensor, "b k"], y: Labels) -> PerSample:
-    """The loss for a sample's own label over the sum for all labels (Ma et al. 2020).
+    """The loss for a sample's own label divided by the sum of the losses for all labels (Ma et al.
+    2020).
 
     Raises ``ValueError`` for a masked class, see `check_unmasked`.
     """

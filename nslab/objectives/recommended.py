@@ -10,8 +10,13 @@ Config = TypeVar("Config", bound=ObjectiveConfig, covariant=True)
 
 @dataclass(frozen=True)
 class Setting(Generic[Config]):
-    """Hyper-parameters, where they come from, and what else of a training they ask for (fields of
-    a training config, such as ``weight_decay``)."""
+    """Hyper-parameters that a source recommends.
+
+    Attributes:
+        objective: the method with its hyper-parameters.
+        source: where they come from.
+        training: further fields of a training config that go with them, such as ``weight_decay``.
+    """
 
     objective: Config
     source: str

@@ -12,21 +12,21 @@ from nslab.objectives.weighted import PlainLoss
 from nslab.system.validation import check_fields
 from nslab.types import Labels, Logits, PerSample
 
-LOG_ZERO = -math.log(1e-4)  # log 0 of a one-hot label: the released code clamps it at 1e-4
+MINUS_LOG_ZERO = -math.log(1e-4)  # for the zeros of a one-hot label, which the code clamps at 1e-4
 
 
 def reverse_cross_entropy(log_p: Logits, y: Labels) -> PerSample:
-    """-sum_k p_k log o_k with p held above 1e-7 and the one-hot o above 1e-4.
+    """-sum_k p_k log o_k with p clamped to at least 1e-7, and the one-hot label o to at least 1e-4.
 
     Nearly 9.21 (1 - p_y).
     """
     p = log_p.exp().clamp(SMALLEST, 1)
-    return LOG_ZERO * p.masked_fill(label_mask(p, y), 0).sum(-1)
+    return MINUS_LOG_ZERO * p.masked_fill(label_mask(p, y), 0).sum(-1)
 
 
 @dataclass(frozen=True)
 class SCE(PlainLoss):
-    """alpha CE + beta RCE.
+    """alpha CE + beta RCE; RCE is `reverse_cross_entropy`.
 
     >>> import torch
     >>> logits, y = torch.tensor([[2.0, 0.0, 0.0]] * 2), torch.tensor([0, 1])

@@ -15,11 +15,11 @@ from nslab.objectives.checks import check_loss, check_per_sample, loss_name
 from nslab.objectives.criterion import Criterion, Reduction, SoftLabels, per_sample, reduced
 from nslab.types import Batch, DataInfo, Labels, Logits, Loss, Objective, PerSample, Scored, Weigh
 
-COUNTER = "counter"  # in the memory of an objective: what its counter remembers
+COUNTER = "counter"  # key of an objective's state: the state of its counter
 
 
 def full_precision(logits: Logits) -> Logits:
-    """Logits in at least float32: a loss in 16 bits would lose the small probabilities."""
+    """Logits in at least float32: in 16 bits, small probabilities would be lost."""
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
 
@@ -64,11 +64,14 @@ class Weighted:
 
 @dataclass(frozen=True)
 class Reweighted:
-    """Another objective with its losses weighed by ``weigh(model, batch, None)``.
+    """Another objective with its losses multiplied by ``weigh(model, batch, None)``.
 
-    The weights are taken before the batch passes through the network, while no activations are
-    kept. Penalties stay as they are: they belong to no sample. ``counter`` counts something on the
-    way, see `counted`.
+    The weights are computed before the batch passes through the network, while no activations are
+    kept. Penalties are not weighted: they belong to no sample.
+
+    Attributes:
+        smallest: the smallest batch that ``weigh`` can take.
+        counter: an object that counts something while weights are computed, see `counted`.
     """
 
     inner: Objective
@@ -78,7 +81,7 @@ class Reweighted:
 
     @property
     def min_batch(self) -> int:
-        """What the inner objective and the weights need."""
+        """The smallest batch that both the inner objective and ``weigh`` can take."""
         return max(self.smallest, self.inner.min_batch)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
@@ -89,34 +92,34 @@ class Reweighted:
         return dataclasses.replace(scored, loss=weight * scored.loss, weight=total)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the inner objective remembers, and what was counted."""
+        """The states of the inner objective and of the counter."""
         counts = memory_of(self.counter)
         return memory_of(self.inner) | ({COUNTER: counts} if counts else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with that memory."""
+        """Continue with these states."""
         recall(self.inner, {name: value for name, value in state.items() if name != COUNTER})
         recall(self.counter, state.get(COUNTER, {}))
 
     def counted(self) -> dict[str, Tensor]:
-        """What was counted since this was last asked."""
+        """What was counted since the last call."""
         return counted(self.inner) | counted(self.counter)
 
 
 def memory_of(objective: Any) -> dict[str, Any]:
-    """What an objective remembers from batch to batch; empty for most."""
+    """The state that an objective keeps from batch to batch; empty for most."""
     return objective.state_dict() if hasattr(objective, "state_dict") else {}
 
 
 def recall(objective: Any, state: Mapping[str, Any]) -> None:
-    """Give an objective its memory back."""
+    """Restore the state that `memory_of` returned, if the objective keeps one."""
     if hasattr(objective, "load_state_dict"):
         objective.load_state_dict(state)
 
 
 def counted(objective: Any) -> dict[str, Tensor]:
-    """Shares that an objective has counted since it was last asked, by name: a tensor of how many
-    and out of how many; nothing for most."""
+    """Shares that an objective has counted since the last call: by name a tensor of two numbers,
+    how many and out of how many. Empty for most."""
     return objective.counted() if hasattr(objective, "counted") else {}
 
 
@@ -124,13 +127,13 @@ class PlainLoss:
     """Base of the methods that are a loss per sample and nothing else.
 
     ``loss`` maps logits (b, c) of any precision and labels (b,) to the loss of each sample (b,), in
-    at least float32, in nats where it is a cross-entropy. Called, an objective gives their mean, or
-    what ``reduction`` says; labels may then be soft, probabilities (b, c), see `expected`. Both
-    raise ``ValueError`` for labels that are neither, and the constructor for hyper-parameters out
-    of range, naming the field.
+    at least float32, in nats where it is a cross-entropy. Calling the objective gives their mean,
+    or what ``reduction`` says; its labels may also be soft, probabilities (b, c), see `expected`.
+    Both raise ``ValueError`` for labels that are neither. The constructor raises it for
+    hyper-parameters out of range, naming the field.
 
-    In a loop of one's own: ``loss = GCE(q=0.7)(model(x), y)``; for a trainer that wants a module:
-    ``criterion = GCE(q=0.7).criterion()``.
+    In your own training loop: ``loss = GCE(q=0.7)(model(x), y)``. For a trainer that takes a
+    module: ``criterion = GCE(q=0.7).criterion()``.
     """
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
@@ -140,7 +143,7 @@ class PlainLoss:
     def losses_by_class(self, logits: Logits) -> Float[Tensor, "b c"]:
         """What the loss of each sample would be for every class as its label.
 
-        By default the loss of b * c samples; a loss with a cheaper way overrides it.
+        By default this computes the loss of b * c samples; losses with a cheaper way override it.
 
         >>> from nslab.objectives import GCE
         >>> GCE(q=1.0).losses_by_class(torch.zeros(1, 4))
@@ -153,7 +156,7 @@ class PlainLoss:
     def __call__(
         self, logits: Logits, y: Labels | SoftLabels, reduction: Reduction = "mean"
     ) -> Float[Tensor, "..."]:
-        """Mean loss of a batch; with ``reduction`` ``"sum"`` or ``"none"`` as of torch's losses."""
+        """Mean loss of a batch; ``reduction`` may also be ``"sum"`` or ``"none"``, as in torch."""
         return reduced(per_sample(self, logits, y), reduction)
 
     def criterion(

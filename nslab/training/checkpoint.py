@@ -20,7 +20,7 @@ CHECKPOINT, WEIGHTS = "checkpoint.pt", "weights.safetensors"
 
 @dataclass
 class Checkpoint:
-    """State after a number of whole epochs."""
+    """State after ``epochs`` whole epochs, and inside the next one if ``partial`` is not empty."""
 
     run: str
     epochs: int
@@ -30,11 +30,11 @@ class Checkpoint:
     objective: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)  # the network chosen so far, if any
     history: list[dict[str, Any]] = field(default_factory=list)
-    partial: dict[str, Any] = field(default_factory=dict)  # of an epoch under way, see `Pauses`
-    kept: dict[str, Any] = field(default_factory=dict)  # whatever else a kind of run goes on from
+    partial: dict[str, Any] = field(default_factory=dict)  # of an unfinished epoch, see `Pauses`
+    kept: dict[str, Any] = field(default_factory=dict)  # what else a kind of run needs to resume
 
     def save(self, folder: Path) -> Path:
-        """Write to ``folder``, replacing the one before in one step."""
+        """Write to ``folder``, atomically replacing the previous checkpoint."""
         save_torch(vars(self), folder / CHECKPOINT)
         return folder / CHECKPOINT
 
@@ -42,7 +42,7 @@ class Checkpoint:
 def read_checkpoint(folder: Path | None, run: str, device: torch.device) -> Checkpoint | None:
     """The checkpoint of run ``run`` in ``folder``, or None.
 
-    One that is damaged, or another run's, is set aside with a warning: training starts again.
+    A damaged checkpoint, or another run's, is set aside with a warning: training starts again.
     """
     file = folder / CHECKPOINT if folder else None
     if file is None or not file.exists():
@@ -71,7 +71,7 @@ def resume(
 ) -> Checkpoint | None:
     """Load the state that `save_checkpoint` left in ``folder``, if any, and return it.
 
-    One of another network, optimizer or objective than today's is set aside with a warning.
+    A checkpoint that does not fit the network, optimizer or objective is set aside with a warning.
     """
     found = read_checkpoint(folder, config.id, accelerator.device)
     if found is None:
@@ -106,7 +106,7 @@ def save_checkpoint(
     partial: dict[str, Any] | None = None,
     kept: dict[str, Any] | None = None,
 ) -> None:
-    """Keep the state after an epoch, or inside one."""
+    """Save the state after an epoch, or inside one (``partial``)."""
     scaler = accelerator.scaler.state_dict() if accelerator.scaler is not None else None
     state = Checkpoint(
         config.id,
@@ -126,26 +126,26 @@ def save_checkpoint(
 def save_weights(
     model: nn.Module, folder: Path, epoch: int | None = None, name: str | None = None
 ) -> None:
-    """Write the parameters and buffers of a network, final or after an epoch (from 1), or under a
-    name of its own; as those of the run whose folder it is. Of tied weights each has its copy."""
-    tensors, places = dict[str, Tensor](), set[int]()
+    """Write a network's parameters and buffers into the folder of its run: as its final ones, as
+    those after an epoch (from 1), or into the file ``name``. Tied weights are each written."""
+    tensors, storages = dict[str, Tensor](), set[int]()
     for key, tensor in model.state_dict().items():
         tensors[key] = tensor.detach().cpu().contiguous()
-        place = tensors[key].untyped_storage().data_ptr()
-        if place in places:  # safetensors takes no tensors that share memory
+        storage = tensors[key].untyped_storage().data_ptr()
+        if storage in storages:  # safetensors refuses tensors that share memory
             tensors[key] = tensors[key].clone()
-        places.add(place)
+        storages.add(storage)
     save_tensors(tensors, folder / name if name else weights_file(folder, epoch), folder.name)
 
 
 def weights_file(folder: Path, epoch: int | None = None) -> Path:
-    """Where the weights of a run lie."""
+    """The file of a run's weights, final or after an epoch (from 1)."""
     return folder / (WEIGHTS if epoch is None else f"epoch-{epoch}.safetensors")
 
 
 def read_weights(file: Path, run: str = "") -> dict[str, Tensor]:
-    """What `save_weights` wrote, on the CPU; ``ValueError`` for a file that is broken, or another
-    run's than ``run``."""
+    """What `save_weights` wrote, on the CPU; ``ValueError`` for a damaged file, or one of another
+    run than ``run``."""
     try:
         return load_tensors(file, run)
     except ValueError as error:
@@ -155,16 +155,17 @@ def read_weights(file: Path, run: str = "") -> dict[str, Tensor]:
 
 
 def run_weights(folder: Path, epoch: int | None = None) -> dict[str, Tensor]:
-    """What the run of that folder has kept: its final weights, or those after an epoch (from 1).
+    """The weights that the run of that folder has kept: the final ones, or those after an epoch
+    (from 1).
 
-    Raises ``FileNotFoundError`` if there is nothing, ``ValueError`` for a broken file.
+    Raises ``FileNotFoundError`` if there are none, ``ValueError`` for a damaged file.
     """
     file = weights_file(folder, epoch)
     if not file.exists():
         raise FileNotFoundError(
             f"{file} is missing: this run's weights are not here (frozen results keep numbers "
-            "only, and of epochs only the last keep_last); nslab.run(config, weights=True) "
-            "computes it again to have them"
+            "only, and of single epochs only the last keep_last are kept); "
+            "nslab.run(config, weights=True) computes the run again to have them"
         )
     return read_weights(file, folder.name)
 

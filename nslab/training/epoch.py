@@ -1,4 +1,4 @@
-"""One pass over the training set: the training loop's inside, which knows no method."""
+"""One pass over the training set: the inner training loop, the same for every method."""
 
 import dataclasses
 import math
@@ -39,24 +39,24 @@ def train_epoch(
     """One pass over the training set; returns its means over the samples of all processes.
 
     ``wrong`` marks mislabelled samples: the row then also has accuracy and mean weight of either
-    kind, ``..._clean`` and ``..._mislabelled``. ``begun``: steps done before, and their sums;
-    ``pauses`` keeps the state inside the epoch.
+    kind, ``..._clean`` and ``..._mislabelled``. ``begun``: steps of the epoch that are already
+    done, and their sums; ``pauses`` saves the state inside the epoch. Raises `NonFiniteLoss`.
     """
     training_mode(config, model)
-    # Reading a loss waits for the device: look every step on a CPU, where waiting costs nothing.
+    # Reading a loss waits for the device. On a CPU that costs nothing, so look at every step.
     look_every = 1 if accelerator.device.type == "cpu" else 50
     losses: list[Tensor] = []
     first, before = begun
     epoch_sums = EpochSums(accelerator.device, wrong, before)
     lr = config.lr_at(max(0, epoch * len(loader) + first - 1), len(loader))
-    most = -(-config.batch_size // (accelerator.num_processes * config.accumulate))
+    part_size = -(-config.batch_size // (accelerator.num_processes * config.accumulate))
     for i, batch in enumerate(loader.epoch(epoch, first), first):
         lr = config.lr_at(epoch * len(loader) + i, len(loader))
         for group in optimizer.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1.0)
         optimizer.zero_grad()
         whole: Tensor | None = None
-        parts = cut(dataclasses.replace(batch, lr=lr), most, max(2, objective.min_batch))
+        parts = cut(dataclasses.replace(batch, lr=lr), part_size, max(2, objective.min_batch))
         for k, part in enumerate(parts):
             last = k + 1 == len(parts)
             with nullcontext() if last else accelerator.no_sync(model):
@@ -84,16 +84,16 @@ def train_epoch(
     check_finite(losses, config, epoch, len(loader) - 1)
     sums = accelerator.reduce(epoch_sums.total(), "sum")
     n, right, loss, weight, squares, negative = sums.sum(0).tolist()
-    kinds = {}
+    more = {}
     if wrong is not None:
         for name, (count, hits, _, total_weight, *_) in zip(
             ("clean", "mislabelled"), sums.tolist(), strict=True
         ):
-            kinds[f"train_accuracy_{name}"] = 100 * hits / count if count else math.nan
-            kinds[f"weight_mean_{name}"] = total_weight / count if count else math.nan
+            more[f"train_accuracy_{name}"] = 100 * hits / count if count else math.nan
+            more[f"weight_mean_{name}"] = total_weight / count if count else math.nan
     for name, counts in counted(objective).items():
         share, of = accelerator.reduce(counts.to(accelerator.device), "sum").tolist()
-        kinds[name] = share / of if of else math.nan
+        more[name] = share / of if of else math.nan
     spread = math.sqrt(max(0.0, squares / n - (weight / n) ** 2))
     return {
         "epoch": epoch,
@@ -103,19 +103,19 @@ def train_epoch(
         "weight_mean": weight / n,
         "weight_sd": spread,
         "negative_weights": negative / n,
-        **kinds,
+        **more,
     }
 
 
 def training_mode(config: TrainConfig, model: nn.Module) -> None:
-    """Have a network train, and its frozen parts stay as they are."""
+    """Put a network into training mode, and its frozen parts into evaluation mode."""
     model.train()
     for module in frozen_modules(config, bare(model)):
         module.eval()
 
 
 def cut(batch: Batch, size: int, smallest: int) -> list[Batch]:
-    """A batch in parts of ``size`` samples; a rest below ``smallest`` stays with the part before.
+    """A batch in parts of ``size`` samples; a remainder below ``smallest`` joins the part before.
 
     >>> batch = Batch(torch.zeros(9, 1), torch.zeros(9, dtype=torch.long), torch.arange(9))
     >>> [len(part.y) for part in cut(batch, 4, smallest=2)], len(cut(batch, 9, smallest=2))

@@ -1,4 +1,4 @@
-"""Natural-selection scores as they come up while a network trains."""
+"""Natural-selection scores as they occur while a network trains."""
 
 import math
 
@@ -21,16 +21,21 @@ from nslab.types import Batch, Logits, PerSample
 
 def epoch_scores(config: TrainConfig, grid: Grid, epoch: int = 0) -> pd.DataFrame:
     """Class and score of every training sample in its batch of one epoch (from 1; 0: the last),
-    images augmented and the network changing from step to step [NS Fig. 3].
+    with images augmented and the network changing from step to step [NS Fig. 3].
 
-    NOTE: the paper takes "one training epoch as an example" and does not say which. The training is
-    done again up to there, since nothing is kept of what happens inside an epoch: with the same
-    numbers, as scoring draws nothing and changes no buffer. Samples left over at the end of a batch
-    that is no multiple of the group are not scored.
+    The training is repeated up to that epoch, since nothing is kept of what happens inside an
+    epoch. It gives the same network, because scoring draws no random numbers and changes no buffer.
+    Samples left over at the end of a batch that is not a multiple of the group are not scored.
+    Raises ``ValueError`` for an epoch that the training does not have.
+
+    NOTE: the paper takes "one training epoch as an example" and does not say which.
     """
     last = epoch or config.epochs
     if not 1 <= last <= config.epochs:
-        raise ValueError(f"there is no epoch {epoch} in a training of {config.epochs}")
+        raise ValueError(
+            f"there is no epoch {epoch} in a training of {config.epochs}: give 1 to "
+            f"{config.epochs}, or 0 for the last"
+        )
     data, m = training_set(config), math.prod(grid)
     names = list(data.dataset.classes)
     accelerator = make_accelerator(config)

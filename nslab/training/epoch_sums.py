@@ -10,17 +10,18 @@ BLOCK = 16  # batches that are summed up together
 
 
 class EpochSums:
-    """Sums over samples with right labels and over those with wrong ones: samples, hits, loss,
-    weights, their squares, negative ones. Double precision, on the device of training.
+    """Sums over samples with right labels (row 0) and over those with wrong ones (row 1). The
+    columns are the numbers of samples and of hits, the sums of losses, weights and squared weights,
+    and the number of negative weights. Double precision, on the device of training.
 
     Batches are gathered, and brought to double precision ``BLOCK`` at a time, which takes a quarter
-    of the time; each is still summed up by itself and in turn, so sums do not depend on ``BLOCK``,
-    nor on where an epoch was interrupted.
+    of the time. Each is still summed by itself and in turn, so sums depend neither on ``BLOCK`` nor
+    on where an epoch was interrupted.
 
     Args:
         device: where batches are.
         wrong: which samples of the training set are mislabelled; None: none of them.
-        begun: sums to go on from.
+        begun: sums to continue from.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class EpochSums:
         self.gathered: list[tuple[Tensor, Tensor, Tensor | None, Tensor]] = []
 
     def add(self, scored: Scored, batch: Batch) -> None:
-        """Count a batch, or a part of one, and what an objective says of it."""
+        """Count a batch, or a part of one, and what an objective returned for it."""
         hits, loss = scored.logits.detach().argmax(1) == batch.y, scored.loss.detach()
         self.gathered.append((hits, loss, scored.weight, batch.index))
         if len(self.gathered) == BLOCK:

@@ -1,4 +1,4 @@
-"""The training loop: any objective, any network, one process or many, stopped and resumed."""
+"""The training loop: any objective, any network, one process or many, resumable."""
 
 import math
 import time
@@ -60,12 +60,13 @@ def fit(
     ``config.hold_out`` and ``config.patience`` say which epoch's network is the result and when
     training ends.
 
-    With a ``folder``, the state is kept there after each epoch, and every ten minutes within one
+    With a ``folder``, the state is saved there after each epoch, and every ten minutes within one
     (``NSLAB_CHECKPOINT_MINUTES``). An interrupted training continues from it; on a CPU the result
     has the same bits. If the environment limits the time (`nslab.system.time_limits`), training
     ends at such a state with `OutOfTime`. Under ``accelerate launch`` each process takes its share
     of every batch. Random draws come from streams of ``config.seed``; torch's global generator is
-    not touched. ``on_epoch`` is called with each epoch's row.
+    left as it was. ``data`` replaces the data set that ``config`` names. ``show`` displays a
+    progress bar. ``on_epoch`` is called with each epoch's row.
 
     Raises `NonFiniteLoss` as soon as a loss is NaN or infinite; the state after the last whole
     epoch stays in ``folder``.
@@ -163,8 +164,8 @@ def chosen(history: list[Row]) -> int:
 
 
 def ended(history: list[Row], config: TrainConfig) -> bool:
-    """Whether training is over: all epochs done, or patience lost (after an epoch with an
-    evaluation, and not before there are ``config.keep_last`` epochs to keep)."""
+    """Whether training is over: all epochs are done, or patience is exhausted (after an epoch with
+    an evaluation, and not before there are ``config.keep_last`` epochs to keep)."""
     judged = bool(history) and "held_out_loss" in history[-1]
     if not judged or not config.patience or len(history) < config.keep_last:
         return len(history) >= config.epochs
@@ -173,16 +174,16 @@ def ended(history: list[Row], config: TrainConfig) -> bool:
 
 
 def keep_epoch(config: TrainConfig, model: nn.Module, folder: Path, epoch: int) -> None:
-    """Keep the weights of the last ``config.keep_last`` epochs; which those are shows only at the
-    end where training may end early, so older ones go as newer ones come."""
+    """Keep the weights of the last ``config.keep_last`` epochs. If training may end early, these
+    are not known in advance, so the oldest are deleted when new ones are saved."""
     if config.keep_last and (config.patience or epoch >= config.epochs - config.keep_last):
         save_weights(model, folder, epoch + 1)
         weights_file(folder, epoch + 1 - config.keep_last).unlink(missing_ok=True)
 
 
 def training_set(config: TrainConfig, data: ImageData | None = None) -> ImageData:
-    """The data of a run, its training set cut, long-tailed or mislabelled as the config says; texts
-    as tokens."""
+    """The data of a run, its training set cut, long-tailed or mislabelled as the config says, with
+    texts as tokens."""
     if config.tokenization:
         return tokenized(config, data)[1]
     data = data or load(config.dataset, image_size=config.image_size)
@@ -191,7 +192,7 @@ def training_set(config: TrainConfig, data: ImageData | None = None) -> ImageDat
 
 @contextmanager
 def dropout_stream(device: torch.device) -> Iterator[None]:
-    """Layers such as Dropout draw from torch's global generator: lend it, then put it back."""
+    """Restores torch's global generator afterwards, from which layers such as Dropout draw."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
@@ -206,13 +207,13 @@ def evaluate(
 ) -> Tally:
     """Accuracy and cross-entropy on every sample, in evaluation mode.
 
-    ``accepted``: all right labels of each sample, padded with -1, where there are several.
+    ``accepted``: all right labels of each sample (n, l), padded with -1, where there are several.
     """
     right = None if accepted is None else torch.from_numpy(accepted).to(loader.y.device)
     tally = Tally.empty(num_classes, loader.y.device)
     net = local(model)
     if accelerator is not None and accelerator.num_processes > 1:
-        for buffer in net.buffers():  # BatchNorm statistics of the first process count
+        for buffer in net.buffers():  # BatchNorm statistics of the first process
             torch.distributed.broadcast(buffer, 0)
     with scoring(net):
         for batch in loader.in_order():
@@ -224,7 +225,7 @@ def evaluate(
 
 
 def metrics_row(split: str, tally: Tally) -> Row:
-    """What is written down of an evaluation; of the test set also class by class."""
+    """The numbers of an evaluation for an epoch's row; for the test set also class by class."""
     row: Row = {f"{split}_loss": tally.mean_loss, f"{split}_accuracy": tally.accuracy}
     if split == "test":
         row |= {"balanced_accuracy": tally.balanced, "per_class_accuracy": tally.per_class}
@@ -233,7 +234,8 @@ def metrics_row(split: str, tally: Tally) -> Row:
 
 
 def check_outputs(row: Row, config: TrainConfig) -> None:
-    """`NonFiniteLoss` for a network that the last step of an epoch has ruined."""
+    """`NonFiniteLoss` if the losses of an evaluation are not finite: the last step of an epoch may
+    ruin a network after its own loss was checked."""
     if not all(math.isfinite(row[name]) for name in row if name.endswith("_loss")):
         kept = f"The state after epoch {row['epoch'] - 1} is kept; " if row["epoch"] else ""
         raise NonFiniteLoss(
@@ -244,7 +246,7 @@ def check_outputs(row: Row, config: TrainConfig) -> None:
 
 
 def summary(history: list[Row]) -> Row:
-    """The numbers of a finished run: the `chosen` epoch's, and the best accuracy beside them."""
+    """The numbers of a finished run: those of the `chosen` epoch, and the best test accuracy."""
     final = chosen(history)
     tested = [e for e, row in enumerate(history) if "test_accuracy" in row]
     best = max(tested, key=lambda e: history[e]["test_accuracy"])

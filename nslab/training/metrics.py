@@ -14,12 +14,18 @@ from nslab.types import Labels, Logits
 
 @dataclass
 class Tally:
-    """Sums over batches from which accuracy and loss follow; stays on its device until read."""
+    """Sums over batches from which accuracy and loss are computed; on its device until read.
+
+    Attributes:
+        right, seen: correct predictions and samples of each class.
+        loss: sum of cross-entropies.
+        near: number of samples whose class is among the five likeliest.
+    """
 
     right: Float[Tensor, " k"]
     seen: Float[Tensor, " k"]
     loss: Float[Tensor, ""]
-    near: Float[Tensor, ""]  # samples whose class is among the five likeliest
+    near: Float[Tensor, ""]
 
     @classmethod
     def empty(cls, num_classes: int, device: torch.device | str = "cpu") -> "Tally":
@@ -68,8 +74,8 @@ class Tally:
 
     @property
     def top5(self) -> float:
-        """Share of samples with fewer than five classes above their own, in percent; with at most
-        five classes that is every sample."""
+        """Share of samples for which fewer than five classes are likelier than their own, in
+        percent; with at most five classes that is every sample."""
         return 100 * float(self.near / self.seen.sum())
 
     @property
@@ -92,11 +98,11 @@ def corruption_errors(
     errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
 ) -> dict[str, float]:
     """CE_c = 100 sum_s E_(c,s) / sum_s B_(c,s): a model's error rates E on corruption c, summed
-    over its severities s, in percent of a baseline's B.
+    over its severities s, in percent of a baseline's error rates B.
 
-    Source: Hendrycks & Dietterich 2019; the DE paper's baseline is LeNet-1 trained by Adam. The
-    mean over the corruptions is `mean_corruption_error`. Raises ``ValueError`` where the two do
-    not have the same corruptions and severities, or the baseline makes no error.
+    Source: Hendrycks & Dietterich 2019; the DE paper's baseline is LeNet-1 trained with Adam. The
+    mean over the corruptions is `mean_corruption_error`. Raises ``ValueError`` if the two do not
+    have the same corruptions and severities, or if the baseline makes no error.
     """
     if errors.keys() != baseline.keys():
         odd = ", ".join(sorted(errors.keys() ^ baseline.keys()))
@@ -118,7 +124,7 @@ def corruption_errors(
 def mean_corruption_error(
     errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
 ) -> float:
-    """mCE: the mean of `corruption_errors`, in percent."""
+    """mCE: the mean of `corruption_errors`, in percent; ``ValueError`` also without corruptions."""
     found = corruption_errors(errors, baseline)
     if not found:
         raise ValueError("no corruption was measured")
@@ -126,7 +132,7 @@ def mean_corruption_error(
 
 
 def above_chance(accuracy: float, classes: int, samples: int) -> bool:
-    """Whether this percentage of ``samples`` is more than guessing gets right: one-sided binomial
-    test at 0.1 %, of a chance of one in ``classes``."""
+    """Whether ``accuracy``, in percent of ``samples``, is better than guessing: one-sided binomial
+    test at the 0.1 % level against a chance of one in ``classes``."""
     right = round(accuracy / 100 * samples)
     return bool(special.bdtrc(right - 1, samples, 1 / classes) < 0.001)

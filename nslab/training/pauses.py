@@ -15,11 +15,13 @@ from nslab.system.distributed import broadcast
 from nslab.system.time_limits import OutOfTime, over
 
 MINUTES = "NSLAB_CHECKPOINT_MINUTES"  # between two checkpoints inside an epoch, in the environment
-LOOK_EVERY = 50  # steps after which several processes agree on whether it is time
+LOOK_EVERY = 50  # steps between two agreements of several processes on whether it is time
 
 
 def minutes() -> float:
-    """How many minutes of an epoch may be lost: ``NSLAB_CHECKPOINT_MINUTES``, else 10."""
+    """Minutes between two checkpoints inside an epoch: ``NSLAB_CHECKPOINT_MINUTES``, else 10.
+
+    Raises ``ValueError`` if that is not a number of at least 0."""
     given = os.environ.get(MINUTES, "") or "10"
     try:
         found = float(given)
@@ -31,10 +33,11 @@ def minutes() -> float:
 
 
 class Pauses:
-    """Says when an epoch should be kept, and has it kept with ``save(partial)``.
+    """Decides when to checkpoint inside an epoch, and does so with ``save(partial)``.
 
-    A partial epoch is its number, the steps done, the seconds they took, and of each process the
-    sums so far and the state of the stream that layers such as Dropout draw from.
+    ``partial`` holds the epoch's number, the steps done, the seconds they took, and for each
+    process the sums so far and the state of the random stream that layers such as Dropout draw
+    from. ``seconds``: what earlier steps of the epoch took before an interruption.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Pauses:
         self.latest, self.wait = time.monotonic(), 60 * minutes()
 
     def due(self, step: int) -> bool:
-        """Whether the state after this many steps should be kept; the same in every process."""
+        """Whether the state after this many steps should be saved; the same in every process."""
         several = self.accelerator.num_processes > 1
         if several and step % LOOK_EVERY:
             return False
@@ -57,7 +60,8 @@ class Pauses:
         return bool(broadcast(due)) if several else due
 
     def keep(self, step: int, sums: Tensor) -> None:
-        """Keep it; every process calls this. Raises `OutOfTime` when that was all the time."""
+        """Save the state after ``step`` steps, whose sums are ``sums``; every process must call
+        this. Raises `OutOfTime` if the time is then over."""
         device = self.accelerator.device
         own: dict[str, Any] = {"sums": sums.cpu(), "stream": torch.get_rng_state()}
         if device.type == "cuda":
@@ -78,10 +82,11 @@ def end_if_over() -> None:
 def taken_up(
     partial: dict[str, Any], seed: int, accelerator: Accelerator
 ) -> tuple[int, Tensor | None]:
-    """The steps that a partial epoch has behind it, and this process's sums; its stream goes on.
+    """Resume a partial epoch: returns the number of steps done and this process's sums, and
+    restores its random stream.
 
-    Where other numbers of processes go on, the first one takes the sums of all, and the streams
-    begin anew.
+    If the number of processes has changed, the first process takes the sums of all, and the
+    streams start anew.
     """
     if not partial:
         return 0, None

@@ -17,14 +17,17 @@ from nslab.system.validation import unknown
 from nslab.types import InputShape, Objective
 
 _OFF = ("false", "0", "no")
-# Environment variables that accelerate always reads and that would change a run's numbers: the
-# values that change nothing, and what to do instead.
+# Environment variables that accelerate always reads and that would change a run's numbers: for each
+# the values that change nothing, and what to do instead.
 FIXED_ENVIRONMENT: dict[str, tuple[tuple[str, ...], str]] = {
     "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
         ("1",),
-        "A batch is one step: give TrainConfig the batch_size that is meant.",
+        "A batch is one step: give TrainConfig the batch_size of a whole step.",
     ),
-    "ACCELERATE_DYNAMO_BACKEND": (("no",), "To compile the network, TrainConfig(compile=True)."),
+    "ACCELERATE_DYNAMO_BACKEND": (
+        ("no",),
+        "To compile the network, use TrainConfig(compile=True).",
+    ),
     **dict.fromkeys(
         (
             "ACCELERATE_USE_DEEPSPEED",
@@ -38,11 +41,11 @@ FIXED_ENVIRONMENT: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def make_accelerator(config: TrainConfig) -> Accelerator:
-    """Device, precision and processes. The precision of an earlier run in this process is
-    forgotten, which accelerate would otherwise refuse to change.
+    """Device, precision and processes. The precision of an earlier run in this process is reset
+    first, since accelerate would refuse to change it.
 
     Raises ``ValueError`` for settings of accelerate in the environment that would change numbers:
-    a run is what its config says, on every machine.
+    a run must compute what its config says, on every machine.
     """
     for name, (neutral, instead) in FIXED_ENVIRONMENT.items():
         if (given := os.environ.get(name, "").lower()) not in ("", *neutral):
@@ -58,9 +61,9 @@ def make_accelerator(config: TrainConfig) -> Accelerator:
 def prepared(
     config: TrainConfig, model: nn.Module, accelerator: Accelerator
 ) -> tuple[Any, torch.optim.Optimizer]:
-    """The network on its device, as its precision and the number of processes ask for, and its
-    optimizer, which accelerate wraps only where it scales losses: the wrapper looks for modules
-    that are not installed at every step."""
+    """The network on its device, prepared for the precision and the number of processes, and its
+    optimizer. accelerate wraps the optimizer only where it scales losses, since the wrapper
+    searches for modules that are not installed at every step."""
     optimizer = make_optimizer(config, model)
     net = accelerator.prepare(model)
     return net, optimizer if accelerator.scaler is None else accelerator.prepare(optimizer)
@@ -109,15 +112,15 @@ def make_loaders(
 
 
 def evaluation_batch(device: torch.device, shape: InputShape = (3, 32, 32)) -> int:
-    """Samples of a batch of evaluation: few on a CPU, where the activations of many leave its
-    caches, and fewer of large images."""
+    """Samples in a batch of evaluation: few on a CPU, so that activations fit its caches, and
+    fewer of large images."""
     samples, large = (256, 64) if device.type == "cpu" else (1024, 128)
     side = shape[1] if len(shape) == 3 else 0
     return samples if side <= large else max(32, samples * large**2 // side**2)
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """SGD with momentum, AdamW, or Adam, whose weight decay is an L2 term of the loss; on every
+    """SGD with momentum, AdamW, or Adam (whose weight decay is an L2 term of the loss), for every
     parameter that is not frozen. A group's ``lr_factor`` multiplies the learning rate."""
     groups = parameter_groups(config, model)
     if config.optimizer != "sgd":
@@ -133,20 +136,23 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimiz
 
 
 def parameter_groups(config: TrainConfig, model: nn.Module) -> list[dict[str, Any]]:
-    """The parameters that are trained; those of the backbone apart, where its learning rate is.
+    """The parameters that are trained; those of the backbone are a group of their own if their
+    learning rate differs. Frozen parameters no longer require gradients.
 
-    Raises ``ValueError`` where all are frozen.
+    Raises ``ValueError`` if all are frozen.
     """
     for module in frozen_modules(config, model):
         module.requires_grad_(False)
-    told_apart = BACKBONE in config.frozen or config.backbone_lr != 1
-    head = tuple(f"{part}." for part in head_parts(model)) if told_apart else ()
-    if BACKBONE in config.frozen:  # parameters of the network itself, such as a class token
+    split = BACKBONE in config.frozen or config.backbone_lr != 1
+    head = tuple(f"{part}." for part in head_parts(model)) if split else ()
+    if BACKBONE in config.frozen:  # also parameters of no submodule, such as a class token
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and name.startswith(head))
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trained:
-        raise ValueError(f"frozen is {config.frozen}: nothing is left to train")
+        raise ValueError(
+            f"frozen is {config.frozen}: nothing is left to train, so freeze fewer parts"
+        )
     if config.backbone_lr == 1:
         return [{"params": list(trained.values())}]
     backbone = [p for name, p in trained.items() if not name.startswith(head)]
@@ -179,5 +185,5 @@ def frozen_modules(config: TrainConfig, model: nn.Module) -> list[nn.Module]:
 
 
 def _in(name: str, part: str) -> bool:
-    """Whether a module is a part or lies in it."""
+    """Whether the module ``name`` is ``part`` or lies inside it."""
     return name == part or name.startswith(f"{part}.")

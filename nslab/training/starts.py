@@ -1,9 +1,9 @@
-"""Starts of a training: whose weights a network begins with, and which part of it is new.
+"""Starts of a training: which weights a network begins with, and which part of it is new.
 
-``TrainConfig.start`` names pretrained weights (``torchvision:TAG``, ``timm:TAG``,
-``transformers:pretrained``: what lies beside the network's configuration), a file
-(``file:PATH``: safetensors, or a state dict that torch reads without running code), public weights
-of CIFAR networks (``public``), or a finished run (its id, ``id@epoch``).
+``TrainConfig.start`` names pretrained weights (``torchvision:TAG``, ``timm:TAG``, or
+``transformers:pretrained`` for those beside the network's configuration), a file (``file:PATH``:
+safetensors, or a state dict that torch reads without running code), public weights of CIFAR
+networks (``public``), or a finished run (its id, or ``id@epoch``).
 """
 
 from pathlib import Path
@@ -28,10 +28,10 @@ from nslab.types import StateDict
 
 def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
     """``model`` with the weights that ``config.start`` or ``config.ancestor`` name, if any; a head
-    for other classes keeps its fresh weights.
+    for another number of classes keeps its fresh weights.
 
-    Raises ``FileNotFoundError`` for weights that are not here and cannot be fetched, ``ValueError``
-    for those of another network and for a file that is not what its digest says.
+    Raises ``FileNotFoundError`` for weights that are missing and cannot be downloaded,
+    ``ValueError`` for those of another network and for a file that does not match its digest.
     """
     if not config.origin:
         return model
@@ -42,13 +42,13 @@ def start_weights(model: nn.Module, config: TrainConfig) -> nn.Module:
         state, where = start_state(config)
     into = model
     if isinstance(model, Bottlenecked) and "bottleneck.0.weight" not in state:
-        into, state = model.features, model.feature_state(state)  # of a network with its own head
+        into, state = model.features, model.feature_state(state)  # they are of the plain network
     into.load_state_dict(fitting_state(into, state, where))
     return model
 
 
 def start_state(config: TrainConfig) -> tuple[StateDict, str]:
-    """The state that a training starts from, and where it lies."""
+    """The state that a training starts from, and where it comes from, for messages."""
     start, network = config.origin, backbone_of(config.network)
     if start == "public":
         return public_weights(network), f"the public weights of {network}"
@@ -69,11 +69,11 @@ def start_state(config: TrainConfig) -> tuple[StateDict, str]:
 
 
 def fitting_state(model: nn.Module, state: StateDict, where: str | Path) -> StateDict:
-    """The state for ``model``: its head is the model's own where it is for other classes, and so
-    are counters that old files lack.
+    """The state for ``model``. A head for another number of classes is replaced by the model's own,
+    and so are counters that old files lack.
 
-    A head is what differs in its first dimension alone, the number of classes, all of it by the
-    same two numbers. Raises ``ValueError`` for any other difference.
+    Tensors count as the head if they differ in their first dimension alone, the number of classes,
+    and all between the same two numbers. Raises ``ValueError`` for any other difference.
 
     >>> trained, other = nn.Linear(4, 10).state_dict(), nn.Linear(4, 3)
     >>> fitting_state(other, trained, "trained.pt")["weight"].shape

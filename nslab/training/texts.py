@@ -1,7 +1,7 @@
-"""Texts of a run: the tokenizer that its training texts make, and texts as its network reads them.
+"""Texts of a run: the tokenizer built from its training texts, and texts as its network reads them.
 
-A vocabulary is kept with the weights that were trained on it, so that a network can be tested and
-used where its training texts are not.
+A vocabulary is saved with the weights that were trained with it, so that a network can be tested
+and used where its training texts are missing.
 """
 
 import dataclasses
@@ -21,13 +21,13 @@ from nslab.system.encoder_files import is_encoder
 from nslab.system.files import write_text
 from nslab.system.seals import sealed_json, unsealed_json
 
-VOCABULARY = "vocabulary.json"  # beside weights
+VOCABULARY = "vocabulary.json"  # beside the weights
 
 
 def tokenized(config: TrainConfig, data: ImageData | None = None) -> tuple[Tokenizer, ImageData]:
-    """The training set of a run on texts as tokens, and what made them: a vocabulary is that of the
-    texts that are trained on, after some were held out or left away. Made once in a process, unless
-    ``data`` are given."""
+    """The tokenizer of a run on texts, and its data as tokens. A vocabulary is built from the
+    texts that are trained on, without those that are held out or left out. Without ``data``, the
+    result is computed once per process."""
     assert config.tokenization is not None
     if data is not None:
         return _tokenized(data, variant_of(config), config.tokenization)
@@ -36,7 +36,7 @@ def tokenized(config: TrainConfig, data: ImageData | None = None) -> tuple[Token
 
 
 def variant_of(config: TrainConfig) -> dict[str, Any]:
-    """What `ImageData.variant` makes of a data set for a run."""
+    """The arguments of `ImageData.variant` for a run's training set."""
     fields = ("imbalance", "noise", "noise_rate", "hold_out", "train_size")
     return {name: getattr(config, name) for name in fields}
 
@@ -57,17 +57,17 @@ def _tokenized(
 
 
 def save_vocabulary(config: TrainConfig, folder: Path, data: ImageData | None = None) -> None:
-    """Keep the vocabulary of a run beside its weights; images, and networks that bring a tokenizer,
-    have none. ``data``: what it was trained on, if that was not loaded by name."""
+    """Save the vocabulary of a run beside its weights. Runs on images, and networks with a
+    tokenizer of their own, have none. ``data``: the training data, if not loaded by name."""
     if config.tokenization and isinstance(tokenizer := tokenized(config, data)[0], WordTokenizer):
         write_text(folder / VOCABULARY, sealed_json({"words": tokenizer.words}))
 
 
 def tokenizer_of(config: TrainConfig, folder: Path | None = None) -> Tokenizer:
-    """The tokenizer of a run: by the vocabulary in ``folder``, if there is one, else made again of
-    its training texts.
+    """The tokenizer of a run, from the vocabulary in ``folder`` if there is one, else built again
+    from its training texts.
 
-    Raises ``ValueError`` for a damaged file, `MissingDataset` where the texts are not here.
+    Raises ``ValueError`` for a damaged file, `MissingDataset` if the texts are missing.
     """
     assert config.tokenization is not None
     if is_encoder(config.network):
@@ -90,12 +90,17 @@ def texts_to_test_on(
     about: Dataset | None = None,
     tokens: bool = True,
 ) -> ImageData:
-    """The test texts of a data set as the network of a run reads them, labelled by its classes; of
-    a file with no test texts set apart all there are, unless the network was trained on it.
+    """The test texts of a data set as the network of a run reads them, labelled with its classes.
+    Of a file without separate test texts all are used, unless the network was trained on it.
 
-    ``folder``: of the network's run; ``about``: its data, where they may be gone; ``tokens``: else
-    texts stay texts. Raises ``ValueError`` for
-    classes that are not the network's.
+    Args:
+        config: the run whose network is tested.
+        dataset: name of the data set.
+        folder: of the network's run.
+        about: describes the run's data set, for when that may be missing.
+        tokens: False leaves the texts as they are.
+
+    Raises ``ValueError`` for classes that are not the network's.
     """
     data, about = load(dataset), about or config.about
     whole = all_to_test_on(data.name) and content_of(data.name) != content_of(config.dataset)
@@ -110,9 +115,9 @@ def texts_to_test_on(
 
 
 def places_of(names: Sequence[str], classes: Sequence[str], what: str) -> np.ndarray:
-    """The places of names among a network's classes: by name, in any case where that is plain; or
-    as they are, where names are but numbers from 0 and the classes are not. ``ValueError`` for any
-    other.
+    """The index of each name among a network's classes. Names are matched exactly, or without
+    regard to case where that is unambiguous. Names that are just the numbers from 0 are taken as
+    indices, unless the classes are numbers, too. Raises ``ValueError`` for any others.
 
     >>> places_of(["good", "Bad"], ["bad", "good"], "reviews"), places_of("01", "ab", "reviews")
     (array([1, 0]), array([0, 1]))

@@ -187,11 +187,11 @@ def test_cross_entropy_of_probabilities_is_torchs() -> None:
 
 
 WRONG = {
-    "logits": (Z, "0 or more and 1 in sum"),
-    "counts": (2 * SOFT, "in sum"),
+    "logits": (Z, "at least 0, with a sum of 1"),
+    "counts": (2 * SOFT, "a sum of 1"),
     "classes": (SOFT[:, 1:] / SOFT[:, 1:].sum(1, keepdim=True), f"of {B} samples and {K} classes"),
     "samples": (SOFT[1:], f"of {B} samples and {K} classes"),
-    "nan": (torch.full_like(SOFT, torch.nan), "in sum"),
+    "nan": (torch.full_like(SOFT, torch.nan), "a sum of 1"),
 }
 
 

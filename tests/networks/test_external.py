@@ -1,13 +1,18 @@
 """Networks of torchvision and timm by name, and whether checkpoints are theirs."""
 
 import sys
+import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import safetensors.torch
 import torch
+import torchvision
 
+import nslab.networks
 from nslab.networks import build_network, check_network
-from nslab.networks.external import build_external, fitted, try_model, with_heads
+from nslab.networks.external import build_external, fitted, loading_code, try_model, with_heads
 
 CPU = torch.device("cpu")
 
@@ -67,6 +72,22 @@ def test_networks_that_cannot_take_the_images() -> None:
         try_model(build_external("torchvision/alexnet", (3, 16, 16), 2), (3, 16, 16), 2, CPU)
     with pytest.raises(ValueError, match="no logits"):
         try_model(torch.nn.Identity(), (3, 4, 4), 2, CPU)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mlp", "bottleneck/mlp", "torchvision/googlenet", "torchvision/googlenet+aux"],
+)
+def test_the_printed_code_loads_the_network(name: str, tmp_path: Path) -> None:
+    """With its bottleneck, and with auxiliary heads only if it has them."""
+    shape, file = (3, 32, 32), tmp_path / "best.safetensors"
+    state = build_network(name, shape, 2, seed=0).state_dict()
+    safetensors.torch.save_file(state, file)
+    names = {"nslab": nslab, "torchvision": torchvision, "safetensors": safetensors}
+    exec(textwrap.dedent("\n".join(loading_code(name, shape, 2, file))), names)
+    loaded = names["model"].state_dict()  # type: ignore[attr-defined]
+    assert loaded.keys() == state.keys()
+    assert all(torch.equal(loaded[k], t) for k, t in state.items())
 
 
 def test_networks_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,7 +254,7 @@ def test_what_is_no_network_is_told(bert: Path, data: str, tmp_path: Path) -> No
         with pytest.raises(ValueError, match=message):
             build_network(name, shape, 3, 0)
     for start, network, message in (
-        ("transformers:main", name, "of transformers there is transformers:pretrained"),
+        ("transformers:main", name, "weights of transformers are transformers:pretrained"),
         ("transformers:pretrained", "textcnn_64", "no weights for textcnn_64: take a network"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -385,7 +385,7 @@ def test_the_wrong_way_to_compose_is_refused() -> None:
         NS(compose=Joined(INFO), score_dtype="bfloat16").weights(Bag(), {"input_ids": x}, y)
     with pytest.raises(ValueError, match="8 texts do not fill grids of 3"):
         Joined(INFO)(x, (1, 3))
-    with pytest.raises(ValueError, match="leave not one of each"):
+    with pytest.raises(ValueError, match="no room for a token of each of"):
         Joined(TokenInfo(8, 200, **BERT))(x, (2, 2))
     for wrong in ("title", 3, None):
         with pytest.raises(ValueError, match="compose is"):

@@ -66,7 +66,7 @@ def test_it_is_what_a_run_descends(key: str) -> None:
         found = NS(base=base).loss(model, X, Y, reduction="none")
         assert torch.equal(found, objective(model, batch).loss)
         return
-    with pytest.raises(ValueError, match=r"take objective = ns\.build"):
+    with pytest.raises(ValueError, match=r"use objective = ns\.build"):
         NS(base=base).loss(model, X, Y)
     assert objective(model, batch).total().isfinite()
 
@@ -185,7 +185,7 @@ def test_soft_labels_of_other_classes_are_refused() -> None:
     """And floats that are no probabilities, before the model is asked."""
     with pytest.raises(ValueError, match="each of 19 samples and 10 classes"):
         ns_scores(resnet(), X, SOFT[:, 1:] / SOFT[:, 1:].sum(1, keepdim=True), (2, 2))
-    with pytest.raises(ValueError, match="0 or more and 1 in sum"):
+    with pytest.raises(ValueError, match="at least 0, with a sum of 1"):
         ns_scores(nn.Identity(), X, 3 * SOFT, (2, 2))
     with pytest.raises(ValueError, match="each of 19 samples"):
         NS().loss(resnet(), X, SOFT[:5])

@@ -336,7 +336,7 @@ def test_wrong_files_are_named(task: dict, tmp_path: Path) -> None:
     for broken, message in (
         ({**state, name: torch.zeros(1)}, r"odd\.pt .* has shape \(1,\), here \("),
         ({k: t for k, t in state.items() if k != name}, r"odd\.pt .* is missing"),
-        ({**state, "more": torch.zeros(1)}, r"odd\.pt .* more is not of this model"),
+        ({**state, "more": torch.zeros(1)}, r"odd\.pt .* more does not belong to it"),
         ([1], r"odd\.pt holds no state dict"),
     ):
         torch.save(broken, odd)

@@ -77,7 +77,7 @@ def test_a_loss_of_three() -> None:
             compare_methods("mlp", **DATA, methods={"mine": method}, **SHORT)
     with pytest.raises(ValueError, match=r"the loss .*three.* called with logits"):
         nslab.Weighted(three)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="it is no function"):
+    with pytest.raises(ValueError, match="it is not a function"):
         nslab.Weighted(None)  # type: ignore[arg-type]
 
 
