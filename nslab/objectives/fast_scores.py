@@ -84,16 +84,23 @@ def exactly_scored(objective: Any) -> Any:
 
 
 def agreement(model: nn.Module, x: Tensor, y: Tensor, ns: NS | None = None) -> Agreement:
-    """How well fast scores agree with exact ones on a batch of whole groups; ``ns`` gives the grid.
+    """How well fast scores agree with exact ones on the whole groups of a batch; ``ns`` gives the
+    grid. Raises ``ValueError`` for a batch smaller than a group.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(192, 10))
     >>> agreement(model, torch.randn(64, 3, 8, 8), torch.arange(64) % 10).correlation > 0.99
     True
     """
-    ns = dataclasses.replace(ns or NS(), sigma=0.0, rho=1.0, min_weight=None)
+    ns = dataclasses.replace(
+        ns or NS(), sigma=0.0, rho=1.0, min_weight=None, grouping="consecutive"
+    )
     m = ns.grid[0] * ns.grid[1]
+    if len(y) < m:
+        raise ValueError(f"{len(y)} samples are less than one group of {m}: give a larger batch")
+    whole = len(y) // m * m
     exact, quick = (
-        each.weights(model, x, y).view(-1, m).double() for each in (exactly_scored(ns), fast(ns))
+        each.weights(model, x, y)[:whole].view(-1, m).double()
+        for each in (exactly_scored(ns), fast(ns))
     )
     both = torch.stack([exact.flatten(), quick.flatten()])
     return Agreement(

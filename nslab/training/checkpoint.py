@@ -77,6 +77,7 @@ def resume(
     if found is None:
         return None
     untouched = [copy.deepcopy(part.state_dict()) for part in (bare(model), optimizer)]
+    untouched.append(copy.deepcopy(memory_of(objective)))
     try:
         bare(model).load_state_dict(found.model)
         optimizer.load_state_dict(found.optimizer)
@@ -88,6 +89,7 @@ def resume(
             set_aside(folder / CHECKPOINT, f"does not fit ({reason}); training starts again")
         bare(model).load_state_dict(untouched[0])
         optimizer.load_state_dict(untouched[1])
+        recall(objective, untouched[2])
         return None
     if accelerator.scaler is not None and found.scaler is not None:
         accelerator.scaler.load_state_dict(found.scaler)

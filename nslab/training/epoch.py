@@ -147,8 +147,8 @@ def check_finite(losses: list[Tensor], config: TrainConfig, epoch: int, last: in
     if not all(finite):
         raise NonFiniteLoss(
             f"loss is not finite in epoch {epoch}, batch {first + finite.index(False)}, with "
-            f"{config.objective} on {config.dataset} (run {config.id}). The state after epoch "
-            f"{epoch - 1} is kept; try a smaller learning rate, warm-up or clip_norm."
+            f"{config.objective} on {config.dataset} (run {config.id}). A stored run keeps its "
+            f"state after epoch {epoch - 1}; try a smaller learning rate, warm-up or clip_norm."
             if epoch
             else f"loss is not finite in epoch 0, batch {first + finite.index(False)}, with "
             f"{config.objective} on {config.dataset} (run {config.id}), before any whole epoch; "

@@ -237,7 +237,8 @@ def check_outputs(row: Row, config: TrainConfig) -> None:
     """`NonFiniteLoss` if the losses of an evaluation are not finite: the last step of an epoch may
     ruin a network after its own loss was checked."""
     if not all(math.isfinite(row[name]) for name in row if name.endswith("_loss")):
-        kept = f"The state after epoch {row['epoch'] - 1} is kept; " if row["epoch"] else ""
+        before = row["epoch"] - 1
+        kept = f"A stored run keeps its state after epoch {before}; " if row["epoch"] else ""
         raise NonFiniteLoss(
             f"the network gives outputs that are not finite after epoch {row['epoch']}, with "
             f"{config.objective} on {config.dataset} (run {config.id}). {kept}try a smaller "

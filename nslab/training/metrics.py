@@ -48,7 +48,8 @@ class Tally:
         right = y[:, None] if accepted is None else accepted
         own = logits.gather(1, right.clamp(min=0)).masked_fill(right < 0, -torch.inf)
         hit = (logits.argmax(1)[:, None] == right).any(1).double()
-        self.near += ((logits > own.max(1, keepdim=True).values).sum(1) < 5).sum()
+        # written so that a NaN counts as a likelier class, and no network scores by NaNs
+        self.near += ((~(logits <= own.max(1, keepdim=True).values)).sum(1) < 5).sum()
         self.right.index_add_(0, y, hit)
         self.seen.index_add_(0, y, torch.ones_like(hit))
         if accepted is None:

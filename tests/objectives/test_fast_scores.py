@@ -32,6 +32,16 @@ def test_fast_scores_agree_on_trained_networks(network: str) -> None:
     assert found != agreement(net, x[:60], y[:60]), "of other samples other numbers"
 
 
+def test_samples_that_fill_no_group() -> None:
+    """They are left out; a batch of nothing else is refused."""
+    net = build_network("resnet8", (3, 16, 16), 10, 0)
+    x, y = torch.randn(11, 3, 16, 16), torch.arange(11) % 10
+    shuffled = NS(grouping="shuffled")  # samples of a group must be neighbours here
+    assert agreement(net, x, y, shuffled) == agreement(net, x[:8], y[:8])
+    with pytest.raises(ValueError, match="3 samples are less than one group of 4"):
+        agreement(net, x[:3], y[:3])
+
+
 def test_what_stays_plain() -> None:
     """Other networks, other objectives, settings of one's own, and weights without scores."""
     own = NS(score_dtype="float16")

@@ -11,13 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 
 from nslab.configs import TrainConfig
 from nslab.configs.schedules import Cosine, Step
 from nslab.networks import NETWORKS, build_network
 from nslab.objectives import NS, OBJECTIVES, OGC, CrossEntropy, Weighted
-from nslab.training.checkpoint import CHECKPOINT, load_weights, read_checkpoint
+from nslab.training.checkpoint import (
+    CHECKPOINT,
+    load_weights,
+    read_checkpoint,
+    resume,
+    save_checkpoint,
+)
 from nslab.training.epoch_sums import BLOCK, EpochSums
 from nslab.training.loop import NonFiniteLoss, evaluate, fit
 from nslab.types import Batch, DataInfo, Labels, Logits, PerSample, Scored
@@ -130,7 +137,9 @@ def test_bad_loss_stops_and_says_where(
     monkeypatch.setitem(OBJECTIVES, "exploding", Exploding)
     per_epoch = -(-1294 // 64)
     config = replace(QUICK, objective=Exploding(per_epoch + 3, value))
-    with pytest.raises(NonFiniteLoss, match=r"epoch 1, batch 3, .*Exploding.*epoch 0 is kept"):
+    with pytest.raises(
+        NonFiniteLoss, match=r"epoch 1, batch 3, .*Exploding.*keeps its state after epoch 0"
+    ):
         fit(config, tmp_path, show=False)
     kept = read_checkpoint(tmp_path, config.id, torch.device("cpu"))
     assert kept is not None
@@ -148,6 +157,32 @@ def test_foreign_or_broken_checkpoint_is_not_trusted(tmp_path: Path) -> None:
     assert len(first.history) == 1
     with pytest.warns(UserWarning, match="belongs to run"):
         assert read_checkpoint(tmp_path, "another", torch.device("cpu")) is None
+
+
+def test_objective_whose_state_does_not_fit_is_as_before(tmp_path: Path) -> None:
+    """Also where it fails half-way."""
+
+    class Remembers:
+        def __init__(self) -> None:
+            self.first, self.second = 1, 1
+
+        def state_dict(self) -> dict[str, int]:
+            return {"first": self.first, "second": self.second}
+
+        def load_state_dict(self, state: dict[str, int]) -> None:
+            self.first, self.second = state["first"], state["second"]
+
+    net, accelerator, objective = nn.Linear(2, 2), Accelerator(cpu=True), Remembers()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    save_checkpoint(QUICK, tmp_path, net, objective, optimizer, accelerator, [], {})  # type: ignore[arg-type]
+    form = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert form["objective"] == {"first": 1, "second": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Remembers, "state_dict", lambda self: {"first": 7})
+        save_checkpoint(QUICK, tmp_path, net, objective, optimizer, accelerator, [], {})  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="does not fit"):
+        assert resume(QUICK, tmp_path, net, objective, optimizer, accelerator) is None  # type: ignore[arg-type]
+    assert (objective.first, objective.second) == (1, 1)
 
 
 def test_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:

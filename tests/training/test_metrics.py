@@ -119,6 +119,7 @@ def test_top_five_is_sklearns() -> None:
     assert tallied(logits, y, [100]).top5 == pytest.approx(expected, abs=1e-9)
     few, labels = batch(20, 5)
     assert tallied(few, labels).top5 == 100
+    assert tallied(torch.full((4, 12), torch.nan), y[:4]).top5 == 0
 
 
 def test_class_without_samples() -> None:
