@@ -108,7 +108,7 @@ def as_users_call() -> object:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Check that notebooks print nothing to stderr and show figures as pictures of legible width."""
+    """Check that notebooks write nothing to stderr, and show figures as legible pictures."""
     yield
     for output in getattr(item, "test_outputs", None) or []:
         assert output.get("name") != "stderr", output["text"]

@@ -100,7 +100,7 @@ def measured_runs(
 def lines_of(
     exp: Experiment, results: Sequence[Result], numbers: pd.DataFrame | None = None
 ) -> list[TableLine]:
-    """Runs gathered into the lines of a table, in order of their first runs; see `measured_runs`."""
+    """Runs gathered into lines of a table, in order of their first runs; see `measured_runs`."""
     groups: dict[tuple[tuple[str, ...], str, str], list[MeasuredRun]] = {}
     for run in measured_runs(exp, results, numbers):
         preset = exp.preset_of(run.config, PRESETS)

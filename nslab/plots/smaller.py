@@ -1,4 +1,4 @@
-"""Smaller PNG files for READMEs, by fewer colours: ``python -P -m nslab.plots.smaller FILE.png``."""
+"""Smaller PNGs for READMEs, by fewer colours: ``python -P -m nslab.plots.smaller FILE.png ...``."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Style of figures, and their files: legible, safe for the colour-blind, reproducible to the byte."""
+"""Style of figures, and their files: legible, colour-blind safe, reproducible to the byte."""
 
 import hashlib
 import io

@@ -13,7 +13,7 @@ PADDING = "0.92"
 
 
 def joined_rows(group: JoinedTexts, title: str) -> Figure:
-    """Rows of tokens, one for each way of joining; a token's colour shows the text it comes from."""
+    """Rows of tokens, one for each way of joining; colours show the text that a token is from."""
     m = len(group.texts)
     colours = ListedColormap([PADDING, *sns.color_palette(PALETTE, m)])
     figure = page(0.55 * len(group.owners) + 1.5)

@@ -71,7 +71,7 @@ def test_labels_of_any_kind(labels: Any) -> None:
 @pytest.mark.parametrize(
     ("images", "problem"),
     [
-        (X.astype(str), "pixels are str_, and bytes or floats are meant"),
+        (X.astype(str), "pixels are str_, but must be bytes or floats"),
         (X.astype(object), r'pixels are float, .*\.astype\("float32"\)'),
         (X.astype(complex), "pixels are complex128"),
         (torch.tensor(X) * 1j, "pixels are torch.complex64"),
@@ -108,7 +108,7 @@ class Stream(IterableDataset):
 
 def test_what_has_no_numbered_samples() -> None:
     """Is told."""
-    with pytest.raises(ValueError, match="Stream is an IterableDataset, and one of map style"):
+    with pytest.raises(ValueError, match="Stream is an IterableDataset, but a map-style data set"):
         split(Stream(), "train")
     assert len(split(list(Stream()), "train")[0]) == 24
     for other in ({"x": X}, iter(X), 3, 3.0):

@@ -121,7 +121,7 @@ class Effect:
 
 
 def quantile(level: float, freedom: float) -> float:
-    """The quantile of Student's t for a two-sided 1 - ``level`` interval; NaN without ``freedom``."""
+    """The quantile of Student's t for a two-sided 1 - ``level`` interval; NaN if freedom is 0."""
     return float(stats.t.ppf(1 - level / 2, freedom)) if freedom > 0 else math.nan
 
 

@@ -97,7 +97,9 @@ def table4(
     for task in tasks or TASKS[preset]:
         pair = [part.strip() for part in task.split(TO)]
         if len(pair) != 2:
-            raise ValueError(f"a task is written source{TO}target, such as ar{TO}cl, not {task!r}")
+            raise ValueError(
+                f"a task is written source{TO}target, such as digits{TO}mnist, not {task!r}"
+            )
         for seed in seeds or SEEDS[preset]:
             trained = dataclasses.replace(source_on(pair[0], source, most), seed=seed)
             fields: dict[str, Any] = {"dataset": pair[1], "train_size": used(pair[1], most)}

@@ -1,7 +1,7 @@
 """Controls labelled by the paper's symbol and a plain word, and usable by keyboard.
 
-``name`` is a control's key in ``TOOLTIPS`` and the end of its CSS class, ``symbol`` and ``word`` its
-label.
+``name`` is a control's key in ``TOOLTIPS`` and the end of its CSS class; ``symbol`` and ``word``
+are its label.
 """
 
 import html
