@@ -1,4 +1,4 @@
-"""How well scores by a folded copy in bfloat16 agree with those of the network itself.
+"""Agreement of scores by a folded copy in bfloat16 with those of the network itself.
 
 Each network is trained for some steps on CIFAR-10 (or on random images if that is missing, a harder
 test, since their scores differ less); then the same samples are scored both ways. Reported are the

@@ -1,4 +1,4 @@
-"""How runs differ: in the fields of their configs, their numbers, and their environments."""
+"""Differences of runs: in the fields of their configs, their numbers, and their environments."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

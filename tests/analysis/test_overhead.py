@@ -245,7 +245,7 @@ def test_presets_and_changes() -> None:
         ({"preset": "big"}, "unknown preset 'big'; there are smoke, cpu, paper"),
         ({"network": "resnet9"}, "unknown network 'resnet9': did you mean"),
         ({"batch_size": 30}, "batch_size 30 does not fill groups of 4: take a multiple of 4"),
-        ({"rounds": -1}, "rounds -1 and threads 1 must be at least 1"),
+        ({"rounds": -1}, "rounds is -1 and threads 1: both must be"),
         ({"device": "gpu"}, "device is 'gpu', not 'cpu', 'cuda'"),
     ],
 )

@@ -35,7 +35,7 @@ def both(x: Any, y: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        (Y + 0.7, "one is 0.7: classes"),
+        (Y + 0.7, "one is 0.7: labels name classes"),
         (torch.tensor(Y) + 0.5, "one is 0.5"),
         (Y * np.nan, "one is nan: leave samples without a label out"),
         (np.where(Y == 1, np.inf, Y), "one is inf: leave samples"),

@@ -213,7 +213,7 @@ def test_only_images_to_test_on(data: Path) -> None:
     with pytest.warns(UserWarning, match=r"30 \+ 6 images, but 0 \+ 6 are here"):
         assert len(load("small_imagenet").arrays.test_y) == 6
     for config in (TrainConfig("small_imagenet", **TINY), TrainConfig("digits_hard", **TINY)):
-        with pytest.raises(ValueError, match="has no training images: evaluate networks"):
+        with pytest.raises(ValueError, match="has no training images: use it to evaluate"):
             fit(config, show=False)
     shutil.move(data / "train", data / "a_imagenet/train")
     shutil.rmtree(data / "a_imagenet/val")
@@ -462,12 +462,12 @@ def test_a_listing_is_kept_while_folders_look_the_same(
     load("small_imagenet")
     assert (len(listed), len(digests)) == (1, 1)
     shutil.copy(place / "val/n02/0.jpg", place / "val/n02/more.jpg")
-    with pytest.warns(UserWarning, match="here are 30 [+] 7"):
+    with pytest.warns(UserWarning, match="but 30 [+] 7 are here"):
         assert data_digest("small_imagenet") not in digests
     monkeypatch.setattr(image_folder, "KEPT_SECONDS", 0)
     monkeypatch.setattr(image_folder, "KEPT_TIMES", 0)
     image_folder.forget()
-    with pytest.warns(UserWarning, match="here are 30"):
+    with pytest.warns(UserWarning, match="but 30"):
         assert [bool(data_digest("small_imagenet")) for _ in range(3)] == [True] * 3
     assert len(listed) == 5
 

@@ -266,5 +266,5 @@ def test_archives_that_were_cut_short_are_told(tmp_path: Path) -> None:
     assert len(load(f"csv:{whole}").arrays.train_x) == 10
     half = tmp_path / "half.tar.gz"
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(ValueError, match="damaged or incomplete"):
         resolved(f"csv:{half}")
