@@ -1,9 +1,9 @@
 """Adaptive differential evolution on functions: nslab's SADE and SHADE against scipy's.
 
-Functions of D = 30 variables, minimum 0; every contender begins with the same random population of
-a seed and has the same number of evaluations. scipy runs `differential_evolution` as it is by
-default (best1bin, F from 0.5 to 1, Cr 0.7), without polishing and without stopping early; it keeps
-to the bounds, nslab knows none. The p values are of two-sided Wilcoxon signed-rank tests over
+Functions have D = 30 variables and minimum 0. For each seed, all contenders start from the same
+random population and have the same number of evaluations. scipy's `differential_evolution` has its
+default settings (best1bin, F from 0.5 to 1, Cr 0.7), but does not polish or stop early; it keeps to
+the bounds, which nslab does not have. p values are of two-sided Wilcoxon signed-rank tests over
 seeds, uncorrected.
 """
 
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 
 class Function(NamedTuple):
-    """Values of the rows of a matrix, and where each variable begins."""
+    """A function of the rows of a matrix, and the bounds of each variable's initial value."""
 
     values: Callable[[Array], Array]
     low: float
@@ -91,12 +91,15 @@ def scipys(function: Function, start: Array, generations: int, seed: int) -> flo
         seed=np.random.default_rng(stream_seed(seed, "scipy")),
     )
     if evaluations != (generations + 1) * len(start):
-        raise RuntimeError(f"scipy took {evaluations} evaluations")
+        expected = (generations + 1) * len(start)
+        raise RuntimeError(
+            f"scipy took {evaluations} evaluations, not {expected}: the comparison would be unfair"
+        )
     return float(found.fun)
 
 
 def rank_test(a: Array, b: Array) -> float:
-    """Two-sided p value of a paired rank test; 1 where all pairs are equal."""
+    """Two-sided p value of the Wilcoxon signed-rank test; 1 if all pairs are equal."""
     return float(wilcoxon(a, b).pvalue) if (a != b).any() else 1.0
 
 

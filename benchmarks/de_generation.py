@@ -1,12 +1,13 @@
-"""One generation of differential evolution, rand/1/bin, against what memory allows.
+"""One generation of differential evolution, rand/1/bin, against the limit of memory bandwidth.
 
-The limit is 4 reads and 1 write of a population at the speed at which the same process copies one.
-Nothing is evaluated: who wins is given. ``compiled`` and ``plain`` are `nslab.evolve`, with and
-without a compiler; ``naive`` is the usual five lines; evosax and EvoX take part where they are
-installed. Peak memory is that of a fresh process, beyond what torch and an optimizer take.
+The limit is the time of 4 reads and 1 write of a population, at the speed at which the same process
+copies one. No loss is evaluated: winners are drawn at random. ``compiled`` and ``plain`` are
+`nslab.evolve` with and without a compiler; ``naive`` is the usual version in five lines; evosax and
+EvoX take part if they are installed. Peak memory is that of a fresh process, minus what torch and
+an optimizer take.
 
-Small populations are bred in plain torch until compiling would have paid: ``--genes 62006`` (as
-many as LeNet-5 has) tells after how many generations that is, and when it is done.
+Small populations are bred in plain torch until compiling would have paid off: ``--genes 62006`` (as
+many as LeNet-5 has) reports after how many generations that is, and when it is done.
 """
 
 import argparse
@@ -30,16 +31,16 @@ from nslab.evolve.population import Population
 from nslab.system.timing import Quartiles, resident_peak
 
 F, CR = 0.5, 0.3
-GOALS = {"compiled": 2.0, "plain": 15.0}  # times the limit
-SMALL, SMALL_GOAL = 2**20, 4.0  # genes, and the goal of the compiled loop for fewer
-MEMORY_GOAL = 2.3  # populations
-NEVER = 2**62
+GOALS = {"compiled": 2.0, "plain": 15.0}  # in multiples of the limit
+SMALL, SMALL_GOAL = 2**20, 4.0  # for fewer genes than SMALL, the goal of the compiled version
+MEMORY_GOAL = 2.3  # in populations
+NEVER = 2**62  # more genes than any population has: never compile
 DEFAULT_FROM, DEFAULT_AFTER = breeding.COMPILE_FROM, breeding.COMPILE_AFTER
 Step = Callable[[], object]
 
 
 def ours(members: int, genes: int, compile_from: int) -> Step:
-    """Generations by `breed` and `accept`."""
+    """Generations by nslab, with `breed` and `accept`."""
     every, gen = torch.arange(members), torch.Generator().manual_seed(0)
     rows = torch.empty(2 * members, genes).normal_(generator=gen)
     population = Population(rows, every, every + members)
@@ -117,10 +118,10 @@ def copying(members: int, genes: int) -> Step:
 
 
 def compiling(step: Step, caches: bool) -> float:
-    """CPU seconds of a first generation, of the compilers that it starts too; without ``caches`` as
-    the first time on a machine."""
+    """CPU seconds of a first generation, compilers included; without ``caches`` as for the first
+    time on a machine."""
     if not caches:
-        os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # read where it is imported
+        os.environ["TORCHINDUCTOR_FORCE_DISABLE_CACHES"] = "1"  # read when inductor is imported
     before = os.times()
     step()
     os.environ.pop("TORCHINDUCTOR_FORCE_DISABLE_CACHES", None)
@@ -133,7 +134,7 @@ def installed(name: str) -> bool:
 
 
 def peak(name: str, members: int, genes: int) -> int:
-    """Bytes that two generations take, at most, in this process."""
+    """Peak memory in bytes that two generations add in this process."""
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]).step()  # imports a part of the compiler
     before = resident_peak()
     step = CONTENDERS[name](members, genes)
@@ -143,7 +144,7 @@ def peak(name: str, members: int, genes: int) -> int:
 
 
 def peak_of_child(name: str, args: argparse.Namespace) -> float:
-    """`peak` of a fresh process, in populations."""
+    """`peak` in a fresh process, in multiples of a population's size."""
     sizes = [f"--{key}={getattr(args, key)}" for key in ("members", "genes", "threads")]
     paths = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run(
@@ -162,8 +163,11 @@ Rows = dict[str, dict[str, Any] | None]
 
 
 def table(names: list[str], args: argparse.Namespace) -> tuple[float, Rows, str]:
-    """A line per contender, printed and returned after the limit in ms; None: did not take part.
-    And when compiling pays."""
+    """Measure all contenders and print a line for each.
+
+    Returns the limit in ms, the lines (None for those that did not take part), and a sentence on
+    when compiling pays off.
+    """
     steps = {name: CONTENDERS[name](args.members, args.genes) for name in names}
     steps["limit"] = copying(args.members, args.genes)
     seconds = compiling(steps["compiled"], args.quick) if "compiled" in steps else 0.0

@@ -1,6 +1,7 @@
-"""The search for a loss network by other means than `nslab.lossnet`: contenders of edl_search.py.
+"""The search for a loss network with other libraries: the contenders of edl_search.py.
 
-The form as a textbook has it: a hidden layer of tanh for every class, less its value at the label.
+The loss network is written as a textbook would: a hidden layer of tanh for every class, minus the
+value at the one-hot label.
 """
 
 import importlib
@@ -33,7 +34,8 @@ Losses = tuple[Tensor, Tensor]  # of the worse, of the better predictions
 
 
 class Contender(NamedTuple):
-    """Losses and objective of all candidates, a generation, and CPU seconds to compile these."""
+    """Functions that compute the losses and the objective of all candidates and one generation; and
+    the CPU seconds that compiling them took."""
 
     losses: Callable[[], Losses]
     fitness: Callable[[], Tensor]
@@ -43,7 +45,7 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """Candidates of one form, and the pairs they are scored on."""
+    """Candidates (rows of ``w``) for one form of network, and the pairs they are scored on."""
 
     config: LossSearchConfig
     w: Tensor
@@ -58,14 +60,14 @@ class Problem:
 
     @property
     def groups(self) -> list[tuple[Tensor, Tensor]]:
-        """Worse predictions of each number of classes and their labels, then better ones; together
-        they would take a fifth more time."""
+        """For each number of classes the worse predictions with their labels, then the better ones;
+        evaluated together, they would take a fifth more time."""
         worse = [(group.worse, group.worse_y) for group in self.pairs]
         return worse + [(group.better, group.better_y) for group in self.pairs]
 
 
 class Textbook(nn.Module):
-    """The equivariant form: the sum over k of phi(p_k, [k = y]) less that at onehot(y)."""
+    """The equivariant form: the sum over k of phi(p_k, [k = y]), minus its value at onehot(y)."""
 
     def __init__(self, form: LossForm) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class Textbook(nn.Module):
 
 
 def evolution(problem: Problem, score: Callable[[Tensor], Tensor]) -> Callable[[], object]:
-    """Generations of our strategy, in float64 as `pretrain` has them."""
+    """Generations of nslab's evolution strategy, in float64 as in `pretrain`."""
     es, x = ES(), problem.w[:1].double().expand(len(problem.w), -1)
     state, gen = es.init(Population.of(x), torch.zeros(len(x))), generator(0, "evolve")
 
@@ -98,7 +100,7 @@ def evolution(problem: Problem, score: Callable[[Tensor], Tensor]) -> Callable[[
 
 
 def vmap(problem: Problem) -> Contender:
-    """`torch.func`, and our strategy."""
+    """Evaluation by `torch.func`, search by nslab's evolution strategy."""
     losses, score, vectors = plain(problem)
     return Contender(partial(losses, vectors), partial(score, vectors), evolution(problem, score))
 
@@ -106,7 +108,8 @@ def vmap(problem: Problem) -> Contender:
 def plain(
     problem: Problem,
 ) -> tuple[Callable[[Tensor], Losses], Callable[[Tensor], Tensor], Tensor]:
-    """Losses and objectives of vectors of the module's parameters, and such vectors."""
+    """Functions for the losses and the objectives of candidates, given as vectors of the module's
+    parameters; and the candidates as such vectors."""
     form, w, groups = problem.config.form, problem.w, problem.groups
     margin, n = margins(problem.pairs, problem.config.margin), form.inputs * form.hidden
     module = Textbook(form)
@@ -136,7 +139,7 @@ def plain(
 def evotorch(problem: Problem) -> Contender:
     """evotorch's problem with a vectorized objective, and its SNES."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what it imports
+        warnings.simplefilter("ignore")  # from packages that evotorch imports
         core = importlib.import_module("evotorch")
         algorithms = importlib.import_module("evotorch.algorithms")
     logging.getLogger("evotorch").setLevel(logging.WARNING)
@@ -161,7 +164,8 @@ def evotorch(problem: Problem) -> Contender:
 
 
 def evosax(problem: Problem, at_once: int | None = None) -> Contender:
-    """Compiled by JAX for all candidates, or so many at a time, and evosax's SimpleES."""
+    """Evaluation compiled by JAX for all candidates at once, or ``at_once`` at a time, and evosax's
+    SimpleES."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     jax, algorithms = map(importlib.import_module, ("jax", "evosax.algorithms"))
     jnp, form = jax.numpy, problem.config.form
@@ -213,7 +217,7 @@ def evosax(problem: Problem, at_once: int | None = None) -> Contender:
     compiling = time.process_time() - began
 
     def tensors(arrays: Any) -> Any:
-        return jax.tree.map(lambda a: torch.from_numpy(np.array(a)), arrays)  # once computed
+        return jax.tree.map(lambda a: torch.from_numpy(np.array(a)), arrays)  # waits for the result
 
     def step() -> None:
         nonlocal running

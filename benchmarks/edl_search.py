@@ -1,12 +1,13 @@
-"""What the search for a loss network costs: candidates on pairs, and a pretraining as a whole.
+"""Cost of the search for a loss network: scoring candidates on pairs, and a whole pretraining.
 
-The same candidates of a form are scored by the same objective on the same pairs. ``nslab`` is
-`nslab.lossnet`; ``vmap`` is `torch.func` on a plain module, ``evotorch`` a vectorized problem of
-it, ``evosax`` (JAX) is compiled for all candidates at once, ``evosax map`` for four at a time,
-which a cache holds. Pairs stay the same and are in place before: JAX would compile anew for each
-number of them. A generation is ask, evaluation and tell: by our `ES`, evotorch's SNES, evosax's
-SimpleES, the last compiled as one. All must find the same losses and objectives, or the benchmark
-fails. One pretraining as it is by default is compared with training steps of a ResNet-20.
+All contenders score the same candidates by the same objective on the same pairs. ``nslab`` is
+`nslab.lossnet`; ``vmap`` is `torch.func` on a plain module; ``evotorch`` is a vectorized evotorch
+problem of it; ``evosax`` (JAX) is compiled for all candidates at once, ``evosax map`` for four at a
+time, which fit into a cache. Pairs are drawn beforehand and stay the same, since JAX would compile
+again for each number of them. A generation is ask, evaluation and tell, by nslab's `ES`, evotorch's
+SNES or evosax's SimpleES, which is compiled as a whole. All must find the same losses and
+objectives, or the benchmark fails. One default pretraining is compared with training steps of a
+ResNet-20.
 """
 
 import argparse
@@ -38,15 +39,15 @@ CASES: dict[str, LossSearchConfig] = {
     "log": recipe("log"),
 }
 TOLERANCE = 1e-4  # see `check`
-REPEATS = 3  # parts of the rounds: their medians tell how far to trust one
-FASTEST = 4  # candidates at a time, of 1, 4 and 33
+REPEATS = 3  # parts of the rounds, whose medians show how much a median varies
+FASTEST = 4  # candidates at a time; the fastest of 1, 4 and 33
 BATCH, EPOCH = 128, 391  # images of a training step, steps of an epoch of CIFAR-10
 CLOCKS = ("cpu", "wall")
 Rows = dict[str, dict[str, Any] | None]
 
 
 def nslab(problem: Problem) -> Contender:
-    """The package; like others it is given pairs in a form of its own."""
+    """nslab itself; like the others it gets the pairs in its own form beforehand."""
     form, w = problem.config.form, problem.w
     score = Consistency.of(form, problem.pairs, problem.config.margin)
     losses = partial(pair_losses, form, w, score.pairs)
@@ -71,8 +72,8 @@ def installed(name: str) -> bool:
 
 
 def check(contenders: dict[str, Contender]) -> float:
-    """Largest difference from nslab, of objectives and of losses as a fraction of a candidate's
-    largest; ``RuntimeError`` if they are not the same."""
+    """The largest difference from nslab, of objectives, and of losses relative to a candidate's
+    largest; ``RuntimeError`` if it exceeds ``TOLERANCE``."""
     losses, fitness = torch.cat(contenders["nslab"].losses(), 1), contenders["nslab"].fitness()
     worst = 0.0
     for name, contender in contenders.items():
@@ -86,14 +87,14 @@ def check(contenders: dict[str, Contender]) -> float:
 
 
 def faster(theirs: Seconds, ours: Seconds) -> dict[str, Any]:
-    """How many times as fast ours is: over all rounds, and the medians of parts of them."""
+    """How many times as fast ours is: quartiles over all rounds, and medians of parts of them."""
     parts = zip(np.array_split(theirs, REPEATS), np.array_split(ours, REPEATS), strict=True)
     return ratio(theirs, ours)._asdict() | {"repeats": [ratio(*part).median for part in parts]}
 
 
 @torch.no_grad()
 def table(name: str, rounds: int) -> dict[str, Any]:
-    """A line per contender, printed and returned; None: did not take part."""
+    """Print and return a line per contender; None for those that did not take part."""
     problem = Problem.of(CASES[name])
     contenders = {k: build(problem) for k, build in CONTENDERS.items() if installed(k)}
     worst = check(contenders)
@@ -126,7 +127,7 @@ def table(name: str, rounds: int) -> dict[str, Any]:
 
 
 def pretraining(generations: int, steps: int) -> dict[str, Any]:
-    """Seconds of a pretraining, plainly and in training steps of a ResNet-20."""
+    """The time of a pretraining, in seconds and in training steps of a ResNet-20."""
     network = build_network("resnet20", (3, 32, 32), 10, 0).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     x = torch.randn(BATCH, 3, 32, 32).to(memory_format=torch.channels_last)
@@ -149,7 +150,7 @@ def pretraining(generations: int, steps: int) -> dict[str, Any]:
 
 
 def told(name: str, rows: Rows) -> str:
-    """How many times as fast as others a case is, by CPU time."""
+    """The finding for a case: how many times as fast as the others nslab is, by CPU time."""
     shown = []
     for k in OTHERS:
         if (row := rows[k]) is not None:
@@ -159,7 +160,7 @@ def told(name: str, rows: Rows) -> str:
 
 
 def confine(threads: int) -> None:
-    """Compute on so many cores: torch is told, JAX takes as many as it may."""
+    """Limit torch to so many threads, and the process (hence JAX) to so many cores."""
     torch.set_num_threads(threads)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])

@@ -1,10 +1,11 @@
-"""Whether scores by a folded copy in bfloat16 are those of the network itself, per network.
+"""Agreement of scores by a folded copy in bfloat16 with those of the network itself.
 
-Each network is trained for some steps on CIFAR-10 (random images where that is not at hand: a
-harder test, as their scores differ less), then the same samples are scored both ways. Told are the
+Each network is trained for some steps on CIFAR-10 (or on random images if that is missing, a harder
+test, since their scores differ less); then the same samples are scored both ways. Reported are the
 correlation of the scores, the share of groups with the same winner (the sample with the largest
-score) and with the same order throughout, the largest difference, and the time of one scoring pass
-over the other's. `nslab.objectives.fast_scores.PROVEN` names the networks that pass.
+score) and with the same order of all samples, the largest difference, and the time of a fast
+scoring pass relative to an exact one. `nslab.objectives.fast_scores.PROVEN` lists the networks that
+pass.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def batches(quick: bool, size: int, steps: int, scored: int) -> tuple[Loader, Te
 
 
 def proof(name: str, loader: Loader, x: Tensor, y: Tensor, epochs: int) -> dict[str, Any]:
-    """What a network's scores come to, before training and after it."""
+    """Agreement of a network's fast and exact scores after some training, and their times."""
     net = build_network(name, IMAGES.shape, 10, 0).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4)
     for epoch in range(epochs):
@@ -94,6 +95,8 @@ def main() -> None:
             flush=True,
         )
     measured = {name: row for name, row in rows.items() if row is not None}
+    if not measured:
+        parser.error("none of these networks could be measured: choose others with --networks")
     worst = min(measured, key=lambda name: measured[name]["correlation"])
     finish(
         f"Fast scores of {len(measured)} networks correlate with plain ones at "

@@ -1,11 +1,11 @@
 """Images per second and core from JPEG files: nslab's batches against torchvision's ImageFolder.
 
-Photographs are made here: coloured noise whose spectrum falls as that of photographs does (1/f),
-with shapes that have edges, stored as JPEGs. All contenders read the same files and end in
-normalised channels-last float32 of 224 pixels a side: ``train``: a random part (8 to 100 %) and
-mirroring; ``eval``: the shorter side resized to 256, and the middle. CPU time is that of all
-threads of this process, so its ratio is one a core. torchvision's loader works in this process
-there; for wall time each has two workers, or threads.
+The photographs are synthetic: coloured noise with the spectrum of photographs (1/f) and shapes with
+edges, stored as JPEGs. All contenders read the same files and produce normalised channels-last
+float32 images of 224 x 224 pixels. ``train`` is a random crop (8 to 100 % of the area) with
+mirroring, ``eval`` the centre crop after resizing the shorter side to 256. CPU time is that of all
+threads of this process, so its ratios are per core; for it, torchvision's loader works in this
+process. For wall time, nslab has two threads and torchvision two worker processes.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from nslab.rng import generator
 
 SIZES = ((1600, 1200), (1000, 750), (500, 375))
 SIDE, QUALITY = 224, 92
-LENS = 200  # lines across a photograph that are still sharp
+LENS = 200  # cycles across a photograph that its simulated lens still resolves
 WAYS = ("train", "eval")
 DECODINGS: tuple[Decoding, ...] = ("exact", "reduced")
 NORMALISED = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
@@ -46,8 +46,8 @@ TRANSFORMS = {
 
 
 def photograph(width: int, height: int, rng: np.random.Generator) -> Image.Image:
-    """Noise with a spectrum of 1/f, of related colours, as sharp as a lens leaves it (large
-    photographs have less detail a pixel), shapes upon it, and a camera's grain."""
+    """A synthetic photograph: 1/f noise with correlated colour channels, blurred as by a lens (so
+    larger photographs have less detail per pixel), with shapes and a camera's grain on it."""
     down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]
     frequency = np.hypot(down, across)
     amplitude = np.exp(-((frequency * width / LENS) ** 2) / 2)
@@ -71,7 +71,7 @@ def photograph(width: int, height: int, rng: np.random.Generator) -> Image.Image
 
 
 def write_folder(folder: Path, size: tuple[int, int], number: int) -> float:
-    """Photographs in two class folders; bits a pixel of their files."""
+    """Write photographs into two class folders; returns the bits per pixel of their files."""
     rng, written = np.random.default_rng(0), 0
     for i in range(number):
         file = folder / "ab"[i % 2] / f"{i:03}.jpg"
@@ -107,7 +107,7 @@ def theirs(folder: Path, way: str, workers: int, batch: int) -> Callable[[], obj
 
 
 def difference(folder: Path, way: str) -> float:
-    """Mean absolute difference of reduced from exact pixels, of 255."""
+    """Mean absolute difference between pixels of reduced and exact decoding, in grey levels."""
     found = []
     for i, file in enumerate(sorted(map(str, folder.rglob("*.jpg")))):
         exact, other = (

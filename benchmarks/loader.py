@@ -1,8 +1,8 @@
 """Images per second: nslab's loader against torchvision and a DataLoader.
 
-Both shuffle CIFAR-10, cut batches, crop with 4 black pixels around, mirror, normalise, and end in
-channels-last float32. torchvision's dataset gives PIL images, one at a time, and its workers are
-kept between epochs. In every round each contender runs through a whole epoch.
+Both shuffle CIFAR-10, cut it into batches, crop with 4 black pixels of padding, mirror, normalise,
+and produce channels-last float32. torchvision's data set gives one PIL image at a time, and its
+workers persist between epochs. In every round each contender runs through a whole epoch.
 """
 
 import argparse
@@ -26,7 +26,7 @@ CIFAR = DATASETS["cifar10"]
 
 
 class PilImages(TorchDataset):
-    """Gives images as torchvision's CIFAR10 does."""
+    """A data set that gives images as torchvision's CIFAR10 does."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images, self.labels = images, labels.tolist()
@@ -47,7 +47,7 @@ class PilImages(TorchDataset):
 
 
 def images_and_labels(quick: bool) -> tuple[str, np.ndarray, np.ndarray]:
-    """CIFAR-10's training set if its file is there, else random images; and what they are."""
+    """A description, images and labels: CIFAR-10's training set if it is here, else random ones."""
     if not quick and (cache_dir() / "cifar10.npz").exists():
         arrays = load("cifar10").arrays
         return "images of CIFAR-10", np.array(arrays.train_x), np.array(arrays.train_y)
@@ -94,7 +94,7 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     for name, (cpu, wall) in times.items():
         rate, faster = float(np.median(len(x) / wall)), ratio(wall, times["nslab"].wall)
-        # The clock of this process does not see the work of others.
+        # this process's CPU clock does not count the work of worker processes
         cost = None if name.endswith("2 workers") else float(np.median(cpu)) / len(x)
         shown = "-" if cost is None else f"{1e6 * cost:.1f}"
         print(f"{name:22} {rate:10,.0f}  {faster!s:26} {shown:>12}")

@@ -1,7 +1,7 @@
-"""Natural Selection as one would write it after reading the paper, to compare with.
+"""A naive implementation of Natural Selection, as one would write it after reading the paper.
 
-The weights are those of `nslab.objectives.NS`, but for when they are taken: here before the batch's
-own forward pass, so without what BatchNorm's running statistics learn from it.
+The weights are those of `nslab.objectives.NS` except for their timing: they are computed before the
+batch's own forward pass, hence before BatchNorm's running statistics are updated by it.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Naive:
 
 @dataclass(frozen=True)
 class NaiveConfig:
-    """The value that names it."""
+    """The config of `Naive`."""
 
     rows: int
     cols: int

@@ -1,9 +1,9 @@
 """What Natural Selection adds to a training step: time and memory over plain cross-entropy.
 
-A command line for `nslab.analysis.overhead`, on batches of CIFAR-10's shape, with more to compare:
-``naive`` is what the paper's text says, written down plainly. Rows that end in ``_nchw`` keep
-images and network contiguous instead of channels-last and are compared with cross-entropy in that
-layout; ``ce_again`` shows by how much two equal steps differ.
+A command line for `nslab.analysis.overhead`, on batches of CIFAR-10's shape, with further variants:
+``naive`` is a direct implementation of the paper's text. Variants that end in ``_nchw`` keep images
+and network contiguous instead of channels-last and are compared with cross-entropy in that layout;
+``ce_again`` shows by how much two identical steps differ.
 """
 
 import argparse
@@ -33,7 +33,7 @@ PARTS = dict(zip(("compositing", "scoring forward", "scores and weights"), STAGE
 
 
 def contenders(rows: int, cols: int) -> dict[str, TimedVariant]:
-    """The variants by name."""
+    """The variants by name, for a grid."""
     known = {name.replace("ns_ws", "ns"): v for name, v in variants((rows, cols)).items()}
     ce, naive = known.pop("ce"), NaiveConfig(rows, cols)
     return {
@@ -52,7 +52,7 @@ def base(name: str) -> str:
 
 
 def table(result: Overhead) -> dict[str, dict[str, Any]]:
-    """A line per variant, printed and returned."""
+    """Print and return a line per variant."""
     print("variant         CPU ms  CPU time / ce         wall time / ce        extra MiB")
     rows: dict[str, dict[str, Any]] = {}
     for name, mine in result.steps.items():
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2)
     parser.add_argument("--cols", type=int, default=2)
     parser.add_argument("--steps", type=int, default=60, help="timed steps of each variant")
-    # A thread that waits for another spins, and that counts as CPU time: one measures best.
+    # Threads that wait for one another spin, which counts as CPU time: one thread is most accurate.
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the numbers")

@@ -1,8 +1,8 @@
 """What Natural Selection adds to a training step on texts: time over plain cross-entropy.
 
-Random token ids on random networks: TextCNN as Kim has it, and an encoder of transformers of
-MiniLM's size (6 layers of 384). ``ce_again`` shows by how much two equal steps differ; ``joining``
-is the time of making the composites, over that of the step.
+Inputs are random token ids, networks have random weights: Kim's TextCNN, and a transformers encoder
+of MiniLM's size (6 layers of width 384). ``ce_again`` shows by how much two identical steps differ;
+``joining`` is the time of making the composites, relative to that of a step.
 """
 
 import argparse
@@ -27,7 +27,7 @@ PIECES = TokenInfo(64, 30_522, 0, 101, 102)
 
 
 def network_of(name: str, small: bool) -> tuple[nn.Module, TokenInfo]:
-    """A network with random weights, and its tokens."""
+    """A network with random weights, and its vocabulary and special tokens."""
     if name == "textcnn":
         return build_network("textcnn_64" if small else "textcnn", (64, 20_000), 4, 0), WORDS
     config = imported_transformers("the encoder").BertConfig(
@@ -42,7 +42,7 @@ def network_of(name: str, small: bool) -> tuple[nn.Module, TokenInfo]:
 
 
 def batch_of(tokens: TokenInfo, texts: int) -> Batch:
-    """Texts of half the length to all of it."""
+    """Random texts of half to all of the greatest length."""
     draws = torch.Generator().manual_seed(0)
     x = torch.randint(1000, tokens.vocabulary, (texts, tokens.length), generator=draws)
     sizes = torch.randint(tokens.length // 2, tokens.length, (texts,), generator=draws)
@@ -71,7 +71,7 @@ def step_of(
 
 
 def compared(name: str, rounds: int, small: bool) -> dict[str, Any]:
-    """A network's step with each objective, over that with cross-entropy."""
+    """Time of a network's step with each objective, relative to that with cross-entropy."""
     tokens = network_of(name, small)[1]
     batch = batch_of(tokens, 8 if small else SIZES[name][0])
     info = dataclasses.replace(DataInfo.of(batch.y, 4), tokens=tokens)

@@ -1,13 +1,13 @@
-"""What it costs to score a population: the mean cross-entropy of every member on one batch.
+"""Cost of scoring a population: the mean cross-entropy of every member on one batch.
 
-The limit is as many plain forward passes of one network, in parts that fit the caches, no weights
-moved and no loss computed; networks that pass together (vmap) may be faster than that. ``loop``,
-``vmap`` and ``auto`` are `nslab.neuroevolution.fitness` with BatchNorm at rest, and ``inherit`` is
-how `evolve` has it by default, with BatchNorm that learns. ``deepcopy`` loads a state dict into a
-fresh copy of the network for each member, ``vector`` moves its vector into one network, ``stock
-vmap`` is `torch.func` as its documentation has it, on members stacked beforehand; evosax and EvoX
-score by their own means where they are installed. All but ``inherit`` must find the same losses, or
-the benchmark fails.
+The limit is the same number of plain forward passes of one network, in parts that fit the caches,
+without copying weights or computing losses; evaluating networks together (vmap) may beat it.
+``loop``, ``vmap`` and ``auto`` are `nslab.neuroevolution.fitness` with fixed BatchNorm statistics;
+``inherit`` is the default of `evolve`, which updates them. ``deepcopy`` loads each member's state
+dict into a fresh copy of the network, ``vector`` copies its vector into one network, ``stock vmap``
+is `torch.func` as in its documentation, on members stacked beforehand; evosax and EvoX, if
+installed, score in their own ways. All but ``inherit`` must find the same losses, or the benchmark
+fails.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout, batch
 Case = tuple[str, tuple[int, int, int], int]  # network, shape of an image, batch
 Score = Callable[[], Tensor]
 
-SECONDS = 5  # of rounds, where the least number takes less
-TOLERANCE = 1e-3  # by which losses may differ, as a fraction
+SECONDS = 5  # run at least so long, even if --rounds take less
+TOLERANCE = 1e-3  # largest relative difference of losses
 GREY, COLOUR = (1, 28, 28), (3, 32, 32)
 CASES: dict[str, Case] = {
     "lenet5-64": ("lenet5", GREY, 64),
@@ -55,7 +55,7 @@ WAYS: tuple[Literal["loop", "vmap", "auto"], ...] = ("loop", "vmap", "auto")
 
 
 class LeftOut(Exception):
-    """Why a contender cannot take part."""
+    """Raised for a contender that cannot take part; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,12 @@ class Problem:
 
     @classmethod
     def of(cls, case: Case, members: int, device: str) -> "Problem":
-        """Random images; every network has seen them once, so that its statistics are its own."""
+        """A problem with random images; every network has seen them once in training mode, so that
+        each has its own BatchNorm statistics."""
         name, shape, batch = case
         gen = torch.Generator().manual_seed(0)
         x = torch.randn(batch, *shape, generator=gen)
-        if shape == COLOUR:  # as nslab's loader gives them; grey ones as any other does
+        if shape == COLOUR:  # channels-last, as from nslab's loader; grey images in torch's strides
             x = x.to(device, memory_format=torch.channels_last)
         x = x.to(device)
         y = torch.randint(10, (batch,), generator=gen).to(device)
@@ -84,7 +85,7 @@ class Problem:
 
     @property
     def contiguous(self) -> Tensor:
-        """The images as batched convolutions take them best."""
+        """The images in the layout that is fastest for batched convolutions."""
         return self.x.clone(memory_format=torch.contiguous_format)
 
     def loss(self, logits: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ def limit(problem: Problem) -> Score:
 
 
 def fitnesses(problem: Problem) -> dict[str, Fitness]:
-    """The ways of `Fitness`, ``inherit`` where there is BatchNorm."""
+    """The modes of `Fitness`, and ``inherit`` if the network has BatchNorm."""
     network = problem.networks[0]
     layout = ParameterLayout.of(network)
     ways = {way: Fitness(network, layout, EvolveOptions(policy="parent"), mode=way) for way in WAYS}
@@ -121,7 +122,7 @@ def ours(problem: Problem, fitness: Fitness) -> Score:
 
 
 def deepcopy(problem: Problem) -> Score:
-    """A copy of the network and a state dict for every member."""
+    """For every member, a copy of the network that loads its state dict."""
     states = [network.state_dict() for network in problem.networks]
 
     @torch.no_grad()
@@ -137,7 +138,7 @@ def deepcopy(problem: Problem) -> Score:
 
 
 def vector(problem: Problem) -> Score:
-    """One network, into which vectors of parameters and dicts of buffers are moved."""
+    """One network, into which each member's parameters (a vector) and buffers are copied."""
     network = copy.deepcopy(problem.networks[0])
     vectors = [parameters_to_vector(n.parameters()).detach() for n in problem.networks]
     buffers = [dict(n.named_buffers()) for n in problem.networks]
@@ -171,7 +172,7 @@ def stock_vmap(problem: Problem) -> Score:
 
 
 def evox(problem: Problem) -> Score:
-    """EvoX's problem of supervised learning (PyTorch), on its vectors and our statistics."""
+    """EvoX's supervised learning problem (PyTorch), with its vectors and our buffers."""
     require("evox")
     learning = importlib.import_module("evox.problems.neuroevolution.supervised_learning")
     networks, batches = problem.networks, [(problem.contiguous, problem.y)]
@@ -195,7 +196,7 @@ def evox(problem: Problem) -> Score:
 
 
 def evosax(problem: Problem) -> Score:
-    """evosax's problem of image classification (JAX), compiled; it has the MLP alone."""
+    """evosax's image classification problem (JAX), compiled; for the MLP only."""
     require("evosax")
     jax = importlib.import_module("jax")
     kinds = importlib.import_module("evosax.problems.networks")
@@ -231,7 +232,7 @@ def evosax(problem: Problem) -> Score:
 
 
 def require(package: str) -> None:
-    """`LeftOut` without the package."""
+    """Raise `LeftOut` if a package is not installed."""
     if importlib.util.find_spec(package) is None:
         raise LeftOut("not installed")
 
@@ -249,7 +250,7 @@ Rows = dict[str, dict[str, Any] | None]
 def contenders(
     problem: Problem, ways: dict[str, Fitness]
 ) -> tuple[dict[str, Score], dict[str, str]]:
-    """Who takes part, and why others do not."""
+    """The contenders that take part, and name -> reason for the others."""
     found = {"limit": limit(problem)} | {name: ours(problem, way) for name, way in ways.items()}
     missing = {} if "inherit" in found else {"inherit": "as auto: nothing learns"}
     for name, build in ALTERNATIVES.items():
@@ -261,7 +262,7 @@ def contenders(
 
 
 def check(scores: dict[str, Score]) -> float:
-    """Largest difference of losses, as a fraction; ``RuntimeError`` if they are not the same."""
+    """The largest relative difference of losses; ``RuntimeError`` if it exceeds ``TOLERANCE``."""
     exact = scores["loop"]()
     worst = 0.0
     for name, score in scores.items():
@@ -275,7 +276,7 @@ def check(scores: dict[str, Score]) -> float:
 
 
 def table(case: str, args: argparse.Namespace) -> dict[str, Any]:
-    """A line per contender, printed and returned; None: did not take part."""
+    """Print and return a line per contender; None for those that did not take part."""
     network, shape, batch = (QUICK | CASES)[case]
     problem = Problem.of((network, shape, batch), args.members, args.device)
     ways = fitnesses(problem)
@@ -304,7 +305,7 @@ def table(case: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def told(case: str, result: dict[str, Any]) -> str:
-    """What a case comes to."""
+    """The finding for a case."""
     rows = result["contenders"]
     medians = {k: row["wall_ratio"]["median"] for k, row in rows.items() if row is not None}
     best = min((name for name in ALTERNATIVES if name in medians), key=medians.__getitem__)

@@ -1,10 +1,9 @@
-"""What the training loop costs over a bare one: CPU time of an epoch, channels-last.
+"""Overhead of the training loop over a bare one: CPU time of an epoch, channels-last.
 
-``bare`` is what a step must be, written by hand: a gather of images, normalisation, cross-entropy,
-backward pass, SGD with momentum; nothing is checked, counted or kept. ``accelerate`` is the same
-with the optimizer and the backward pass of a prepared `accelerate.Accelerator`; ``torchvision``
-brings images from PIL through a `DataLoader` without workers. Random images of the data sets'
-shapes; one thread.
+``bare`` is a minimal step written by hand: gather images, normalise, cross-entropy, backward pass,
+SGD with momentum; nothing is checked, counted or stored. ``accelerate`` is the same with the
+optimizer and the backward pass of an `accelerate.Accelerator`; ``torchvision`` reads PIL images
+through a `DataLoader` without workers. Images are random, of the data sets' shapes; one thread.
 """
 
 import argparse
@@ -34,12 +33,12 @@ CASES = {
     "lenet5": TrainConfig("mnist", "lenet5"),
     "resnet20": TrainConfig("cifar10", "resnet20", augment="crop_flip"),
 }
-LIMIT = 5  # percent that the loop may cost LeNet-5
+LIMIT = 5  # percent of CPU time that the loop may add for LeNet-5
 Epoch = Callable[[], object]
 
 
 class Pictures(Dataset):
-    """What torchvision's data sets give: PIL images, transformed one by one."""
+    """A data set as torchvision's: PIL images that are transformed one by one."""
 
     def __init__(self, config: TrainConfig, x: Tensor, y: Tensor) -> None:
         about = dataset_of(config.dataset)
@@ -62,14 +61,14 @@ class Pictures(Dataset):
 
 
 def network(config: TrainConfig) -> nn.Module:
-    """In the layout that all contenders train in."""
+    """A config's network, channels-last, as all contenders train it."""
     about = dataset_of(config.dataset)
     model = build_network(config.network, about.shape, about.layout.num_classes, config.seed)
     return model.to(memory_format=torch.channels_last)
 
 
 def ours(config: TrainConfig, x: Tensor, y: Tensor) -> Epoch:
-    """`train_epoch`, with all that it checks and counts."""
+    """An epoch by nslab's `train_epoch`."""
     accelerator = make_accelerator(config)
     net, optimizer = prepared(config, network(config), accelerator)
     batches = Loader(
@@ -80,7 +79,7 @@ def ours(config: TrainConfig, x: Tensor, y: Tensor) -> Epoch:
 
 
 def bare(config: TrainConfig, x: Tensor, y: Tensor, *, accelerate: bool = False) -> Epoch:
-    """By hand, or with accelerate's wrappers."""
+    """An epoch by hand, or with accelerate's wrappers."""
     net, about, pad = network(config), dataset_of(config.dataset), 4
     optimizer: Any = make_optimizer(config, net)
     accelerator = make_accelerator(config)
@@ -113,7 +112,7 @@ def bare(config: TrainConfig, x: Tensor, y: Tensor, *, accelerate: bool = False)
 
 
 def torchvision(config: TrainConfig, x: Tensor, y: Tensor) -> Epoch:
-    """A `DataLoader` in this process."""
+    """An epoch with a `DataLoader` in this process."""
     net, pictures = network(config), Pictures(config, x, y)
     optimizer = make_optimizer(config, net)
     loader = DataLoader(pictures, config.batch_size, shuffle=True)
@@ -130,7 +129,7 @@ def torchvision(config: TrainConfig, x: Tensor, y: Tensor) -> Epoch:
 
 
 def table(config: TrainConfig, steps: int, rounds: int) -> dict[str, Any]:
-    """A line per contender, printed and returned."""
+    """Print and return a line per contender."""
     shape, gen = dataset_of(config.dataset).shape, torch.Generator().manual_seed(0)
     n = steps * config.batch_size
     x = torch.randint(0, 256, (n, *shape[1:], shape[0]), dtype=torch.uint8, generator=gen)

@@ -1,7 +1,8 @@
-"""Shared by all tests: shapes are checked, nothing is written into the checkout, small notebooks.
+"""Set-up shared by all tests: array shapes are checked, nothing is written into the checkout, and
+notebooks run with small parameters.
 
-Annotations with shapes are checked by beartype in every module except the networks, whose
-forward passes are also traced and compiled.
+Shape annotations are checked by beartype in every module except the networks, whose forward passes
+are also traced and compiled.
 """
 
 import atexit
@@ -22,7 +23,7 @@ SHAPES = re.compile(r"^from (jaxtyping|nslab\.types) import", re.M)
 PROCESSES = re.compile(
     r"^import (subprocess|multiprocessing)|^from process_helpers|\bjobs=[2-9]|subprocess=True", re.M
 )
-# Files that take longest are begun first, so that none of them is left over in the end.
+# The slowest files start first, so that no process is left with one at the end.
 LONGEST = (
     "rounds/test_suite_rounds.py",
     "execution/test_ends.py",
@@ -46,7 +47,7 @@ MODULES = {
     for file in (ROOT / "nslab").rglob("*.py")
     if "networks" not in file.parts and SHAPES.search(file.read_text(encoding="utf-8"))
 }
-if not os.environ.get("NSLAB_QUICK"):  # it takes a third of the time
+if not os.environ.get("NSLAB_QUICK"):  # shape checks take a third of the time
     install_import_hook(sorted(MODULES), "shapes.typechecker")
 
 # Processes started by tests, and the kernels of notebooks under test, write here; workers of
@@ -59,10 +60,10 @@ else:
 os.environ.update(NSLAB_TEST_HOME=str(HOME), NSLAB_HOME=str(HOME), NSLAB_HEADLESS="1")
 os.environ.setdefault("NSLAB_DATA", str(HOME / "cache"))
 os.environ["ACCELERATE_USE_CPU"] = "true"
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # in kernels too: two at once on two cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for kernels too: two test processes on two cores
 
 
-# Kernels of notebooks under test are forked from one that has imported what they need.
+# Kernels of notebooks under test are forked from a process that has imported what they need.
 def pytest_collection_finish(session: pytest.Session) -> None:
     from nslab.workbench.kernels import fork_kernels
 
@@ -70,13 +71,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         fork_kernels(begin=True)
 
 
-# A shell that starts tests in the background has them ignore SIGINT, and so would all they start.
+# Tests that a shell starts in the background ignore SIGINT, and so would their child processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def _as_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a test registers, imports or sets ends with it."""
+    """Undo whatever a test registers, imports or sets."""
     from plugin_helpers import as_before
 
     with as_before(tmp_path_factory.getbasetemp()):
@@ -85,13 +86,13 @@ def _as_before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_home(_as_before: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has a home of its own; data sets made by one test serve all."""
+    """Each test has its own NSLAB_HOME; data sets made by one test are shared by all."""
     monkeypatch.setenv("NSLAB_HOME", str(tmp_path))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    """Two test processes on two cores."""
+    """Use one thread per test process, since several run at once."""
     import torch
 
     torch.set_num_threads(1)
@@ -99,7 +100,7 @@ def _one_thread() -> None:
 
 @pytest.fixture
 def as_users_call() -> object:
-    """Without shape checking, to see the errors that users see for a wrong type."""
+    """Turn shape checks off, to see the errors that users see for a wrong type."""
     config.update("jaxtyping_disable", True)
     yield
     config.update("jaxtyping_disable", False)
@@ -107,7 +108,7 @@ def as_users_call() -> object:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Notebooks show their figures as pictures, none wider than can be read, and no red text."""
+    """Check that notebooks write nothing to stderr, and show figures as legible pictures."""
     yield
     for output in getattr(item, "test_outputs", None) or []:
         assert output.get("name") != "stderr", output["text"]
@@ -117,8 +118,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts processes, and append the small parameters in a notebook's metadata
-    (``nslab``, ``test``) to its cell tagged ``parameters``."""
+    """Put slow files first, mark tests that start processes, and append the small parameters in a
+    notebook's metadata (``nslab``, ``test``) to its cell tagged ``parameters``."""
     from nslab.workbench.notebooks import parameters_of, smoke_seconds
 
     def length(file: Path) -> float:

@@ -1,4 +1,4 @@
-"""Adaptations as tables: pseudo-labels and scores of classes, and whether weights tell right
+"""Tables of adaptation runs: pseudo-labels and scores by class, and whether weights tell right
 pseudo-labels from wrong ones."""
 
 import math
@@ -23,8 +23,9 @@ from nslab.types import Batch, ObjectiveConfig
 
 
 def task_table(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per run: ``task`` (for the bound by the target's labels each task to that target),
-    ``method``, ``seed``, test accuracy ``value``, and whether it has ``learnt``."""
+    """A line per run: ``task``, ``method``, ``seed``, test accuracy ``value``, and whether it has
+    ``learnt`` (is above chance). A training on the target's labels has no source: it gets a line
+    for each task with that target."""
     configs = [decode(result.config) for result in results]
     rows = [adaptation_row(config) for config in configs]
     pairs = [(row["source_domain"], row["target_domain"]) for row in rows]
@@ -38,12 +39,12 @@ def task_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def class_table(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per adaptation, epoch (from 1) and class: percent of right pseudo-labels as the epoch
-    began, ``pseudo``, and the mean NS ``score`` of its images in that epoch, NaN where the
-    objective has none [NS Fig. 4 (c)].
+    """A line per adaptation, epoch (from 1) and class: ``pseudo``, percent of right pseudo-labels
+    when the epoch began, and ``score``, the mean NS score of the class's images in that epoch, NaN
+    if the objective has none [NS Fig. 4 (c)].
 
-    NOTE: the paper says "class accuracy" and not which, nor of which epoch. An image is of the
-    class that it truly is of, in both.
+    NOTE: the paper's "class accuracy" is not defined further, nor is its epoch given. In both
+    columns an image counts for its true class.
     """
     lines = []
     for result in results:
@@ -63,8 +64,8 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def class_correlations(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str, str, Line]]:
-    """`class_correlation` of each task in `class_table`'s lines, in the last epoch, as
-    `nslab.plots.comparison.correlations` draws them."""
+    """`class_correlation` of each task in a `class_table`, in the last epoch, in the form that
+    `nslab.plots.comparison.correlations` draws: title, points, names of x and y, line."""
     made = []
     for (source, target), rows in table.groupby(["source", "dataset"], sort=False):
         points, line = class_correlation(rows)
@@ -73,8 +74,8 @@ def class_correlations(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str
 
 
 def score_of(objective: ObjectiveConfig, weight: float) -> float:
-    """The score that a mean weight comes from [NS Eq. 8]; NaN where the objective has no scores, or
-    clamps its weights.
+    """The mean score that gives a mean weight, (weight - sigma) / rho [NS Eq. 8]; NaN if the
+    objective has no scores, or clamps its weights.
 
     >>> score_of(NS(sigma=0.6, rho=1.0), 1.6)
     1.0
@@ -84,8 +85,8 @@ def score_of(objective: ObjectiveConfig, weight: float) -> float:
 
 
 def class_correlation(table: pd.DataFrame, epoch: int = 0) -> tuple[pd.DataFrame, Line]:
-    """Of `class_table`'s lines with a score, the means over runs in an epoch (0: the last), and the
-    line through the classes: score against right pseudo-labels."""
+    """Means over runs of a `class_table`'s lines with a score, for one epoch (0: the last), and the
+    regression of ``score`` on ``pseudo`` over the classes."""
     scored = table.dropna(subset="score")
     chosen = scored[scored["epoch"] == (epoch or scored["epoch"].max())]
     points = chosen.groupby("class", sort=False)[["pseudo", "score"]].mean().dropna()
@@ -94,16 +95,16 @@ def class_correlation(table: pd.DataFrame, epoch: int = 0) -> tuple[pd.DataFrame
 
 
 def telling_table(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per adaptation with weights: how well they tell right pseudo-labels from wrong ones,
-    beside the probabilities of the pseudo-labels, as areas under the ROC curve (0.5: not at all),
-    in the first epoch, the last, and on average; and the percent that were right."""
+    """A line per adaptation with weights: how well the weights, and the probabilities of the
+    pseudo-labels, tell right pseudo-labels from wrong ones, as areas under the ROC curve (0.5: not
+    at all), in the first epoch, the last, and on average; and the percentage that was right."""
     lines = []
     for result in results:
         config, history = decode(result.config), pd.DataFrame(result.history)
         if not isinstance(config, AdaptConfig) or "auc_weight" not in history:
-            continue  # the source as it is, or an objective without weights
+            continue  # no adaptation steps, or an objective without weights
         if math.isnan(score_of(config.objective, 1.0)):
-            continue  # the same weight for each image
+            continue  # all images have the same weight
         about = {key: run_columns(result)[key] for key in ("source", "dataset", "method", "seed")}
         for name in ("weight", "probability"):
             values = history[f"auc_{name}"]
@@ -117,8 +118,9 @@ def telling_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
-    """The verdict on a method in a few words, from paired differences (see
-    `nslab.analysis.statistics.differences`): better, worse, or undecided at 95 %."""
+    """The result for a method in a few words, from paired differences (see
+    `nslab.analysis.statistics.differences`): the gain in points, its interval, and whether it is
+    decided, that is, whether the 95 % interval excludes 0."""
     line = difference[difference["method"] == method].iloc[0]
     pair = f"{text_of(method)} against {text_of(baseline)}"
     gain = f"{line['mean']:+.2f} points"
@@ -132,7 +134,7 @@ def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
 
 
 def telling(table: pd.DataFrame) -> str:
-    """The answer that `telling_table` gives, in a sentence.
+    """The mean areas under the ROC curve of `telling_table`, in a sentence.
 
     >>> telling(pd.DataFrame({"weight, mean": [0.55, 0.57], "probability, mean": [0.9, 0.8]}))
     "AUC of NS's weight 0.56, of the network's own probability 0.85"
@@ -142,8 +144,9 @@ def telling(table: pd.DataFrame) -> str:
 
 
 def domain_images(config: AdaptConfig, classes: int = 8) -> tuple[Batch, Dataset]:
-    """The first test image of each of the first classes, on the source and then on the target
-    domain, as the network sees them; and the source's data set, for class names, mean and sd."""
+    """The first test image of each of the first ``classes`` classes, of the source domain and then
+    of the target domain, as the network sees them; and the source's data set, for class names,
+    mean and sd."""
     form, steps = config.training, config.steps
     about = dataset_of(form.dataset, form.image_size)
     source = load(form.dataset, image_size=form.image_size)

@@ -1,5 +1,5 @@
-"""Runs of an experiment as lines of a table: what each averages, what of that is missing, and how
-it differs from the baseline's line."""
+"""Runs of an experiment as lines of a table: which runs each line averages, which of them are
+missing, and how it differs from the baseline's line."""
 
 import dataclasses
 import math
@@ -18,9 +18,9 @@ from nslab.papers.tables import as_text
 from nslab.runs.portability import known_config
 from nslab.runs.results import Result
 
-# What a row may average over, and what the paper calls it; other fields go by their own names.
+# Fields that a row may average over, and their names in notes; other fields have their own names.
 AVERAGED = {"imbalance": "factors", "network": "networks", "dataset": "data sets"}
-# What a method may change of a training; all else is the setting that it shares with the baseline.
+# Fields of a training that belong to the method; all others must be the same as the baseline's.
 OF_METHOD = ("objective", "sampler", "lr_scale", "weight_decay", "clip_norm")
 
 
@@ -31,7 +31,7 @@ class MeasuredRun:
     Attributes:
         result, config: the run.
         size: its config without seed and numerics.
-        row: the row of the table that the number belongs to, as text.
+        row: the row of the table that the number belongs to: column name -> value, as text.
         value: the number.
         part, differs, note: see `nslab.analysis.measures`.
     """
@@ -48,17 +48,17 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class TableLine:
-    """Runs that one line of a table averages: they share row, preset and precision.
+    """The runs that one line of a table averages: they share row, preset and precision.
 
     Attributes:
-        keys, row: of the table, and their values, as text.
+        keys, row: names of the table's key columns, and the line's values of them, as text.
         preset, precision: of all runs; precision is blank for float32.
-        values: mean over the runs of a seed, by seed.
-        part: what of its mean is missing, such as ``"1 of 4 factors"``; blank if nothing is.
-        differs: in what it is unlike the paper's, beside that; blank if in nothing.
-        at_size: whether all its runs have the size of the paper preset's.
-        notes: what else is to be said of it.
-        runs: those averaged.
+        values: seed -> mean over the runs of that seed.
+        part: how much of the paper's mean there is, such as ``"1 of 4 factors"``; blank for all.
+        differs: how it differs otherwise from the paper's, such as ``"other data"``; or blank.
+        at_size: whether all runs are, but for seed and numerics, those of preset ``paper``.
+        notes: remarks.
+        runs: the runs that are averaged.
     """
 
     keys: tuple[str, ...]
@@ -76,8 +76,9 @@ class TableLine:
 def measured_runs(
     exp: Experiment, results: Sequence[Result], numbers: pd.DataFrame | None = None
 ) -> list[MeasuredRun]:
-    """What the experiment's measure says of runs: ``numbers`` where they were taken already. Runs
-    of a class or data set that is unknown here are passed over."""
+    """The numbers of runs, by the experiment's measure or from ``numbers`` if they have been
+    measured already. Runs whose config is unknown here (by a missing plug-in or data set) are
+    skipped."""
     configs = {result.id: known_config(result.config) for result in results}
     results = [result for result in results if configs[result.id]]
     table = measure_of(exp.measure)(results) if numbers is None else numbers
@@ -99,7 +100,7 @@ def measured_runs(
 def lines_of(
     exp: Experiment, results: Sequence[Result], numbers: pd.DataFrame | None = None
 ) -> list[TableLine]:
-    """Runs gathered into lines, in the order in which they come; see `measured_runs`."""
+    """Runs gathered into lines of a table, in order of their first runs; see `measured_runs`."""
     groups: dict[tuple[tuple[str, ...], str, str], list[MeasuredRun]] = {}
     for run in measured_runs(exp, results, numbers):
         preset = exp.preset_of(run.config, PRESETS)
@@ -112,7 +113,7 @@ def _line(
     exp: Experiment, row: tuple[str, ...], preset: str, precision: str, runs: list[MeasuredRun]
 ) -> TableLine:
     by_seed: dict[int, dict[RunConfig, MeasuredRun]] = {}
-    # of two that differ in numerics alone the first counts, and plain scores before fast ones
+    # of runs that differ only in numerics the first counts, with exact scores before fast ones
     for run in sorted(runs, key=_scored_fast):
         by_seed.setdefault(run.config.seed, {}).setdefault(run.size, run)
     there = {run.size for run in runs}
@@ -146,7 +147,7 @@ def _line(
 
 
 def _all(said: Iterable[str]) -> list[str]:
-    """What is said, each thing once."""
+    """The remarks that are not blank, each once."""
     return list(dict.fromkeys(filter(None, said)))
 
 
@@ -170,8 +171,8 @@ def _scored_fast(run: MeasuredRun) -> bool:
 
 
 def core_hours(results: Iterable[Result]) -> float:
-    """What runs took, in hours of one core; on a GPU in hours of one device. What they start from
-    is not counted. Runs of older versions may not say: NaN if none does.
+    """Computing time of runs, in hours of one core, or of one device on a GPU. Trainings that they
+    start from are not counted. Runs of older versions may not have recorded it: NaN if none has.
 
     >>> core_hours([])
     nan
@@ -185,23 +186,23 @@ def core_hours(results: Iterable[Result]) -> float:
 
 
 def on_cpu(env: Mapping[str, Any]) -> bool:
-    """Whether a run was computed on a CPU, by its provenance."""
+    """Whether a run was computed on a CPU; ``env`` is the environment it recorded."""
     return str(env.get("device", "")).startswith("CPU")
 
 
 def sized(exp: Experiment, preset: str, row: tuple[str, ...]) -> list[RunConfig]:
-    """What runs, whatever their seed and numerics, a preset has of a row."""
+    """The runs, without seed and numerics, that a preset has for a row."""
     return [
         size for size, keys in preset_sizes(exp, preset).items() if tuple(map(as_text, keys)) == row
     ]
 
 
 def missing(there: Iterable[RunConfig], wanted: Sequence[RunConfig]) -> str:
-    """How much of a mean over ``wanted`` there is, as ``"1 of 4 factors"``; blank if all of it, or
-    if the mean is over one thing.
+    """How much of a mean over ``wanted`` runs there is, as ``"1 of 4 factors"``; blank for all, or
+    if only one run is wanted.
 
-    Where the wanted differ in one field throughout (four networks), its values count, whatever else
-    tells a smaller preset's runs from them.
+    If the wanted runs all differ in one field (four networks), values of that field are counted,
+    even if the runs ``there`` differ in other fields, as those of a smaller preset do.
     """
     if len(wanted) < 2:
         return ""
@@ -219,15 +220,15 @@ def _share(count: int, of: Sequence[Any], what: str) -> str:
 
 
 def fields_of(config: RunConfig) -> dict[str, Any]:
-    """A config's fields, and those of the training whose data and network it has."""
+    """A config's fields, and those of its training, whose data and network it shares."""
     own = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}  # type: ignore[arg-type]
     training = config.training
     return fields_of(training) | own if training not in (None, config) else own
 
 
 def baseline_differences(exp: Experiment, lines: Sequence[TableLine]) -> dict[int, list[float]]:
-    """Of each line (by its place) that the experiment's baseline has a line to, ours minus the
-    baseline's, seed by seed; nothing where the two are not the same mean or setting."""
+    """Position of a line -> its values minus the baseline's, seed by seed. Lines without a
+    baseline line of the same preset, precision and setting are left out."""
     found = {(line.row, line.preset, line.precision): line for line in lines}
     made = {}
     for place, line in enumerate(lines):
@@ -242,7 +243,8 @@ def baseline_differences(exp: Experiment, lines: Sequence[TableLine]) -> dict[in
 
 
 def paired_values(line: TableLine, base: TableLine) -> dict[int, float]:
-    """A line minus another, by the seeds they share; what knows no seed is the same for each."""
+    """A line's values minus another's, for the seeds that both have; a baseline that does not
+    depend on the seed has the same value for all seeds."""
     values = base.values
     if any(run.config.seedless for run in base.runs):
         values = dict.fromkeys(line.values, _mean(list(values.values())))
@@ -250,8 +252,8 @@ def paired_values(line: TableLine, base: TableLine) -> dict[int, float]:
 
 
 def _alike(line: TableLine, base: TableLine) -> bool:
-    """Whether two lines of one preset differ in their method only: a preset vouches for that, of
-    custom runs the settings must agree."""
+    """Whether two lines of one preset differ only in the method. Runs of a preset always do;
+    settings of custom runs are compared."""
     if line.preset in PRESETS:
         return True
     return {_setting(run.size) for run in line.runs} == {_setting(run.size) for run in base.runs}

@@ -1,4 +1,4 @@
-"""Classes that a trained network takes for others: confusion matrices and tables of classes."""
+"""Classes that a trained network confuses: confusion matrices and tables of classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,17 +21,17 @@ from nslab.system.distributed import process_group
 from nslab.training.setup import evaluation_batch
 from nslab.training.texts import texts_to_test_on, variant_of
 
-MOST = 20  # pairs of classes that a table has
+MOST = 20  # most pairs of classes in a table
 
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """Predictions on test images by class; of several networks together, their sum.
+    """The confusion matrix of one or several networks on test images, summed over networks.
 
     Attributes:
         classes: names, in the order of the network's outputs.
-        counts: images of each class (rows) that were taken for each class (columns).
-        networks: how many networks' predictions these are.
+        counts: images of each class (rows) that were predicted to be of each class (columns).
+        networks: how many networks made the predictions.
 
     >>> found = Confusion(("cat", "dog"), np.array([[3, 1], [0, 4]]))
     >>> found.per_class["accuracy"].tolist(), found.pairs()[["class", "taken_for", "images"]].values
@@ -44,9 +44,9 @@ class Confusion:
 
     @property
     def per_class(self) -> pd.DataFrame:
-        """A line per class: ``images``, ``accuracy`` (of them that are recognised) and
-        ``precision`` (of what is taken for it), in percent, nan of none; what else it is most
-        often ``taken_for``, and what percentage of its images is."""
+        """A line per class: number of ``images``; ``accuracy`` (recall) and ``precision`` in
+        percent, NaN if there are no images; the other class that it is most often ``taken_for``,
+        and the percentage of its images that are (``share``)."""
         right, seen, named = self.counts.diagonal(), self.counts.sum(1), self.counts.sum(0)
         wrong = self.counts - np.diag(right)
         most = wrong.argmax(1)
@@ -87,16 +87,15 @@ class Confusion:
 
 @torch.no_grad()
 def confusion(results: Sequence[Result]) -> Confusion:
-    """What the networks of finished runs take the test images of their data set for, all counted
-    together.
+    """The confusion matrix of finished runs on the test images of their data set, summed over runs.
 
-    Computed from the weights that the runs kept. Where an image has several right labels, any of
-    them counts as right. Raises ``ValueError`` for runs of different data sets and where
-    `trained_model` does, ``FileNotFoundError`` where weights are not here.
+    It is computed from the weights that the runs kept. If an image has several right labels, any
+    of them counts as right. Raises ``ValueError`` for runs of different data sets and where
+    `trained_model` does, ``FileNotFoundError`` if weights are not here.
     """
     forms = [decode(result.config).training for result in results]
     if len({form and reads(form) for form in forms}) != 1:
-        raise ValueError("a confusion matrix is of runs of one data set")
+        raise ValueError("a confusion matrix needs runs on one data set: choose those of one")
     models = [trained_model(result) for result in results]
     device = process_group().device
     data = test_set(forms[0], results[0].folder)
@@ -121,8 +120,8 @@ def confusion(results: Sequence[Result]) -> Confusion:
 
 
 def reads(form: TrainConfig) -> tuple:
-    """What runs must have in common to be tested on the same inputs: of texts also what their
-    vocabularies follow from."""
+    """What runs must have in common to be tested on the same inputs: data set and image size; for
+    texts also the tokenization and the training set, which give the vocabulary."""
     texts = form.tokenization and (form.tokenization, *variant_of(form).values())
     return form.dataset, form.image_size, texts
 

@@ -1,4 +1,4 @@
-"""Tables of evolution runs for figures: what happened generation by generation."""
+"""Tables of evolution runs for figures: their outcomes, and what happened in each generation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,8 +18,8 @@ SYMBOLS = {name: label.paper_name for name, label in LABELS.items() if name in M
 
 
 def evolution_columns(result: Result) -> dict[str, Any]:
-    """What tells a run apart: data set, network, method, initial population, its size, samples of a
-    batch, L2 factor and augmentation of the training, seed, id."""
+    """Columns that identify a run: data set, network, method, initial population, its size, batch
+    size, L2 factor and augmentation of the training, seed, id."""
     config = decode(result.config)
     evolved = isinstance(config, EvolveConfig)
     base = config.base if evolved else config
@@ -36,9 +36,9 @@ def evolution_columns(result: Result) -> dict[str, Any]:
 
 
 def outcome_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
-    """A line per run: what tells it apart, the final ``value``, whether it has ``learnt`` (is above
-    chance), and of evolutions the start's, the last batch's and how many batches the chosen network
-    needed (0: it is a parent)."""
+    """A line per run: `evolution_columns`, the final ``value`` of ``metric``, and whether it has
+    ``learnt`` (is above chance). For evolutions also the test accuracy at the start and after the
+    last batch, and the batch after which the chosen network was found (0: it is a parent)."""
     lines = []
     for result in results:
         numbers = result.metrics
@@ -51,8 +51,8 @@ def outcome_table(results: Sequence[Result], metric: str = "test_accuracy") -> p
 
 def generation_table(results: Sequence[Result]) -> pd.DataFrame:
     """A line per evolution and generation (``step``, from 1): best and mean loss on the batch,
-    trials scored and won, and after the last generation of a batch held-out numbers and diversity
-    (elsewhere nan)."""
+    trials scored and won, and, after the last generation of each batch, held-out numbers and
+    diversity (NaN in other generations)."""
     lines = []
     for result in results:
         if not isinstance(decode(result.config), EvolveConfig):
@@ -75,8 +75,8 @@ def factor_history(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def factor_summary(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per F and Cr, means over seeds: ``won``, trials that won in percent of all targets,
-    and ``gain``, test accuracy of the chosen network over the best parent's, in points."""
+    """A line per F and Cr, means over seeds: ``won``, the percentage of targets whose trial won,
+    and ``gain``, the chosen network's test accuracy minus the best parent's, in points."""
     history, outcome = factor_history(results), outcome_table(results)
     known = history.drop_duplicates("run").set_index("run")[["F", "Cr"]]
     sums = history.groupby("run")[["wins", "size"]].sum()
@@ -88,8 +88,9 @@ def factor_summary(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def strategy_table(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per adaptive evolution, generation and strategy: its probability next time, trials
-    asked and won, and the means of its memories of F, Cr and frequency."""
+    """A line per adaptive evolution, generation and strategy: its probability in the next
+    generation, its trials (``asked``) and those that ``won``, and the means of its memories of F,
+    Cr and frequency."""
     lines = []
     for result in results:
         config = decode(result.config)
@@ -113,8 +114,9 @@ def strategy_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def success_table(strategies: pd.DataFrame, window: int) -> pd.DataFrame:
-    """Trials and success rate (%) of each strategy in successive windows of generations, summed
-    over runs: the lower half of [DE Fig. 6]. ``until``: the window's last generation."""
+    """Trials and success rate (``rate``, in percent) of each strategy in successive windows of
+    ``window`` generations, summed over runs: the lower half of [DE Fig. 6]. ``until`` is the
+    window's last generation."""
     until = ((strategies["step"] - 1) // window + 1) * window
     last = strategies["step"].max()
     grouped = strategies.assign(until=until.clip(upper=last)).groupby(
@@ -125,12 +127,12 @@ def success_table(strategies: pd.DataFrame, window: int) -> pd.DataFrame:
 
 
 def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
-    """Training, then evolution of the same ancestors, as in [DE Fig. S2] and [DE Fig. S4]: a line
-    per Adam epoch and per batch of evolution, with ``x`` counting on from the training's end
-    and ``batch`` from 1.
-    ``lineage`` tells ancestor from soup, with the L2 factor of the training.
+    """Training, then evolution from it, as in [DE Fig. S2] and [DE Fig. S4]: a line per epoch of
+    Adam and per batch of evolution.
 
-    An evolution from random weights, the soup, begins at 0.
+    ``x`` counts epochs and goes on counting batches after them; ``batch`` counts from 1 (0 in
+    training). ``lineage`` is ``"soup"`` for an evolution from random weights (the paper's
+    primordial soup), whose ``x`` begins after 0, else it names the training's L2 factor.
     """
     lines, ends = [], dict[str, int]()
     for result in results:
@@ -144,8 +146,8 @@ def lineage_table(results: Sequence[Result]) -> pd.DataFrame:
         config = decode(result.config)
         if isinstance(config, EvolveConfig):
             begin = ends.get(config.base.id, 0) if config.init != "random" else 0
-            looked = [row for row in result.history if "held_out_loss" in row]
-            for k, row in enumerate(looked, start=1):
+            evaluated = [row for row in result.history if "held_out_loss" in row]
+            for k, row in enumerate(evaluated, start=1):
                 lines.append(_step(result, "evolution", begin + k, row, "best") | {"batch": k})
     return pd.DataFrame(lines)
 

@@ -1,5 +1,5 @@
-"""The ingredients of differential evolution one by one: where F comes from, how strategies compete,
-and what children of a network are worth."""
+"""The ingredients of differential evolution one by one: how F is drawn, how strategies compete, and
+which losses the children of a network have."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +24,10 @@ FINE = 20  # points of a curve between two whole generations
 
 
 def sinusoids(frequencies: Sequence[float], evolver: AdaptiveDE) -> pd.DataFrame:
-    """F by both sinusoids: columns kind, frequency, g, f, and whether g is whole.
+    """F by both sinusoids: columns kind, frequency, g, f, and whether g is ``whole``.
 
-    Between whole generations, by finer ones of an accordingly lower frequency.
+    Values between whole generations are computed with ``FINE`` times as many generations at a
+    frequency that is lower by the same factor.
     """
     g_max, lines = FINE * evolver.batch_generations, []
     slow = torch.tensor(list(frequencies), dtype=torch.float64) / FINE
@@ -45,7 +46,7 @@ def sinusoids(frequencies: Sequence[float], evolver: AdaptiveDE) -> pd.DataFrame
 
 
 def drawn_factors(evolver: AdaptiveDE, count: int, seed: int) -> pd.DataFrame:
-    """F drawn about an archive that has learnt nothing yet, by either law: columns law, f."""
+    """``count`` draws of F by either law around an archive's initial value: columns law, f."""
     u = torch.rand(count, generator=generator(seed, "factors"), dtype=torch.float64)
     centre, scale = torch.full_like(u, evolver.f), evolver.f_std
     scale = scale * (evolver.f_range[1] - evolver.f_range[0])
@@ -62,7 +63,11 @@ def drawn_factors(evolver: AdaptiveDE, count: int, seed: int) -> pd.DataFrame:
 def archived(
     successes: Sequence[tuple[Sequence[float], Sequence[float]]], history: int, start: float
 ) -> Float[Tensor, "g h"]:
-    """An archive's cells before the first and after every generation of (values, gains)."""
+    """An archive's cells before the first and after every generation.
+
+    ``successes`` has for each generation the successful values and their gains; the archive has
+    ``history`` cells, which hold ``start`` at first.
+    """
     archive = SuccessHistory.of(1, history, start)
     cells = [archive.cells[0]]
     for values, gains in successes:
@@ -76,9 +81,11 @@ def archived(
 def rivalry_table(
     rates: Sequence[dict[str, float]], generations: int, members: int, history: int, seed: int
 ) -> pd.DataFrame:
-    """P_S where success rates are made up: columns generation, strategy, rate, probability.
+    """The probabilities of strategies whose true success rates are given: columns generation,
+    strategy, rate, probability (of the next generation's trials).
 
-    Every entry of ``rates`` holds for ``generations``; a probability is that of the next trials.
+    Each entry of ``rates`` (strategy -> success rate) holds for ``generations``; every generation
+    has ``members`` trials, and the bank remembers ``history`` generations.
     """
     names, gen = list(rates[0]), generator(seed, "rivalry")
     bank, lines = StrategyBank.of(len(names), history), []
@@ -99,8 +106,9 @@ class Children:
 
     Attributes:
         table: columns strategy, kind (mutant or trial), loss.
-        losses: of all parents; ``target``: the one whose children they are.
-        changes: of every gene from the target to a strategy's first mutant.
+        losses: of all parents.
+        target: number of the parent whose children they are.
+        changes: strategy -> its first mutant minus the target, for every gene.
     """
 
     table: pd.DataFrame
@@ -121,17 +129,17 @@ def offspring_losses(
     cr: float,
     seed: int,
 ) -> Children:
-    """Mutants of the network of median loss, and the trials that crossover makes of them.
+    """Mutants of the network of median loss, and trials by crossover, ``draws`` per strategy.
 
-    All strategies get the same picks, F and K, so they differ by what they make of them. What does
-    not evolve is the target's.
+    All strategies get the same picks, F and K, so that only their formulas differ. Weights that do
+    not evolve are the target's.
     """
-    # Not "auto": which way is the faster one, and with it the last digits, varies between runs.
+    # Not "auto": which mode is faster, and with it the last digits of losses, varies between runs.
     fitness, np = Fitness(model, layout, EvolveOptions(policy="parent"), mode="loop"), len(parents)
     x = torch.stack([layout.vector(parent) for parent in parents])
     losses = fitness(Population.of(x), Extras.of(model, layout, parents), *batch)
     target = int(losses.argsort()[np // 2])
-    # One population of as many copies of the target as it gets children, and of all parents.
+    # One population: a copy of the target for each child, then all parents.
     order = [target] * draws + list(range(np))
     population = Population.of(x[order])
     extras = Extras.of(model, layout, [parents[i] for i in order])

@@ -1,4 +1,4 @@
-"""Landscapes made up in the plane, on which differential evolution can be watched."""
+"""Synthetic landscapes in the plane, on which differential evolution can be watched."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nslab.evolve.population import Population
 from nslab.rng import generator, stream_seed
 
 REACH = 4.0  # landscapes are shown from -REACH to REACH
-# What the formulas of strategies name.
+# The members that each strategy's formula names.
 TAKES = {
     "rand/1": "r1 r2 r3",
     "current-to-best/1": "i best r1 r2",
@@ -27,7 +27,7 @@ LandscapeLosses = Float[Tensor, "*n"]
 
 
 def two_valleys(x: Points) -> LandscapeLosses:
-    """A deep valley at (2, 1.5) and a shallow one at (-2, -1.5) in a wide bowl; above 0."""
+    """A deep valley at (2, 1.5) and a shallow one at (-2, -1.5) in a wide bowl; positive."""
     a, b = x.unbind(-1)
     deep = 2.6 * torch.exp(-((a - 2) ** 2) / 3 - (b - 1.5) ** 2 / 1.5)
     shallow = 1.8 * torch.exp(-((a + 2) ** 2) / 2 - (b + 1.5) ** 2 / 3)
@@ -35,7 +35,8 @@ def two_valleys(x: Points) -> LandscapeLosses:
 
 
 def ripples(x: Points) -> LandscapeLosses:
-    """A bowl with many hollows like Rastrigin's, but wider; the lowest, 0, at the origin."""
+    """A bowl with many local minima, as Rastrigin's function but wider apart; the global minimum,
+    0, is at the origin."""
     return (x**2 / 8 + (1 - torch.cos(torch.pi * x)) / 2).sum(-1)
 
 
@@ -46,21 +47,21 @@ LANDSCAPES: dict[str, Callable[[Points], LandscapeLosses]] = {
 
 
 def plane(landscape: str, points: int = 121) -> tuple[Tensor, LandscapeLosses]:
-    """Places along an axis, and the loss at every pair of them (rows: second coordinate)."""
+    """Coordinates along an axis, and the loss at every pair of them (rows: second coordinate)."""
     axis = torch.linspace(-REACH, REACH, points, dtype=torch.float64)
     b, a = torch.meshgrid(axis, axis, indexing="ij")
     return axis, LANDSCAPES[landscape](torch.stack([a, b], -1))
 
 
 def settlers(members: int, seed: int) -> Float[Tensor, "np 2"]:
-    """A population spread evenly over the plane but for its rim."""
+    """An initial population, uniform over the plane except for its rim."""
     u = torch.rand(members, 2, generator=generator(seed, "settlers"), dtype=torch.float64)
     return 0.85 * REACH * (2 * u - 1)
 
 
 @dataclass(frozen=True, eq=False)
 class MutationStep:
-    """``factor`` times the way from one point to another."""
+    """``factor`` times the difference of two points, ``end`` - ``origin``."""
 
     factor: float
     origin: Points
@@ -74,13 +75,14 @@ class MutationStep:
 
 @dataclass(frozen=True, eq=False)
 class MutantSketch:
-    """How one strategy makes one mutant, and what crossover leaves of it.
+    """How one strategy makes one mutant, and the trial that crossover makes of it.
 
     Attributes:
-        start, steps: the strategy's formula read from left to right.
-        used: the members it takes, under their names there.
-        mutant, trial: as the library breeds them; ``loss`` is the trial's.
-        survives: whether that is less than the target's.
+        start, steps: the terms of the strategy's formula from left to right.
+        used: name in the formula -> number of the member.
+        mutant, trial: as bred by `nslab.evolve.breeding.breed`.
+        loss: of the trial.
+        survives: whether the trial replaces the target.
     """
 
     strategy: str
@@ -134,11 +136,11 @@ def sketches(
 def _written_out(
     name: str, at: dict[str, Points], f: float, k: float, p: Tensor
 ) -> tuple[Points, list[MutationStep]]:
-    """A strategy's formula term by term, not as one linear combination."""
+    """A strategy's formula term by term: the first point, and the steps that are added to it."""
     first, second = MutationStep(f, at["r3"], at["r2"]), MutationStep(f, at["r5"], at["r4"])
     towards = MutationStep(f, at["i"], at["best"])
     trio = [at[who] for who in ("r1", "r2", "r3")]
-    turns = [
+    differences = [
         MutationStep(float(p[(j + 1) % 3] - p[j]), trio[(j + 1) % 3], trio[j]) for j in range(3)
     ]
     return {
@@ -146,7 +148,7 @@ def _written_out(
         "current-to-best/1": (at["i"], [towards, MutationStep(f, at["r2"], at["r1"])]),
         "rand/2": (at["r1"], [first, second]),
         "current-to-rand/1": (at["i"], [MutationStep(k, at["i"], at["r1"]), first]),
-        "trigonometric": (torch.stack(trio).mean(0), turns),
+        "trigonometric": (torch.stack(trio).mean(0), differences),
     }[name]
 
 
@@ -155,7 +157,8 @@ class Trajectory:
     """A population over the generations, the initial one first.
 
     Attributes:
-        x, losses: of every member; ``strategy``: which made it, -1 for the initial members.
+        x, losses: position and loss of every member.
+        strategy: number of the strategy that made it; -1 for initial members.
     """
 
     x: Float[Tensor, "g np 2"]
@@ -166,7 +169,7 @@ class Trajectory:
 def settle(
     evolver: AdaptiveDE, landscape: str, x: Float[Tensor, "np 2"], generations: int, seed: int
 ) -> Trajectory:
-    """Let a population evolve on a landscape."""
+    """A population's evolution on a landscape, from the positions ``x``."""
     loss = LANDSCAPES[landscape]
     state = evolver.init(Population.of(x), loss(x))
     made = torch.full((len(x),), -1)

@@ -1,4 +1,4 @@
-"""Losses as tables for figures: their curves and surfaces, how they evolved, what they led to."""
+"""Losses as tables for figures: curves and surfaces, their evolution, and trainings with them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,15 +22,16 @@ from nslab.runs.store import Result, finished
 from nslab.types import Loss
 
 MARGINS: tuple[Margin, ...] = ("order", "log")
-REACHED = 0.995  # of held-out pairs in order: what counts as having learned to rank
+REACHED = 0.995  # a loss ranks once this share of held-out pairs is in the right order
 
 
 def curve_table(losses: Mapping[str, Loss], classes: int = 10, points: int = 400) -> pd.DataFrame:
-    """Each loss where the label has probability p and all other classes share the rest evenly.
+    """Each loss for predictions in which the label has probability p and the other classes share
+    the rest evenly.
 
-    Columns: ``method``, ``p``; ``loss``, in units of the slope at even predictions (that of
-    cross-entropy there is 1 - 1 / classes); ``relative``, |dl / dz_y| over cross-entropy's, 1 at
-    even predictions, 0 where a loss teaches nothing.
+    Columns: ``method``, ``p``; ``loss``, scaled so that its slope at uniform predictions is
+    cross-entropy's, 1 - 1 / classes; ``relative``, -dl / dz_y over cross-entropy's, which is 1 at
+    uniform predictions and 0 where the gradient vanishes.
     """
     p = torch.cat([torch.logspace(-6, -1, points // 2), torch.linspace(0.1, 0.999, points // 2)])
     p = p.double().unique()
@@ -51,7 +52,8 @@ def curve_table(losses: Mapping[str, Loss], classes: int = 10, points: int = 400
 def along(
     loss: Loss, p: Float[Tensor, " n"], classes: int
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """A loss where label 0 has probability p and the others share the rest; and -dl / dz_y."""
+    """A loss, and -dl / dz_y, for predictions in which the label 0 has probability p and the other
+    classes share the rest evenly."""
     others = ((1 - p) / (classes - 1))[:, None].expand(-1, classes - 1)
     z = torch.cat([p[:, None], others], 1).log().requires_grad_()
     value = loss(z, torch.zeros(len(p), dtype=torch.long))
@@ -60,8 +62,8 @@ def along(
 
 
 def surface(loss: Loss, side: int = 60) -> pd.DataFrame:
-    """A loss over all predictions of three classes, the label being the first: ``p1``, ``p2``,
-    ``p3``, ``loss`` in units of its slope at even predictions."""
+    """A loss over all predictions for three classes, the first being the label: ``p1``, ``p2``,
+    ``p3``, and ``loss``, scaled as in `curve_table`. The grid has ``side`` steps along an edge."""
     i, j = np.meshgrid(np.arange(side + 1), np.arange(side + 1), indexing="ij")
     inside = i + j <= side
     p = np.stack([i[inside], j[inside], side - i[inside] - j[inside]], 1) / side
@@ -74,8 +76,8 @@ def surface(loss: Loss, side: int = 60) -> pd.DataFrame:
 
 
 def synthetic_table(regimes: Regimes, n: int, classes: int, seed: int = 0) -> pd.DataFrame:
-    """Synthetic predictions, a line each: ``regime``, ``p_y``, ``largest`` of the other classes,
-    and ``p1`` (the label's) to ``p3`` where there are three classes."""
+    """``n`` synthetic predictions, a line each: ``regime``; ``p_y``; ``largest``, the largest
+    probability of another class; and for three classes ``p1`` (the label's) to ``p3``."""
     p, y, which = draw_predictions(regimes, n, classes, generator(seed, "shown predictions"))
     rolled = torch.stack([row.roll(-int(k)) for row, k in zip(p, y, strict=True)])
     table = pd.DataFrame(
@@ -109,8 +111,8 @@ def _logits(p: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
 
 
 def pretraining_table(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per evolution of a loss and generation: ``search``, ``pairs``, ``seed``, what was
-    measured on held-out pairs, and ``unranked``, the share of pairs in a wrong order."""
+    """A line per evolution of a loss and generation: ``search``, ``pairs``, ``seed``, the numbers
+    measured on held-out pairs, and ``unranked``, the share of pairs in the wrong order."""
     lines: list[dict[str, Any]] = []
     for result in results:
         config = decode(result.config)
@@ -120,8 +122,8 @@ def pretraining_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def reached_table(table: pd.DataFrame, threshold: float = REACHED) -> pd.DataFrame:
-    """Of `pretraining_table`, the first generation with a ranking accuracy of at least
-    ``threshold``, as ``value``; where it never comes, one more than there were generations."""
+    """For each evolution in a `pretraining_table`, as ``value`` the first generation with a ranking
+    accuracy of at least ``threshold``; the last generation + 1 if it is never reached."""
     by = ["pairs", "search", "seed"]
     last = table.groupby(by, sort=False)["generation"].max() + 1
     good = table[table["ranking_accuracy"] >= threshold]
@@ -130,7 +132,7 @@ def reached_table(table: pd.DataFrame, threshold: float = REACHED) -> pd.DataFra
 
 
 def final_table(table: pd.DataFrame, generation: int, column: str) -> pd.DataFrame:
-    """Of `pretraining_table`, a number after a generation as ``value``."""
+    """A ``column`` of a `pretraining_table` after one generation, as ``value``."""
     at = table[table["generation"] == generation]
     return at.assign(value=at[column]).rename(columns={"search": "method"})[
         ["pairs", "method", "seed", "value"]
@@ -158,11 +160,11 @@ def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def transfer_table(results: Sequence[Result], *, frozen_only: bool = False) -> pd.DataFrame:
-    """A line per evolved loss: how it was evolved, what it measured on held-out synthetic pairs,
-    and the mean test ``accuracy`` of the ``n`` networks trained with it. ``frozen_only``: see
+    """A line per evolved loss: how it was evolved, its numbers on held-out synthetic pairs, and the
+    mean test ``accuracy`` of the ``n`` networks trained with it. ``frozen_only``: see
     `nslab.runs.store.finished`.
 
-    Raises ``ValueError`` where the evolution of a loss is not among the finished runs.
+    Raises ``ValueError`` if the evolution of a loss is not among the finished runs.
     """
     lines: list[dict[str, Any]] = []
     for result in results:
@@ -170,8 +172,8 @@ def transfer_table(results: Sequence[Result], *, frozen_only: bool = False) -> p
         evolution = finished(losses_of(config), frozen_only=frozen_only)
         if not evolution:
             raise ValueError(
-                f"run {result.id} is here, the evolution of its loss {losses_of(config)[0].id} is "
-                "not: nslab.run computes it"
+                f"run {result.id} is here, but the run {losses_of(config)[0].id} that evolved its "
+                "loss is not: compute it with nslab.run"
             )
         about = transfer_row(config) | evolution[0].metrics
         lines.append(about | {"accuracy": result.metrics["test_accuracy"]})
@@ -186,9 +188,9 @@ def transfer_table(results: Sequence[Result], *, frozen_only: bool = False) -> p
 
 
 def factor_table(results: Sequence[Result]) -> pd.DataFrame:
-    """Of ``edl/factors``, a line per evolved loss: ``feature``, ``margin``, ``classes``, the seed
-    of its ``evolution``, and as ``value`` the mean test accuracy of the ``n`` networks trained
-    with it; and a line for cross-entropy, feature and margin ``CE``."""
+    """For runs of ``edl/factors``, a line per evolved loss: ``feature``, ``margin``, ``classes``,
+    the seed of its ``evolution``, and as ``value`` the mean test accuracy of the ``n`` networks
+    trained with it; and a line for cross-entropy, with feature and margin ``CE``."""
     lines = [factor_row(decode(r.config)) | {"value": r.metrics["test_accuracy"]} for r in results]
     keys = ["feature", "margin", "classes", "evolution"]
     grouped = pd.DataFrame(lines).groupby(keys, sort=False)["value"]
@@ -196,8 +198,8 @@ def factor_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def factor_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `factor_table`, a line per feature and margin: mean ``accuracy``, and `Paired` of its
-    evolutions minus cross-entropy, so ``sd`` is over evolutions, not over trainings of one loss."""
+    """A line per feature and margin of a `factor_table`: mean ``accuracy``, and the `Paired`
+    differences of its evolutions to cross-entropy; ``sd`` is over evolutions, not trainings."""
     ce = float(table.loc[table["feature"] == "CE", "value"].iloc[0])
     lines = []
     for (feature, margin), part in table[table["feature"] != "CE"].groupby(
@@ -209,9 +211,9 @@ def factor_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def factor_effects(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `factor_table`, what log margin and log feature add, each averaged over the other, and
-    their interaction (what the margin adds with log p, minus what it adds with p alone): `Paired`
-    over evolutions, in points. Cells share the seeds of their evolutions, and so the pairs."""
+    """The effects in a `factor_table` of log margin and log feature, each averaged over the other,
+    and their interaction (the effect of the margin with log p minus that with p): `Paired` over
+    evolutions, in points; evolutions of the same seed are compared."""
     wide = table[table["feature"] != "CE"].pivot_table(
         index="evolution", columns=["feature", "margin"], values="value"
     )
@@ -225,7 +227,7 @@ def factor_effects(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def factor_finding(effects: pd.DataFrame) -> str:
-    """What `factor_effects` say of feature and margin: whose interval excludes 0, and numbers."""
+    """The result of `factor_effects` in words: which effects' intervals exclude 0, and numbers."""
     main = effects.loc[["log margin", "log feature"]]
     clear = [str(n) for n, line in main.iterrows() if excludes_zero(line["low"], line["high"])]
     said = "Margin and feature both have a clear effect" if clear else "No clear effect of either"

@@ -1,7 +1,7 @@
 """Tables as files: Markdown, CSV, a page of HTML that sorts and filters, LaTeX.
 
-Every command and object of ours that writes a table writes it here, so that all take the same
-endings and refuse the same mistakes, before any work.
+All of nslab writes tables through this module, so all commands and methods accept the same file
+endings and reject the same mistakes before any work.
 """
 
 import html
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMATS = (".md", ".csv", ".html", ".tex")
-# What Markdown takes for markup; a _ inside a word is none, nor is a last *, which opens nothing.
+# Characters that are markup in Markdown. A _ inside a word is not, nor is a * at the end.
 MARKUP = re.compile(r"[\\|<$`~\[]|\*(?!$)|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
-ON_ONE_PAGE = 45  # rows of a table in LaTeX; a longer one goes over several
-# What LaTeX has signs of its own for; all else that is no ASCII it takes as it is.
+ON_ONE_PAGE = 45  # most rows of a LaTeX table on one page; a longer table is a longtable
+# Characters that LaTeX needs commands for; other characters beyond ASCII are left as they are.
 TEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -52,17 +52,18 @@ TEX = {
 
 
 def check_file(file: Path) -> None:
-    """``ValueError`` for a file that a table cannot be written to: another ending than `FORMATS`, a
-    folder, or a place without permission. Folders that are missing are made when it is written."""
+    """Raise ``ValueError`` for a file that a table cannot be written to: one without an ending in
+    `FORMATS`, a folder, or one without write permission. Missing folders are no error: they are
+    made when the file is written."""
     if file.is_dir():
         raise ValueError(f"{file} is a folder: give a file in it, such as {file / 'table.md'}")
     if file.suffix not in FORMATS:
         raise ValueError(f"{file} must end in one of {', '.join(FORMATS)}")
     there = next(folder for folder in file.absolute().parents if folder.exists())
     if not there.is_dir():
-        raise ValueError(f"{file} cannot be written: {there} is no folder")
+        raise ValueError(f"{file} cannot be written: {there} is not a folder; name another place")
     if not os.access(file if file.exists() else there, os.W_OK):
-        raise ValueError(f"{file} cannot be written: there is no permission to")
+        raise ValueError(f"{file} cannot be written: permission denied; name another place")
 
 
 def export(
@@ -75,12 +76,12 @@ def export(
     more: Mapping[str, "pd.DataFrame"] | None = None,
     pictures: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write a table to a file, as its ending says; what is missing of its folders is made.
+    """Write a table to a file, in the format of its ending; missing folders are made.
 
-    ``.csv`` gets ``table`` with all digits and nothing else. The others are for people: they get
-    ``shown`` (default: the table, numbers of two decimals, gaps blank) with its ``title``,
-    ``notes`` below, and ``more`` tables by their titles; ``.html`` the ``pictures`` too (PNG, by
-    what they show). Raises ``ValueError`` as `check_file` does.
+    ``.csv`` gets ``table`` with all digits and nothing else. The other formats are for people: they
+    get ``shown`` (default: the table, with two decimals and blanks for gaps) with its ``title``,
+    ``notes`` below, and ``more`` tables by their titles; ``.html`` also gets the ``pictures``
+    (description -> PNG). Returns the file. Raises ``ValueError`` as `check_file` does.
     """
     check_file(file)
     if file.suffix == ".csv":
@@ -114,8 +115,8 @@ def export(
 
 
 def written(table: "pd.DataFrame", suffix: str) -> str:
-    """A table as text: ``.csv`` with all digits; ``.md``, or ``.html`` or ``.tex`` without anything
-    around it, for people, numbers of two decimals and gaps blank.
+    """A table as text in the format ``suffix``: ``.csv`` with all digits; ``.md``, ``.html`` or
+    ``.tex``, the table alone, with two decimals and blanks for gaps.
 
     >>> import pandas as pd
     >>> print(written(pd.DataFrame({"method": ["ns_ws"], "accuracy": [81.234]}), ".md"), end="")
@@ -136,7 +137,7 @@ def written(table: "pd.DataFrame", suffix: str) -> str:
 
 
 def markdown(text: object) -> str:
-    r"""Text for Markdown, on one line, that shows as it is.
+    r"""Text escaped for Markdown, on one line, so that it is shown as it is.
 
     >>> print(markdown("ns_ws | _a_ *b* <i> $x$ +0.5*"))
     ns_ws \| \_a\_ \*b\* \<i> \$x\$ +0.5*
@@ -145,13 +146,13 @@ def markdown(text: object) -> str:
 
 
 def readable_cells(table: "pd.DataFrame") -> "pd.DataFrame":
-    """A table of words: numbers of two decimals, gaps blank."""
+    """A table with floats as text of two decimals, and blanks for gaps."""
     shown = table.map(lambda v: f"{v:.2f}" if isinstance(v, float) else v).replace("nan", "")
     return shown.astype(object).where(shown.notna(), "")
 
 
 def plus_minus(mean: float, sd: float) -> str:
-    """A mean with its sample standard deviation, where there is one; blank without a mean.
+    """A mean with its sample standard deviation if it is known; blank without a mean.
 
     >>> plus_minus(81.234, 0.5), plus_minus(81.234, float("nan"))
     ('81.23 ± 0.50', '81.23')
@@ -162,7 +163,7 @@ def plus_minus(mean: float, sd: float) -> str:
 
 
 def tex(text: object) -> str:
-    r"""Text for LaTeX: its commands are escaped, a minus is one, a last ``*`` is raised.
+    r"""Text escaped for LaTeX: a minus before a digit is a minus sign, a last ``*`` is raised.
 
     >>> print(tex("ns_ws: +0.5 ± 0.1 %*"))
     ns\_ws: +0.5 $\pm$ 0.1 \%\textsuperscript{*}
@@ -173,7 +174,7 @@ def tex(text: object) -> str:
 
 
 def _tabular(shown: "pd.DataFrame", longtable: bool = False, caption: str | None = None) -> str:
-    """Rows and rules, by booktabs."""
+    """The rows of a table with the rules of booktabs."""
     numeric = [_numeric(shown.iloc[:, place]) for place in range(shown.shape[1])]
     escaped = shown.map(tex).set_axis([tex(name) for name in shown.columns], axis=1)
     return escaped.to_latex(  # not by its header=..., whose texts it takes for format strings
@@ -186,13 +187,13 @@ def _tabular(shown: "pd.DataFrame", longtable: bool = False, caption: str | None
 
 
 def _numeric(column: "pd.Series") -> bool:
-    """Whether the cells of a column are numbers, or blank."""
+    """Whether the cells of a column begin with numbers, blanks aside."""
     cells = [str(cell) for cell in column if str(cell)]
     return bool(cells) and all(re.match(r"[+-]?[\d.]+", cell) for cell in cells)
 
 
 def _tex(table: "pd.DataFrame", title: str, notes: Sequence[str]) -> str:
-    """A table with its caption, and notes below; a long one goes over several pages."""
+    """A LaTeX table with its caption and notes below; a longtable if it needs several pages."""
     shown = readable_cells(table)
     caption = tex(title) or None
     below = "".join(f"{tex(note)}\n\n" for note in notes)

@@ -37,17 +37,17 @@ LEDGER_NOTE = (
 
 
 def build_ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
-    """A line per number that a paper prints: its ``value`` beside our best run of that row, at the
-    largest preset there is one of.
+    """A line per number that a paper prints: its ``value``, and ours for that row at the largest
+    preset with finished runs.
 
-    ``ours``, ``sd``, ``n`` (seeds), ``preset`` and ``device`` say what our number is. Where it has
-    the paper's own setting, ``delta`` is ours - paper and ``low`` to ``high`` its 95 % confidence
-    interval by our seeds (Student's t; the paper's number is taken as exact); elsewhere they are
-    blank, ``differs`` says in what ours is unlike, and ``note`` more of it; ``stand_in`` names what
-    ours has in place of the paper's own: images made here, other data, another network;
-    ``core_hours`` are those of our runs (device hours on a GPU). A mean of which we have a part
-    has no number of ours. Nothing is computed: finished runs, of any seed and numerics, and frozen
-    tables are looked up.
+    ``ours`` is the mean over ``n`` seeds with standard deviation ``sd``, at ``preset`` on
+    ``device``. At the paper's own setting, ``delta`` is ours - paper, and ``low`` to ``high`` its
+    95 % confidence interval over our seeds (Student's t; the paper's number is taken as exact). At
+    any other setting these are blank, ``differs`` names the difference, and ``note`` says more.
+    ``stand_in`` names what ours has in place of the paper's own: images made here, other data,
+    another network. ``core_hours`` are those of our runs (device hours on a GPU). If we have only a
+    part of what the paper averages, there is no number of ours. Nothing is run: finished runs, of
+    any seed and numerics, and stored tables are looked up.
     """
     with (papers_dir() / "without_runs.csv").open(encoding="utf-8") as reasons_file:
         rows = list(csv.DictReader(reasons_file))
@@ -67,8 +67,8 @@ def build_ledger(papers: Sequence[str] = ("ns", "de")) -> pd.DataFrame:
 
 
 def runs_by_size(runs: Sequence[Result]) -> dict[RunConfig, list[Result]]:
-    """Runs by their config without seed and numerics. One whose config has another id by now was
-    made by code that computed something else."""
+    """Runs by their config without seed and numerics. Runs whose config now has another id are left
+    out: the code that made them computed something else."""
     found: dict[RunConfig, list[Result]] = {}
     for result in sorted(runs, key=lambda result: result.id):
         config = known_config(result.config)
@@ -96,7 +96,7 @@ def _lines(
             devices[preset] = {str(result.env.get("device", "")) for result in results}
             rows += _compared(experiment, results)
     best: dict[tuple, dict] = {}
-    for row in sorted(rows, key=_worth):  # a better one replaces a worse
+    for row in sorted(rows, key=_worth):  # later rows, which are better, replace earlier ones
         best[tuple(row[k] for k in keys)] = row
     paper, _, stem = table.partition("/")
     lines = []
@@ -109,12 +109,12 @@ def _lines(
 
 
 def _worth(row: Mapping[str, Any]) -> tuple:
-    """A whole mean before a part, then the larger preset, then more seeds."""
+    """Sort key, best last: whole means above partial ones, then larger presets, then more seeds."""
     return not row["part"], PRESETS.index(row["preset"]), row["n"]
 
 
 def _compared(experiment: str, results: list[Result]) -> list[dict]:
-    """`compare`'s lines with a number of ours, their rows named as the paper names them."""
+    """The lines of `compare` that have a number of ours, with the paper's names in their keys."""
     if not results:
         return []
     table, names = compare(experiment, results), EXPERIMENTS[experiment].printed_as
@@ -129,7 +129,7 @@ def _compared(experiment: str, results: list[Result]) -> list[dict]:
 
 
 def _stand_in(row: Mapping[Any, Any], names: Mapping[str, str]) -> str:
-    """What a row of ours has in place of the paper's own data and network."""
+    """What a row of ours has in place of the paper's own images, data and network."""
     said = {
         "images made here": "generated" in row["differs"],
         "other data": "other data" in row["differs"],
@@ -161,8 +161,8 @@ def _blank(value: object) -> str:
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `build_ledger`, per paper and table: numbers printed, how many have one of ours, at which
-    presets, and how many at the paper's own setting."""
+    """Per paper and table of `build_ledger`: how many numbers are printed, for how many there is
+    one of ours, for how many at the paper's own setting, and the presets of ours."""
     grouped = table.groupby(["paper", "table"], sort=False)
     return pd.DataFrame(
         {
@@ -175,13 +175,13 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _printed(value: float | str) -> str:
-    """A number of a paper, or its words: DE's Table S2 lists settings."""
+    """A paper's value as text; some are words already, as the settings in DE's Table S2."""
     return value if isinstance(value, str) else f"{value:g}"
 
 
 def readable_ledger(table: pd.DataFrame) -> pd.DataFrame:
-    """`build_ledger` for people: ours with its sd, delta with its interval, marked by a star where
-    that excludes 0; gaps blank.
+    """`build_ledger` for people: ours with its sd; delta with its interval, and a star if that
+    excludes 0; blanks for gaps.
 
     >>> list(readable_ledger(build_ledger(["de"])))[:5]
     ['paper', 'table', 'row', 'printed', 'ours']

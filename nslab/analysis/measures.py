@@ -1,9 +1,9 @@
-"""Measures: what the table of an experiment shows of its runs, by name.
+"""Measures by name: the numbers of runs that an experiment's table shows.
 
-A measure takes finished runs and gives a table: ``run`` (id) and ``value``, a line per number; any
-further columns are keys of the row that the number belongs to. ``part`` may say what the number
-lacks of the paper's, such as ``"2 of 15 corruptions"``, ``differs`` in what it is unlike the
-paper's, ``note`` what else there is to say.
+A measure takes finished runs and returns a table with a line per number: ``run`` (id), ``value``,
+and three optional columns: ``part``, how much of what the paper averages there is, such as ``"2 of
+15 corruptions"``; ``differs``, how it differs otherwise from the paper's; ``note``, remarks. All
+other columns are keys of the row that the number belongs to.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,41 +21,42 @@ from nslab.runs.results import Result
 
 Measure = Callable[[Sequence[Result]], pd.DataFrame]
 DOMAINS = ("source_domain", "target_domain")
-NO_KEYS = ("run", "value", "part", "differs", "note")
+NO_KEYS = ("run", "value", "part", "differs", "note")  # columns that are not keys of a row
 FROZEN_ERRORS = "de_robustness_cpu"
 
 
 def final_number(name: str, results: Sequence[Result]) -> pd.DataFrame:
-    """A number that runs end with. Raises ``ValueError`` for a run without it."""
+    """A number of the runs' final results. Raises ``ValueError`` for a run without it."""
     for result in results:
         if name not in result.metrics:
             raise ValueError(
-                f"run {result.id} has no number {name!r}, but {', '.join(result.metrics)}; there "
-                f"are the measures {', '.join(MEASURES)}"
+                f"run {result.id} has no number {name!r}: choose one of its own, "
+                f"{', '.join(result.metrics)}, or a measure, {', '.join(MEASURES)}"
             )
     lines = [(result.id, result.metrics[name]) for result in results]
     return pd.DataFrame(lines, columns=["run", "value"])
 
 
 def frozen_errors(kind: CorruptedSet, results: Sequence[Result]) -> pd.DataFrame:
-    """Errors on a set of corrupted images, and mCE, of those runs that the frozen table has; they
-    take hours to measure."""
+    """Errors on a set of corrupted images, and mCE, from a stored table, since measuring them takes
+    hours; runs that the table lacks are left out."""
     errors = frozen.table(FROZEN_ERRORS)
     numbers = corruption_numbers(errors[errors["set"] == kind])
     return numbers[numbers["run"].isin([result.id for result in results])]
 
 
 def on_imagenet(number: str, results: Sequence[Result]) -> pd.DataFrame:
-    """A final number; ``differs`` and ``note`` of runs on other data than ImageNet."""
-    alike, table = [imagenet(result) for result in results], final_number(number, results)
+    """A number of the runs' final results; ``differs`` and ``note`` mark runs that are not on
+    ImageNet."""
+    there, table = [imagenet(result) for result in results], final_number(number, results)
     said = {"differs": "other data", "note": "not the paper's data"}
-    return table.assign(**{key: ["" if a else text for a in alike] for key, text in said.items()})
+    return table.assign(**{key: ["" if a else text for a in there] for key, text in said.items()})
 
 
 def top1_and_top5(results: Sequence[Result], *, of_inits: bool = False) -> pd.DataFrame:
-    """Two lines a run: test accuracy by the likeliest class and by the five likeliest, told apart
-    by ``metric``. With ``of_inits`` the pretrained network, which the paper prints beside either
-    initial population, has the lines of both. Runs of older versions may lack the second."""
+    """Two lines per run: top-1 and top-5 test accuracy, told apart by ``metric``. With ``of_inits``
+    the initial population is a key, and the pretrained network, which the paper prints for both
+    populations, has lines for both. Runs of older versions may lack top-5 accuracy."""
     lines = []
     for metric, number in (("top1", "test_accuracy"), ("top5", "test_top5")):
         there = [r for r in results if metric == "top1" or number in r.metrics]
@@ -69,8 +70,8 @@ def top1_and_top5(results: Sequence[Result], *, of_inits: bool = False) -> pd.Da
 
 
 def adaptation_accuracy(results: Sequence[Result]) -> pd.DataFrame:
-    """Test accuracy of adaptations; of Office-Home's once more as part of the mean over its
-    tasks."""
+    """Test accuracy of adaptations; those on Office-Home appear a second time, in the average over
+    its tasks."""
     rows = [adaptation_row(decode(result.config)) for result in results]
     lines, (a, b) = [], DOMAINS
     for row, line in zip(
@@ -80,15 +81,15 @@ def adaptation_accuracy(results: Sequence[Result]) -> pd.DataFrame:
         said = dict.fromkeys(("differs", "note"), "" if office else "other domains")
         lines.append(line | pair | said | {"part": ""})
         if office and row["source_domain"]:
-            alike = [r for r in rows if r["method"] == row["method"]]
-            there, all_of = len({(r[a], r[b]) for r in alike}), len(TASKS["paper"])
+            same = [r for r in rows if r["method"] == row["method"]]
+            there, all_of = len({(r[a], r[b]) for r in same}), len(TASKS["paper"])
             part = "" if there == all_of else f"{there} of {all_of} tasks"
             lines.append(line | dict.fromkeys(DOMAINS, "average") | said | {"part": part})
     return pd.DataFrame(lines, columns=None if lines else ["run", "value"])
 
 
 def imagenet(result: Result) -> bool:
-    """Whether a run is on ImageNet's images."""
+    """Whether a run is on ImageNet."""
     config = known_config(result.config)
     return config is not None and config.dataset == "imagenet"
 
@@ -106,5 +107,5 @@ MEASURES: dict[str, Measure] = {
 
 
 def measure_of(name: str) -> Measure:
-    """The measure of that name; if there is none, the final number that runs have by it."""
+    """The measure of that name; if there is none, the number of that name in final results."""
     return MEASURES.get(name) or partial(final_number, name)

@@ -1,9 +1,10 @@
 """Overhead of Natural Selection in a training step: time, memory, and where the time goes.
 
 After Tables XII and XIII of the NS paper. Every variant trains a network of its own on one batch of
-random images: forward pass, loss, backward pass, SGD step. All variants take turns
-(`nslab.system.timing`), so ratios are taken within a round. Peak memory is that of a process of its
-own for each variant: ``python -m nslab.analysis.overhead``, the task as JSON on standard input.
+random images: forward pass, loss, backward pass, SGD step. Variants take turns
+(`nslab.system.timing`), so that ratios can be computed within a round. Peak memory is measured in a
+process of its own for each variant, ``python -m nslab.analysis.overhead``, which reads its task as
+lines of text from standard input.
 """
 
 import dataclasses
@@ -42,16 +43,16 @@ from nslab.system.validation import unknown
 from nslab.types import Batch, DataInfo, ObjectiveConfig
 
 WARM_UP, MEMORY_STEPS = 2, 5
-STAGES = ("stitch_and_scale", "inference", "scores_and_weights")  # the first two: Table XIII
+STAGES = ("stitch_and_scale", "inference", "scores_and_weights")  # Table XIII has the first two
 
 
 @dataclass(frozen=True)
 class OverheadSetting:
     """What is measured: ``rounds`` steps of each variant on batches shaped like a data set's, and
-    the peak memory of those in ``memory_of`` (None: of all).
+    the peak memory of the variants in ``memory_of`` (None: of all).
 
-    Threads that wait for one another spin, and that counts as CPU time: one thread measures best.
-    Raises ``ValueError`` for unknown names and sizes that cannot be run.
+    Threads that wait for one another spin, which counts as CPU time, so times are most accurate
+    with one thread. Raises ``ValueError`` for unknown names and sizes that cannot be run.
     """
 
     dataset: str = "cifar10"
@@ -73,22 +74,25 @@ class OverheadSetting:
                 f"batch_size {self.batch_size} does not fill groups of {m}: take a multiple of {m}"
             )
         if self.rounds < 1 or self.threads < 1:
-            raise ValueError(f"rounds {self.rounds} and threads {self.threads} must be at least 1")
+            raise ValueError(
+                f"rounds is {self.rounds} and threads {self.threads}: both must be at least 1"
+            )
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise ValueError(f"device is {self.device!r}, not 'cpu', 'cuda' or 'cuda:0'")
 
     @property
     def steps(self) -> int:
-        """Training steps of an epoch, a last short batch counted as a whole one."""
+        """Training steps of an epoch; a shorter last batch counts as a whole one."""
         return -(-DATASETS[self.dataset].layout.train // self.batch_size)
 
     @property
     def clock(self) -> str:
-        """The clock that counts: CPU time, or wall where a CPU's clock does not see the work."""
+        """The clock of `Overhead.seconds`: CPU time on a CPU, else wall time, since CPU time does
+        not include a GPU's work."""
         return "cpu" if self.device == "cpu" else "wall"
 
 
-# smoke supports no claim; paper is Table XII's network on both its data sets.
+# smoke supports no claim; paper has Table XII's network on both of its data sets.
 OVERHEAD_PRESETS: dict[str, tuple[OverheadSetting, ...]] = {
     "smoke": (OverheadSetting("digits", "resnet8", 64, rounds=6, memory_of=("ce", "ns_ws")),),
     "cpu": (OverheadSetting("cifar10", "resnet20"),),
@@ -102,7 +106,7 @@ OVERHEAD_PRESETS: dict[str, tuple[OverheadSetting, ...]] = {
 def overhead_settings(
     preset: str, network: str = "", batch_size: int = 0, rounds: int = 0, device: str = ""
 ) -> list[OverheadSetting]:
-    """A preset's settings; what is given and not empty replaces the preset's own."""
+    """A preset's settings; arguments that are not empty or 0 replace the preset's values."""
     if preset not in OVERHEAD_PRESETS:
         raise unknown("preset", preset, OVERHEAD_PRESETS)
     changes: dict[str, Any] = {"network": network, "batch_size": batch_size, "rounds": rounds}
@@ -112,7 +116,8 @@ def overhead_settings(
 
 @dataclass(frozen=True)
 class TimedVariant:
-    """One way to train. For memory, the objective's class must be importable by its name."""
+    """One way to train. To measure memory, the objective's class must be importable by name, since
+    another process does it."""
 
     objective: ObjectiveConfig
     channels_last: bool = True
@@ -154,15 +159,23 @@ class TimedStep:
         self.optimizer.step()
 
     def score(self, composites: Tensor) -> Tensor:
-        """The scoring pass alone."""
+        """The scoring pass alone: logits of the composites, without gradients."""
         with torch.no_grad(), scoring(self.model) as net:
             return net(composites)
 
 
 @dataclass(frozen=True)
 class Overhead:
-    """Times of whole steps by variant and of one variant's stages, in seconds and by round; peak
-    memory by variant, in bytes (CPU: of its process; CUDA: allocated); the device's name."""
+    """What was measured.
+
+    Attributes:
+        setting: what was asked for.
+        steps: variant -> times of whole steps in seconds, by round.
+        stages: stage of ``STAGES`` -> times in seconds, by round.
+        memory: variant -> peak memory in bytes (on a CPU that of its process, on CUDA allocated).
+        stages_of: the variant whose stages were timed.
+        device: the device's name.
+    """
 
     setting: OverheadSetting
     steps: Mapping[str, Times]
@@ -172,12 +185,12 @@ class Overhead:
     device: str
 
     def seconds(self, name: str) -> Seconds:
-        """A variant's or a stage's seconds, by the clock that counts."""
+        """A variant's or a stage's times in seconds, by the setting's clock."""
         times = {**self.steps, **self.stages}[name]
         return times.cpu if self.setting.clock == "cpu" else times.wall
 
     def ratio(self, name: str, base: str = "ce") -> Quartiles:
-        """Time over the base's, within rounds."""
+        """Quartiles of the ratio of times to those of ``base``, taken within rounds."""
         return ratio(self.seconds(name), self.seconds(base))
 
 
@@ -186,14 +199,16 @@ def measure(
     contenders: Mapping[str, TimedVariant] | None = None,
     stages_of: str = "ns_ws",
 ) -> Overhead:
-    """Time all contenders (None: `variants`) and the stages of one, which must be NS as published.
+    """Time all ``contenders`` (None: `variants`), and the stages of ``stages_of``, which must be NS
+    as published.
 
-    Random images stand for the data set's, which is not needed. torch's number of threads is put
-    back. Raises ``ValueError`` without the device.
+    Images are random, so the data set itself is not needed. torch's number of threads is restored
+    at the end. Raises ``ValueError`` if the device is missing, ``RuntimeError`` if a process that
+    measures memory fails.
     """
     device = torch.device(setting.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"no device {setting.device!r} here: take device='cpu', which is slow")
+        raise ValueError(f"there is no device {setting.device!r}: take device='cpu', which is slow")
     contenders = variants(setting.grid) if contenders is None else contenders
     wanted = contenders if setting.memory_of is None else setting.memory_of
     memory = {name: peak_of_child(setting, contenders[name]) for name in wanted}
@@ -213,7 +228,7 @@ def measure(
 
 
 def _stages(setting: OverheadSetting, step: TimedStep) -> dict[str, Callable[[], object]]:
-    """The stages of NS, each on what the one before it gives."""
+    """The stages of NS, each applied to the output of the one before."""
     batch, grid, ns = step.batch, setting.grid, NS(setting.grid)
     composites = composite(batch.x, grid)
     logits = step.score(composites)
@@ -232,7 +247,7 @@ def _device_name(device: str) -> str:
 
 
 def peak(setting: OverheadSetting, variant: TimedVariant) -> int:
-    """Most bytes in use during the first steps: of this process so far, or on the device."""
+    """Peak memory in bytes after a few steps: of this process since its start, or on the GPU."""
     with threads(setting.threads):
         step = TimedStep(setting, variant)
         for _ in range(MEMORY_STEPS):
@@ -243,8 +258,8 @@ def peak(setting: OverheadSetting, variant: TimedVariant) -> int:
 
 
 def peak_of_child(setting: OverheadSetting, variant: TimedVariant) -> int:
-    """`peak` in a fresh process. Raises ``RuntimeError`` with its last words if it fails."""
-    # glibc gives large freed blocks back at once instead of guessing: else equal runs differ.
+    """`peak` in a fresh process. Raises ``RuntimeError`` with its last output if it fails."""
+    # Makes glibc return large freed blocks at once; its adaptive threshold makes equal runs differ.
     env = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}
     command = python_command("nslab.analysis.overhead")
     task = "\n".join([json.dumps(sys.path), packed(setting), packed(variant)]).encode()
@@ -259,6 +274,6 @@ def peak_of_child(setting: OverheadSetting, variant: TimedVariant) -> int:
 
 
 if __name__ == "__main__":
-    # a class of one's own is found where this was asked, after all that is found anyway
+    # The parent's paths come last, so that classes of plug-ins are found but nothing is shadowed.
     sys.path += [folder for folder in json.loads(sys.stdin.readline()) if folder not in sys.path]
     print(peak(*map(unpacked, sys.stdin)))

@@ -1,4 +1,4 @@
-"""Measured overhead as tables of the form of the NS paper's Tables XII and XIII."""
+"""Measured overhead as tables in the form of the NS paper's Tables XII and XIII."""
 
 import math
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ PERCENT = ["percent", "q1", "q3"]
 def cost_table(results: Sequence[Overhead], preset: str) -> pd.DataFrame:
     """Rows like Table XII: dataset, network, method, quantity (``time``, ``memory``), value, unit.
 
-    A time is the median of a step's seconds times the steps of an epoch: extrapolated from ``n``
-    steps, without augmentation and evaluation. Memory is a peak, in MB of 10^6 bytes. ``extra`` is
-    the median difference to cross-entropy; ``ratio``, with quartiles ``q1`` and ``q3``, is to
-    cross-entropy too; both are taken within rounds. ``sd`` is blank: single steps do not tell how
-    epochs scatter.
+    A time is the median time of ``n`` steps, in seconds, times the steps of an epoch, without
+    augmentation and evaluation. Memory is a peak, in MB of 10^6 bytes. ``extra`` is the median
+    difference to cross-entropy, and ``ratio``, with quartiles ``ratio_q1`` and ``ratio_q3``, the
+    ratio to it; both are computed within rounds. ``sd`` is blank, since single steps do not tell
+    how much epochs vary.
     """
     lines = []
     for r in results:
@@ -42,11 +42,12 @@ def cost_table(results: Sequence[Overhead], preset: str) -> pd.DataFrame:
 
 
 def stage_table(results: Sequence[Overhead], preset: str) -> pd.DataFrame:
-    """Rows like Table XIII: dataset, network, operation, value (seconds per epoch, as above).
+    """Rows like Table XIII: dataset, network, operation, value (seconds per epoch, as in
+    `cost_table`).
 
-    ``share`` is the part of an NS step, ``more`` the part of a plain step, with quartiles.
-    ``unexplained`` is what NS adds to a plain step beyond its stages; a stage timed alone finds
-    other things in the caches than one within a step, so it may be negative.
+    ``share`` is the operation's share of an NS step, ``more`` its time over that of a plain step,
+    both with quartiles. ``unexplained`` is what NS adds to a plain step beyond its stages. It may
+    be negative, because a stage timed alone finds the caches in another state than within a step.
     """
     lines = []
     for r in results:
@@ -61,10 +62,11 @@ def stage_table(results: Sequence[Overhead], preset: str) -> pd.DataFrame:
 
 
 def percent_table(costs: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
-    """What NS adds in percent of plain training: ratios, so the paper's and ours compare.
+    """What NS adds, in percent of plain training: ratios, so ours can be compared with the paper's.
 
     Columns: source (``paper``, ``ours``), dataset, network, device, method, part (``time``,
-    ``memory``, or a stage's share of ``time``), percent, q1, q3 (blank where not known), n.
+    ``memory``, or a stage, in percent of a plain step's time), percent, q1, q3 (blank if unknown),
+    n.
     """
     more = costs[costs["method"] != "ce"].rename(columns={"quantity": "part"})
     ratios = ["ratio", "ratio_q1", "ratio_q3"]
@@ -77,7 +79,8 @@ def percent_table(costs: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
 
 
 def _paper_percent() -> pd.DataFrame:
-    """Growth of Table XII's numbers, and Table XIII's, in percent of Table XII's without NS."""
+    """What NS adds to time and memory in Table XII, and the times in Table XIII, in percent of the
+    numbers without NS in Table XII."""
     rows = paper_table("ns/table12").to_dict("records")
     parts = paper_table("ns/table13").to_dict("records")
     at = {(r["dataset"], r["quantity"], r["method"]): r["value"] for r in rows}
@@ -92,7 +95,8 @@ def _paper_percent() -> pd.DataFrame:
 
 
 def _line(r: Overhead, preset: str, value: float, scale: float, unit: str, n: int) -> dict:
-    """Columns that both tables have; ResNets without their shortcut's option, as in the paper."""
+    """Columns that both tables have; names of ResNets lack the suffix for the kind of shortcut, as
+    in the paper."""
     network = r.setting.network
     return {
         "dataset": r.setting.dataset,

@@ -21,21 +21,21 @@ from nslab.runs.store import Result
 def compare(
     name: str, results: Sequence[Result], numbers: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Paper beside ours, a line per row of the table, size and precision of our runs; rows with a
-    number of ours stand first.
+    """The paper's numbers beside ours: a line per row of the table, preset and precision of our
+    runs; rows with a number of ours come first.
 
-    Columns: the table's keys; ``paper``; ``ours`` (mean over seeds; where a row has several runs of
-    one seed, of their means), ``sd`` (sample standard deviation over seeds, blank for one), ``n``
-    (seeds), ``preset``; ``part``: what our mean lacks of the paper's, such as ``"1 of 4 factors"``;
-    ``delta`` = ours - paper, blank unless our runs have the paper's own setting, and all of it;
-    ``differs``: in what else ours is unlike the paper's, such as ``"other data"``;
+    Columns: the table's keys; ``paper``; ``ours`` (mean over seeds; of several runs with one seed
+    the mean counts), ``sd`` (sample standard deviation over seeds, blank for one), ``n`` (seeds),
+    ``preset``; ``part``: how much of the paper's mean ours covers, such as ``"1 of 4 factors"``;
+    ``delta`` = ours - paper, blank unless our runs are all those of the paper's own setting;
+    ``differs``: how else ours differs from the paper's, such as ``"other data"``;
     ``against``: the experiment's baseline, and ``difference``, ``difference_sd``, ``difference_n``
-    (pairs) of ours minus the baseline's run of the same seed, row otherwise, preset and precision;
-    ``core_hours`` that ours took (device hours on a GPU); ``note``, which also names runs that are
-    not above chance. What a side lacks is blank.
+    (pairs) of ours minus the baseline with the same seed, preset, precision and other keys;
+    ``core_hours`` of our runs (device hours on a GPU); ``note``: remarks, for instance on runs that
+    are not above chance. Missing values are blank.
 
-    ``numbers`` of the runs, in the form of `nslab.analysis.measures`, stand for what the
-    experiment's own measure would say.
+    ``numbers``, in the form of `nslab.analysis.measures`, are used in place of the experiment's own
+    measure.
 
     >>> from nslab import experiment, finished
     >>> frozen = finished(experiment("ns/first").plan("cpu", methods="ce,ns_ws"), frozen_only=True)
@@ -109,21 +109,22 @@ def _mean_and_sd(values: list[float]) -> tuple[float, float]:
 
 
 def _first(baseline: Mapping[str, str | float]) -> str:
-    """A baseline for people: its method, or a key and its value."""
+    """The name of a baseline for people: its method, or its first key and value."""
     key, value = next(iter(baseline.items()))
     return as_text(value) if key == "method" else f"{key} {as_text(value)}"
 
 
 def beside(name: str, ours: pd.DataFrame, fixed: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """A paper's table beside numbers of ours that are no run's, such as seconds.
+    """A paper's table beside numbers of ours that do not come from runs, such as seconds.
 
-    ``ours`` has the table's key columns and ``value``; where known ``sd``, ``n``, ``preset``,
-    ``unit``, ``device``. ``fixed`` names keys that all of the table shares and therefore does not
-    print, such as the network.
+    ``ours`` has the table's key columns and ``value``; if known also ``sd``, ``n``, ``preset``,
+    ``unit``, ``device``. ``fixed`` gives keys that are the same in the whole table, which therefore
+    does not print them, such as the network.
 
-    Columns as `compare`'s, with ``unit`` and ``device`` (ours). ``delta`` is blank where a side
-    lacks the row, and where our device is a CPU or not said: seconds and bytes do not compare then.
-    Raises ``ValueError`` if ``ours`` lacks a key, or has another unit than the paper.
+    Columns are the table's keys, ``paper``, ``ours``, ``sd``, ``n``, ``preset``, ``delta``,
+    ``unit``, ``device`` (ours) and ``note``. ``delta`` is blank if a side lacks the row, and if our
+    device is a CPU or unknown, since seconds and bytes are not comparable then. Raises
+    ``ValueError`` if ``ours`` lacks a key, or has another unit than the paper.
     """
     keys, printed = keyed(paper_table(name).assign(**(fixed or {})))
     if missing := [column for column in [*keys, "value"] if column not in ours]:
@@ -148,7 +149,7 @@ def _beside(printed: dict, row: dict) -> dict:
         if device and not device.lower().startswith("cpu"):
             delta = row["value"] - printed["value"]
         else:
-            said.append("ours on a CPU: no delta" if device else "our device not said: no delta")
+            said.append("ours on a CPU: no delta" if device else "our device unknown: no delta")
     if printed.get("doubtful") == "yes":
         said.append("paper's number doubtful")
     return {
@@ -165,8 +166,9 @@ def _beside(printed: dict, row: dict) -> dict:
 
 
 def run_table(name: str, results: Sequence[Result]) -> pd.DataFrame:
-    """A line per run and number of its measure: the keys of its row (as text), ``seed``, ``value``,
-    whether the run has ``learnt`` (is above chance), and ``paper``."""
+    """A line per run and number of the experiment's measure: the keys of its row (as text),
+    ``seed``, ``value``, whether the run has ``learnt`` (is above chance), and ``paper``, the
+    paper's number."""
     exp = experiment(name)
     printed: dict[tuple, float] = {}
     if exp.table:
@@ -181,14 +183,14 @@ def run_table(name: str, results: Sequence[Result]) -> pd.DataFrame:
 
 
 def shortened(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `compare`'s table the lines with a number of ours; all of them if there is none."""
+    """The lines of `compare`'s table that have a number of ours; all lines if none has."""
     return table[table["n"] > 0] if (table["n"] > 0).any() else table
 
 
 def readable(table: pd.DataFrame, *, marks: bool = False) -> pd.DataFrame:
     """`compare`'s table for people: ``ours ± sd (n, preset)`` in one column, the difference to the
-    baseline in another, blanks for gaps; without the columns that are blank throughout. With
-    ``marks``, a star behind a difference whose 95 % interval excludes 0, see
+    baseline in another, and blanks for gaps; columns that are entirely blank are left out. With
+    ``marks``, a star follows a difference whose 95 % interval excludes 0, see
     `nslab.analysis.statistics.MARK_NOTE`.
 
     >>> from nslab import experiment, finished
@@ -197,7 +199,7 @@ def readable(table: pd.DataFrame, *, marks: bool = False) -> pd.DataFrame:
     ['81.90 (n = 1, cpu)', '78.77 (n = 1, cpu)']
     """
     keys = list(table.columns[: list(table.columns).index("paper")])
-    digits = 4 if table["ours"].abs().max() <= 1 else 2  # shares against percent
+    digits = 4 if table["ours"].abs().max() <= 1 else 2  # four decimals for shares, two for percent
 
     def spread(sd: float) -> str:
         return "" if math.isnan(sd) else f" ± {sd:.{digits}f}"

@@ -1,4 +1,4 @@
-"""Errors of trained networks on corrupted test images, and mCE in percent of a baseline's.
+"""Errors of trained networks on corrupted test images, and mCE relative to a baseline network.
 
 Source: Hendrycks & Dietterich 2019; section S2.5 and Tables S4 to S6 of the DE paper. Errors on
 images that were corrupted here (``origin`` "generated") are not errors on the published sets.
@@ -26,7 +26,7 @@ from nslab.training.loop import evaluate
 from nslab.training.metrics import corruption_errors, mean_corruption_error
 from nslab.training.setup import evaluation_batch
 
-CLEAN, AVERAGE = "clean", "average"  # beside the names of corruptions; of severity 0, of none
+CLEAN, AVERAGE = "clean", "average"  # in place of a corruption's name; clean images have severity 0
 GROUP = ["dataset", "set", "network", "method"]
 Test = tuple[str, int, str, np.ndarray, np.ndarray]  # corruption, severity, origin, images, labels
 
@@ -47,11 +47,14 @@ def robustness_table(
 
     Args:
         results: finished trainings and evolutions whose weights are here, see `trained_model`.
-        corruptions, severities: which; all there are if None.
-        seed: of the images corrupted here; all networks see the same.
-        kind: the set of corruptions, for any size of image; None: CIFAR-10-C's for colour images,
+        corruptions, severities: names and levels; all of the set if None.
+        seed: of images that are corrupted here; all networks see the same images.
+        kind: the set of corruptions, for images of any size; None: CIFAR-10-C's for colour images,
             MNIST-C's for grey ones.
-        images: only the first so many test images.
+        images: number of test images, from the first; all if None.
+
+    Raises ``ValueError`` for unknown corruptions and ``images`` below 1, and what `trained_model`
+    does.
     """
     if images is not None and images < 1:
         raise ValueError(f"images must be at least 1, not {images}")
@@ -86,7 +89,8 @@ def corrupted_sets(
     seed: int,
     images: int | None,
 ) -> Iterator[Test]:
-    """Test sets one after the other, each made once; the clean one first."""
+    """The test sets one after another, each made once: the clean one, then each corruption and
+    severity."""
     known = CORRUPTIONS[kind]
     chosen = list(known) if corruptions is None else list(corruptions)
     if odd := [name for name in chosen if name not in known]:
@@ -103,22 +107,28 @@ def corrupted_sets(
 
 
 def relative_runs(errors: pd.DataFrame, baseline: str = "lenet1 adam") -> pd.DataFrame:
-    """Of `robustness_table`'s lines one per run and corruption, then their ``average``: ``error``,
-    mean over severities, and ``mce``, error in percent of the baseline's on the same corruption.
+    """A line per run and corruption of a `robustness_table`, and one for their ``average``:
+    ``error``, the mean over severities, and ``mce``, the error in percent of the baseline's on the
+    same corruption.
 
-    The baseline, a network and a method, is the mean of its runs, so it scatters about 100 itself.
-    Clean images stand first, without ``mce``. Raises ``ValueError`` where there is no baseline, a
-    seed came twice, or runs were not measured alike.
+    ``baseline`` names a network and a method; the mean error of its runs counts, so its own runs
+    vary around 100. Clean images come first, without ``mce``. Raises ``ValueError`` if there is no
+    baseline, a seed occurs twice, or runs lack corruptions or severities that others have.
     """
     lines = []
     for (dataset, kind), part in errors.groupby(["dataset", "set"], sort=False):
         index = ["network", "method", "seed"]
         places = [*index, "corruption", "severity"]
         if part.duplicated(places).any():
-            raise ValueError(f"{dataset}: two runs of one network, method and seed")
+            raise ValueError(
+                f"{dataset}: two runs have the same network, method and seed: leave one of them out"
+            )
         wide = part.pivot(index=index, columns=places[3:], values="error")
         if wide.isna().any(axis=None):
-            raise ValueError(f"{dataset}: not all runs have the same corruptions and severities")
+            raise ValueError(
+                f"{dataset}: not all runs have the same corruptions and severities: measure all of "
+                "them alike"
+            )
         reference = wide[[" ".join(key[:2]) == baseline for key in wide.index]].mean()
         if reference.isna().all():
             there = sorted({" ".join(key[:2]) for key in wide.index})
@@ -143,8 +153,8 @@ def relative_runs(errors: pd.DataFrame, baseline: str = "lenet1 adam") -> pd.Dat
 
 
 def relative_table(errors: pd.DataFrame, baseline: str = "lenet1 adam") -> pd.DataFrame:
-    """`relative_runs` over seeds: means, sample standard deviations ``error_sd`` and ``mce_sd``
-    (blank for one seed), ``n`` seeds; of the corrupted images ``origin`` and ``severities``."""
+    """`relative_runs` averaged over ``n`` seeds, with sample standard deviations ``error_sd`` and
+    ``mce_sd`` (NaN for one seed), and ``origin`` and ``severities`` of the corrupted images."""
     groups = relative_runs(errors, baseline).groupby([*GROUP, "corruption"], sort=False)
     table = groups[["error", "mce"]].mean()
     table[["error_sd", "mce_sd"]] = groups[["error", "mce"]].std()
@@ -155,7 +165,7 @@ def relative_table(errors: pd.DataFrame, baseline: str = "lenet1 adam") -> pd.Da
 
 
 def distinct(values: pd.Series) -> str:
-    """What there is among the values, as text."""
+    """The distinct values, sorted, as text."""
     return ", ".join(map(str, sorted(set(values))))
 
 
@@ -170,8 +180,8 @@ def corruption_numbers(errors: pd.DataFrame, baseline: str = "lenet1 adam") -> p
     """`relative_runs` as a measure, see `nslab.analysis.measures`: a line per run, corruption and
     metric (``error``, ``mce``); ``dataset`` is the set of corruptions, as in the papers' tables.
 
-    What is unlike the paper's: images corrupted here, part of the test set or of the severities;
-    an average over fewer corruptions is a part only.
+    ``differs`` names what is unlike the paper: images corrupted here, a part of the test images or
+    of the severities. ``part`` says if an average lacks corruptions.
     """
     columns = ["run", "dataset", "corruption", "metric", "value", "part", "differs", "note"]
     lines: list[dict] = []

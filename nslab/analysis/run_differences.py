@@ -1,4 +1,4 @@
-"""In what runs differ: field by field of their configs, their numbers, and where they were made."""
+"""Differences of runs: in the fields of their configs, their numbers, and their environments."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,23 +14,23 @@ from nslab.runs.results import Result
 from nslab.system.content_names import short_name
 
 NOT_THERE = "—"
-# what is told of the environment of two runs
+# parts of a run's environment that are compared
 ENVIRONMENT = ("device", "processes", "threads", "commit", "dirty", "source", "begun", "finished")
 
 
 def fields_of(form: Mapping[str, Any]) -> dict[str, str]:
-    """A config's fields as text, those of its parts under their paths.
+    """A config's fields as text; those of nested configs have dotted names.
 
     >>> from nslab import TrainConfig
     >>> fields_of(encode(TrainConfig("digits", "mlp")))["objective.kind"]
     'ce'
     """
-    config = known_config(form)  # has the defaults of fields that are newer than the run
+    config = known_config(form)  # adds the defaults of fields that are newer than the run
     return dict(flat("", encode(config) if config else dict(form)))
 
 
 def differing(forms: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Of configs (as JSON) the fields that are not the same in all, each config's own values.
+    """For each config (as JSON), its values of the fields that are not the same in all.
 
     >>> from nslab import TrainConfig
     >>> pair = [encode(TrainConfig("digits", "mlp", lr=lr)) for lr in (0.1, 0.2)]
@@ -44,7 +44,7 @@ def differing(forms: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 def distinguished(configs: Sequence[Any]) -> list[str]:
-    """What tells each of some configs from the others, in a few words; blank for the same ones.
+    """A short text for each config with the fields that differ; blank if none does.
 
     >>> from nslab import NS, TrainConfig
     >>> distinguished([TrainConfig("digits", "mlp", NS(rho=rho), lr=0.2) for rho in (0.0, 1.0)])
@@ -70,7 +70,8 @@ def distinguished(configs: Sequence[Any]) -> list[str]:
 
 
 def _worded(name: str, value: Any) -> str:
-    """A field and its value; of a part, or what goes by its name, the value alone."""
+    """A field's name and value; the value alone for nested configs, data sets, networks and
+    methods."""
     if dataclasses.is_dataclass(value):
         return short_repr(value)
     if isinstance(value, str) and name in ("dataset", "network", "method"):
@@ -100,7 +101,8 @@ def metric_differences(a: Result, b: Result) -> pd.DataFrame:
 
 
 def environment_differences(a: Result, b: Result) -> pd.DataFrame:
-    """A line per part of the environment that differs: what, and what it was for each run."""
+    """A line per part of the environment that differs: ``environment``, and its value for each
+    run."""
     lines = []
     told = [environment_of(result) for result in (a, b)]
     for name in dict.fromkeys([*told[0], *told[1]]):
@@ -111,7 +113,7 @@ def environment_differences(a: Result, b: Result) -> pd.DataFrame:
 
 
 def environment_of(result: Result) -> dict[str, str]:
-    """What is told of where a run was made, by name: versions and digests too."""
+    """A run's environment, name -> text: device, processes, commit, versions, digests and so on."""
     env = result.env
     found = {name: str(env[name]) for name in ENVIRONMENT if env.get(name) is not None}
     for part in ("versions", "plugins", "made_of", "data"):

@@ -1,4 +1,4 @@
-"""Finished runs as tables and networks, ready to be plotted or looked into."""
+"""Finished runs as tables and networks, ready to be plotted or examined."""
 
 import math
 from collections.abc import Sequence
@@ -28,13 +28,13 @@ from nslab.training.checkpoint import load_weights
 from nslab.training.loop import training_set
 from nslab.types import Batch
 
-SHOWN = 64  # samples of a batch that is only looked at
+SHOWN = 64  # most samples of a batch that is only shown
 
 
 @dataclass(frozen=True)
 class GroupScores:
-    """One group of samples and how they fare: images (m, c, h, w), labels, the stitched image,
-    the composite the network sees, each sample's q (its class's probability) and score."""
+    """One group of m samples that compete: images, labels, the stitched image, the composite that
+    the network sees, and each sample's q (the probability of its class) and score."""
 
     images: Float[Tensor, "m c h w"]
     labels: Int[Tensor, " m"]
@@ -46,7 +46,7 @@ class GroupScores:
 
 
 def run_columns(result: Result) -> dict[str, str | int | float]:
-    """The columns that tell a run apart, see `nslab.configs.labels.columns`."""
+    """The columns that identify a run, see `nslab.configs.labels.columns`."""
     return columns(decode(result.config))
 
 
@@ -71,8 +71,8 @@ def class_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def value_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.DataFrame:
-    """A line per run: what tells it apart, its imbalance factor (1: none), a final number
-    ``value``, and whether it has ``learnt`` (is above chance)."""
+    """A line per run: `run_columns`, its ``imbalance`` factor (1: none), a number ``metric`` of its
+    final results as ``value``, and whether it has ``learnt`` (is above chance)."""
     lines = []
     for result in results:
         config: TrainConfig = decode(result.config)
@@ -82,15 +82,15 @@ def value_table(results: Sequence[Result], metric: str = "test_accuracy") -> pd.
 
 
 def trained_model(result: Result) -> nn.Module:
-    """The network that a finished run, a training or an evolution, ended with, in evaluation mode,
-    on the CPU.
+    """The final network of a finished training, adaptation or evolution, in evaluation mode, on the
+    CPU.
 
-    Raises ``FileNotFoundError`` where its weights are not here, ``ValueError`` for a method that
-    ends with several networks, and for the evolution of a loss.
+    Raises ``FileNotFoundError`` if its weights are not here, ``ValueError`` for runs without a
+    single network of their own: methods that end with several, evaluations, evolved losses.
     """
     config: RunConfig = decode(result.config)
     if (training := config.training) is None:
-        raise ValueError(f"run {result.id} ({label(config)}) is no classifier's")
+        raise ValueError(f"run {result.id} ({label(config)}) has no network: choose a training")
     if isinstance(config, EvaluateConfig):
         trained = config.trained
         raise ValueError(
@@ -111,7 +111,7 @@ def trained_model(result: Result) -> nn.Module:
 
 
 def training_batch(config: TrainConfig, data: ImageData) -> Batch:
-    """The first batch of a training, augmented as there; on the CPU."""
+    """The first batch of a training, augmented as in training, on the CPU; at most 64 samples."""
     arrays, size = data.arrays, min(config.batch_size, len(data.arrays.train_y))
     batches = make_batches(
         arrays.train_x,
@@ -127,12 +127,13 @@ def training_batch(config: TrainConfig, data: ImageData) -> Batch:
 
 
 def training_batches(dataset: str, batch_size: int, seed: int) -> DatasetBatches:
-    """The training images as they are, not augmented, in a shuffled order that ``seed`` names."""
+    """Batches of the training images, not augmented, in an order shuffled by ``seed``."""
     return batches_of(load(dataset), batch_size, seed)
 
 
 def batches_of(data: ImageData, batch_size: int, seed: int) -> DatasetBatches:
-    """The same of data already loaded, such as a run's own long-tailed training set."""
+    """`training_batches` for data that are already loaded, such as a run's long-tailed training
+    set."""
     images, cpu = (data.arrays.train_x, data.arrays.train_y), torch.device("cpu")
     return make_batches(*images, data.dataset, cpu, batch_size=batch_size, seed=seed)
 
@@ -144,7 +145,7 @@ def first_batch(dataset: str, batch_size: int, seed: int) -> Batch:
 
 @torch.no_grad()
 def compete(model: nn.Module, batch: Batch, grid: Grid) -> GroupScores:
-    """Let the first group of a batch compete, and keep every step to look at."""
+    """The competition of the first group of a batch, with all intermediate results."""
     m = grid[0] * grid[1]
     x, y = batch.x[:m], batch.y[:m]
     small = composite(x, grid)
@@ -154,9 +155,10 @@ def compete(model: nn.Module, batch: Batch, grid: Grid) -> GroupScores:
 
 
 def score_table(model: nn.Module, source: str | ImageData, grid: Grid, seed: int) -> pd.DataFrame:
-    """Every training sample's class and natural-selection score over one epoch's groups.
+    """Class and natural-selection score of every training sample, in the groups of one epoch.
+    Samples that do not fill a group are left out.
 
-    ``source`` is the name of a data set, or one already loaded (a run's long-tailed one, say).
+    ``source`` is the name of a data set, or a loaded one, such as a run's long-tailed one.
     """
     data = load(source) if isinstance(source, str) else source
     classes = data.dataset.classes
@@ -173,8 +175,8 @@ def score_table(model: nn.Module, source: str | ImageData, grid: Grid, seed: int
 
 
 def class_scores(result: Result, grid: Grid, seed: int) -> pd.DataFrame:
-    """A line per class: training samples, mean score under the run's final network, test accuracy
-    in percent; the points of [NS Fig. 4]."""
+    """A line per class: number of training samples (``size``), mean ``score`` under the run's final
+    network, and test ``accuracy`` in percent; the points of [NS Fig. 4]."""
     config: TrainConfig = decode(result.config)
     data = training_set(config)
     scores = score_table(trained_model(result), data, grid, seed)
@@ -193,11 +195,11 @@ def class_scores(result: Result, grid: Grid, seed: int) -> pd.DataFrame:
 
 
 def class_regressions(classes: pd.DataFrame) -> pd.DataFrame:
-    """Lines of mean score on class size and on accuracy, each over the classes of one data set,
-    imbalance factor and method, means over runs [NS Fig. 4].
+    """Regressions of mean score on class size and on accuracy over the classes, from means over
+    runs [NS Fig. 4]; two for each data set, imbalance factor and method.
 
-    ``classes`` is of `class_scores`. Columns: these, ``against`` (the column of x), ``points`` (a
-    line a class), ``line``.
+    ``classes`` holds tables of `class_scores`. Columns: ``dataset``, ``imbalance``, ``method``,
+    ``against`` (``size`` or ``accuracy``), ``points`` (a table with a line per class), ``line``.
     """
     keys = ["dataset", "imbalance", "method"]
     lines = []
@@ -214,7 +216,8 @@ def class_regressions(classes: pd.DataFrame) -> pd.DataFrame:
 def negative_shares(
     model: nn.Module, source: str | ImageData, grids: Sequence[Grid], sigmas: Sequence[float]
 ) -> pd.DataFrame:
-    """Share of weights sigma - s below 0, in percent, by group size m and sigma (rho = -1)."""
+    """The percentage of weights sigma - s (rho = -1) that are negative, by grid, with its group
+    size m, and sigma."""
     lines = []
     for grid in grids:
         scores = score_table(model, source, grid, 0)["score"]
@@ -226,8 +229,8 @@ def negative_shares(
 
 
 def kind_table(results: Sequence[Result]) -> pd.DataFrame:
-    """A line per run, epoch and kind of label (clean, mislabelled): training accuracy on the
-    labels as given, mean weight, and mean score s = (w - sigma) / rho where there is one."""
+    """A line per run, epoch and kind of sample (clean, mislabelled): training accuracy on the
+    labels as given, mean weight, and mean score s = (w - sigma) / rho, NaN without NS."""
     lines = []
     for result in results:
         config: TrainConfig = decode(result.config)
@@ -250,7 +253,7 @@ def kind_table(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def simulated_scores(samples: int, m: int, seed: int) -> Float[Tensor, " n"]:
-    """Scores of groups of ``m`` whose q are uniform on [0, 1], as material for [NS Fig. 2].
+    """Scores s = m q / sum(q) of simulated groups of ``m``, q uniform on [0, 1], for [NS Fig. 2].
 
     NOTE: the paper does not say how its curves were simulated.
     """

@@ -1,4 +1,4 @@
-"""Smallest effect that a comparison can show, before it starts."""
+"""The smallest effect that a comparison can detect, known before it starts."""
 
 import statistics as numbers
 from collections.abc import Sequence
@@ -16,9 +16,10 @@ POWER = 0.8
 
 
 def smallest_effect(name: str, configs: Sequence[RunConfig]) -> str:
-    """What a paired t test of an experiment's methods against its baseline finds with probability
-    0.8 at p < .05, in a sentence: in standard deviations of the differences, and where finished
-    runs of the experiment tell their spread, in its own unit; blank without a baseline.
+    """The smallest effect, in a sentence, that a paired t test of an experiment's methods against
+    its baseline detects with probability 0.8 at p < 0.05. It is given in standard deviations of the
+    differences and, if finished runs of the experiment show their spread, in the unit of its
+    measure. Blank without a baseline.
 
     >>> from nslab import experiment
     >>> print(smallest_effect("ns/first", experiment("ns/first").plan("smoke", seeds=(1, 2, 3))))
@@ -45,11 +46,11 @@ def smallest_effect(name: str, configs: Sequence[RunConfig]) -> str:
 
 
 def observed_spreads(name: str) -> tuple[float, int, str] | None:
-    """Median standard deviation of an experiment's paired differences, how many comparisons it is
-    of, and their preset: the largest with any."""
+    """The median standard deviation of an experiment's paired differences, the number of
+    comparisons behind it, and their preset, the largest that has any. None without such runs."""
     exp, runs = experiment(name), runs_by_size(every_run())
     for preset in reversed(PRESETS):
-        if preset == "smoke":  # other data: it tells nothing
+        if preset == "smoke":  # its data are different, so its spread says nothing
             break
         results = [result for size in preset_sizes(exp, preset) for result in runs.get(size, ())]
         if not results:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-ROUNDING = 1e-12  # relative: differences that are no further apart are alike
+ROUNDING = 1e-12  # a smaller relative spread of differences is rounding: they count as equal
 ALIKE = "all differences alike, so no interval"
 MARK = "*"  # of a difference whose interval excludes 0
 MARK_NOTE = (
@@ -29,10 +29,10 @@ class Paired:
         t, p: of the two-sided paired t test.
         effect: mean / sd (Cohen's d_z).
 
-    With one pair only the mean is known; the rest is nan. Where all differences are alike, their
+    With one pair only the mean is known; the rest is NaN. If all differences are equal, their
     spread is unknown rather than 0: ``low`` and ``high`` are the mean, there is no test, and
-    `excludes_zero` says no. The test assumes normal differences,
-    which three of them can neither show nor refute.
+    `excludes_zero` is 0. The test assumes that differences are normally distributed, which cannot
+    be checked with a few of them.
     """
 
     n: int
@@ -81,8 +81,8 @@ def interval(mean: float, sd: float, n: int) -> tuple[float, float]:
 
 
 def excludes_zero(low: float, high: float) -> int:
-    """1 for an interval above 0, -1 for one below, 0 for one that contains it, for none (nan), and
-    for one of no width: a few differences that are alike say nothing of their spread.
+    """1 for an interval above 0, -1 for one below, and 0 for one that contains it, for none (NaN),
+    and for one of no width, since a few equal differences do not show their spread.
 
     >>> excludes_zero(0.1, 0.3), excludes_zero(-0.3, -0.1), excludes_zero(3.0, 3.0)
     (1, -1, 0)
@@ -100,10 +100,11 @@ def mark(low: float, high: float) -> str:
 
 
 def differences(table: pd.DataFrame, baseline: str, by: list[str]) -> pd.DataFrame:
-    """Every method against ``baseline``, a line per group: columns of `Paired` and ``method``.
+    """Every method against ``baseline``: a line per group and method, with the columns of ``by``,
+    ``method`` and those of `Paired`.
 
-    ``table`` has the columns of ``by``, ``method``, ``seed`` and ``value``; if it has ``learnt``,
-    so have the lines: whether any run of the method has.
+    ``table`` has the columns of ``by``, ``method``, ``seed`` and ``value``. If it has ``learnt``,
+    so has the result: whether any run of the method in the group has learnt.
     """
     lines = []
     for key, group in table.groupby(by, sort=False) if by else [((), table)]:
@@ -119,7 +120,7 @@ def differences(table: pd.DataFrame, baseline: str, by: list[str]) -> pd.DataFra
 
 
 def in_words(line: Mapping[str, Any], unit: str = "points", digits: int = 2) -> str:
-    """A line of `differences`, or the fields of a `Paired`, as a part of a sentence.
+    """A line of `differences`, or the fields of a `Paired`, as part of a sentence.
 
     >>> in_words({"n": 3, "mean": -0.5, "low": -1.2, "high": 0.2, "p": 0.091})
     '−0.50 points (95 % interval −1.20 to +0.20, p = 0.09, n = 3)'
@@ -140,7 +141,7 @@ def in_words(line: Mapping[str, Any], unit: str = "points", digits: int = 2) -> 
 
 def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:
     """The smallest effect (mean / sd of the differences) that a two-sided paired t test of n pairs
-    finds with probability ``power``; infinite for fewer than two pairs."""
+    at level ``alpha`` detects with probability ``power``; infinite for fewer than two pairs."""
     if n < 2:
         return math.inf
     critical = stats.t.ppf(1 - alpha / 2, n - 1)
@@ -148,17 +149,17 @@ def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:
     def missing(effect: float) -> float:
         shift = effect * math.sqrt(n)
         found = stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift)
-        return float(power - np.nan_to_num(found, nan=1.0))  # nan: so far out that power is 1
+        return float(power - np.nan_to_num(found, nan=1.0))  # scipy's NaN: the power is 1
 
     return float(optimize.brentq(missing, 0, 50))
 
 
 @dataclass(frozen=True)
 class Line:
-    """A fitted line y = slope x + intercept, Pearson's r, its p value (two-sided), points, and
-    Spearman's rank correlation, which asks for order only, with its p value.
+    """A fitted line y = slope x + intercept; Pearson's r with its two-sided p value; the number n
+    of points; Spearman's rank correlation, which depends on their order only, with its p value.
 
-    Both p values come from Student's t and take the points for independent draws.
+    Both p values come from Student's t and assume that points are independent.
     """
 
     slope: float
@@ -171,7 +172,7 @@ class Line:
 
     @property
     def verdict(self) -> str:
-        """Which of the two correlations differ from 0 at p < 0.05, in words."""
+        """In words, which of the two correlations differ from 0 at p < 0.05."""
         found = {"by Pearson's r": self.p < 0.05, "by rank": self.rank_p < 0.05}
         told = [words for words, significant in found.items() if significant]
         if not told:
@@ -188,7 +189,8 @@ def regression(x: pd.Series, y: pd.Series) -> Line:
 
 
 def between_share(table: pd.DataFrame, value: str, group: str) -> float:
-    """Share of the variance that lies between groups (eta squared): 0 none, 1 all."""
+    """Eta squared: the share, 0 to 1, of the variance of ``value`` that lies between groups; NaN if
+    there is no variance."""
     total = float(((table[value] - table[value].mean()) ** 2).sum())
     means = table.groupby(group, observed=True)[value].transform("mean")
     return float(((means - table[value].mean()) ** 2).sum()) / total if total else math.nan

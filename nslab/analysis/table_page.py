@@ -1,4 +1,4 @@
-"""A page of HTML with tables that sort and filter, in one file that needs no network."""
+"""An HTML page with tables that can be sorted and filtered, in one file that needs no network."""
 
 import base64
 import html
@@ -29,7 +29,7 @@ th.n, td.n { text-align: right; white-space: nowrap; }
 tbody tr:hover { background: #f8f8f4; }
 @media print { .tools { display: none } .scroll { max-height: none; border: 0 } }
 """
-# Sorts by a column when its head is clicked, numbers as numbers, and hides rows without the words.
+# Sorts by a column when its heading is clicked, numbers by value, and filters rows by words.
 SCRIPT = """
 for (const table of document.querySelectorAll("table")) {
   const body = table.tBodies[0], rows = [...body.rows], heads = [...table.tHead.rows[0].cells];
@@ -74,7 +74,7 @@ for (const table of document.querySelectorAll("table")) {
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """The page of a title and parts that are HTML already."""
+    """The HTML page with a title and ``parts``, which are HTML already."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -85,7 +85,7 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def table_of(shown: "pd.DataFrame", title: str = "") -> str:
-    """A table of words as a section of such a page; what it has of markup is text."""
+    """A table of texts as a section of the page; markup in its cells is escaped."""
     said = [f"<th scope=col><button>{html.escape(str(name))}</button></th>" for name in shown]
     lines = [
         f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>\n"
@@ -101,6 +101,6 @@ def table_of(shown: "pd.DataFrame", title: str = "") -> str:
 
 
 def picture_of(png: bytes, about: str) -> str:
-    """A picture as part of such a page, with what it shows."""
+    """A picture embedded in the page; ``about`` describes it for those who cannot see it."""
     data = base64.b64encode(png).decode()
     return f'<p><img src="data:image/png;base64,{data}" alt="{html.escape(about)}"></p>\n'

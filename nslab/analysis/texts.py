@@ -1,4 +1,4 @@
-"""Texts that compete: how a group is joined into one row, and what of it is lost."""
+"""Competing texts: how a group of texts is joined into one row, and how much of it is lost."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -29,8 +29,9 @@ class JoinedTexts:
 
     Attributes:
         labels, texts: class and words of each text.
-        composites: the words of the joined row, by the way of joining.
-        owners: whose each token of that row is, by number in the group; -1: padding.
+        composites: way of joining -> words of the joined row.
+        owners: way of joining -> for each token of that row, the number of the text in the group
+            that it comes from; -1 for padding.
     """
 
     labels: tuple[str, ...]
@@ -40,12 +41,15 @@ class JoinedTexts:
 
 
 def joined_texts(config: TrainConfig, grid: Grid = (2, 2), *, losing: bool = False) -> JoinedTexts:
-    """The first group of a training, joined in both ways; with ``losing`` the first of its first
-    epoch of which literal joining loses a text, if there is one. ``ValueError`` for a network that
-    brings its own tokenizer, whose pieces of words are not shown."""
+    """The first group of a training, joined in both ways. With ``losing``, the first group of its
+    first epoch that loses a text by literal joining, if there is one. Raises ``ValueError`` for a
+    network with its own tokenizer, whose word pieces cannot be shown."""
     tokenizer, data = tokenized(config)
     if not isinstance(tokenizer, WordTokenizer):
-        raise ValueError(f"{config.network} does not read words")
+        raise ValueError(
+            f"{config.network} reads word pieces, which cannot be shown: use a network that reads "
+            "words, such as textcnn"
+        )
     info = tokenizer.info
     x, y = _group(config, info, grid, losing)
     made = {way: row_of(Joined(info, way), x, grid) for way in WAYS}
@@ -72,8 +76,8 @@ def _group(
 
 
 def owners(x: Int[Tensor, "m l"], info: TokenInfo, grid: Grid, way: Way) -> list[int]:
-    """Whose each token of a joined row is: the group's texts are joined with their numbers in the
-    place of their tokens."""
+    """For each token of a joined row, the number of its text, or -1: the group is joined with the
+    texts' numbers in place of their tokens."""
     places = torch.arange(1, len(x) + 1)[:, None]
     numbers = TokenInfo(info.length, len(x) + 1, pad=0)
     return (row_of(Joined(numbers, way), (x != info.pad) * places, grid) - 1).tolist()
@@ -87,9 +91,9 @@ def row_of(joined: Joined, x: Int[Tensor, "m l"], grid: Grid) -> Int[Tensor, " w
 
 
 def lost_texts(configs: Sequence[TrainConfig], grid: Grid = (2, 2)) -> pd.DataFrame:
-    """A line per run and way of joining: ``texts_lost``, the share of the texts of an epoch that
-    leave no word in their composite, and ``words_kept``, the share of all words, in percent;
-    ``words``: mean number of words of a text as the network reads it."""
+    """A line per run and way of joining: ``texts_lost``, the percentage of an epoch's texts that
+    leave no word in their composite; ``words_kept``, the percentage of all words that are kept;
+    ``words``, the mean number of words in a text as the network reads it."""
     lines = []
     for config in configs:
         info = tokenized(config)[0].info

@@ -1,9 +1,9 @@
-"""Data sets by name: ``load(name)`` reads a checked array file, making it at first use.
+"""Data sets by name: ``load(name)`` reads a checked array file, which is made at first use.
 
-A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images, see
-`nslab.datasets.image_folder`; ``csv:PATH`` for texts, see `nslab.datasets.text_sets`; or the name
-that `nslab.datasets.own_arrays.add_arrays` returned. Some keys stand for image folders or for
-texts, see `nslab.datasets.catalogue`.
+A name is a key of ``DATASETS``; ``folder:PATH`` for a folder of images (see
+`nslab.datasets.image_folder`); ``csv:PATH`` for texts (see `nslab.datasets.text_sets`); or the
+name that `nslab.datasets.own_arrays.add_arrays` returned. Some keys stand for image folders or
+texts (see `nslab.datasets.catalogue`).
 
 >>> DATASETS["cifar10"].shape, DATASETS["cifar10"].classes[0]
 ((3, 32, 32), 'airplane')
@@ -36,9 +36,9 @@ from nslab.system.validation import unknown
 
 
 def resolved(name: str) -> str:
-    """The name as a run keeps it: that of a folder has its absolute path and a digest.
+    """The name as a run stores it; for a folder or file, it holds the absolute path and a digest.
 
-    Raises ``ValueError`` for an unknown name and a folder without images of classes.
+    Raises ``ValueError`` for an unknown name, and for a folder or file that is no data set.
     """
     if name.startswith(image_folder.PREFIX):
         return image_folder.resolved(name)
@@ -51,7 +51,7 @@ def resolved(name: str) -> str:
 
 
 def is_folder(name: str) -> bool:
-    """Whether the images of a data set are files in a folder, prepared at any size.
+    """Whether the images of a data set are files in a folder, which can be prepared at any size.
 
     >>> is_folder("imagenet"), is_folder("folder:pets"), is_folder("cifar10")
     (True, True, False)
@@ -62,7 +62,7 @@ def is_folder(name: str) -> bool:
 
 
 def image_side(name: str) -> int:
-    """Pixels a side of a folder's images, unless a run says another; 0 for other data.
+    """Default side, in pixels, of a folder's prepared images; 0 for other data.
 
     >>> image_side("imagenet"), image_side("digits_folder"), image_side("cifar10")
     (224, 32, 0)
@@ -78,17 +78,18 @@ def array_sets() -> tuple[str, ...]:
 
 
 def dataset_of(name: str, image_size: int = 0) -> Dataset:
-    """What is known of a data set without loading it, see `load` for names and errors.
+    """Layout, normalisation and classes of a data set, without loading it; names and errors are
+    those of `load`.
 
-    Of a named folder that is not here, that is what is published. ``image_size``: side of a
-    folder's images; 0: what `image_side` says.
+    For a named folder that is not here, the published numbers are given. ``image_size`` is the
+    side of a folder's images in pixels; 0 stands for that of `image_side`.
     """
     name = resolved(name)
     if name in DATASETS:
         entry = DATASETS[name]
         if not isinstance(entry, ImageFolderDataset):
             return entry
-        # one that nslab makes is as planned, or is made anew
+        # a folder that nslab makes always has the entry's numbers: otherwise it is made again
         there = None if entry.make else named_folders.found(name, entry)
         return _seen(entry.of_side(image_size), there) if there else entry.of_side(image_size)
     kind, where, digest = parts_of(name) or ("", "", "")
@@ -97,7 +98,9 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
     if kind == "arrays":
         return Dataset(**own_arrays.description(where, digest), fetch=_unfetched)
     if kind != "folder":
-        raise ValueError(f"unknown data set {name!r}: nothing here can read {kind}")
+        raise ValueError(
+            f"unknown data set {name!r}: its kind {kind!r} is none of folder, csv and arrays"
+        )
     found = _found(where, digest)
     side = image_size or image_folder.SIZE
     layout = Layout(len(found.train[0]), len(found.test[0]), (side, side, 3), len(found.classes))
@@ -105,19 +108,19 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
 
 
 def _seen(entry: ImageFolderDataset, there: image_folder.Listing) -> Dataset:
-    """An entry with the numbers of images and the class names that are here."""
+    """An entry with the numbers of images and the class names of the files found here."""
     layout = dataclasses.replace(entry.layout, train=len(there.train[0]), test=len(there.test[0]))
     return dataclasses.replace(entry, layout=layout, classes=there.classes)
 
 
 def _of_texts(entry: TextDataset, there: image_folder.Listing) -> TextDataset:
-    """An entry with the numbers of texts and the class names that are here."""
+    """An entry with the numbers of texts and the class names of the files found here."""
     layout = Layout(len(there.train[0]), len(there.test[0]), (), len(there.classes))
     return dataclasses.replace(entry, layout=layout, classes=there.classes)
 
 
 def _found(where: str, digest: str) -> image_folder.Listing:
-    """The images of a folder, if they are those of the digest."""
+    """The images of a folder; raises if it is missing or its digest is not ``digest``."""
     folder = Path(where)
     if not os.path.isdir(folder):
         raise MissingDataset(
@@ -143,9 +146,9 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
     read-only, files made from it go to ``data/cache``.
 
     For a folder of images (``folder:PATH``, or a named one) the files are listed; ``image_size`` is
-    their side in pixels. If there is only a sheet of a data set (`nslab.datasets.sheets`), the
-    sheet is read. Raises ``ValueError`` for an unknown name, and `MissingDataset` and
-    `CorruptDataset` with advice.
+    the side, in pixels, to which they will be resized. If only a sheet of a data set is here
+    (`nslab.datasets.sheets`), the sheet is read. Raises ``ValueError`` for an unknown name,
+    `MissingDataset` and `CorruptDataset`; their messages say what to do.
 
     >>> digits = load("digits")
     >>> digits.arrays.train_x.shape, digits.info.num_classes
@@ -187,13 +190,14 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
                         f"the files of data set {name!r} in {source} are wrong: {problem}. "
                         "Remove them, then fetch them again."
                     )
-                # code that holds something it changes would be other code the next time
+                # If running the code changed its own digest (it holds a value that it changes),
+                # the digest identifies nothing: leave it out.
                 write_arrays(file, arrays, maker if maker_digest(dataset) == maker else "")
     return ImageData(name, dataset, read_arrays(file, dataset.layout))
 
 
 def array_file(name: str, folder: Path | None = None) -> Path:
-    """Where the arrays of a data set of ``DATASETS`` lie, or are put when they are first needed."""
+    """The file of a data set's arrays (a key of ``DATASETS``), whether or not it exists yet."""
     folder = folder or cache_dir()
     file = folder / f"{name}.npz"
     if not file.exists() and folder.is_dir() and not os.access(folder, os.W_OK):
@@ -202,15 +206,15 @@ def array_file(name: str, folder: Path | None = None) -> Path:
 
 
 def sheet_file(name: str, folder: Path | None = None) -> Path:
-    """Where a part of a data set lies, if that is all there is of it."""
+    """The file of a data set's sheet, the part of it that stands in where the whole is missing."""
     return (folder or cache_dir()) / f"{name}{sheets.SUFFIX}"
 
 
 def maker_digest(dataset: Dataset) -> str:
-    """The digest of the code that makes a data set that is not nslab's own; else empty."""
+    """The digest of the code that makes a data set; empty for a data set that comes with nslab."""
     try:
         return code_digest(dataset.fetch) if is_own(dataset.fetch) else ""
-    except ValueError:  # it encloses what does not show what it holds
+    except ValueError:  # a value that the function encloses has no digest
         return ""
 
 

@@ -1,4 +1,4 @@
-"""One checked array file a data set: ``<name>.npz`` with train and test images and labels."""
+"""One checked array file per data set: ``<name>.npz`` with train and test images and labels."""
 
 import errno
 import hashlib
@@ -16,7 +16,7 @@ from nslab.system.files import replacing
 
 
 class CorruptDataset(ValueError):
-    """An array file that is not what it should be; the message says what to do."""
+    """A damaged or wrong array file; the message says what to do."""
 
 
 class Arrays(NamedTuple):
@@ -34,7 +34,7 @@ class Layout:
 
     train: int
     test: int
-    shape: tuple[int, ...]  # height, width, channels; of texts none
+    shape: tuple[int, ...]  # height, width, channels; empty for texts
     num_classes: int
 
     def problem(self, arrays: Arrays) -> str | None:
@@ -56,14 +56,14 @@ class Layout:
 
 def write_arrays(file: Path, arrays: Arrays, maker: str = "") -> None:
     """Write an array file, uncompressed so that it can be memory-mapped; ``maker`` is the digest of
-    the code that made the arrays, if it is somebody's own."""
+    the code that made the arrays, if that is not nslab's own."""
     members = arrays._asdict() | ({"made_by": np.array(maker)} if maker else {})
     with replacing(file) as temporary, temporary.open("wb") as out:
         np.savez(out, **members)
 
 
 def maker_of(file: Path) -> str:
-    """The digest of the code that made an array file; empty where that is not known."""
+    """The digest of the code that made an array file; empty if unknown."""
     try:
         with np.load(file, allow_pickle=False) as found:
             return str(found["made_by"])
@@ -72,7 +72,7 @@ def maker_of(file: Path) -> str:
 
 
 def arrays_digest(arrays: Arrays) -> str:
-    """SHA-256 of arrays: of their types, shapes and values, in whatever file they lie."""
+    """SHA-256 of the arrays' types, shapes and values, whichever file holds them."""
     digest = hashlib.sha256()
     for name, array in arrays._asdict().items():
         digest.update(f"{name} {array.dtype.str} {array.shape}\0".encode())
@@ -97,7 +97,7 @@ def read_arrays(file: Path, layout: Layout) -> Arrays:
     except KeyError as error:
         problem = f"it lacks an array: {error.args[0]}"
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # a disk that fails is another matter
+        if error.errno not in (None, errno.EINVAL):  # the disk failed: the file may be fine
             raise
         problem = f"it cannot be read ({error})"
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
@@ -115,6 +115,7 @@ def read_arrays(file: Path, layout: Layout) -> Arrays:
 
 
 def _member(file: Path, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One array of the archive: memory-mapped, or read if it is compressed or in Fortran order."""
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as member:
         version = npy.read_magic(member)

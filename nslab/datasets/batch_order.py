@@ -1,4 +1,4 @@
-"""Order of samples in batches: the same whatever holds the samples, and on any device."""
+"""Order of samples in batches: the same for images, files and texts, and on any device."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,11 +24,15 @@ class BatchOrder:
         batch_size: samples of a batch over all ranks together.
         seed: names the random streams of order and augmentation.
         augment: see `Loader` and `ImageFiles`.
-        rank, world: which share of each batch is this process's.
+        rank, world: number of this process and how many there are; each takes an equal share of
+            every batch.
         min_batch: smallest share worth training on: a shorter last batch of an epoch is left out.
         sampler, epochs: key of ``SAMPLERS``, and how many epochs there will be (for ``pbs``).
-        epoch_parts: epochs that one pass over the samples is cut into, each of as many whole
-            batches; the few batches that remain of a pass are left out.
+        epoch_parts: number of epochs that one pass over the samples is cut into, each with the same
+            number of whole batches; what remains of the pass is left out.
+
+    Raises ``ValueError`` for an unknown ``augment`` or ``sampler``, and for batches that cannot be
+    shared out evenly or are too few or too small.
     """
 
     def __init__(
@@ -59,10 +63,10 @@ class BatchOrder:
         self.y, self.batch_size, self.seed, self.augment = y, batch_size, seed, augment
         self.rank, self.world, self.min_batch = rank, world, min_batch
         self.sampler, self.epochs, self.epoch_parts = SAMPLERS[sampler], epochs, epoch_parts
-        self._upcoming: tuple[int, Iterator[Batch]] | None = None  # the next of `nth`
-        # samples of an epoch
+        # which batch `nth` would give next without starting anew, and the iterator that gives it
+        self._upcoming: tuple[int, Iterator[Batch]] | None = None
         whole = len(y) // batch_size // epoch_parts * batch_size
-        self.samples = whole if epoch_parts > 1 else len(y)
+        self.samples = whole if epoch_parts > 1 else len(y)  # of an epoch
         if self.samples < 1 and len(y):
             raise ValueError(
                 f"{len(y)} samples are {len(y) // batch_size} whole batches of {batch_size}, too "
@@ -76,9 +80,9 @@ class BatchOrder:
         return full + (share > 0 and share >= self.min_batch)
 
     def nth(self, k: int) -> Batch:
-        """Batch k (from 0) of epoch after epoch, for `nslab.neuroevolution.evolution.evolve`.
+        """Batch k, counted from 0 through all epochs, for `nslab.neuroevolution.evolution.evolve`.
 
-        The same whatever was asked before; asked in order, nothing is made twice.
+        It does not depend on earlier calls; calls in order of k make no batch twice.
         """
         epoch, place = divmod(k, len(self))
         if self._upcoming is None or self._upcoming[0] != k:
@@ -88,7 +92,7 @@ class BatchOrder:
         return batch
 
     def parts(self, k: int, size: int) -> Iterator[Batch]:
-        """Batch k in parts of ``size`` samples, the last perhaps fewer."""
+        """Batch k in parts of ``size`` samples; the last part may be smaller."""
         if size < 1:
             raise ValueError(f"a part of a batch must have samples, not {size}")
         whole = self.nth(k)
@@ -97,11 +101,12 @@ class BatchOrder:
             yield replace(whole, x=x, y=y, index=index)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from batch ``start`` on: what holds the samples makes them."""
+        """The batches of an epoch, from batch ``start`` on; subclasses, which hold the samples,
+        make them."""
         raise NotImplementedError
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
-        """The samples in the order that an epoch shows them, on the CPU."""
+        """Positions of an epoch's samples in the order in which it shows them, on the CPU."""
         whole, part = divmod(epoch, self.epoch_parts)
         draws = generator(self.seed, "order", whole)
         order = self.sampler(self.y.cpu(), whole, max(1, self.epochs // self.epoch_parts), draws)
@@ -114,9 +119,10 @@ class BatchOrder:
         return slice(start, start + size)
 
     def evaluated(self) -> Iterator[Int[Tensor, " b"]]:
-        """Every sample once: this rank's are ``rank, rank + world, ...``"""
+        """Positions of this rank's samples, ``rank, rank + world, ...``, in batches; over all ranks
+        every sample comes once."""
         mine = torch.arange(self.rank, len(self.y), self.world, device=self.y.device)
         yield from mine.split(max(1, self.batch_size // self.world))
 
     def close(self) -> None:
-        """Nothing goes on in the background."""
+        """Stop work in the background; here there is none."""

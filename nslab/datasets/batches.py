@@ -24,14 +24,19 @@ def make_batches(
     channels_last: bool = True,
     **options: Any,
 ) -> DatasetBatches:
-    """Batches on ``device`` of images, of files if ``x`` names such, or of texts if ``x`` are rows
-    of token ids; for the options see `Loader`, for ``decoding`` `nslab.datasets.decoding`:
-    ``ValueError`` where nothing is decoded and it is not ``"exact"``."""
+    """Batches on ``device``: `Loader` for images in memory, `ImageFiles` if ``x`` holds paths, and
+    `TextBatches` if it holds rows of token ids, which is so if ``dataset`` has ``tokens``.
+
+    ``options`` are those of `Loader`; for ``decoding`` see `nslab.datasets.decoding`. Raises
+    ``ValueError`` if ``decoding`` is not ``"exact"`` and there are no image files.
+    """
     if dataset.tokens is None and x.dtype == object:
         labels, options = torch.tensor(y).to(device), options | {"channels_last": channels_last}
         return ImageFiles(x.tolist(), labels, dataset, decoding=decoding, **options)
     if decoding != "exact":
-        raise ValueError(f"decoding is {decoding!r}: that is for image files, and these are none")
+        raise ValueError(
+            f"decoding is {decoding!r}, and this data set has no image files to decode: use 'exact'"
+        )
     if dataset.tokens is not None:
         return TextBatches(*on_device(x, y, device), dataset, **options)
     return Loader(*on_device(x, y, device), dataset, channels_last=channels_last, **options)

@@ -1,4 +1,4 @@
-"""The data sets that nslab knows by name, what each looks like and who fetches it."""
+"""The data sets that nslab knows by name: what each looks like and which function fetches it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,9 +21,15 @@ from nslab.types import InputShape, TokenInfo
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set: its layout, the mean and sd to normalise with (per channel, of pixels in
-    [0, 1]), its class names, and the function that gets it when it is not there; ``tokens``: of
-    texts, once it is known how they become tokens."""
+    """What is known of a data set.
+
+    Attributes:
+        layout: numbers of samples and classes, and shape of an image.
+        mean, std: to normalise with; per channel, of pixels in [0, 1].
+        classes: names of the classes.
+        fetch: downloads or makes the arrays, given the folder and the data set's name.
+        tokens: of texts, length and vocabulary; None until a tokenizer is chosen.
+    """
 
     layout: Layout
     mean: tuple[float, ...]
@@ -40,31 +46,32 @@ class Dataset:
 
 
 def not_fetched(folder: Path, name: str) -> Arrays:
-    """`MissingDataset`: nothing downloads it."""
+    """Raises `MissingDataset`: the data set cannot be downloaded."""
     raise MissingDataset(f"{name} must be in a folder of its own: nothing downloads it")
 
 
 @dataclass(frozen=True)
 class ImageFolderDataset(Dataset):
-    """A data set whose images are files in a folder below ``NSLAB_DATA``; they are listed, not
-    read, when it is loaded. What is here says what is published, so that runs can be planned
+    """A data set whose images are files in a folder below ``NSLAB_DATA``. Loading it lists the
+    files without reading them. An entry holds the published numbers, so that runs can be planned
     without the data.
 
     Attributes:
         layout: published numbers of images and classes, and the usual size of a prepared image.
         mean, std: by default those of ImageNet.
-        classes: by default their numbers; a folder's own names count when it is loaded.
-        places: where the folder may lie below ``NSLAB_DATA``, first come first served.
+        classes: by default ``class 0``, ``class 1``, ...; once the folder is loaded, the names of
+            its class folders.
+        places: folders below ``NSLAB_DATA`` where the images may lie; the first that exists counts.
         form: how images are found. ``"classes"``: ``class/image``, or ``train/class/image`` beside
-            ``test/`` or ``val/``; where neither ships, one image in five of each class is tested
-            on, drawn by the seed 0 and the order of names: the same in all runs. ``"imagenet"``:
+            ``test/`` or ``val/``; without a test folder, one image in five of each class is tested
+            on, drawn by seed 0 from the sorted names: the same in all runs. ``"imagenet"``:
             ``train/wnid/image`` and ``val/wnid/image``, see `nslab.datasets.imagenet_tree`.
-            ``"labels"``: images to test on that have several right labels each, in a file of
-            labels, see `nslab.datasets.several_labels`.
-        whole: whether every image is both trained and tested on, as benchmarks of adaptation use a
-            domain, since no label of the target is seen. A supervised run must then hold some out.
-        make: writes it into an empty folder at first use, and returns a digest of what it wrote,
-            for one that comes with nslab.
+            ``"labels"``: test images only, each with one or more right labels from a file, see
+            `nslab.datasets.several_labels`.
+        whole: whether every image is both trained and tested on, as benchmarks of domain adaptation
+            do, which use no label of the target. A supervised run must then hold some out.
+        make: for a data set that comes with nslab: writes it into an empty folder at first use, and
+            returns a digest of what it wrote.
 
     >>> flowers = ImageFolderDataset(Layout(6149, 2040, (224, 224, 3), 102), places=("flowers",))
     >>> flowers.shape, flowers.classes[:2]
@@ -86,26 +93,26 @@ class ImageFolderDataset(Dataset):
             object.__setattr__(self, "classes", names)
 
     def of_side(self, side: int) -> "ImageFolderDataset":
-        """The same with images of this many pixels a side; 0: as it is."""
+        """The same entry with images of ``side`` x ``side`` pixels; unchanged for 0."""
         size = (side, side, self.layout.shape[2]) if side else self.layout.shape
         return replace(self, layout=replace(self.layout, shape=size))
 
 
 @dataclass(frozen=True)
 class TextDataset(Dataset):
-    """Texts with labels, in files that you put below ``NSLAB_DATA``: nothing is
-    downloaded. What is here counts; the layout says what is published, so that runs can be planned
-    without the data.
+    """Texts with labels, in files that you put below ``NSLAB_DATA``: nothing is downloaded. An
+    entry holds the published numbers, so that runs can be planned without the data; those of the
+    files replace them when they are loaded.
 
     Attributes:
         layout: published numbers of texts and classes; texts have no shape.
         classes: their names, in the order of their numbers.
         places: folders or archives below ``NSLAB_DATA`` where the texts may lie.
-        columns: of CSV files without a first line of names.
-        titled: whether a column ``title`` is read before the text.
-        length: tokens of a text, unless a run says another number.
+        columns: names of the columns, for CSV files without a header line.
+        titled: whether the column ``title`` is put before the text.
+        length: tokens of a text, unless a run sets another number.
         make: lists the texts, for a data set that comes with nslab.
-        version: changes when what ``make`` lists does.
+        version: returns versions that change whenever the texts of ``make`` change.
 
     >>> reviews = TextDataset(Layout(900, 100, (), 2), classes=("bad", "good"), places=("reviews",))
     >>> reviews.length
@@ -125,9 +132,10 @@ class TextDataset(Dataset):
 
     @property
     def shape(self) -> InputShape:
-        """Tokens of a row, and the ids that there are; ``ValueError`` before that is known."""
+        """Tokens of a text and size of the vocabulary; ``ValueError`` before a tokenizer is
+        chosen."""
         if self.tokens is None:
-            raise ValueError("texts have no shape until it is known how they become tokens")
+            raise ValueError("texts have no shape before a tokenizer turns them into tokens")
         return self.tokens.length, self.tokens.vocabulary
 
 
@@ -145,7 +153,7 @@ _CIFAR_MEAN, _CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 def _dataset_problem(key: str, value: object) -> str:
     if isinstance(value, ImageFolderDataset | TextDataset):
         there = value.places or value.make
-        return "" if there else "say in places where its folder lies below NSLAB_DATA"
+        return "" if there else "its field places must say where its folder lies below NSLAB_DATA"
     return "its key names a file: no /" if "/" in key else instance_of(Dataset)(key, value)
 
 
@@ -188,7 +196,7 @@ DATASETS |= {
 
 
 def split_in_five(images: int, classes: int, *places: str) -> ImageFolderDataset:
-    """An entry for class folders of this many images; one in five is used for testing."""
+    """An entry for class folders with ``images`` images in all; one in five is tested on."""
     layout = Layout(images - images // 5, images // 5, (SIZE, SIZE, 3), classes)
     return ImageFolderDataset(layout, places=places)
 
@@ -201,9 +209,8 @@ def _office(domain: str, images: int, whole: bool) -> ImageFolderDataset:
     return replace(entry, layout=layout, whole=True) if whole else entry
 
 
-# Venkateswara et al. 2017
+# Images of each domain of Office-Home (Venkateswara et al. 2017)
 _OFFICE = {"Art": 2427, "Clipart": 4365, "Product": 4439, "Real World": 4357}
-
 
 _TEN = tuple("0123456789")
 
@@ -214,7 +221,7 @@ _FOLDERS: dict[str, Dataset] = {
         places=("imagenet", "imagenet-1k", "imagenet1k", "ImageNet", "ILSVRC2012", "ILSVRC"),
         form="imagenet",
     ),
-    # images with 10,980 sets of right labels: Taesiri et al. 2023
+    # 10,980 images, each with one or more right labels (Taesiri et al. 2023)
     "imagenet_hard": ImageFolderDataset(
         Layout(0, 10980, (SIZE, SIZE, 3), 1000),
         places=("imagenet_hard", "imagenet-hard", "ImageNet-Hard"),

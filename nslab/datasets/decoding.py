@@ -1,14 +1,14 @@
 """Image files to pixels: which part of a file, at what size, and how it is decoded.
 
-``exact`` is, to the bit, what torchvision's transforms make of images that PIL has opened.
-``reduced`` lets the JPEG decoder halve an image's sides once to three times while it decodes,
-where the part that is wanted stays at least as large as the result, and then resizes by torch. It
-is faster (see ``benchmarks/README.md``) and not equal: of 200 photographs enlarged to 1,120 pixels
-a side, pixels of the middle differ by 0.8 of 255 on average, those of random parts by 2.2; an
-ImageNet network (EfficientNet-Lite0) names the same class for 97 and 95 % of them, and its top-1
-accuracy on the middles is 85 % instead of 88. So nothing is reduced unless that is asked for.
-Decoding on a GPU is left out: torchvision gives its decoders up, and pixels would be others again,
-by hardware and driver.
+``exact`` gives, to the bit, the pixels of torchvision's transforms on images opened by PIL.
+``reduced`` lets the JPEG decoder halve an image's sides up to three times as it decodes, as long
+as the part that is wanted stays at least as large as the result; torch then resizes it. It is
+faster (see ``benchmarks/README.md``) but not equal. On 200 photographs enlarged to 1,120 pixels a
+side, pixels of the centre crop differ by 0.8 of 255 on average, those of random crops by 2.2; an
+ImageNet network (EfficientNet-Lite0) predicts the same class for 97 and 95 % of them, and its
+top-1 accuracy on centre crops falls from 88 to 85 %. So ``exact`` is the default. Decoding on a
+GPU is not offered: torchvision is abandoning its GPU decoders, and pixels would depend on hardware
+and driver.
 
 Orientation tags of cameras are ignored, as torchvision's ``ImageFolder`` ignores them.
 """
@@ -30,11 +30,11 @@ from torch import Tensor
 Decoding = Literal["exact", "reduced"]
 Pixels = UInt8[np.ndarray, "h w c"]
 
-AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a random part
-RESIZED = 256 / 224  # the shorter side of an image whose middle is taken, over the middle's
-DIVISORS = (8, 4, 2)  # by which JPEG decoders reduce an image's sides
-WIDE = 2**16 - 1  # the white of 16 bits
-WORKERS = "NSLAB_WORKERS"  # threads that decode images, in the environment
+AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)  # of a random crop: share of the image, width / height
+RESIZED = 256 / 224  # shorter side of the resized image, divided by the side of its centre crop
+DIVISORS = (8, 4, 2)  # by which JPEG decoders can reduce an image's sides
+WIDE = 2**16 - 1  # white in 16-bit images
+WORKERS = "NSLAB_WORKERS"  # environment variable: number of threads that decode images
 
 
 class Part(NamedTuple):
@@ -48,15 +48,26 @@ class Part(NamedTuple):
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    """The threads that decode: as many as ``NSLAB_WORKERS`` says, else one a core, 16 at most."""
+    """The threads that decode: ``NSLAB_WORKERS`` of them, by default one per core, at most 16.
+
+    Raises ``ValueError`` if ``NSLAB_WORKERS`` is not a positive number.
+    """
     given = os.environ.get(WORKERS, "")
     if given and not (given.isdecimal() and int(given)):
-        raise ValueError(f"{WORKERS} is {given!r}: the number of threads that decode images, say 4")
+        raise ValueError(
+            f"{WORKERS} is {given!r}: set it to the number of threads that decode images, such as 4"
+        )
     return ThreadPoolExecutor(int(given or min(16, os.cpu_count() or 1)))
 
 
 class Pending:
-    """Images that threads decode, side by side in one buffer, pinned for a copy to a GPU."""
+    """Images that threads are decoding into one buffer, which may be pinned for a copy to a GPU.
+
+    Args:
+        jobs: each returns the pixels (size, size, 3) of one image.
+        size: side of the images in pixels.
+        pinned: whether the buffer is in page-locked memory.
+    """
 
     def __init__(
         self, jobs: Sequence[Callable[[], Pixels]], size: int, *, pinned: bool = False
@@ -67,13 +78,14 @@ class Pending:
         self.parts = [pool().submit(self._fill, i, job) for i, job in enumerate(jobs)]
 
     def pixels(self, part: slice = slice(None)) -> UInt8[Tensor, "b h w c"]:
-        """Some of the images, once they are decoded; ``ValueError`` names a file that cannot be."""
+        """Some of the images, after waiting until they are decoded; ``ValueError`` names a file
+        that cannot be decoded."""
         for one in self.parts[part]:
             one.result()
         return self.buffer[part]
 
     def cancel(self) -> None:
-        """Begin no further image."""
+        """Start decoding no further image."""
         for one in self.parts:
             one.cancel()
 
@@ -82,7 +94,7 @@ class Pending:
 
 
 def check_decoding(decoding: str) -> None:
-    """``ValueError`` for a way to decode that there is not."""
+    """Raise ``ValueError`` if ``decoding`` is neither ``"exact"`` nor ``"reduced"``."""
     if decoding not in get_args(Decoding):
         raise ValueError(f"decoding is {decoding!r}, not one of {', '.join(get_args(Decoding))}")
 
@@ -90,8 +102,8 @@ def check_decoding(decoding: str) -> None:
 def random_square(
     file: str, size: int, gen: torch.Generator, flip: bool = False, decoding: Decoding = "exact"
 ) -> Pixels:
-    """A random part of an image, see `random_part`, resized; with ``flip`` mirrored half of the
-    time. What is drawn does not depend on how it is decoded."""
+    """A random crop of an image file, see `random_part`, resized to ``size`` x ``size``; with
+    ``flip`` mirrored with probability 1/2. The draws do not depend on ``decoding``."""
     with reading(file) as image:
         part = random_part(image.height, image.width, gen)
         if decoding == "reduced":
@@ -106,8 +118,8 @@ def random_square(
 def middle_square(
     file: str, size: int, decoding: Decoding = "exact", prepared: bool = False
 ) -> Pixels:
-    """The middle of an image whose shorter side is resized to 256/224 of the size; with
-    ``prepared`` an image that has that size already stays as it is."""
+    """The centre crop, ``size`` x ``size``, of an image whose shorter side is resized to 256/224 of
+    that; with ``prepared``, an image that is ``size`` x ``size`` already is left as it is."""
     with reading(file) as image:
         if prepared and image.size == (size, size):
             return np.asarray(in_colours(image))
@@ -121,16 +133,19 @@ def middle_square(
 
 
 def resized_to(height: int, width: int, shorter: int) -> tuple[int, int]:
-    """Height and width of an image whose shorter side is resized, as torchvision rounds them."""
+    """Height and width of an image whose shorter side is resized to ``shorter``, rounded as
+    torchvision does."""
     if height <= width:
         return shorter, int(shorter * width / height)
     return int(shorter * height / width), shorter
 
 
 def reduced(image: Any, part: Part, height: int, width: int) -> Pixels:
-    """A part of an image of PIL that is not decoded yet, resized: decoded at a half, a quarter or
-    an eighth of its sides if it is a JPEG and the part stays as large as the result; then cut out
-    to the nearest pixel."""
+    """A part of a PIL image that is not decoded yet, resized to ``height`` x ``width``.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its sides if the part then is still as
+    large as the result. The part is cut out to the nearest pixel of the decoded image.
+    """
     whole, most = image.size, min(part.height / height, part.width / width)
     divisor = next((k for k in DIVISORS if k <= most), 1)
     image.draft("RGB", (whole[0] // divisor, whole[1] // divisor))
@@ -139,14 +154,14 @@ def reduced(image: Any, part: Part, height: int, width: int) -> Pixels:
     h, w = max(least[0], round(part.height / divisor)), max(least[1], round(part.width / divisor))
     top = min(round(part.top / divisor), image.height - h)
     left = min(round(part.left / divisor), image.width - w)
-    # A copy, because what PIL gives cannot be written to; torch would warn of that.
+    # A copy: PIL's pixels are read-only, about which torch would warn.
     pixels = np.array(in_colours(image).crop((left, top, left + w, top + h)))
     return resized(pixels, height, width)
 
 
 def resized(pixels: Pixels, height: int, width: int) -> UInt8[np.ndarray, "height width c"]:
-    """By torch's bilinear filter with antialiasing: at most 1 of 255 from PIL's, and several times
-    as fast where pixels lie channels-last, as they do here."""
+    """Pixels resized by torch's bilinear filter with antialiasing: at most 1 of 255 from PIL's, and
+    several times as fast for channels-last pixels such as these."""
     x = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2)
     x = F.interpolate(x, (height, width), mode="bilinear", antialias=True)
     return x[0].permute(1, 2, 0).numpy()
@@ -154,8 +169,8 @@ def resized(pixels: Pixels, height: int, width: int) -> UInt8[np.ndarray, "heigh
 
 @contextmanager
 def reading(file: str) -> Iterator[Any]:
-    """An image of PIL whose header has been read; ``ValueError`` names the file if it, or what is
-    done with it, fails."""
+    """A PIL image whose header has been read; ``ValueError`` names the file if reading it fails, or
+    the work in the ``with`` block."""
     from PIL import Image
 
     try:
@@ -166,14 +181,15 @@ def reading(file: str) -> Iterator[Any]:
 
 
 def opened(file: str) -> Any:
-    """A whole image in colours, of PIL; ``ValueError`` naming the file if it cannot be read, or has
-    numbers of no known range."""
+    """A whole image in RGB, of PIL; ``ValueError`` names the file if it cannot be read, or if the
+    range of its values is unknown."""
     with reading(file) as image:
         return in_colours(image)
 
 
 def in_colours(image: Any) -> Any:
-    """An image of PIL, decoded, in red, green and blue; one of 16 bits is scaled to 8."""
+    """A PIL image decoded and converted to RGB; 16-bit grey is scaled to 8 bits. ``ValueError`` if
+    the range of its values is unknown."""
     from PIL import Image
 
     if image.mode == "RGB":
@@ -196,8 +212,11 @@ def _bilinear() -> Any:
 
 
 def random_part(height: int, width: int, gen: torch.Generator) -> Part:
-    """Top, left, height and width of 8 to 100 % of an image's area, with sides 3:4 to 4:3 uniform
-    in the logarithm; after ten draws that do not fit, the largest such part in the middle."""
+    """A random crop: 8 to 100 % of the image's area, with width : height between 3:4 and 4:3,
+    uniform in the logarithm. After ten draws that do not fit, the largest such crop of the middle.
+
+    The distribution is that of torchvision's ``RandomResizedCrop``.
+    """
     for _ in range(10):
         u = torch.rand(4, generator=gen, dtype=torch.float64).tolist()
         area = height * width * (AREA[0] + u[0] * (AREA[1] - AREA[0]))

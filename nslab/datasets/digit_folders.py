@@ -1,7 +1,7 @@
-"""Scikit-learn's digits written as folders of images, as people's folders are: PNG and JPEG, grey
-and in colours, of several sizes, and classes that are not equally large.
+"""Scikit-learn's digits written as folders of images as varied as those people have: PNG and JPEG,
+grey and in colour, of several sizes, with classes of unequal size.
 
-Nothing is drawn at random: each image follows from its number, so that all machines have the same.
+Nothing is drawn at random: each image follows from its number, so all machines write the same.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-RECIPE = 1  # to be raised when other images are written
-LABELS = "labels.json"  # the file of right labels
+RECIPE = 1  # raise it when the code below comes to write other images
+LABELS = "labels.json"  # the file with the right labels
 TINTS = ((255, 255, 255), (255, 210, 140), (150, 220, 255), (190, 255, 170), (255, 170, 190))
 
 
@@ -25,15 +25,19 @@ def write_digits(folder: Path) -> str:
 
 
 def write_half(folder: Path) -> str:
-    """The digits 0 to 4, 120 images of each to train on and 40 to test on."""
+    """The digits 0 to 4, 120 images of each to train on and 40 to test on.
+
+    Returns a digest of names and pixels.
+    """
     return _write_classes(folder, [(120, 40)] * 5)
 
 
 def write_hard(folder: Path) -> str:
     """200 images to test on, each a blend of two digits, whose labels are both right.
 
-    Both are of the images that the other folders test on. ``labels.json`` has a list of labels for
-    each file, the first being that of the digit that shows more.
+    The digits come from the test images of the other folders. ``labels.json`` has a list of labels
+    for each file, first that of the digit with the greater weight. Returns a digest of names,
+    pixels and labels.
     """
     digits, digest, labels = _digits(), hashlib.sha256(), {}
     (folder / "images").mkdir(parents=True)
@@ -65,8 +69,8 @@ def _write_classes(folder: Path, counts: list[tuple[int, int]]) -> str:
 
 
 def _digits() -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """The digits of each class, 8 x 8 bytes, in published order: those to train on, and 5 of every
-    18 to test on, as `nslab.datasets.sources.fetch_digits` has them."""
+    """For each class its digits, 8 x 8 bytes, in published order: those to train on, and those to
+    test on (5 of every 18), split as by `nslab.datasets.sources.fetch_digits`."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
@@ -82,7 +86,8 @@ def _digits() -> list[tuple[list[np.ndarray], list[np.ndarray]]]:
 
 
 def _rendered(digit: np.ndarray, number: int) -> np.ndarray:
-    """A digit enlarged on a darker ground: grey (h, w) or in colours (h, w, 3)."""
+    """A digit enlarged on a dark background: grey (h, w) or in colour (h, w, 3); size, tint and
+    background follow from ``number``."""
     from PIL import Image
 
     side = 26 + number % 5

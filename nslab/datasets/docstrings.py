@@ -1,8 +1,8 @@
 """Docstrings of installed libraries as texts to classify: the first paragraph of each, by library.
 
-The files are parsed, nothing is imported. Names of libraries and dotted paths are masked by an
-underscore; what occurs twice is there once, or not at all where two libraries have it. Other
-versions of the libraries are other data, which their digest tells.
+The files are parsed, not imported. Names of libraries and dotted paths are masked by an underscore.
+A paragraph that occurs more than once is kept once, or left out if two libraries have it. Other
+versions of the libraries give other data, with another digest.
 """
 
 import ast
@@ -16,7 +16,7 @@ from nslab.datasets.image_folder import Listing, one_in_five
 from nslab.datasets.sources import MissingDataset
 from nslab.datasets.text_files import digest_of
 
-# Packages to import by the distributions that they come with: nslab needs all of these.
+# Distribution -> package to import; nslab depends on all of them.
 LIBRARIES = {
     "numpy": "numpy",
     "pillow": "PIL",
@@ -27,7 +27,7 @@ LIBRARIES = {
 }
 MASKED = (*LIBRARIES, *LIBRARIES.values(), "np", "sns", "torch", "pytorch", "scikit", "pil")
 MASKED += ("scipy", "pandas", "pd", "matplotlib", "mpl", "plt")
-FEWEST_WORDS = 6  # of a paragraph
+FEWEST_WORDS = 6  # shorter paragraphs are left out
 _SKIPPED = re.compile(r"_?tests?|testing|_vendor|externals|conftest.*")
 _ROLE = re.compile(r":\w+:(?=`)")  # of Sphinx
 _PATH = re.compile(r"\b\w+(?:[./]\w+)+\b")
@@ -40,20 +40,22 @@ def versions() -> dict[str, str]:
     try:
         return {name: distribution(name).version for name in LIBRARIES}
     except PackageNotFoundError as error:
-        raise MissingDataset(f"data set 'docstrings' is of installed libraries: {error}") from None
+        raise MissingDataset(
+            f"data set 'docstrings' needs {error.name}, which is not installed: install it"
+        ) from None
 
 
 def read_docstrings() -> Listing:
     """Texts and labels in the order of libraries, files and lines; one in five of each class is
     tested on. Takes some seconds."""
-    of: dict[str, set[int]] = {}
+    labels_of: dict[str, set[int]] = {}
     found: list[tuple[str, int]] = []
     for label, package in enumerate(LIBRARIES.values()):
         for text in _paragraphs(package):
-            if label not in of.setdefault(text, set()):
-                of[text].add(label)
+            if label not in labels_of.setdefault(text, set()):
+                labels_of[text].add(label)
                 found.append((text, label))
-    found = [(text, label) for text, label in found if len(of[text]) == 1]
+    found = [(text, label) for text, label in found if len(labels_of[text]) == 1]
     texts, labels = [text for text, _ in found], [label for _, label in found]
     test, train = one_in_five(texts, labels)
     classes = tuple(LIBRARIES)
@@ -63,7 +65,9 @@ def read_docstrings() -> Listing:
 def _paragraphs(package: str) -> Iterator[str]:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingDataset(f"data set 'docstrings' is of installed libraries: {package} is none")
+        raise MissingDataset(
+            f"data set 'docstrings' needs {package}, which is not installed: install it"
+        )
     root = Path(spec.submodule_search_locations[0])
     for file in sorted(root.rglob("*.py")):
         if any(_SKIPPED.fullmatch(part) for part in file.relative_to(root).parts):
@@ -74,14 +78,14 @@ def _paragraphs(package: str) -> Iterator[str]:
 
 
 def paragraphs_in(source: bytes) -> Iterator[str]:
-    """The masked first paragraph of each docstring of some Python, unless it is short.
+    """The masked first paragraph of each docstring in Python source, unless it is too short.
 
     >>> list(paragraphs_in(b"def f(): 'Return the numpy.ndarray of x, as np has it.'"))
     ['Return the _ of x, as _ has it.']
     """
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):  # of another version of Python
+    except (SyntaxError, ValueError):  # written for another version of Python
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -92,7 +96,7 @@ def paragraphs_in(source: bytes) -> Iterator[str]:
 
 
 def masked(text: str) -> str:
-    """A text without what would give its library away.
+    """A text without the names that would give its library away.
 
     >>> masked("See :class:`torch.nn.Module` and https://numpy.org/doc: NumPy, numpy's, np.")
     "See `_` and https://_: _, _'s, _."

@@ -1,4 +1,7 @@
-"""Domains: the images of one data set in the form of another's, for a network trained there."""
+"""Domains: the images of one data set in the form of another, for a network trained on the other.
+
+The form is the number of channels, the size, and the mean and sd that images are normalised with.
+"""
 
 import dataclasses
 import re
@@ -26,11 +29,11 @@ AT_ONCE = 4096  # images resized together
 
 
 def in_form_of(data: ImageData, form: Dataset) -> ImageData:
-    """The data with images as large as ``form``'s, with as many channels, normalised as there.
+    """The data with the size, number of channels and normalisation of ``form``.
 
-    Images in memory are resized bilinearly with antialiasing; gray ones get three equal channels,
-    of coloured ones the luminance is taken. Floats stay floats, in their own units, which must be
-    the form's. Image files are prepared at that size when they are decoded.
+    Images in memory are resized bilinearly with antialiasing. Where the channels differ, grey
+    images get three equal channels, and colour images become their luminance. Floats stay floats,
+    in their own units, which must be those of the form. Image files are resized when decoded.
 
     Raises ``ValueError`` for another number of classes, and for image files where the form is not
     square and in colour.
@@ -51,11 +54,11 @@ def in_form_of(data: ImageData, form: Dataset) -> ImageData:
 
 
 def check_form(name: str, about: Dataset, form: Dataset) -> None:
-    """``ValueError`` for a domain that cannot be brought to a form, see `in_form_of`."""
+    """Raise ``ValueError`` for a domain that cannot be brought to a form, see `in_form_of`."""
     if about.layout.num_classes != form.layout.num_classes:
         raise ValueError(
             f"{name} has {about.layout.num_classes} classes, the network was trained on "
-            f"{form.layout.num_classes}: a domain has the same classes"
+            f"{form.layout.num_classes}: use a domain with the same classes"
         )
     if is_folder(name) and about.shape != form.shape:
         raise ValueError(
@@ -67,7 +70,7 @@ def check_form(name: str, about: Dataset, form: Dataset) -> None:
 def _resized(
     x: Num[np.ndarray, "n h w c"], shape: ImageShape
 ) -> Num[np.ndarray, "n height width channels"]:
-    """Images of that many channels and pixels; themselves, if they are so already."""
+    """Images with the channels, height and width of ``shape``; unchanged if they have them."""
     channels, *side = shape
     if x.shape[1:] == (*side, channels):
         return x
@@ -87,8 +90,16 @@ def _resized(
 def check_class_names(
     trained_on: str, learned: Sequence[str], dataset: str, classes: Sequence[str], network: str
 ) -> None:
-    """``ValueError`` where classes have other names than those that the network learned, as many of
-    them would be taken for each other; where a set's names are but numbers, they say nothing."""
+    """Raise ``ValueError`` where class k is called otherwise than class k that the network learned.
+
+    Names that are only numbers are not compared, unless both data sets have class folders: they
+    say nothing about what is in the images.
+
+    Args:
+        trained_on, learned: data set of the network, and its class names.
+        dataset, classes: data set to predict on, and its class names, as many as ``learned``.
+        network: what the message calls the network.
+    """
     named = zip((trained_on, dataset), (learned, classes), strict=True)
     folders = all(map(named_by_folders, (trained_on, dataset)))
     if list(learned) != list(classes) and (folders or all(has_names(*pair) for pair in named)):
@@ -102,7 +113,7 @@ def check_class_names(
 
 
 def named_by_folders(dataset: str) -> bool:
-    """Whether a data set's classes are called as its class folders: not so ImageNet's."""
+    """Whether a data set's classes have the names of its class folders; ImageNet's have not."""
     entry = DATASETS.get(dataset)
     return entry.form == "classes" if isinstance(entry, ImageFolderDataset) else is_folder(dataset)
 

@@ -1,7 +1,7 @@
-"""Files below a folder's class folders, listed fast: names and sizes, nothing is opened.
+"""Fast listing of the files below class folders: names and sizes; no file is opened.
 
-A folder in the layout of ImageNet has 1.3 million files, on disks where each question takes time:
-every folder is read once and every file's size asked for once.
+ImageNet has 1.3 million files, often on disks where every system call takes time: each folder is
+read once, and the size of each file is asked for once.
 """
 
 import os
@@ -11,43 +11,43 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-HIDDEN = (".", "__", "$", "@eaDir")  # how names of folders begin that systems and tools make
-SYSTEM = ("thumbs.db", "desktop.ini", "icon\r")  # what operating systems leave in folders
+HIDDEN = (".", "__", "$", "@eaDir")  # prefixes of folders that operating systems and tools make
+SYSTEM = ("thumbs.db", "desktop.ini", "icon\r")  # files that operating systems leave in folders
 
 
 class Digest(Protocol):
-    """What takes in bytes."""
+    """An object that takes in bytes, such as those of `hashlib`."""
 
     def update(self, data: bytes, /) -> None: ...
 
 
 @dataclass
 class Odd:
-    """Files that a listing passed over: how many, and the first."""
+    """Files of one kind that a listing skipped: how many, and the first one's path."""
 
     count: int = 0
     first: str = ""
 
     def add(self, path: str) -> None:
-        """One more."""
+        """Count one more."""
         self.count, self.first = self.count + 1, self.first or path
 
 
 @dataclass
 class Passed:
-    """What a listing passed over: files that are no images, and images of no bytes."""
+    """Files that a listing skipped: those that are not images, and images of 0 bytes."""
 
     other: Odd = field(default_factory=Odd)
     hollow: Odd = field(default_factory=Odd)
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is taken for an image, by its name."""
+    """Whether a file's name is that of an image."""
     return name.lower().endswith(IMAGES) and not name.startswith(".")
 
 
 def subfolders(folder: Path) -> dict[str, Path]:
-    """Folders in a folder by name, sorted, without hidden ones."""
+    """Name -> path of the folders in a folder, sorted by name, without hidden ones."""
     with os.scandir(folder) as entries:
         found = sorted(entry.name for entry in entries if entry.is_dir())
     return {name: folder / name for name in found if not name.startswith(HIDDEN)}
@@ -56,19 +56,19 @@ def subfolders(folder: Path) -> dict[str, Path]:
 def images_of(
     root: Path, classes: tuple[str, ...], digest: Digest, passed: Passed
 ) -> tuple[list[str], list[int]]:
-    """Files and labels below the class folders, in the order of their names; ``digest`` takes in
-    names and sizes, ``passed`` what is neither an image nor the system's.
+    """Paths and labels of the images below the class folders, sorted by name.
 
-    Links are followed, a folder that was seen before is not entered again. Raises ``ValueError``
-    naming a folder or file that cannot be looked at.
+    ``digest`` takes in names and sizes, ``passed`` the files that are skipped. Links are followed,
+    but no folder is entered twice. Raises ``ValueError`` naming a folder or file that cannot be
+    read.
     """
     files: list[str] = []
     labels: list[int] = []
-    seen: set[str] = set()  # of links that go in circles
+    seen: set[str] = set()  # links may form circles
     for label, name in enumerate(classes):
         if not (root / name).is_dir():
-            continue  # a class that is not tested on
-        todo = [name]  # folders, relative to root, the next one last
+            continue  # a class without test images
+        todo = [name]  # stack of folders, relative to root
         while todo:
             place = todo.pop()
             path = os.path.join(root, *filter(None, place.split("/")))
@@ -85,7 +85,8 @@ def images_of(
 
 
 def looked_through(path: str, passed: Passed) -> tuple[list[str], list[tuple[str, int]]]:
-    """Folders in a folder, and images with their sizes in bytes; both sorted by name."""
+    """Folders in a folder, and images with their sizes in bytes, both sorted by name; ``passed``
+    takes in the files that are skipped."""
     folders, images = [], []
     try:
         with os.scandir(path) as entries:
@@ -98,7 +99,7 @@ def looked_through(path: str, passed: Passed) -> tuple[list[str], list[tuple[str
                     pass
                 elif name.lower().endswith(IMAGES):
                     about = entry.stat()
-                    if not stat.S_ISREG(about.st_mode):  # a pipe would be waited for
+                    if not stat.S_ISREG(about.st_mode):  # opening a pipe would block
                         passed.other.add(entry.path)
                     elif about.st_size:
                         images.append((name, about.st_size))
@@ -112,12 +113,15 @@ def looked_through(path: str, passed: Passed) -> tuple[list[str], list[tuple[str
 
 
 def unreadable(error: OSError) -> NoReturn:
-    """``ValueError`` naming what cannot be looked at."""
+    """Raise ``ValueError`` naming the folder or file that cannot be read."""
     raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
 
 
 def remarks(classes: tuple[str, ...], full: set[int], passed: Passed) -> tuple[str, ...]:
-    """What a person should know of a folder that is odd, if anything."""
+    """Sentences on what is odd about a folder.
+
+    ``full`` holds the labels of classes that have images, ``passed`` the files that were skipped.
+    """
     said = []
     if empty := [name for k, name in enumerate(classes) if k not in full]:
         said.append(

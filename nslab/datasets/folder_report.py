@@ -1,4 +1,4 @@
-"""A folder of images looked through: what is there, what is odd, whether images decode."""
+"""Report on a folder of images: what is there, what is odd, and whether images decode."""
 
 import os
 import warnings
@@ -12,18 +12,18 @@ from nslab.datasets.decoding import opened, pool
 from nslab.datasets.image_folder import Listing
 from nslab.system.content_names import DIGITS, parts_of
 
-TRIED = 256  # images that are decoded, far apart
+TRIED = 256  # images that are decoded at most, evenly spaced in the list of files
 
 
 def report(name: str) -> list[str]:
-    """Lines on a named folder or ``folder:PATH``: images of each split, classes, kinds of files,
-    digest, whatever is odd; some images are decoded.
+    """Lines on a named folder or ``folder:PATH``: images of each split, classes, file types,
+    digest, and whatever is odd. Some images are decoded as a check.
 
-    Raises ``ValueError`` and `MissingDataset` as loading does, and for an image that cannot be
-    decoded.
+    Raises ``ValueError`` and `MissingDataset` as `nslab.datasets.load` does, and ``ValueError`` for
+    an image that cannot be decoded.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are lines of the report
+        warnings.simplefilter("ignore")  # the report has a line for each warning
         name = resolved(name)
         data = load(name)
         if isinstance(entry := DATASETS.get(name), ImageFolderDataset):
@@ -45,7 +45,7 @@ def report(name: str) -> list[str]:
         lines.append(f"  right labels of an image: {right.min()} to {right.max()}")
     names = data.dataset.classes
     shown = ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:3])}, ..., {names[-1]}"
-    tried = _decoded(there)
+    tried = _decode_some(there)
     lines.append(f"  classes: {shown}")
     lines.append(f"  digest of the file list {there.digest[:DIGITS]}, {tried} images decoded")
     return lines + [f"  note: {remark}" for remark in there.said]
@@ -61,8 +61,8 @@ def _kinds(files: list[str]) -> str:
     return ", ".join(f"{count} {end}" for end, count in ends.most_common())
 
 
-def _decoded(there: Listing) -> int:
-    """How many images were decoded: every n-th."""
+def _decode_some(there: Listing) -> int:
+    """Decode every n-th image, at most ``TRIED``, and return how many there were."""
     files = there.train[0] + there.test[0]
     some = files[:: -(-len(files) // TRIED)]
     for _ in pool().map(opened, some):

@@ -1,4 +1,4 @@
-"""`ImageData`: a loaded data set, and the same with a harder training set."""
+"""`ImageData`: a loaded data set, and variants of it whose training set is changed."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -15,27 +15,37 @@ from nslab.types import DataInfo
 
 @dataclass(frozen=True)
 class ImageData:
-    """A loaded data set, of images or texts; ``accepted``: where test images have several right
-    labels, all of each, int64 (n, most), padded with -1, and ``test_y`` has the first."""
+    """A loaded data set, of images or texts.
+
+    Attributes:
+        name: as runs know it, see `nslab.datasets.resolved`.
+        dataset: layout, normalisation and classes.
+        arrays: samples and labels; for image files, paths in the place of images.
+        mislabelled: after label noise, which training labels are wrong; bool (n,).
+        held: samples and labels that are held out of the training set.
+        accepted: all right labels of each test image, where images have several; int64 (n, most),
+            padded with -1. ``test_y`` has the first of them.
+        present: for data read from a sheet, which training images are in it; bool (n,).
+    """
 
     name: str
     dataset: Dataset
     arrays: Arrays
-    mislabelled: np.ndarray | None = None  # of a noisy training set: which labels are wrong
-    held: tuple[np.ndarray, np.ndarray] | None = None  # images and labels kept out of training
+    mislabelled: np.ndarray | None = None
+    held: tuple[np.ndarray, np.ndarray] | None = None
     accepted: np.ndarray | None = None
-    present: np.ndarray | None = None  # of a sheet: which training images are here
+    present: np.ndarray | None = None
 
     @property
     def info(self) -> DataInfo:
-        """What a method may know of the training set; ``ValueError`` where there is none."""
+        """What a method may know of the training set; ``ValueError`` if there is none."""
         self._check_trains()
         labels = torch.from_numpy(np.ascontiguousarray(self.arrays.train_y))
         info = DataInfo.of(labels, self.dataset.layout.num_classes)
         return dataclasses.replace(info, tokens=self.dataset.tokens)
 
     def tokenized(self, tokenizer: Tokenizer) -> "ImageData":
-        """The same with rows of token ids in the place of texts."""
+        """The same data with texts replaced by rows of token ids."""
         info = tokenizer.info
         train, test = (
             padded(tokenizer.encode(texts.tolist()), info)
@@ -57,10 +67,19 @@ class ImageData:
         hold_out: int = 0,
         train_size: int = 0,
     ) -> "ImageData":
-        """The same with another training set: first samples are held out, then so many of the
-        others taken (0: all), then comes the long tail, then wrong labels. What is held out keeps
-        its classes and labels. ``ValueError`` where there is no training set, and where images of
-        it are not in the sheet that the data set is read from."""
+        """The same data with a changed training set. The steps are taken in this order:
+
+        Args:
+            hold_out: number of samples to hold out; neither the long tail nor noise changes these.
+            train_size: number of the remaining samples to train on; 0 for all.
+            imbalance: largest over smallest class size of the long tail, see
+                `nslab.datasets.variants.long_tail`; 1 leaves the classes as they are.
+            noise, noise_rate: kind and rate of label noise, see
+                `nslab.datasets.variants.noisy_labels`.
+
+        Raises ``ValueError`` if there is no training set, ``train_size`` is too large, or needed
+        images are not in the sheet that the data set is read from.
+        """
         self._check_trains()
         arrays, classes, wrong, held = self.arrays, self.dataset.layout.num_classes, None, None
         present = self.present
@@ -95,14 +114,14 @@ class ImageData:
 
     def _missing(self, count: int) -> ValueError:
         return ValueError(
-            f"{count} training images of {self.name} are not in its sheet, which is a part of it "
-            "for long-tailed runs: write one with more (`nslab data "
+            f"{count} training images of {self.name} are not in its sheet, which holds only a part "
+            "of it for long-tailed runs: write a sheet with more (`nslab data "
             f"{self.name} --sheet FILE --imbalance ...`), or put the whole data set in its place"
         )
 
     def _check_trains(self) -> None:
         if not len(self.arrays.train_y):
             raise ValueError(
-                f"data set {self.name} has no training images: evaluate networks on it that were "
-                "trained on others"
+                f"data set {self.name} has no training images: use it to evaluate networks that "
+                "were trained on another"
             )

@@ -20,24 +20,28 @@ from nslab.datasets.decoding import (
 from nslab.rng import generator
 from nslab.types import Batch
 
-DECODED_BYTES = 2**30  # bytes of images that are kept decoded: to evaluate on, or of one batch
+DECODED_BYTES = 2**30  # most bytes kept decoded: of images to evaluate on, and of one batch
 
 
 class ImageFiles(BatchOrder):
-    """Batches of image files: the next one is decoded in the background, while one is used.
+    """Batches of image files: while one batch is used, the next is decoded in the background.
 
-    Epochs and shares are as `BatchOrder` has them. ``augment``: ``"crop"``: a random part, see
-    `nslab.datasets.decoding.random_part`; ``"crop_flip"``: and mirrored with probability 1/2;
-    ``"none"``: as evaluated. Draws come from streams named by seed, epoch and place in the epoch,
-    so neither threads nor ranks nor what was asked before change an image. Where a file cannot be
-    read, ``ValueError`` names it.
+    Random draws come from streams named by seed, epoch and place in the epoch, so an image does not
+    depend on threads, ranks or earlier calls. If a file cannot be read, ``ValueError`` names it.
 
     Args:
-        files: of the images; ``y``: labels, on the device that the batches should be on.
-        dataset: gives size, mean and sd; for the others see `BatchOrder`.
-        decoding: of all images of these batches, see `nslab.datasets.decoding`. ``"reduced"`` is
-            faster and changes pixels a little: what is evaluated is best decoded exactly.
-        prepared: images that have the size already are evaluated as they are.
+        files: paths of the images.
+        y: labels, on the device that the batches should be on.
+        dataset: gives size, mean and sd.
+        augment: ``"crop"``: a random crop, see `nslab.datasets.decoding.random_part`;
+            ``"crop_flip"``: also mirrored with probability 1/2; ``"none"``: the centre crop, as for
+            evaluation.
+        channels_last: memory layout of the images.
+        decoding: see `nslab.datasets.decoding`. ``"reduced"`` is faster and changes pixels a
+            little, so images to evaluate on are best decoded exactly.
+        prepared: whether images that already have the size are evaluated without being cropped.
+
+    For the other arguments see `BatchOrder`.
     """
 
     def __init__(
@@ -76,34 +80,35 @@ class ImageFiles(BatchOrder):
         self.prepared = prepared
         self.decoding, self.pinned = decoding, y.device.type == "cuda"
         device = y.device
-        # Repeated along a row of pixels: the inner loop of the normalisation is then long.
+        # Repeated along a row of pixels: one long inner loop normalises faster than many short ones
         self.mean, self.std = (
             torch.tensor(v, device=device).repeat(self.size) for v in (dataset.mean, dataset.std)
         )
         self.decoded: dict[int, UInt8[Tensor, "b h w c"]] = {}
-        self.ahead: tuple[int, Pending] | None = None  # the batch after the last of `nth`
+        self.ahead: tuple[int, Pending] | None = None  # the next batch, decoded in the background
         self.held: tuple[int, Pending] | None = None  # the batch that `parts` gives
         self.members: tuple[int, Int[Tensor, " n"]] | None = None  # an epoch and its order
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (from 0), from batch ``start`` on; those before are not read."""
+        """The batches of an epoch (from 0), from batch ``start`` on; earlier ones are not read."""
         try:
             for place in range(start, len(self)):
                 yield self._nth(epoch * len(self) + place, ahead=place + 1 < len(self))
         finally:
-            self.close()  # what comes next may be another epoch
+            self.close()  # the next call may ask for any epoch
 
     def nth(self, k: int) -> Batch:
-        """Batch k (from 0) of epoch after epoch; call `close` after the last one."""
+        """Batch k, counted from 0 through all epochs; call `close` after the last one."""
         return self._nth(k, ahead=True)
 
     def parts(self, k: int, size: int) -> Iterator[Batch]:
-        """Batch k in parts of ``size`` images, the last perhaps fewer: together `nth`, to the bit.
+        """Batch k in parts of ``size`` images (the last may be smaller): together, to the bit, the
+        batch of `nth`.
 
-        Parts are decoded while those before are used. Of a batch of up to 1 GiB of bytes these
-        are kept until another is asked for, so it is decoded once however often it is gone
-        through, and the next one is decoded meanwhile; of a larger one only two parts are there at
-        a time. Call `close` after the last one.
+        While one part is used, the next ones are decoded. A batch of up to 1 GiB stays decoded
+        until another is asked for, so going through it again costs nothing; meanwhile the next
+        batch is decoded. Of a larger batch only two parts are in memory at a time. Call `close`
+        after the last batch.
         """
         if size < 1:
             raise ValueError(f"a part of a batch must have samples, not {size}")
@@ -129,7 +134,7 @@ class ImageFiles(BatchOrder):
         return self.batch(pixels, self.places(k), k // len(self))
 
     def _take(self, k: int, ahead: bool) -> Pending:
-        """The images of batch k, those of the next one being decoded too."""
+        """The images of batch k, pending; with ``ahead``, decoding of batch k + 1 begins too."""
         there = dict(pair for pair in (self.ahead, self.held) if pair)
         found = there.get(k) or self.begin(k)
         if self.ahead and self.ahead[0] not in (k, k + 1):
@@ -139,7 +144,7 @@ class ImageFiles(BatchOrder):
         return found
 
     def _pixels(self, pending: Pending, part: slice = slice(None)) -> UInt8[Tensor, "b h w c"]:
-        """Images once they are decoded; if one cannot be, or that is interrupted, all ends."""
+        """Images once they are decoded; if that fails or is interrupted, all decoding stops."""
         try:
             return pending.pixels(part)
         except BaseException:
@@ -148,7 +153,8 @@ class ImageFiles(BatchOrder):
             raise
 
     def in_order(self) -> Iterator[Batch]:
-        """This rank's share of the images, as they are evaluated: decoded ahead; few are kept."""
+        """This rank's share of the images, cropped for evaluation, decoded one batch ahead. If they
+        all fit in ``DECODED_BYTES`` they stay decoded for the next time."""
         shares = [index.cpu() for index in self.evaluated() if len(index)]
         keep = 3 * self.size**2 * len(self.y) <= DECODED_BYTES * self.world
         following: Pending | None = None
@@ -168,13 +174,13 @@ class ImageFiles(BatchOrder):
                 following.cancel()
 
     def close(self) -> None:
-        """Decode no further ahead."""
+        """Stop decoding ahead."""
         if self.ahead:
             self.ahead[1].cancel()
         self.ahead = self.held = None
 
     def begin(self, k: int, part: slice = slice(None)) -> Pending:
-        """Have the images of batch k decoded, or of a part of it."""
+        """Start to decode the images of batch k, or of a part of it."""
         epoch, i = divmod(k, len(self))
         index, share = self.places(k)[part], self.share(i)
         if self.augment == "none":
@@ -192,7 +198,7 @@ class ImageFiles(BatchOrder):
         return Pending(jobs, self.size, pinned=self.pinned)
 
     def places(self, k: int) -> Int[Tensor, " b"]:
-        """Which files this rank's share of batch k has."""
+        """Numbers of the files in this rank's share of batch k."""
         epoch, i = divmod(k, len(self))
         if self.members is None or self.members[0] != epoch:
             self.members = epoch, self.order(epoch)
@@ -201,22 +207,22 @@ class ImageFiles(BatchOrder):
     def batch(
         self, pixels: UInt8[Tensor, "b h w c"], index: Int[Tensor, " b"], epoch: int
     ) -> Batch:
-        """Images and labels on the device."""
+        """Decoded images as a normalised batch on the device, with their labels."""
         place = index.to(self.y.device)
         return Batch(self.normalised(pixels), self.y[place], place, epoch, seed=self.seed)
 
     def part(self, file: str, epoch: int, place: int) -> Pixels:
-        """A random part of an image, perhaps mirrored."""
+        """A random crop of an image, perhaps mirrored, drawn for this place of this epoch."""
         gen = generator(self.seed, "image", epoch, place)
         flip = self.augment == "crop_flip"
         return random_square(file, self.size, gen, flip, self.decoding)
 
     def middle(self, file: str) -> Pixels:
-        """The middle of an image, as it is evaluated."""
+        """The centre crop of an image, for evaluation."""
         return middle_square(file, self.size, self.decoding, self.prepared)
 
     def normalised(self, pixels: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b c h w"]:
-        """On the device, with the data set's mean and sd."""
+        """Images on the device, normalised by the data set's mean and sd."""
         x = pixels.to(self.y.device, non_blocking=True).flatten(2).float()
         x = x.div_(255).sub_(self.mean).div_(self.std)
         images = x.view(pixels.shape).permute(0, 3, 1, 2)

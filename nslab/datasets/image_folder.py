@@ -1,11 +1,12 @@
-"""Folders of images as data sets: ``folder:PATH``, a subfolder for each class.
+"""Folders of images as data sets: ``folder:PATH``, with a subfolder for each class.
 
-``PATH/class/image``, or ``PATH/train/class/image`` beside ``PATH/test/class/image`` (or ``val``).
-Where no test images are set apart, one in five of each class is, the same for all runs.
+The layout is ``PATH/class/image``, or ``PATH/train/class/image`` beside ``PATH/test/class/image``
+(or ``val``). Without a folder of test images, one image in five of each class is tested on, the
+same in all runs.
 
-The name that a run keeps, ``folder:PATH#DIGEST``, has a digest of the names and sizes of all files,
-and of the contents of all (of a folder of up to 256 MB) or of 256 of them. It is the digest that
-counts: a folder may move, and one that changed is noticed.
+A run stores the name ``folder:PATH#DIGEST``. The digest is of the names and sizes of all files, and
+of the contents of all of them (in a folder of up to 256 MB) or of about 256. Runs go by the digest:
+a folder may move, and a change to its files is noticed.
 """
 
 import hashlib
@@ -25,27 +26,31 @@ from nslab.rng import generator
 from nslab.system.content_names import content_name, parts_of
 
 PREFIX = "folder:"
-SIZE = 224  # pixels a side, unless a run says another
-# of ImageNet, which networks for photographs are normalised by
+SIZE = 224  # side of the images in pixels, unless a run sets another
+# ImageNet's, by which networks for photographs usually normalise
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TESTS = ("test", "val", "valid", "validation")
-SMALL, SAMPLE = 2**28, 256  # bytes of a folder that is read whole, files of a larger one
-KEPT_SECONDS = 3  # that a listing answers for a folder whose subfolders look unchanged,
-KEPT_TIMES = 100  # or as many times longer than it took, if that is more
-KEPT = 16  # listings at once
+SMALL = 2**28  # bytes up to which the contents of all files are read for the digest
+SAMPLE = 256  # of a larger folder, about as many files are read
+# A listing is cached for KEPT_SECONDS, or KEPT_TIMES as long as it took if that is more, unless the
+# folder or a class folder changes before.
+KEPT_SECONDS = 3
+KEPT_TIMES = 100
+KEPT = 16  # most listings in the cache
 LAYOUT = "FOLDER/class/image or FOLDER/train/class/image"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder: class names, and files with the classes they are of.
+    """The images of a folder (or texts): class names, and files with their labels.
 
     Attributes:
         classes: sorted names of the class folders; an empty one keeps its number.
-        train, test: files, as paths, and labels.
-        digest: of names, sizes and contents.
-        accepted: all right labels of each test image, where it has several, padded with -1.
-        said: what is odd.
+        train, test: paths of the files (or the texts themselves), and labels.
+        digest: of names and sizes; for ``folder:PATH`` of contents too.
+        accepted: all right labels of each test image, where images have several; int64 (n, most),
+            padded with -1.
+        said: sentences on what is odd, for warnings.
     """
 
     classes: tuple[str, ...]
@@ -56,7 +61,7 @@ class Listing:
     said: tuple[str, ...] = ()
 
     def arrays(self) -> Arrays:
-        """Files in the place of images, and labels."""
+        """Paths (or texts), as object arrays, and labels."""
         parts = [
             array
             for files, labels in (self.train, self.test)
@@ -67,8 +72,8 @@ class Listing:
 
 @dataclass(frozen=True)
 class _Kept:
-    times: tuple[int, ...]  # of change, of folders
-    until: float
+    times: tuple[int, ...]  # when each folder last changed, in ns
+    until: float  # by the monotonic clock, in seconds
     listing: Listing
 
 
@@ -76,7 +81,7 @@ _KEPT: dict[tuple[str, Path], _Kept] = {}
 
 
 def listing(folder: Path) -> Listing:
-    """The images of a folder; ``ValueError`` if it is none that can be used."""
+    """The images of a folder; ``ValueError`` if it cannot be used as a data set."""
     if not os.path.isdir(folder):
         raise ValueError(f"{folder} is not a folder: images are expected as {LAYOUT}")
 
@@ -89,8 +94,9 @@ def listing(folder: Path) -> Listing:
 
 
 def kept(kind: str, folder: Path, read: Callable[[], Listing], *files: Path) -> Listing:
-    """A listing that was read before, if neither the folder, nor its class folders, nor ``files``
-    have changed since; read again every few seconds, or less often if that takes long."""
+    """The cached listing of a folder if neither it, nor its class folders, nor ``files`` have
+    changed since; otherwise what ``read`` returns. It is read again every few seconds, or less
+    often if that takes long; ``kind`` tells apart listings of one folder read in different ways."""
     outer = subfolders(folder)
     inner = [path for name, path in outer.items() if name in ("train", *TESTS)]
     seen = [folder, *outer.values(), *(p for path in inner for p in subfolders(path).values())]
@@ -109,13 +115,13 @@ def kept(kind: str, folder: Path, read: Callable[[], Listing], *files: Path) -> 
 
 
 def forget() -> None:
-    """Have every folder listed again."""
+    """Empty the cache of listings."""
     _KEPT.clear()
 
 
 def resolved(name: str) -> str:
-    """``folder:PATH`` with the folder's absolute path and digest; one that has them stays as it is,
-    whether or not the folder is there."""
+    """``folder:PATH`` with the folder's absolute path and digest. A name that has a digest is
+    returned unchanged, whether or not the folder exists."""
     if parts_of(name):
         return name
     if name == PREFIX:
@@ -125,7 +131,10 @@ def resolved(name: str) -> str:
 
 
 def split_root(folder: Path) -> Path | None:
-    """``folder/train`` if that holds class folders, and is no class itself."""
+    """``folder/train`` if it holds class folders and is not itself a class; else None.
+
+    Raises ``ValueError`` if it might be either.
+    """
     outer = subfolders(folder)
     if "train" not in outer or not (inner := subfolders(outer["train"])):
         return None
@@ -143,8 +152,12 @@ def split_root(folder: Path) -> Path | None:
 def read_tree(
     folder: Path, root: Path | None, tests: tuple[str, ...], *, contents: bool = False
 ) -> Listing:
-    """The images of class folders in ``root``, or ``folder`` itself if that is None; those to test
-    on are in the first of the folders ``tests`` beside it, else one in five."""
+    """The images of the class folders in ``root``, or in ``folder`` itself if ``root`` is None.
+
+    Test images are those in the first of the folders ``tests`` that exists beside ``root``;
+    without one, one in five. With ``contents`` the digest is of contents too. Raises ``ValueError``
+    for fewer than two classes, unknown test classes, and if there are no test images.
+    """
     split, root = root is not None, root or folder
     classes = tuple(subfolders(root))
     digest, passed = hashlib.sha256(b"\0".join(map(os.fsencode, classes))), Passed()
@@ -180,7 +193,8 @@ def tell(folder: Path, found: Listing) -> None:
 
 
 def add_contents(files: list[str], digest: "hashlib._Hash") -> None:
-    """Have a digest take in what files hold: all of them, or some of many, far apart."""
+    """Add the contents of files to a digest: of all, or of every n-th if together they are
+    large."""
     if sum(map(os.path.getsize, files)) > SMALL:
         files = files[:: -(-len(files) // SAMPLE)]
     for file in files:
@@ -191,8 +205,8 @@ def add_contents(files: list[str], digest: "hashlib._Hash") -> None:
 def one_in_five(
     files: list[str], labels: list[int]
 ) -> tuple[tuple[list[str], list[int]], tuple[list[str], list[int]]]:
-    """Test and training images: of each class one in five, at least one of two, drawn at random by
-    the images' order alone."""
+    """Test and training images: one in five of each class is tested on, and at least one if the
+    class has two or more. The draws depend only on the order of the images."""
     draws, test = generator(0, "folder test"), set[int]()
     by_class: dict[int, list[int]] = {}
     for place, label in enumerate(labels):

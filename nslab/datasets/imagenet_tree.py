@@ -1,8 +1,9 @@
-"""ImageNet on disk: ``train/wnid/image`` and ``val/wnid/image``, or ``val/image`` and a key to it.
+"""ImageNet on disk: ``train/wnid/image``, and ``val/wnid/image`` or ``val/image`` with a key.
 
-As the images come, those of ``val`` lie in one folder without classes. Their labels are then taken
-from what came with them: Kaggle's ``LOC_val_solution.csv``, torchvision's ``meta.bin``, or the
-``ILSVRC2012_devkit_t12`` folder; beside the folders, or up to three folders above.
+ImageNet is distributed with all images of ``val`` in one folder, without classes. Their labels are
+then read from a file that comes with them: Kaggle's ``LOC_val_solution.csv``, torchvision's
+``meta.bin``, or one in the folder ``ILSVRC2012_devkit_t12``. It is looked for beside ``train`` and
+``val``, and in up to three folders above.
 """
 
 import csv
@@ -19,9 +20,9 @@ INNER = ("", "ILSVRC/Data/CLS-LOC", "Data/CLS-LOC")  # where Kaggle's archive ha
 SOLUTION, META, DEVKIT = "LOC_val_solution.csv", "meta.bin", "ILSVRC2012_devkit_t12"
 KEYS = (SOLUTION, META, f"{DEVKIT}/data/ILSVRC2012_validation_ground_truth.txt")
 NO_KEY = (
-    "has {images} images without class folders, and nothing beside it says their classes. Sort "
-    "them into folders of their wnid, as train/ has them (torchvision's ImageNet class does it "
-    f"when it unpacks the archives), or put {SOLUTION} (of Kaggle's copy), {META} (that "
+    "has {images} images without class folders, and no file beside it gives their classes. Sort "
+    "them into one folder per wnid, like those of train/ (torchvision's ImageNet class does it "
+    f"when it unpacks the archives), or put {SOLUTION} (from Kaggle's copy), {META} (which "
     f"torchvision writes) or {DEVKIT}/ beside the folder"
 )
 
@@ -37,8 +38,9 @@ def inner(place: Path) -> Path | None:
 def read_imagenet(folder: Path, classes: int, name: str) -> Listing:
     """The images of ``folder``, which has ``train`` and ``val``, or only ``val``.
 
-    Raises ``ValueError``, before any file is looked at, for another number of class folders, and
-    where the images of ``val`` have no classes.
+    ``classes`` is the number of classes expected, ``name`` what messages call the data set. Raises
+    ``ValueError`` if ``val`` is missing or empty, has classes that ``train`` lacks, or has images
+    of unknown class; and for another number of class folders, before their files are listed.
     """
     train, val = folder / "train", folder / "val"
     if not val.is_dir():
@@ -79,13 +81,13 @@ def read_imagenet(folder: Path, classes: int, name: str) -> Listing:
 
 
 def key_file(folder: Path) -> Path | None:
-    """What says the classes of the images of ``val``, in the folder or above it."""
+    """The file that gives the classes of the images of ``val``, in the folder or above it."""
     every = [place / name for place in (folder, *folder.parents[:3]) for name in KEYS]
     return next((file for file in every if file.is_file()), None)
 
 
 def key_of(folder: Path) -> dict[str, str]:
-    """The wnid of each image of ``val`` by its name without ending; empty if nothing says."""
+    """Name without extension -> wnid, for each image of ``val``; empty if there is no key file."""
     file = key_file(folder)
     if file is None:
         return {}
@@ -96,11 +98,15 @@ def key_of(folder: Path) -> dict[str, str]:
         wnids = read_tensors(file)[1] if file.name == META else _of_devkit(file)
         return {f"ILSVRC2012_val_{k:08}": str(wnid) for k, wnid in enumerate(wnids, 1)}
     except (ValueError, LookupError, TypeError, OSError) as error:
-        raise ValueError(f"{file} does not say the classes of {folder / 'val'}: {error}") from None
+        raise ValueError(
+            f"the classes of {folder / 'val'} cannot be read from {file}: {error}. Put a good copy "
+            "in its place"
+        ) from None
 
 
 def _of_devkit(truth: Path) -> list[str]:
-    """The wnid of each image: the list has numbers, ``meta.mat`` beside it says whose."""
+    """The wnid of each image in order: ``truth`` lists class numbers, and ``meta.mat`` beside it
+    gives the wnid of each number."""
     from scipy.io import loadmat
 
     rows = loadmat(truth.with_name("meta.mat"), squeeze_me=True)["synsets"]
@@ -110,8 +116,8 @@ def _of_devkit(truth: Path) -> list[str]:
 
 @cache
 def _readable(wnids: tuple[str, ...]) -> tuple[str, ...]:
-    """Names for people, where the classes are those of ImageNet-1k: torchvision has them in the
-    order of the wnids."""
+    """Readable class names if the classes are those of ImageNet-1k, else the wnids. torchvision
+    lists the names in the order of the wnids."""
     if len(wnids) != 1000 or not all(w[:1] == "n" and w[1:].isdecimal() for w in wnids):
         return wnids
     from torchvision.models import ResNet18_Weights

@@ -1,4 +1,4 @@
-"""Images and labels as a person has them, in arrays or in a torch data set, checked and alike."""
+"""Images and labels of a user, in arrays or a torch data set, checked and brought to one form."""
 
 import math
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-CHANNELS = (1, 2, 3, 4)  # numbers of channels that tell which axis they are on
+CHANNELS = (1, 2, 3, 4)  # an axis of this length may be that of the channels
 
 
 def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, h, w, c) and labels (int64) of a pair of arrays or of a torch data set."""
+    """Images (n, h, w, c), uint8 or float32, and labels (n,), int64, from a pair of arrays or a
+    torch data set. ``what`` names the data in messages; ``ValueError`` says what is wrong."""
     if isinstance(data, tuple | list) and len(data) == 2 and not _items(data):
         x, y = tensor(data[0], what), data[1]
         torch_like = torch.is_tensor(data[0])
@@ -37,26 +38,26 @@ def split(data: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _countable(data: Any, what: str) -> bool:
-    """Whether it has numbered items; ``ValueError`` for a data set that has them in a row only."""
+    """Whether ``data`` has a length and numbered items; ``ValueError`` for an IterableDataset."""
     if isinstance(data, torch.utils.data.IterableDataset):
         raise ValueError(
-            f"{what}: {type(data).__name__} is an IterableDataset, and one of map style is needed, "
-            "with __len__ and __getitem__: list(...) makes one of it, if it ends"
+            f"{what}: {type(data).__name__} is an IterableDataset, but a map-style data set is "
+            "needed, with __len__ and __getitem__: list(...) makes one of it, if it ends"
         )
     return hasattr(data, "__getitem__") and hasattr(data, "__len__")
 
 
 def tensor(images: Any, what: str) -> torch.Tensor:
-    """Images, or one, as a tensor; ``ValueError`` for what has no real numbers for pixels."""
+    """One image, or several, as a tensor; ``ValueError`` if the pixels are not real numbers."""
     try:
         x = images if torch.is_tensor(images) else np.require(images, requirements=["C", "W"])
-    except ValueError:  # of numpy: rows of unequal length
+    except ValueError:  # NumPy's, for rows of unequal length
         raise ValueError(f"{what}: images differ in size; resize them alike first") from None
     if x.is_complex() if torch.is_tensor(x) else x.dtype.kind not in "biuf":
         kind = x.dtype if torch.is_tensor(x) or not x.size else type(x.flat[0]).__name__
         raise ValueError(
-            f'{what}: pixels are {kind}, and bytes or floats are meant: .astype("float32") makes '
-            'floats of them if they are numbers, and "folder:PATH" reads files of images'
+            f'{what}: pixels are {kind}, but must be bytes or floats: .astype("float32") makes '
+            'floats of them if they are numbers, and "folder:PATH" reads image files'
         )
     if torch.is_tensor(x):
         return x.detach()
@@ -64,13 +65,18 @@ def tensor(images: Any, what: str) -> torch.Tensor:
 
 
 def _items(data: Any) -> bool:
-    """Whether a sequence of two is of two samples, not of images and labels."""
+    """Whether a sequence of two items holds two samples rather than images and labels."""
     first = data[0]
     return isinstance(first, tuple | list) and len(first) == 2 and np.ndim(first[1]) == 0
 
 
 def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
-    """Images as bytes or float32, channels last."""
+    """Images as uint8 or float32, (n, h, w, c).
+
+    ``torch_like`` says that they came as tensors, so that a second axis of 1 to 4 is the channels;
+    in arrays the last axis is, if it can be. Raises ``ValueError`` for shapes and values that
+    images cannot have.
+    """
     if x.ndim == 3:
         x = x.unsqueeze(-1)
     elif x.ndim != 4:
@@ -89,7 +95,7 @@ def pixels(x: torch.Tensor, what: str, torch_like: bool) -> np.ndarray:
     if x.dtype != torch.uint8:
         x = x if x.is_floating_point() else x.long()
         if not (x.is_floating_point() or (int(x.min()) >= 0 and int(x.max()) <= 255)):
-            raise ValueError(f"{what}: whole numbers of images must be 0 to 255")
+            raise ValueError(f"{what}: pixels that are whole numbers must be 0 to 255")
         x = x.float() if x.is_floating_point() else x.to(torch.uint8)
     if x.is_floating_point() and not x.isfinite().all():
         raise ValueError(f"{what}: some pixels are NaN or infinite")
@@ -104,7 +110,7 @@ def _array(value: Any) -> Any:
 
 
 def labels(given: Any, count: int, what: str) -> np.ndarray:
-    """Labels as int64; ``ValueError`` for what is not one whole number from 0 for each image."""
+    """Labels as int64; ``ValueError`` unless there is one whole number, 0 or more, per image."""
     meant = f"{what}: labels must be {count} whole numbers from 0"
     try:
         y = _array(given) if torch.is_tensor(given) else np.asarray([_array(v) for v in given])
@@ -113,9 +119,9 @@ def labels(given: Any, count: int, what: str) -> np.ndarray:
     if y.dtype.kind not in "biuf":
         first = y.reshape(-1)[0] if y.size else None
         raise ValueError(
-            f"{what}: labels are {type(first).__name__} such as {str(first)!r}, and whole numbers "
-            "from 0 are meant: names, numbers = numpy.unique(labels, return_inverse=True) makes "
-            "them of the labels of training and test together; give the names by classes=names"
+            f"{what}: labels are {type(first).__name__} such as {str(first)!r}, but must be whole "
+            "numbers from 0: names, numbers = numpy.unique(labels, return_inverse=True) makes "
+            "them of the labels of training and test together; pass the names as classes=names"
         )
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     problem = ""
@@ -126,7 +132,7 @@ def labels(given: Any, count: int, what: str) -> np.ndarray:
     elif y.dtype.kind == "f":
         odd, lost = y[y != np.trunc(y)], y[~np.isfinite(y)]
         problem = "they are floats: .astype(int), or .long() of a tensor, makes them whole numbers"
-        problem = f"one is {odd[0]:g}: classes are meant, not quantities" if len(odd) else problem
+        problem = f"one is {odd[0]:g}: labels name classes, not quantities" if len(odd) else problem
         problem = f"one is {lost[0]}: leave samples without a label out" if len(lost) else problem
     elif y.min() < 0:
         problem = f"the least is {y.min()}: numpy.unique(labels, return_inverse=True)[1] numbers "

@@ -1,10 +1,11 @@
-"""Batches straight from the device's memory: crop, flip and normalise a whole batch at once.
+"""Batches from images in the device's memory: a whole batch is cropped, flipped and normalised at
+once.
 
-A small data set lives on the training device as bytes, height x width x channels. A batch is one
+A small data set is held on the training device as bytes, height x width x channels. A batch is one
 gather of rows, so augmentation costs less than the copy it replaces, and the result is
 channels-last without a further copy. Every random draw is made on the CPU from streams named by
-seed and epoch: batches are the same on any device, and a rank of many cuts its share out of the
-very batch that one process alone would see.
+seed and epoch: batches are the same on any device, and each of several ranks takes its share of
+the very batch that a single process would see.
 """
 
 from collections.abc import Iterator
@@ -30,12 +31,12 @@ class Loader(BatchOrder):
         dataset: gives the mean and sd to normalise with.
         batch_size: samples of a batch over all ranks together.
         seed: names the random streams of order and augmentation.
-        augment: ``"crop"``: from the image with ``pad`` black pixels around it, at random;
-            ``"crop_flip"``: and mirrored with probability 1/2.
-        rank, world: which share of each batch is this process's.
+        augment: ``"crop"``: a random crop of the image with ``pad`` black pixels around it;
+            ``"crop_flip"``: also mirrored with probability 1/2.
+        pad: width in pixels of the border that a crop may reach into.
         min_batch: smallest share worth training on; see `epoch`.
         channels_last: memory layout of the images.
-        sampler, epochs, epoch_parts: see `BatchOrder`.
+        rank, world, sampler, epochs, epoch_parts: see `BatchOrder`.
     """
 
     def __init__(
@@ -75,15 +76,15 @@ class Loader(BatchOrder):
         top = 1 if x.is_floating_point() else 255  # mean and sd are of pixels in [0, 1]
         scale = 1 / (top * torch.tensor(dataset.std))
         shift = torch.tensor(dataset.mean) / torch.tensor(dataset.std)
-        # Repeated along a row of pixels: the inner loop of the normalisation is then long.
+        # Repeated along a row of pixels: one long inner loop normalises faster than many short ones
         self.scale, self.shift = (v.repeat(x.shape[2]).to(x.device) for v in (scale, shift))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Shuffled, augmented batches of an epoch (from 0), from batch ``start`` on.
 
-        Each sample comes once, unless a sampler rebalances the classes. The last batch is shorter
-        if it must be: cut to a multiple of the ranks, and left out if a rank's share would fall
-        below ``min_batch``.
+        Each sample comes once, unless the sampler rebalances the classes. The last batch may be
+        shorter: it is cut to a multiple of the number of ranks, and left out if a rank's share
+        would fall below ``min_batch``.
         """
         n, device = self.samples, self.y.device
         order = self.order(epoch).to(device)
@@ -99,7 +100,7 @@ class Loader(BatchOrder):
             yield Batch(self._normalised(x), self.y[index], index, epoch, seed=self.seed)
 
     def in_order(self) -> Iterator[Batch]:
-        """Every sample once, not augmented: this rank's are ``rank, rank + world, ...``"""
+        """This rank's samples, ``rank, rank + world, ...``, each once and not augmented."""
         for index in self.evaluated():
             centre = torch.full_like(index, self.pad)
             yield Batch(self._normalised(self._crop(index, centre, centre)), self.y[index], index)
@@ -107,8 +108,9 @@ class Loader(BatchOrder):
     def _crop(
         self, index: Int[Tensor, " b"], top: Int[Tensor, " b"], left: Int[Tensor, " b"]
     ) -> Num[Tensor, "b h w c"]:
-        """Gather windows as rows: a window's row is w*c bytes that lie together in the padded
-        image, so an overlapping view of all such rows makes cropping a plain ``index_select``."""
+        """Windows of the padded images, gathered row by row: a window's row is w*c adjacent values
+        of the padded image, so an overlapping view of all such rows makes cropping one
+        ``index_select``."""
         h, w, c = self.shape
         total, height, width, _ = self.images.shape
         rows = self.images.as_strided((total * height * width - w + 1, w * c), (c, 1))
@@ -127,5 +129,5 @@ class Loader(BatchOrder):
 def on_device(
     x: np.ndarray, y: np.ndarray, device: torch.device
 ) -> tuple[Num[Tensor, "n *rest"], Int[Tensor, " n"]]:
-    """Samples and labels as tensors on a device; a split lives there whole."""
+    """All samples and labels of a split as tensors on a device."""
     return torch.tensor(x).to(device), torch.tensor(y).to(device)

@@ -1,4 +1,7 @@
-"""Folders of images that have a name in ``DATASETS``: where they lie, and what is in them."""
+"""Folders of images with a name in ``DATASETS``: where they lie, and what is in them.
+
+In this module an *entry* is the `ImageFolderDataset` of a name.
+"""
 
 import os
 import shutil
@@ -26,7 +29,7 @@ from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.seals import sealed_json, set_aside, unsealed_json
 
-MARK = ".made.json"  # in a folder that nslab wrote: what it wrote
+MARK = ".made.json"  # the file in which nslab records what it wrote into a folder
 EXPECTED = {
     "classes": "CLASS/image, or train/CLASS/image beside test/ or val/",
     "imagenet": "train/WNID/image and val/WNID/image",
@@ -35,13 +38,13 @@ EXPECTED = {
 
 
 def candidates(entry: ImageFolderDataset, folder: Path | None) -> list[Path]:
-    """Where the images of an entry may lie, in the order in which they are looked for."""
+    """The folders where the images of an entry may lie, in the order in which they are tried."""
     bases = dict.fromkeys((folder or cache_dir(), home_cache_dir()))
     return [base / place for base in bases for place in entry.places]
 
 
 def place_of(entry: ImageFolderDataset, folder: Path | None = None) -> Path | None:
-    """The folder that the images of an entry are in, if it is here."""
+    """The folder that holds the images of an entry; None if there is none."""
     for place in candidates(entry, folder):
         if not os.path.isdir(place):
             continue
@@ -54,15 +57,15 @@ def place_of(entry: ImageFolderDataset, folder: Path | None = None) -> Path | No
 def found(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> Listing | None:
     """The images of an entry; None if they are not here.
 
-    Raises ``ValueError`` for a folder that is not what it should be.
+    Raises ``ValueError`` for a folder that does not match the entry, see `listing`.
     """
     place = place_of(entry, folder)
     return listing(name, entry, place) if place else None
 
 
 def present(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> Listing:
-    """The images of an entry, which is made first if it is one that nslab makes; `MissingDataset`
-    if they are not here."""
+    """The images of an entry, made first if nslab can make them; `MissingDataset` if they are not
+    here."""
     if entry.make:
         made(name, entry, folder)
     if there := found(name, entry, folder):
@@ -71,7 +74,7 @@ def present(name: str, entry: ImageFolderDataset, folder: Path | None = None) ->
 
 
 def absence(name: str, entry: ImageFolderDataset, folder: Path | None) -> str:
-    """Where the images of an entry were looked for, and what to do."""
+    """The message for missing images: where they were looked for, and what to do."""
     bases = dict.fromkeys((folder or cache_dir(), home_cache_dir()))
     looked = f"looked in {' and '.join(map(str, bases))} for {', '.join(entry.places)}"
     expected = EXPECTED[entry.form]
@@ -87,8 +90,11 @@ def absence(name: str, entry: ImageFolderDataset, folder: Path | None) -> str:
 
 
 def listing(name: str, entry: ImageFolderDataset, place: Path, *, quiet: bool = False) -> Listing:
-    """The images in a folder, checked against what is known of the data set; what is odd is told
-    unless ``quiet``."""
+    """The images in the folder ``place``, checked against the entry.
+
+    Warns of whatever is odd, unless ``quiet``. Raises ``ValueError`` for another number of classes,
+    and for files that cannot be used.
+    """
     classes = entry.layout.num_classes
 
     def read() -> Listing:
@@ -119,7 +125,7 @@ def listing(name: str, entry: ImageFolderDataset, place: Path, *, quiet: bool = 
 
 
 def difference(entry: ImageFolderDataset, there: Listing) -> str:
-    """How numbers of images differ from the published ones; empty if they do not."""
+    """How the numbers of images differ from the published ones; empty if they do not."""
     layout, train, test = entry.layout, len(there.train[0]), len(there.test[0])
     if entry.whole:
         here, published = f"{train:,}", f"{layout.train:,}"
@@ -127,25 +133,26 @@ def difference(entry: ImageFolderDataset, there: Listing) -> str:
         here, published = f"{train + test:,}", f"{layout.train + layout.test:,}"
     else:
         here, published = f"{train:,} + {test:,}", f"{layout.train:,} + {layout.test:,}"
-    return "" if here == published else f"is published with {published} images, and here are {here}"
+    return "" if here == published else f"is published with {published} images, but {here} are here"
 
 
 def digest_of(name: str, entry: ImageFolderDataset) -> str:
-    """The digest of the names and sizes of the files that are here, or of the images that nslab
-    made, which may be encoded otherwise elsewhere; empty if there are none that can be used."""
+    """The digest of an entry's data here: of the names and sizes of the files, or of the pixels if
+    nslab made them, since other machines may encode them differently. Empty if there are none, or
+    they cannot be used."""
     try:
         if not (place := place_of(entry)):
             return ""
         there = listing(name, entry, place)
         mark = _mark(place) if entry.make else {}
-    except ValueError:  # said when it is loaded
+    except ValueError:  # loading the data raises it again
         return ""
-    same = mark.get("files") == there.digest and mark.get("recipe") in ("", recipe(entry))
-    return str(mark["pixels"]) if same else there.digest
+    as_made = mark.get("files") == there.digest and mark.get("recipe") in ("", recipe(entry))
+    return str(mark["pixels"]) if as_made else there.digest
 
 
 def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> None:
-    """Write the folder of an entry that nslab makes, if it is not here as it was written."""
+    """Write the folder of an entry that nslab makes, unless it is here, unchanged since."""
     base = folder or cache_dir()
     places = dict.fromkeys((base, home_cache_dir()))
     if any(_whole(name, entry, place / entry.places[0]) for place in places):
@@ -166,7 +173,8 @@ def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> No
             assert entry.make is not None
             code = recipe(entry)
             mark = {"pixels": entry.make(part)}
-            # code that holds something it changes would be other code the next time
+            # If running the code changed its own digest (it holds a value that it changes), the
+            # digest identifies nothing: leave it out.
             mark["recipe"] = code if recipe(entry) == code else ""
             mark["files"] = listing(name, entry, part, quiet=True).digest
             write_text(part / MARK, sealed_json(mark))
@@ -177,15 +185,15 @@ def made(name: str, entry: ImageFolderDataset, folder: Path | None = None) -> No
 
 
 def recipe(entry: ImageFolderDataset) -> str:
-    """What changes when the code of ``make`` does: its digest, for one of somebody's own."""
+    """A string that changes with the code of ``make``: its digest, or nslab's own ``RECIPE``."""
     try:
         return code_digest(entry.make) if is_own(entry.make) else str(RECIPE)
-    except ValueError:  # it encloses what does not show what it holds
+    except ValueError:  # a value that the function encloses has no digest
         return ""
 
 
 def _whole(name: str, entry: ImageFolderDataset, place: Path) -> bool:
-    """Whether a folder is as nslab wrote it."""
+    """Whether a folder is there as nslab wrote it, by the same code."""
     if not os.path.isdir(place):
         return False
     try:

@@ -1,7 +1,7 @@
-"""A person's own arrays, or torch data set, as a data set that any run can use and find again.
+"""A user's own arrays, or torch data set, as a data set that any run can use and find again.
 
-They are kept under their digest in ``data/arrays``, so that other processes, and tomorrow's, have
-them too; the same arrays are the same data, whatever they are called.
+They are stored under their digest in ``data/arrays``, so that other processes and later sessions
+find them; the same arrays are the same data under any name.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from nslab.system.paths import arrays_dir
 from nslab.system.plain_checks import check_line
 from nslab.system.seals import sealed_json, unsealed_json
 
-MOST_CLASSES = 100_000
+MOST_CLASSES = 100_000  # larger labels are more likely identifiers than classes
 
 
 def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str] = ()) -> str:
@@ -38,7 +38,8 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
         name: what tables call the data.
         classes: names of the classes; by default their numbers.
 
-    Raises ``ValueError`` for anything else than such images and labels.
+    Returns ``arrays:NAME#DIGEST``. Raises ``ValueError`` for anything else than such images and
+    labels.
 
     >>> x, y = np.zeros((4, 8, 8), np.uint8), np.array([0, 1, 0, 1])
     >>> add_arrays((x, y), (x, y), "black").partition("#")[0]
@@ -55,11 +56,14 @@ def add_arrays(train: Any, test: Any, name: str = "mine", classes: Sequence[str]
         )
     numbers = max(int(arrays.train_y.max()), int(arrays.test_y.max())) + 1
     if classes and len(classes) < numbers:
-        raise ValueError(f"{len(classes)} names for {numbers} classes")
+        raise ValueError(
+            f"classes has {len(classes)} names, and labels go up to {numbers - 1}: name all "
+            f"{numbers} classes"
+        )
     if numbers > MOST_CLASSES:
         raise ValueError(
-            f"labels go up to {numbers - 1:,}, and {MOST_CLASSES:,} classes are the most: number "
-            "them anew, say by numpy.unique(labels, return_inverse=True)[1]"
+            f"labels go up to {numbers - 1:,}, and at most {MOST_CLASSES:,} classes are possible: "
+            "renumber them, for instance by numpy.unique(labels, return_inverse=True)[1]"
         )
     tell_gaps(arrays, max(numbers, len(classes)))
     names = tuple(map(str, classes)) or tuple(map(str, range(numbers)))
@@ -93,26 +97,26 @@ def tell_gaps(arrays: Arrays, count: int) -> None:
     if skipped := sorted(set(range(count)) - train - test):
         warnings.warn(
             f"no image has class {listed(skipped)} of {count}: if labels skip numbers, or begin "
-            "at 1, renumber them, or the network has outputs that nothing trains",
+            "at 1, renumber them; otherwise the network gets outputs without training samples",
             stacklevel=3,
         )
     if unseen := sorted(test - train):
         share = 100 * np.isin(arrays.test_y, unseen).mean()
         warnings.warn(
             f"test images have class {listed(unseen)}, which no training image has: "
-            f"{share:.1f} % of them can hardly be right",
+            f"{share:.1f} % of the test images can hardly be predicted right",
             stacklevel=3,
         )
 
 
 def listed(numbers: Sequence[int]) -> str:
-    """The first of some numbers."""
+    """The first five of some numbers, and how many more there are, as text."""
     more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
     return ", ".join(map(str, numbers[:5])) + more
 
 
 def moments(x: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and sd of each channel, of bytes as shares of 255; a constant channel has sd 1."""
+    """Mean and sd of each channel; of bytes after division by 255. A constant channel gets sd 1."""
     scale = 255.0 if x.dtype == np.uint8 else 1.0
     mean = x.mean((0, 1, 2), dtype=np.float64) / scale
     sd = x.std((0, 1, 2), dtype=np.float64) / scale
@@ -120,8 +124,11 @@ def moments(x: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def description(where: str, digest: str) -> dict[str, Any]:
-    """Layout, mean, sd and class names; ``ValueError`` if the arrays are not kept here as they
-    were added."""
+    """Layout, mean, sd and class names of stored arrays, as keyword arguments of `Dataset`.
+
+    ``where`` is what a message calls the arrays. Raises ``ValueError`` if they are missing or
+    damaged.
+    """
     file = arrays_dir() / f"{digest}.json"
     again = "add them again, by nslab.add_arrays(train, test)"
     try:
@@ -143,7 +150,7 @@ def description(where: str, digest: str) -> dict[str, Any]:
 
 
 def kept(digest: str) -> bool:
-    """Whether arrays are kept here, as they were added."""
+    """Whether the arrays of a digest are stored here, undamaged."""
     try:
         return bool(len(read(digest).train_y))
     except ValueError:
@@ -151,7 +158,7 @@ def kept(digest: str) -> bool:
 
 
 def read(digest: str) -> Arrays:
-    """The arrays that are kept under a digest; ``ValueError`` if they are not those any more."""
+    """The arrays stored under a digest; ``ValueError`` if they are missing, damaged or changed."""
     file, names = arrays_dir() / f"{digest}.npz", description("arrays", digest)["classes"]
     try:
         with np.load(file, allow_pickle=False) as found:
@@ -159,7 +166,7 @@ def read(digest: str) -> Arrays:
     except (OSError, ValueError, LookupError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         problem = str(error)
     else:
-        problem = "" if _digest(names, arrays) == digest else "its arrays are others"
+        problem = "" if _digest(names, arrays) == digest else "its arrays have changed"
     if problem:
         raise ValueError(
             f"{file} is broken ({problem}): remove it and {digest}.json, and add the arrays again, "

@@ -21,8 +21,8 @@ class PretrainedTokenizer:
         network: the network's name.
         length: most tokens of a text, special ones included; the end of a longer text is cut off.
 
-    For errors see `encoder_folder` and `token_info`; ``ValueError`` too where the network and its
-    tokenizer pad by different ids.
+    Raises ``ValueError`` if transformers, the network's folder or its tokenizer is missing, or if
+    network and tokenizer pad by different ids; see also `token_info`.
     """
 
     network: str
@@ -33,11 +33,11 @@ class PretrainedTokenizer:
 
     @property
     def info(self) -> TokenInfo:
-        """Padding, first and last token."""
+        """Length, vocabulary, and the ids that pad, begin and end a text."""
         return _info(self.network, self.length)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Ids of each text, cut at ``length``."""
+        """Token ids of each text, int32, cut at ``length``."""
         if not texts:
             return []
         rows = _tokenizer(self.network)(
@@ -58,8 +58,8 @@ def _info(network: str, length: int) -> TokenInfo:
     pad = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).pad_token_id
     if pad != info.pad:
         raise ValueError(
-            f"the tokenizer in {folder} pads by {info.pad}, the network by {pad}: set pad_token_id "
-            "in config.json to the tokenizer's"
+            f"the tokenizer in {folder} pads with id {info.pad}, the network with {pad}: set "
+            "pad_token_id in config.json to the tokenizer's"
         )
     return info
 
@@ -71,11 +71,14 @@ def _tokenizer(network: str) -> Any:
         transformers: Any = importlib.import_module("transformers")
     except ImportError:
         raise ValueError(
-            f"{network} needs transformers, which is not here: pip install transformers"
+            f"{network} needs transformers, which is not installed: pip install transformers"
         ) from None
     try:
         return transformers.AutoTokenizer.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(f"{folder} has no tokenizer known to transformers: {error}") from None
+        raise ValueError(
+            f"transformers finds no tokenizer in {folder}: {error}. Put the files of the tokenizer "
+            "there"
+        ) from None

@@ -1,6 +1,6 @@
-"""Provenance of data, as a run writes it down: digest of their content, place, and classes.
+"""Provenance of data, as a run records it: digest of the content, path, and classes.
 
-A trained network outlives its data: what was written down is enough to ask it.
+A trained network outlives its data: the record is enough to predict with it when they are gone.
 """
 
 import dataclasses
@@ -37,9 +37,12 @@ from nslab.system.files import sha256
 
 
 def data_digest(name: str) -> str | None:
-    """SHA-256 of the arrays of a data set of ``DATASETS``, or of the names and sizes of the files
-    of a named folder, and of how they are normalised; None if they are not here, or the name says
-    their digest already. Of a sheet, that of the whole data set it is a part of."""
+    """SHA-256 of a data set of ``DATASETS``: of its arrays, or of the digest of its files or texts,
+    with the mean and sd that images are normalised by.
+
+    None if the data are not here, or if the name holds a digest already. For a sheet, the digest is
+    that of the whole data set.
+    """
     if name not in DATASETS:
         return None
     dataset, file = DATASETS[name], array_file(name)
@@ -70,13 +73,13 @@ def _normalised(digest: str, dataset: Dataset) -> str:
 def _file_digest(file: Path, mtime: int, size: int, inode: int, layout: Layout) -> str:
     try:
         return arrays_digest(read_arrays(file, layout))
-    except CorruptDataset:  # said when it is loaded
+    except CorruptDataset:  # loading the data raises it again
         return ""
 
 
 def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
-    """What is written down of somebody's own data, and of a named folder that is here; nothing of
-    arrays of ``DATASETS`` but that they came from a sheet."""
+    """The record of a user's own data, a named folder that is here, texts, or a sheet: kind, path,
+    digest, and numbers of samples and classes. Empty for any other data set of ``DATASETS``."""
     if is_text(name):
         return text_sets.provenance(name)
     parts, entry = parts_of(name), DATASETS.get(name)
@@ -97,9 +100,9 @@ def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
 
 
 def remembered(name: str, written: Mapping[str, Any], image_size: int = 0) -> Dataset | None:
-    """What is known of a folder of images or of texts of one's own from ``written``, what
-    `provenance_of` said of it once; None where that is of other data, or was written
-    by version 0.2.0 or before, which did not name the classes.
+    """Layout and classes of a user's own images or texts, from ``written``, an earlier record by
+    `provenance_of`. None if that is of other data, or was written by version 0.2.0 or before,
+    which did not record the names of the classes.
 
     >>> digest = "0123456789ab"
     >>> written = {"digest": digest, "names": ["cat", "dog"], "train": 8, "test": 2}

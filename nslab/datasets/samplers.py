@@ -1,10 +1,10 @@
 """Samplers, the order of samples in an epoch: every sample once, or classes rebalanced.
 
-All samplers show n samples an epoch, n being the size of the training set, so that methods compare
-at equal cost. NOTE: class-aware sampling as released with Kang et al. 2020 shows classes times
-largest class size instead. Where a class is drawn more often than it has samples, it cycles
-through them, each pass in a new random order; NOTE: the cycle starts again with each epoch, so
-that an epoch depends on nothing but its number.
+All samplers show n samples an epoch, n being the size of the training set, so that methods are
+compared at equal cost. NOTE: class-aware sampling as released with Kang et al. 2020 shows (number
+of classes) x (size of the largest class) samples instead. A class that is drawn more often than it
+has samples cycles through them, each pass in a new random order. NOTE: the cycle starts again with
+each epoch, so that an epoch depends only on its number.
 """
 
 from collections.abc import Callable
@@ -34,15 +34,17 @@ def class_balanced(
 def square_root(
     y: Int[Tensor, " n"], epoch: int, epochs: int, draws: Generator
 ) -> Int[Tensor, " n"]:
-    """SRS: classes as likely as the square root of their size (Mahajan et al. 2018)."""
+    """SRS: a class's probability is proportional to the square root of its size (Mahajan et al.
+    2018)."""
     return by_class(y, shares(y, 0.5), draws)
 
 
 def progressive(
     y: Int[Tensor, " n"], epoch: int, epochs: int, draws: Generator
 ) -> Int[Tensor, " n"]:
-    """PBS: from class sizes in the first epoch to equal classes in the last (Kang et al. 2020;
-    t / (T - 1) as in their released code, so that the last epoch is fully balanced)."""
+    """PBS: from probabilities proportional to class sizes in the first epoch to equal ones in the
+    last: (1 - s) n_j / n + s / K with s = t / (T - 1) (Kang et al. 2020; T - 1 as in their released
+    code, so that the last epoch is fully balanced)."""
     part = epoch / (epochs - 1) if epochs > 1 else 0.0
     return by_class(y, (1 - part) * shares(y, 1) + part * shares(y, 0), draws)
 
@@ -57,7 +59,7 @@ def shares(y: Int[Tensor, " n"], power: float) -> Float[Tensor, " k"]:
 def by_class(
     y: Int[Tensor, " n"], probability: Float[Tensor, " k"], draws: Generator
 ) -> Int[Tensor, " n"]:
-    """n samples: classes drawn with replacement, samples of a class in turn."""
+    """Positions of n samples: classes drawn with replacement, samples of a class in turn."""
     classes = torch.multinomial(probability, len(y), replacement=True, generator=draws)
     order = torch.empty_like(classes)
     for label in classes.unique().tolist():

@@ -1,8 +1,8 @@
-"""Images to test on that have several right labels each: a folder and a file of labels.
+"""Test images with several right labels each: a folder of images and a file of labels.
 
 The file is ``labels.json`` (or the only ``.json`` there), ``{"images/a.png": [3, 7], ...}``; or
-``metadata.jsonl``, as Hugging Face's imagefolder has it: on each line an object with ``file_name``
-and ``label``, a number or a list. Names are relative to the file, or to ``images/`` beside it.
+``metadata.jsonl``, as for Hugging Face's imagefolder: on each line an object with ``file_name``
+and ``label``, a number or a list. Paths are relative to the file, or to ``images/`` beside it.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ for file in sorted(pathlib.Path(".").rglob("*.parquet")):
 
 
 def labels_file(folder: Path) -> Path:
-    """The file of labels; ``ValueError`` if there is none, or more than one might be meant."""
+    """The file of labels; ``ValueError`` if there is none, or if several could be it."""
     for name in ("labels.json", JSONL):
         if (folder / name).is_file():
             return folder / name
@@ -50,10 +50,10 @@ def labels_file(folder: Path) -> Path:
 
 
 def read_labelled(folder: Path, classes: tuple[str, ...]) -> Listing:
-    """The images that the file of labels names, in the order of their names, and all labels.
+    """The images that the file of labels lists, sorted by name, with all their labels.
 
-    Raises ``ValueError`` for a file of another form, labels that are no classes, and images that
-    are not there.
+    Raises ``ValueError`` for a file of another form, labels that are not classes, and missing
+    images.
     """
     file, digest, passed = labels_file(folder), hashlib.sha256(), Passed()
     text = file.read_bytes()
@@ -72,9 +72,9 @@ def read_labelled(folder: Path, classes: tuple[str, ...]) -> Listing:
             lacking.append(name)
     if lacking or not images:
         raise ValueError(
-            f"{len(lacking)} of {len(given)} images of {file} are not there, or empty"
+            f"{len(lacking)} of {len(given)} images in {file} are missing or empty"
             + (f", such as {lacking[0]}" if lacking else "")
-            + ": put them beside it, or take them out of it"
+            + ": put them beside that file, or take them out of it"
         )
     first = next(iter(there.values()), "")
     remark = f"{len(there)} images have no labels and are skipped, such as {first}"
@@ -96,14 +96,14 @@ def _parsed(file: Path, text: bytes) -> dict[str, Any]:
             pairs = [(row["file_name"], row["label"]) for row in rows]
         given = {str(name).removeprefix("./"): labels for name, labels in pairs}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{file} cannot be read: {error}; expected is {FORM}") from None
+        raise ValueError(f"{file} cannot be read ({error}): it must be {FORM}") from None
     if not given:
-        raise ValueError(f"{file} names no images: expected is {FORM}")
+        raise ValueError(f"{file} names no images: it must be {FORM}")
     return given
 
 
 def _checked(file: Path, name: str, labels: Any, classes: int) -> list[int]:
-    """The labels of an image, each once."""
+    """The labels of an image without repetitions; ``ValueError`` if one is not a class."""
     right = list(dict.fromkeys(labels if isinstance(labels, list) else [labels]))
     if not right or any(type(k) is not int or not 0 <= k < classes for k in right):
         raise ValueError(

@@ -1,12 +1,12 @@
-"""Sheets: a part of a data set of images in one small file, without loss, to be carried elsewhere.
+"""Sheets: a part of an image data set in one small file, without loss, to be carried elsewhere.
 
-A sheet has all labels and the images that a long-tailed training set keeps, each at its own place,
-so that the same samples are drawn from it as from the whole data set: a run made from a sheet is
-the same run. The images that are missing cannot be trained on by mistake, see
+A sheet has all labels, the test images, and the images that a long-tailed training set keeps, each
+at its place in the whole data set. So the same samples are drawn from both, and a run on a sheet is
+the same run. Missing images cannot be trained on by mistake, see
 `nslab.datasets.image_data.ImageData.variant`.
 
-Pixels are coded as differences from what their neighbours suggest, then by LZMA. Of CIFAR-10 that
-takes 53 % of the bytes; lossless WebP takes 60 %, PNG and LZMA alone 72 %.
+Pixels are coded as differences from a prediction by their neighbours, then compressed by LZMA.
+CIFAR-10 takes 53 % of its bytes so; lossless WebP takes 60 %, PNG and LZMA alone 72 %.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ class Sheet(NamedTuple):
     """A data set with only some of its training images here.
 
     Attributes:
-        arrays: all labels; the training images that are not here are black.
-        present: which training images are here.
-        digest: of the whole data set's arrays, which these are a part of.
+        arrays: all labels and test images; training images that the sheet lacks are black.
+        present: which training images the sheet has; bool (n,).
+        digest: of the arrays of the whole data set.
     """
 
     arrays: Arrays
@@ -52,13 +52,17 @@ class Sheet(NamedTuple):
 
 
 def write_sheet(file: Path, arrays: Arrays, classes: int, imbalance: float) -> Sheet:
-    """Write the long-tailed training set of factor ``imbalance`` and the test set; 1: everything.
+    """Write the test set and the long-tailed training set of factor ``imbalance``; 1: everything.
 
-    Larger factors keep some of the same images, so a sheet serves them too. What was written is
-    read again and compared before it takes the file's place; ``ValueError`` for no images.
+    A larger factor keeps a subset of the same images, so the sheet serves it too. The file is read
+    again and checked before it takes its place. Raises ``ValueError`` for anything but uint8
+    images.
     """
     if arrays.train_x.dtype != np.uint8 or arrays.train_x.ndim != 4:
-        raise ValueError("a sheet holds images in memory, uint8: folders and texts are files as is")
+        raise ValueError(
+            "a sheet holds uint8 images of an array file; image folders and texts are files "
+            "already: copy those"
+        )
     y = torch.from_numpy(np.ascontiguousarray(arrays.train_y))
     place = long_tail(y, classes, imbalance).numpy() if imbalance != 1 else np.arange(len(y))
     kept = np.zeros(len(y), dtype=bool)
@@ -81,7 +85,7 @@ def write_sheet(file: Path, arrays: Arrays, classes: int, imbalance: float) -> S
 
 
 def read_sheet(file: Path, layout: Layout | None = None) -> Sheet:
-    """The sheet in a file; `CorruptDataset` for one that is damaged or of another layout."""
+    """The sheet in a file; `CorruptDataset` if it is damaged or of another layout."""
     try:
         with file.open("rb") as raw, np.load(raw, allow_pickle=False) as found:
             train_y, test_y = (found[name].astype(np.int64) for name in ("train_y", "test_y"))
@@ -90,21 +94,23 @@ def read_sheet(file: Path, layout: Layout | None = None) -> Sheet:
             kept = decoded(found["train_x"], (int(present.sum()), *shape))
             test_x = decoded(found["test_x"], (len(test_y), *shape))
             part, digest = str(found["part"]), str(found["digest"])
-        train_x = np.zeros((len(train_y), *shape), dtype=np.uint8)  # untouched memory is free
+        train_x = np.zeros((len(train_y), *shape), dtype=np.uint8)  # untouched pages take no memory
         train_x[present] = kept
     except _BROKEN as error:
-        raise CorruptDataset(f"{file} is not trusted: it cannot be read ({error})") from None
+        raise CorruptDataset(
+            f"{file} is not trusted: it cannot be read ({error}). Copy it again, or write it again."
+        ) from None
     arrays = Arrays(train_x, train_y, test_x, test_y)
     problem = layout.problem(arrays) if layout else None
     if not problem and _part(kept, arrays, present, digest) != part:
-        problem = "its images, their places or the digest are not those that were written"
+        problem = "its images, their places or the digest have changed since it was written"
     if problem:
         raise CorruptDataset(f"{file} is not trusted: {problem}. Copy it again, or write it again.")
     return Sheet(arrays, present, digest)
 
 
 def whole_digest(file: Path) -> str:
-    """The digest of the whole data set that a sheet is a part of; empty for a broken file."""
+    """The digest of the whole data set that a sheet is a part of; empty if it cannot be read."""
     try:
         with file.open("rb") as raw, np.load(raw, allow_pickle=False) as found:
             return str(found["digest"])
@@ -113,19 +119,20 @@ def whole_digest(file: Path) -> str:
 
 
 def coded(images: np.ndarray) -> np.ndarray:
-    """Bytes from which `decoded` makes the images (n, height, width, channels) again."""
+    """Images uint8 (n, height, width, channels) as compressed bytes, which `decoded` undoes."""
     planes = _apart(images)
     errors = planes.copy()
     for row in range(planes.shape[1]):
         for column in range(planes.shape[2]):
             errors[:, row, column] -= _expected(planes, row, column)
-    # image after image of one colour: alike things lie together
+    # all images of one colour plane after another: similar bytes lie together
     together = np.ascontiguousarray(errors.transpose(0, 3, 1, 2))
     return np.frombuffer(lzma.compress(together.tobytes(), preset=6), dtype=np.uint8)
 
 
 def decoded(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The images of this shape, uint8, that were `coded`; ``ValueError`` for other data."""
+    """The uint8 images of this shape from the bytes of `coded`; ``ValueError`` or
+    `lzma.LZMAError` for other bytes."""
     n, height, width, channels = shape
     flat = np.frombuffer(lzma.decompress(data.tobytes()), dtype=np.uint8)
     errors = flat.reshape(channels, n, height, width)
@@ -140,7 +147,8 @@ def decoded(data: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _apart(images: np.ndarray) -> np.ndarray:
-    """Colours as planes (channels, height, width, n), red and blue less green: modulo 256."""
+    """Colour planes (channels, height, width, n); with three channels, green is subtracted from red
+    and blue, modulo 256."""
     planes = images.transpose(3, 1, 2, 0).copy()
     if len(planes) == 3:
         planes[::2] -= planes[1:2]
@@ -148,8 +156,8 @@ def _apart(images: np.ndarray) -> np.ndarray:
 
 
 def _expected(planes: np.ndarray, row: int, column: int) -> np.ndarray:
-    """What a pixel's neighbours before it suggest: the median of left, upper, and their sum less
-    the corner between. Source: Weinberger et al. 2000 (LOCO-I, the predictor of JPEG-LS)."""
+    """A pixel as predicted by its neighbours: the median of left, upper, and left + upper - upper
+    left. Source: Weinberger et al. 2000 (LOCO-I, the predictor of JPEG-LS)."""
     if row == 0 and column == 0:
         return np.zeros_like(planes[:, 0, 0])
     if row == 0 or column == 0:
@@ -157,14 +165,14 @@ def _expected(planes: np.ndarray, row: int, column: int) -> np.ndarray:
     left, upper = (
         planes[:, r, c].astype(np.int16) for r, c in ((row, column - 1), (row - 1, column))
     )
-    slope = left + upper - planes[:, row - 1, column - 1]
+    planar = left + upper - planes[:, row - 1, column - 1]
     low, high = np.minimum(left, upper), np.maximum(left, upper)
-    return np.clip(slope, low, high).astype(np.uint8)
+    return np.clip(planar, low, high).astype(np.uint8)
 
 
 def _part(kept: np.ndarray, arrays: Arrays, present: np.ndarray, digest: str) -> str:
-    """The digest of what a sheet has, where it has it, and what it is a part of: images at other
-    places would be images of other labels."""
+    """The digest of a sheet's images and labels, of which training images are present, and of the
+    whole data set's digest. The places count, since they give each image its label."""
     test_y = np.asarray(arrays.test_y, dtype=np.int64)
     labels = np.asarray(arrays.train_y, dtype=np.int64)
     own = arrays_digest(Arrays(np.asarray(kept), labels, np.asarray(arrays.test_x), test_y))

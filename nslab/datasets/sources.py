@@ -1,4 +1,7 @@
-"""Sources of images: scikit-learn's embedded digits, and torchvision's downloads."""
+"""Sources of images: the digits that come with scikit-learn, and torchvision's downloads.
+
+Each ``fetch`` function takes the folder of the data sets and the data set's name.
+"""
 
 from http.client import HTTPException
 from pathlib import Path
@@ -7,7 +10,7 @@ import numpy as np
 
 from nslab.datasets.arrays import Arrays
 
-SLANT = 0.45  # pixels sideways for each pixel of height
+SLANT = 0.45  # horizontal shift per pixel of height
 
 
 class MissingDataset(FileNotFoundError):
@@ -32,7 +35,7 @@ def fetch_digits(folder: Path, name: str, side: int = 32) -> Arrays:
     large = F.interpolate(small, size=(inner, inner), mode="bilinear", align_corners=False)
     framed = F.pad(large, (frame, frame, frame, frame)).round().to(torch.uint8)
     x = framed.permute(0, 2, 3, 1).numpy()
-    place = np.zeros(len(labels), dtype=np.int64)  # how many of its class came before
+    place = np.zeros(len(labels), dtype=np.int64)  # how many images of the class came before
     for label in range(10):
         place[labels == label] = np.arange((labels == label).sum())
     test = (place * 5) % 18 < 5
@@ -46,10 +49,10 @@ def fetch_small_digits(folder: Path, name: str) -> Arrays:
 
 
 def fetch_slanted(folder: Path, name: str) -> Arrays:
-    """The digits of `fetch_digits`, each of them sheared: a second domain, made here.
+    """The digits of `fetch_digits`, sheared: a second domain, made here.
 
-    A pixel y above the middle of the image goes 0.45 y to the right, one below to the left, by
-    bilinear interpolation. The images to train and to test on are those of the digits.
+    A pixel at height y above the middle of the image moves 0.45 y to the right (to the left below
+    the middle), with bilinear interpolation. The split is that of the digits.
     """
     import torch
     import torch.nn.functional as F
@@ -66,9 +69,9 @@ def fetch_slanted(folder: Path, name: str) -> Arrays:
 
 
 def fetch_torchvision(folder: Path, name: str) -> Arrays:
-    """A data set of torchvision, from its files in ``folder`` or else its own download.
+    """A data set of torchvision, from its files in ``folder``; downloaded if they are not there.
 
-    Raises `MissingDataset` when there is neither.
+    Raises `MissingDataset` if the download fails.
     """
     from torchvision import datasets
 

@@ -1,26 +1,27 @@
-"""Special tokens that a tokenizer puts around a text, found by asking it."""
+"""Special tokens that a tokenizer puts around a text, found by encoding a text with it."""
 
 from typing import Any
 
 from nslab.types import TokenInfo
 
-UNLIMITED = 1_000_000  # lengths above stand for "no limit" in transformers
+UNLIMITED = 1_000_000  # transformers uses lengths above this for "no limit"
 PROBE = "a"
 
 
 def token_info(tokenizer: Any, length: int | None = None) -> TokenInfo:
-    """How a tokenizer of transformers writes a text: padding, first and last token.
+    """Length, vocabulary, and padding, first and last token of a transformers tokenizer.
 
-    ``length`` is the most tokens of an input, special ones included; None: what the tokenizer says.
-    Raises ``ValueError`` with what to do for a tokenizer without padding, one that pads on the
-    left, one that names no length, and one that adds more than a token before or after a text.
+    ``length`` is the most tokens of an input, special ones included; None stands for the
+    tokenizer's own limit. Raises ``ValueError``, saying what to do, for a tokenizer that has no
+    padding token, pads on the left, has no limit, or adds more than one token before or after a
+    text.
     """
     name = type(tokenizer).__name__
     if length is None:
         length = getattr(tokenizer, "model_max_length", UNLIMITED)
         if length is None or length >= UNLIMITED:
             raise ValueError(
-                f"{name} does not say the longest input: give length, such as length=128"
+                f"{name} does not give its longest input: pass a length, such as length=128"
             )
     if tokenizer.pad_token_id is None:
         raise ValueError(
@@ -37,8 +38,8 @@ def token_info(tokenizer: Any, length: int | None = None) -> TokenInfo:
     after = [] if first is None else whole[first + len(plain) :]
     if first is None or len(before) > 1 or len(after) > 1:
         raise ValueError(
-            f"{name} writes {whole} for {PROBE!r}, {plain} without special tokens: one token "
-            "before a text and one after it are the most that can be joined"
+            f"{name} writes {PROBE!r} as {whole}, and as {plain} without special tokens: use a "
+            "tokenizer that adds at most one token before a text and one after it"
         )
     begin, end = (tokens[0] if tokens else None for tokens in (before, after))
     return TokenInfo(length, len(tokenizer), tokenizer.pad_token_id, begin, end)

@@ -1,4 +1,4 @@
-"""Batches of texts: rows of token ids, those of a batch about equally long."""
+"""Batches of texts: rows of token ids, with texts of similar length in the same batch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,16 +18,16 @@ WINDOW = 16  # batches whose texts are sorted by length together
 class TextBatches(BatchOrder):
     """Batches of token ids, int64 (b, l), as wide as the longest text of the batch.
 
-    The seeded order of an epoch is cut into windows of 16 batches. Inside a window, texts of like
-    length come into the same batch; the window's batches are then shuffled, and so are the texts
-    of each. So a text moves by less than a window, and groups of consecutive texts are random
-    among those of like length. The few texts after the last whole batch stay as they are.
+    The seeded order of an epoch is cut into windows of 16 batches. Within a window, texts are
+    sorted by length and cut into batches; the batches are then shuffled, and so are the texts of
+    each. So a text moves by less than a window, and consecutive texts are a random group of texts
+    of similar length. The few texts after the last whole batch keep their order.
 
     Args:
         x: token ids, padded on the right, on the device that the batches should be on.
-        y: labels, there too.
-        dataset: gives the id of padding.
-        bucketed: whether texts are brought together by length.
+        y: labels, on the same device.
+        dataset: gives the id of the padding token.
+        bucketed: whether texts of similar length are put into the same batch.
         options: see `BatchOrder`.
 
     Raises ``ValueError`` for an augmentation: there is none for texts.
@@ -43,7 +43,7 @@ class TextBatches(BatchOrder):
         **options: Any,
     ) -> None:
         if (given := options.get("augment", "none")) in ("crop", "crop_flip"):
-            raise ValueError(f"augment is {given!r}, which is for images: texts take none")
+            raise ValueError(f"augment is {given!r}, which is for images: use 'none' for texts")
         super().__init__(y, **options)
         assert dataset.tokens is not None
         self.x, self.bucketed, pad = x, bucketed, dataset.tokens.pad
@@ -51,7 +51,7 @@ class TextBatches(BatchOrder):
         self.lengths = ((x != pad) * places).amax(1).cpu() if len(x) else torch.zeros(0).long()
 
     def order(self, epoch: int) -> Int[Tensor, " n"]:
-        """The texts in the order that an epoch shows them, on the CPU."""
+        """Positions of an epoch's texts in the order in which it shows them, on the CPU."""
         order, size = super().order(epoch), self.batch_size
         if not self.bucketed:
             return order
@@ -65,15 +65,16 @@ class TextBatches(BatchOrder):
         return torch.cat([*parts, order[whole:]])
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (from 0), from batch ``start`` on; cut as `Loader` does."""
+        """The batches of an epoch (from 0), from batch ``start`` on; the last batch may be shorter
+        or left out, as in `Loader`."""
         order = self.order(epoch)
         for i in range(start, len(self)):
             first, last = i * self.batch_size, (i + 1) * self.batch_size
-            width = self._width(order[first:last])  # of the batch of all ranks together
+            width = self._width(order[first:last])  # the same on all ranks
             yield self._batch(order[self.share(i)].to(self.y.device), width, epoch)
 
     def in_order(self) -> Iterator[Batch]:
-        """Every text once: this rank's are ``rank, rank + world, ...``"""
+        """This rank's texts, ``rank, rank + world, ...``, each once."""
         for index in self.evaluated():
             yield self._batch(index, self._width(index.cpu()), 0)
 

@@ -1,5 +1,7 @@
-"""Texts in files: CSV files, also compressed, or a text file each in class folders; as they are or
-in an archive. Nothing is unpacked onto the disk."""
+"""Texts in files: CSV files, also compressed, or one text file per text in class folders; as files
+or in an archive, which is not unpacked onto the disk.
+
+A *place* is the path of such a file, folder or archive."""
 
 import hashlib
 import io
@@ -28,33 +30,35 @@ FORM = (
 SPLITS = ("train", "test")
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
 _CSV = re.compile(r"(train|test)[^/]*\.csv(\.gz|\.xz|\.bz2)?")
-# names that begin with a dot are not texts but what systems put beside them
+# names that begin with a dot are files of the operating system
 _TXT = re.compile(r"(train|test)/([^/.][^/]*)/[^/.][^/]*\.txt")
-Rows = tuple[list[str], list[str]]  # texts, and labels as they are written
+Rows = tuple[list[str], list[str]]  # texts, and labels as the file has them
 
 
 @dataclass
 class _Found:
-    """What lies in a place: CSV files, and text files with the names of their class folders."""
+    """What lies in a place, by split: CSV files (name and bytes), and text files with the names of
+    their class folders."""
 
     tables: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     files: dict[str, Rows] = field(default_factory=dict)
 
 
 def read_texts(place: Path, entry: TextDataset) -> Listing:
-    """The texts in a CSV file, a folder or an archive, in the order of the files; where no test
-    texts are set apart, one in five of each class is.
+    """The texts in a CSV file, a folder or an archive, in the order of the files. Without a test
+    split, one text in five of each class is tested on.
 
-    Raises ``ValueError`` saying what is expected, for anything else.
+    ``entry`` gives the data set's classes and columns, if they are known. Raises ``ValueError`` for
+    anything else, saying what is expected.
     """
     try:
         rows = _rows(place, entry)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
         raise ValueError(
-            f"{place} is damaged, or was cut short ({error}): fetch or copy it again"
+            f"{place} is damaged or incomplete ({error}): fetch or copy it again"
         ) from None
     if bare := [split for split, (texts, _) in rows.items() if not texts]:
-        raise ValueError(f"{place} has no {bare[0]} texts: a line for each is expected in {FORM}")
+        raise ValueError(f"{place} has no {bare[0]} texts: one line per text is expected in {FORM}")
     classes, labels = numbered(place, {split: labels for split, (_, labels) in rows.items()}, entry)
     texts = {split: found for split, (found, _) in rows.items()}
     whole = {split: (texts[split], labels[split]) for split in texts}
@@ -73,7 +77,7 @@ def read_texts(place: Path, entry: TextDataset) -> Listing:
 
 
 def digest_of(classes: Sequence[str], whole: dict[str, tuple[list[str], list[int]]]) -> str:
-    """SHA-256 of class names, texts and labels, in whatever files they lie."""
+    """SHA-256 of class names, texts and labels, whichever files hold them."""
     digest = hashlib.sha256("\0".join(classes).encode())
     for split in SPLITS:
         texts, labels = whole[split]
@@ -84,7 +88,8 @@ def digest_of(classes: Sequence[str], whole: dict[str, tuple[list[str], list[int
 
 
 def stamp(place: Path) -> tuple:
-    """What changes when files of a place do: names, sizes and times, of class folders the times."""
+    """Paths, times of change, sizes and inodes of the files of a place; of class folders those of
+    the folders. If it is unchanged, so are the files (text files edited in place excepted)."""
     if place.is_file():
         return _stat(place)
     inside = [path for split in SPLITS if (path := place / split).is_dir()]
@@ -99,7 +104,7 @@ def _stat(path: Path) -> tuple:
 
 
 def has_texts(place: Path) -> bool:
-    """Whether a place looks like one of texts, by the names in it."""
+    """Whether a place seems to hold texts, by the names of its files."""
     if place.is_file():
         return place.name.lower().endswith(ARCHIVES)
     if not place.is_dir():
@@ -109,8 +114,7 @@ def has_texts(place: Path) -> bool:
 
 
 def sets_apart(place: Path) -> bool:
-    """Whether a place has texts to test on apart from those to train on; taken for granted of an
-    archive."""
+    """Whether a place has a test split; an archive is assumed to have one."""
     if place.is_file():
         return place.name.lower().endswith(ARCHIVES)
     names = [path.name.lower() for path in place.iterdir()]
@@ -118,21 +122,21 @@ def sets_apart(place: Path) -> bool:
 
 
 def _rows(place: Path, entry: TextDataset) -> dict[str, Rows]:
-    """Texts and written labels of each split that is there."""
+    """Texts and labels, as written, of each split that is there."""
     if not place.exists():
-        raise ValueError(f"{place} is not there: expected is {FORM}")
+        raise ValueError(f"{place} is not there: it must be {FORM}")
     if place.is_file() and not place.name.lower().endswith(ARCHIVES):
         return {"train": read_table(place.name, place.read_bytes(), entry)}
     found = _gathered(_members(place), place)
     rows = {split: read_table(*table, entry) for split, table in found.tables.items()}
     rows = rows or found.files
     if "train" not in rows:
-        raise ValueError(f"{place} has no texts to train on: expected is {FORM}")
+        raise ValueError(f"{place} has no texts to train on: it must be {FORM}")
     return rows
 
 
 def _members(place: Path) -> Iterator[tuple[str, Any]]:
-    """Names of files in a folder or archive, relative to it, and how to read each."""
+    """Names of the files in a folder or archive, relative to it, and a function that reads each."""
     if place.is_file():
         with tarfile.open(place) as archive:
             for member in archive:
@@ -150,6 +154,7 @@ def _members(place: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _gathered(members: Iterable[tuple[str, Any]], place: Path) -> _Found:
+    """The CSV and text files among ``members``, see `_members`, sorted by name."""
     found, texts = _Found(), dict[tuple[str, str, str], str]()
     for name, read in members:
         if table := _CSV.fullmatch(name.lower()):
@@ -157,7 +162,7 @@ def _gathered(members: Iterable[tuple[str, Any]], place: Path) -> _Found:
                 raise ValueError(f"{place} has {other[0]} and {name}: move one of them elsewhere")
             found.tables[table[1]] = name, read()
         elif part := _TXT.fullmatch(name):
-            if part[2].startswith("unsup"):  # texts without labels, beside IMDB's
+            if part[2].startswith("unsup"):  # IMDB's texts without labels
                 continue
             texts[part[1], part[2], name] = read().decode("utf-8", "replace")
     for (split, label, _), text in sorted(texts.items()):
@@ -168,9 +173,16 @@ def _gathered(members: Iterable[tuple[str, Any]], place: Path) -> _Found:
 
 
 def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = True) -> Rows:
-    """Texts and labels of a CSV; blank ones where it has none, and need have none.
+    """Texts and labels of a CSV file; labels may be missing, and are then blank, unless
+    ``labelled``.
 
-    Raises ``ValueError`` if its columns cannot be told.
+    Args:
+        name: the file's name, which tells how it is compressed.
+        data: its bytes.
+        entry: gives the columns of files without a header line.
+        labelled: whether every text must have a label.
+
+    Raises ``ValueError`` if the file cannot be read or its columns are unknown.
     """
     ending = name.lower().rpartition(".")[2]
     packed: Any = {"gz": "gzip", "xz": "xz", "bz2": "bz2"}.get(ending)
@@ -186,7 +198,7 @@ def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = T
     except UnicodeDecodeError:
         raise ValueError(f"{name} is not UTF-8: save it as UTF-8") from None
     except ValueError as error:
-        raise ValueError(f"{name} cannot be read ({error}): expected is {FORM}") from None
+        raise ValueError(f"{name} cannot be read ({error}): it must be {FORM}") from None
     names = [str(value).strip().casefold() for value in table.iloc[0]]
     label, text = (next((n for n in known if n in names), "") for known in (LABELS, TEXTS))
     if text and (label or not labelled):
@@ -195,22 +207,22 @@ def read_table(name: str, data: bytes, entry: TextDataset, *, labelled: bool = T
         names, label, text = list(entry.columns), "label", "text"
     else:
         raise ValueError(
-            f"{name} begins with the line {', '.join(names)[:80]!r}: name the columns there, the "
-            "one of classes label and the one of texts text"
+            f"{name} begins with the line {', '.join(names)[:80]!r}: name the columns there, with "
+            "label for the classes and text for the texts"
         )
-    table = table.fillna("")  # of rows that end early
+    table = table.fillna("")  # rows that end early
     texts = table[names.index(text)]
     labels = table[names.index(label)].str.strip() if label else texts.str[:0]
     if label and labelled and (labels == "").any():
         text = texts[labels == ""].iloc[0]
-        raise ValueError(f"{name}: no label beside {text[:60]!r}: give it one, or take it out")
+        raise ValueError(f"{name}: {text[:60]!r} has no label: give it one, or take it out")
     if entry.titled and "title" in names:
         texts = table[names.index("title")] + " . " + texts
     return texts.tolist(), labels.tolist()
 
 
 def in_order(names: set[str]) -> list[str]:
-    """Labels sorted, numbers by their size.
+    """Labels sorted; by value if all are numbers.
 
     >>> in_order({"10", "9"}), in_order({"b", "a"})
     (['9', '10'], ['a', 'b'])
@@ -221,12 +233,19 @@ def in_order(names: set[str]) -> list[str]:
 def numbered(
     place: Path, written: dict[str, list[str]], entry: TextDataset
 ) -> tuple[tuple[str, ...], dict[str, list[int]]]:
-    """Class names, and labels as numbers from 0. Of a data set with classes of its own labels are
-    their numbers, from 0 or from 1, or their names, or beginnings of these."""
+    """Class names, and labels as numbers from 0, by split.
+
+    If ``entry`` has class names, ``written`` labels may be numbers from 0 or from 1, the names, or
+    the beginnings of names; otherwise the labels of the training texts are the classes. Raises
+    ``ValueError`` for labels that fit no class.
+    """
     if not entry.classes:
         known = {split: set(labels) for split, labels in written.items()}
         if more := known.get("test", set()) - known["train"]:
-            raise ValueError(f"{place}: test texts have the label {min(more)!r}, training ones not")
+            raise ValueError(
+                f"{place}: test texts have the label {min(more)!r}, which no training text has: "
+                "add such training texts, or take the test texts out"
+            )
         names = known["train"]
         classes = tuple(in_order(names))
         places = {name: k for k, name in enumerate(classes)}
@@ -238,7 +257,7 @@ def numbered(
         found = {label: k - first for label, k in places.items()}
         if sorted(found.values()) != list(range(len(entry.classes))):
             raise ValueError(
-                f"{place}: {split} labels are {', '.join(sorted(found))}; expected are "
+                f"{place}: {split} labels are {', '.join(sorted(found))}; they must be "
                 f"{', '.join(entry.classes)}, or numbers for these, each at least once"
             )
         numbers[split] = [found[label] for label in labels]
@@ -246,7 +265,7 @@ def numbered(
 
 
 def _place(label: str, classes: Sequence[str]) -> int:
-    """Where a class stands; -1 for none."""
+    """The number that a label is, or that of the class whose name it begins; -1 for none."""
     if label.isdecimal():
         return int(label)
     given = label.casefold()

@@ -1,5 +1,5 @@
-"""Texts looked through: what is there, how long the texts are, whether training texts are also
-tested on."""
+"""Report on a data set of texts: what is there, how long the texts are, and whether test texts are
+also trained on."""
 
 import warnings
 
@@ -12,13 +12,13 @@ from nslab.system.content_names import DIGITS, short_name
 
 
 def report(name: str) -> list[str]:
-    """Lines on a data set of texts: how many, of how many that are published, classes, words of a
-    text, texts that come twice, digest.
+    """Lines on a data set of texts: numbers of texts here and published, classes, words per text,
+    texts that occur twice, digest.
 
-    Raises ``ValueError`` and `MissingDataset` as loading does.
+    Raises ``ValueError`` and `MissingDataset` as `nslab.datasets.load` does.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they are lines of the report
+        warnings.simplefilter("ignore")  # the report has a line for each warning
         name = resolved(name)
         place, there = present(name)
         about = provenance(name)
@@ -37,12 +37,13 @@ def report(name: str) -> list[str]:
     published = about.get("published")
     if published and published != [len(train), len(test)]:
         numbers = " + ".join(f"{number:,}" for number in published)
-        lines.append(f"  note: {numbers} texts are published, those here are a part")
+        lines.append(f"  note: {numbers} texts are published, which differs from those here")
     if versions := about.get("versions"):
         lines.append(f"  made of {', '.join(f'{k} {v}' for k, v in versions.items())}")
     both = len(set(train) & set(test))
     twice = len(train) - len(set(train))
-    for count, what in ((both, "test texts are also trained on"), (twice, "texts come again")):
+    repeated = "training texts repeat another"
+    for count, what in ((both, "test texts are also trained on"), (twice, repeated)):
         if count:
             lines.append(f"  note: {count} {what}")
     return lines + [f"  note: {remark}" for remark in there.said]

@@ -1,8 +1,8 @@
-"""Data sets of texts: those with a name in ``DATASETS``, and ``csv:PATH`` for anyone's.
+"""Data sets of texts: those with a name in ``DATASETS``, and ``csv:PATH`` for a user's own.
 
-The name that a run keeps, ``csv:PATH#DIGEST``, has a digest of classes, texts and labels: a file
-may move or be compressed, and one that changed is noticed (text files in class folders that were
-edited in place, by the next process).
+A run stores the name ``csv:PATH#DIGEST``, with a digest of classes, texts and labels: a file may
+move or be compressed, and a change is noticed (for text files in class folders that were edited in
+place, by the next process).
 """
 
 import functools
@@ -26,8 +26,8 @@ from nslab.system.paths import cache_dir, home_cache_dir
 from nslab.system.seals import sealed_json, unsealed_json
 
 PREFIX = "csv:"
-RECIPE = 1  # of texts that nslab makes: another one lists them otherwise
-OWN = TextDataset(Layout(0, 0, (), 0))  # a CSV of which nothing is known
+RECIPE = 1  # raise it when nslab comes to list the texts that it makes differently
+OWN = TextDataset(Layout(0, 0, (), 0))  # the entry of a user's own texts: nothing is known of them
 
 DATASETS |= {
     # Zhang et al. 2015
@@ -57,7 +57,7 @@ DATASETS |= {
 
 
 def is_text(name: str) -> bool:
-    """Whether a data set is one of texts.
+    """Whether a data set holds texts.
 
     >>> is_text("imdb"), is_text("csv:reviews.csv"), is_text("digits")
     (True, True, False)
@@ -66,32 +66,32 @@ def is_text(name: str) -> bool:
 
 
 def entry_of(name: str) -> TextDataset:
-    """What is known of a data set of texts without reading it."""
+    """The entry of a data set of texts: what is known of it without reading it."""
     entry = DATASETS.get(name, OWN)
     assert isinstance(entry, TextDataset)
     return entry
 
 
 def resolved(name: str) -> str:
-    """``csv:PATH`` with the file's absolute path and digest; one that has them stays as it is.
+    """``csv:PATH`` with the file's absolute path and digest; a name that has a digest is unchanged.
 
     Raises ``ValueError`` for a file that cannot be read as texts.
     """
     if parts_of(name):
         return name
     if name == PREFIX:
-        raise ValueError(f"csv: needs the path of texts, as csv:PATH: {FORM}")
+        raise ValueError(f"csv: needs the path of texts, as csv:PATH; there must be {FORM}")
     place = Path(os.path.abspath(os.path.expanduser(name.removeprefix(PREFIX))))
     return content_name("csv", place, read(place, OWN).digest)
 
 
 def read(place: Path, entry: TextDataset) -> Listing:
-    """The texts in a place; kept while its files look the same."""
+    """The texts in a place, cached while the `stamp` of its files stays the same."""
     return _read(place, stamp(place) if place.exists() else (), entry)
 
 
 @functools.lru_cache(maxsize=4)
-def _read(place: Path, looks: tuple, entry: TextDataset) -> Listing:
+def _read(place: Path, state: tuple, entry: TextDataset) -> Listing:
     found = read_texts(place, entry)
     for remark in found.said:
         warnings.warn(f"{place}: {remark}", stacklevel=2)
@@ -99,10 +99,10 @@ def _read(place: Path, looks: tuple, entry: TextDataset) -> Listing:
 
 
 def present(name: str, folder: Path | None = None) -> tuple[Path, Listing]:
-    """Where the texts of a data set lie, and what they are.
+    """Where the texts of a data set lie, and the texts.
 
-    Raises `MissingDataset` where they are not here, ``ValueError`` for a file that is not what the
-    name says.
+    Raises `MissingDataset` if they are not here, ``ValueError`` if they cannot be read or their
+    digest is not that in the name.
     """
     entry = entry_of(name)
     if entry.make:
@@ -128,8 +128,8 @@ def present(name: str, folder: Path | None = None) -> tuple[Path, Listing]:
 
 
 def all_to_test_on(name: str) -> bool:
-    """Whether ``csv:PATH`` has no test texts set apart, so that a network trained on other texts is
-    tested on all of them."""
+    """Whether ``csv:PATH`` has no test split, so that a network trained on other texts is tested on
+    all of its texts."""
     parts = parts_of(name)
     return parts is not None and not sets_apart(Path(parts[1]))
 
@@ -138,13 +138,14 @@ def digest_of(name: str) -> str:
     """The digest of a named data set's texts; empty if they are not here, or cannot be read."""
     try:
         return present(name)[1].digest
-    except (MissingDataset, ValueError):  # said when it is loaded
+    except (MissingDataset, ValueError):  # loading the data raises it again
         return ""
 
 
 def provenance(name: str) -> dict[str, Any]:
-    """What is written down of texts that are here: where, their digest, how many, of how many that
-    are published, and the versions that they follow from."""
+    """The record of texts that are here: path, digest, numbers of texts and classes; with the
+    published numbers, the versions that the texts come from, or the class names. Empty if the texts
+    are not here."""
     try:
         place, found = present(name)
     except MissingDataset:
@@ -189,20 +190,21 @@ def _absence(name: str, entry: TextDataset, folder: Path | None) -> str:
 
 
 def _made(name: str, entry: TextDataset, folder: Path | None) -> tuple[Path, Listing]:
-    """The texts of a data set that comes with nslab, kept in a file for these versions."""
+    """The texts of a data set that nslab makes, and the file where they are stored for the
+    installed versions; they are made at first use."""
     assert entry.make
     assert entry.version
     version = json.dumps([RECIPE, entry.version()])
     base = folder or cache_dir()
     stem = f"{name}-{hashlib.sha256(version.encode()).hexdigest()[:DIGITS]}.json"
     for place in (base / stem, home_cache_dir() / stem):
-        if found := _kept(place, _looks(place)):
+        if found := _stored(place, _state(place)):
             return place, found
     if base.is_dir() and not os.access(base, os.W_OK):
         base = home_cache_dir()
     file = base / stem
     with locked(base / f".{name}.lock", f"data set {name} is being made by another process"):
-        if not (found := _kept(file, _looks(file))):
+        if not (found := _stored(file, _state(file))):
             made = entry.make()
             whole = {"classes": made.classes, "train": made.train, "test": made.test}
             write_text(file, sealed_json(whole | {"digest": made.digest}))
@@ -210,7 +212,8 @@ def _made(name: str, entry: TextDataset, folder: Path | None) -> tuple[Path, Lis
     return file, found
 
 
-def _looks(file: Path) -> tuple:
+def _state(file: Path) -> tuple:
+    """Time of change, size and inode of a file; empty if it does not exist."""
     try:
         about = file.stat()
     except OSError:
@@ -219,8 +222,9 @@ def _looks(file: Path) -> tuple:
 
 
 @functools.lru_cache(maxsize=4)
-def _kept(file: Path, looks: tuple) -> Listing | None:
-    """The texts in a file that `_made` wrote; None if it is not there, or not as it was written."""
+def _stored(file: Path, state: tuple) -> Listing | None:
+    """The texts in a file that `_made` wrote; None if it is missing or has changed. ``state`` is
+    that of the file, so that the cache notices a change."""
     try:
         found, sealed = unsealed_json(file.read_bytes())
         train, test = (tuple(found[split]) for split in ("train", "test"))

@@ -1,7 +1,7 @@
 """Tokenizers: texts as rows of token ids.
 
-A `Tokenization` says how the texts of a run become tokens; with the training texts it makes a
-`Tokenizer`. Ids are padded on the right, and a row is cut at the length of the run.
+A `Tokenization` holds a run's settings; with the training texts it makes a `Tokenizer`. Ids are
+padded on the right, and rows are cut at the length that the run sets.
 """
 
 import functools
@@ -19,8 +19,8 @@ from nslab.system.encoder_files import is_encoder
 from nslab.types import TokenInfo
 
 PAD, UNKNOWN = 0, 1  # ids of padding and of words that are not in the vocabulary
-RESERVED = 2
-VOCABULARY, MIN_COUNT = 20_000, 2  # unless a run says others
+RESERVED = 2  # ids before that of the first word
+VOCABULARY, MIN_COUNT = 20_000, 2  # defaults of a run
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -33,7 +33,7 @@ class Tokenizer(Protocol):
     def info(self) -> TokenInfo: ...
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Ids of each text (whole numbers, no padding), cut at ``info.length``."""
+        """Ids of each text (integers, not padded), cut at ``info.length``."""
         ...
 
 
@@ -42,10 +42,10 @@ class Tokenization:
     """How the texts of a run become tokens.
 
     Attributes:
-        length: most tokens of a text; what is longer is cut.
-        vocabulary: ids that there are, those of padding and unknown words among them.
-        min_count: how often a word occurs in the training texts, at least, to get an id.
-        network: name of the run's network: a pretrained one brings its own tokenizer.
+        length: most tokens of a text; longer texts are cut.
+        vocabulary: most ids, those of padding and unknown words included.
+        min_count: how often a word must occur in the training texts to get an id.
+        network: name of the run's network; a pretrained encoder has its own tokenizer.
     """
 
     length: int
@@ -55,7 +55,7 @@ class Tokenization:
 
     @property
     def info(self) -> TokenInfo:
-        """What is known of the tokens before any text is read."""
+        """Length, vocabulary and special tokens, known before any text is read."""
         if is_encoder(self.network):
             return PretrainedTokenizer(self.network, self.length).info
         return TokenInfo(self.length, self.vocabulary, PAD)
@@ -69,12 +69,12 @@ class Tokenization:
 
 @dataclass(frozen=True)
 class WordTokenizer:
-    """Words in lower case, without punctuation, by their rank in a vocabulary.
+    """Words in lower case, without punctuation; the id of a word is its rank in the vocabulary + 2.
 
     Attributes:
-        words: the vocabulary, the commonest first; word k has id k + 2.
+        words: the vocabulary, most frequent words first; word k (from 0) has id k + 2.
         length: most words of a text.
-        size: ids that there may be; there are fewer where texts have fewer words.
+        size: most ids; there are fewer if the training texts have fewer words.
 
     >>> tokenizer = WordTokenizer.of(["The cat's mat.", "the mat"], length=3, vocabulary=4)
     >>> tokenizer.words, tokenizer.encode(["A mat, the MAT and more", ""])
@@ -89,7 +89,8 @@ class WordTokenizer:
     def of(
         cls, texts: Iterable[str], length: int, vocabulary: int, min_count: int = 1
     ) -> "WordTokenizer":
-        """The commonest words of some texts; equally common ones in alphabetical order."""
+        """A tokenizer for the most frequent words of some texts; equally frequent ones come in
+        alphabetical order. ``vocabulary`` is the most ids, ``min_count`` as in `Tokenization`."""
         counts = Counter(chain.from_iterable(map(words_of, texts)))
         known = [(-count, word) for word, count in counts.items() if count >= min_count]
         common = sorted(known)[: max(0, vocabulary - RESERVED)]
@@ -97,7 +98,7 @@ class WordTokenizer:
 
     @property
     def info(self) -> TokenInfo:
-        """Padding is 0; rows have no first or last token of their own."""
+        """Padding has id 0; there are no tokens for the beginning and end of a text."""
         return TokenInfo(self.length, self.size, PAD)
 
     @functools.cached_property
@@ -134,7 +135,8 @@ def words_of(text: str) -> list[str]:
 
 
 def padded(ids: Sequence[np.ndarray], info: TokenInfo) -> np.ndarray:
-    """Rows of equal length, padded on the right: (n, length), in as few bytes as the ids allow.
+    """Rows of equal length, padded on the right: (n, length), int16 or, for large vocabularies,
+    int32. Raises ``ValueError`` for more tokens than ``info.length``.
 
     >>> padded([np.array([5, 6]), np.array([], int)], TokenInfo(length=3, vocabulary=10))
     array([[5, 6, 0],

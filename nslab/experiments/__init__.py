@@ -21,7 +21,7 @@ EXPERIMENTS |= {
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment of that name; ``ValueError`` listing all names if there is none.
+    """The experiment of that name; ``ValueError``, which lists all names, if there is none.
 
     >>> len(experiment("ns/first").plan("smoke", methods="ce,ns_ws", seeds="1,2"))
     4

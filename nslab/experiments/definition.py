@@ -15,7 +15,7 @@ from nslab.types import ObjectiveConfig
 
 TableRow = dict[str, str | int | float]
 
-# Fields that say how a run is computed and looked at, not what is computed.
+# Fields that say how a run is computed and how often it is evaluated, not what is computed.
 NUMERICS = ("precision", "compile", "channels_last", "eval_every", "accumulate", "decoding")
 
 
@@ -26,17 +26,18 @@ class Experiment:
     Attributes:
         title: what it shows, in a few words.
         configs: ``configs(preset, seeds, ...)`` lists its runs.
-        row: which row of the paper's table a run belongs to (column name to value).
+        row: maps a run to its row of the paper's table (column name -> value).
         table: stem of the paper's CSV; None if the paper has no such table.
-        measure: what the table shows of our runs: a name in ``nslab.analysis.measures.MEASURES``,
-            or of a number that runs end with.
-        comparable: whether its paper preset has the paper's own data and network; if not, its
-            numbers stand beside the paper's, and no difference is taken.
-        baseline: what a row has in place of its own values to be the baseline's row, such as
-            ``{"method": "ce"}``; the first item names it. Ours are paired with it seed by seed.
-        unlike: rows (their values, as text) whose printed number averages something that our runs
-            do not have, and why; no difference is ever taken.
-        printed_as: what the paper's table calls values of our rows that stand beside its own.
+        measure: which number of our runs the table shows: a name in
+            ``nslab.analysis.measures.MEASURES``, or of a number in a run's final results.
+        comparable: whether its preset ``paper`` has the paper's own data and network; if not, its
+            numbers are shown beside the paper's, but no difference is computed.
+        baseline: the values that turn any row into its baseline's row, such as
+            ``{"method": "ce"}``; the first item names the baseline. Runs are compared with those
+            of the baseline seed by seed.
+        unlike: rows (their values, as text) whose printed number averages over something that our
+            runs lack -> the reason; no difference is ever computed for them.
+        printed_as: value of our rows -> the value in the paper's table that it is compared with.
     """
 
     title: str
@@ -50,12 +51,13 @@ class Experiment:
     printed_as: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def plan(self, preset: str, **parameters: Any) -> list[RunConfig]:
-        """The runs for a preset, parameters checked and brought to their types first.
+        """The runs for a preset; parameters are checked and converted to their types first.
 
-        Beside the parameters of ``configs``, every plan takes `NUMERICS` (``precision="bf16"``,
-        ``eval_every=5``), for its trainings and those they need, and ``scores="fast"``, by which
-        Natural Selection scores in bfloat16 where that is proven (`nslab.objectives.fast_scores`).
-        Raises ``ValueError`` for unknown presets or parameters and for values of a wrong type.
+        Besides the parameters of ``configs``, every plan takes those in `NUMERICS`, such as
+        ``precision="bf16"`` or ``eval_every=5``, which also hold for the trainings that a run
+        depends on, and ``scores="fast"``, with which Natural Selection computes scores in bfloat16
+        where that has been tested (`nslab.objectives.fast_scores`). Raises ``ValueError`` for
+        unknown presets or parameters and for values of a wrong type.
         """
         allowed, what = self.allowed, self.key or repr(self.title)
         own = hints(self.configs)
@@ -68,7 +70,7 @@ class Experiment:
 
     @property
     def key(self) -> str:
-        """Its name among the experiments; blank if it is not one of them."""
+        """Its name in ``EXPERIMENTS``; blank if it is not registered."""
         registered = EVERY.get("experiment", {}).items()
         return next((key for key, value in registered if value is self), "")
 
@@ -80,7 +82,8 @@ class Experiment:
         return numerics | {"scores": Scores} | hints(self.configs)
 
     def preset_of(self, config: RunConfig, presets: tuple[str, ...]) -> str:
-        """The preset with runs like this one (any seed and numerics), or ``"custom"``."""
+        """The first of ``presets`` that has this run, whatever its seed and numerics, or
+        ``"custom"``."""
         size = size_of(config)
         for preset in presets:
             if size in preset_sizes(self, preset):
@@ -89,13 +92,14 @@ class Experiment:
 
 
 def fixed_fields() -> list[str]:
-    """What presets fix where an experiment has no such parameter: all fields of its runs."""
+    """Names of all fields of trainings and evolutions. A preset fixes those that are not parameters
+    of the experiment."""
     return sorted({*hints(TrainConfig), *hints(EvolveConfig)})
 
 
 def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
-    """A config with these `NUMERICS` and ``scores``, as far as it has them, and so those inside
-    it."""
+    """A config, and the configs inside it, with the given `NUMERICS` and ``scores`` where they have
+    such fields."""
     changes: dict[str, Any] = {}
     if isinstance(config, TrainConfig) and numerics.get("scores") == "fast":
         changes["objective"] = fast_scored(config.objective, config.network)
@@ -109,20 +113,21 @@ def computed_with(config: Any, numerics: Mapping[str, Any]) -> Any:
 
 
 def replaced(config: Any, changes: Mapping[str, Any]) -> Any:
-    """A config with other values; itself where they are its own, as to make one takes time."""
+    """A config with some values changed; the same object if they are its own already, because
+    creating a config takes time."""
     new = {name: value for name, value in changes.items() if value != getattr(config, name)}
     return dataclasses.replace(config, **new) if new else config
 
 
 @functools.cache
 def planned(experiment: Experiment, preset: str) -> tuple[RunConfig, ...]:
-    """The runs of a preset as it is, planned once."""
+    """The runs of a preset with default parameters, cached."""
     return tuple(experiment.plan(preset))
 
 
 def preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]:
-    """What runs a preset has, whatever their seed and numerics, in order; and the values of each
-    one's row. None, if it cannot be planned here: a plug-in's data may be elsewhere."""
+    """The runs of a preset without seed and numerics, in order, each with the values of its row.
+    Empty if it cannot be planned here, for instance because a plug-in's data are missing."""
     try:
         return _preset_sizes(experiment, preset)
     except (ValueError, OSError):
@@ -139,12 +144,13 @@ def _preset_sizes(experiment: Experiment, preset: str) -> dict[RunConfig, tuple]
 
 
 def size_of(config: RunConfig) -> RunConfig:
-    """A config without its seed and numerics: runs of one size differ in nothing else."""
+    """A config with seed 0 and default numerics: equal for runs that differ in nothing else."""
     return _exact(config.with_seed(0))
 
 
 def _exact(config: Any) -> Any:
-    """A config with default numerics and plain scores, and so those inside it (base, ancestor)."""
+    """A config, and the configs inside it (base, ancestor), with default numerics and exact
+    scores."""
     changes: dict[str, Any] = {}
     if isinstance(config, TrainConfig):
         changes["objective"] = exactly_scored(config.objective)
@@ -152,7 +158,7 @@ def _exact(config: Any) -> Any:
         value = getattr(config, f.name)
         if isinstance(value, TrainConfig | EvolveConfig | AdaptConfig):
             changes[f.name] = _exact(value)
-        # looking at held-out samples more seldom may choose another epoch
+        # with held-out samples, how often they are evaluated may change which epoch is chosen
         elif f.name in NUMERICS and not (
             f.name == "eval_every" and getattr(config, "hold_out", None)
         ):
@@ -161,8 +167,8 @@ def _exact(config: Any) -> Any:
 
 
 def precision_of(config: RunConfig) -> str:
-    """What a run is computed in where that is not float32 throughout, such as ``bf16``, or ``bf16
-    after float32`` where the networks it starts from were trained in another."""
+    """The precision of a run: blank for float32 throughout, else such as ``bf16``, or ``bf16 after
+    float32`` if the networks it starts from were trained in another precision."""
     own = getattr(config, "precision", "no").replace("no", "")
     for f in dataclasses.fields(config):  # type: ignore[arg-type]
         value = getattr(config, f.name)
@@ -175,7 +181,8 @@ def precision_of(config: RunConfig) -> str:
 def with_seeds(
     config: TrainConfig, objectives: list[ObjectiveConfig], seeds: tuple[int, ...]
 ) -> list[TrainConfig]:
-    """One run per seed and objective, seed by seed: an early stop then leaves whole tables."""
+    """One run per seed and objective, seed by seed, so that an interrupted experiment has finished
+    all objectives for its first seeds."""
     return [
         dataclasses.replace(config, objective=objective, seed=seed)
         for seed in seeds

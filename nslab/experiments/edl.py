@@ -1,9 +1,9 @@
 """Evolutionary Dynamic Loss: its pretraining, and training with it beside other losses.
 
-The paper's numbers were unavailable, so no row of ours stands beside one of its own. Presets:
-``smoke`` takes seconds on digits; ``cpu`` an hour or two: 10,000 images of CIFAR-10, a ResNet-20;
-``paper`` is CIFAR-10 with ResNets as the abstract says, five seeds as its review says. NOTE: the
-paper's recipe of training is not known; ours is the one of He et al. 2016 with a cosine.
+The paper's numbers were unavailable, so none are shown beside ours. Presets: ``smoke`` takes
+seconds on digits; ``cpu`` takes an hour or two (10,000 images of CIFAR-10, a ResNet-20); ``paper``
+is CIFAR-10 with ResNets, according to the abstract, and five seeds, according to its review. NOTE:
+the paper's training recipe is unknown; ours is that of He et al. 2016 with a cosine schedule.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ LossName = Literal[
     "ce", "mae", "gce", "edl_order", "edl_log", "edl_pairs", "edl_flat", "edl_random", "ns_edl"
 ]
 
-# Generations, numbers of pairs, and how many seeds.
+# Generations, numbers of pairs per generation, and number of seeds.
 PRETRAINING: dict[str, tuple[int, tuple[int, ...], int]] = {
     "smoke": (20, (64,), 10),
     "cpu": (100, (64, 512), 10),
@@ -52,7 +52,7 @@ EDL_TRAINING: dict[str, dict[str, Any]] = {
         "schedule": Cosine(),
         "warmup_epochs": 1,
         "augment": "crop_flip",
-        "precision": "bf16",  # recent processors compute in it: 1.7 times as fast as float32 here
+        "precision": "bf16",  # 1.7 times as fast as float32 on processors with bf16 instructions
     },
     "paper": {
         "dataset": "cifar10",
@@ -66,8 +66,12 @@ EDL_TRAINING: dict[str, dict[str, Any]] = {
 
 
 def recipe(variant: LossVariant, classes: int = 10) -> LossSearchConfig:
-    """How a loss network is evolved. ``"order"``, ``"log"``: those that ship with the package, see
-    `Shipped`; ``"pairs"``, ``"flat"``: two other forms, as ``order`` otherwise."""
+    """How a loss network is evolved.
+
+    ``"order"`` and ``"log"`` are the recipes of the losses that come with the package, see
+    `Shipped`. ``"pairs"`` and ``"flat"`` are two other forms of the network, evolved as
+    ``"order"``; ``classes`` is the number of classes of ``"flat"``, which is made for one number.
+    """
     if variant == "log":
         return LossSearchConfig(
             LossForm(log_feature=True),
@@ -83,7 +87,7 @@ def recipe(variant: LossVariant, classes: int = 10) -> LossSearchConfig:
     return LossSearchConfig(LossForm("pairs" if variant == "pairs" else "equivariant"))
 
 
-# CE at q -> 0, MAE at q = 1: the losses are one family.
+# Generalised cross-entropy (GCE) is MAE at q = 1 and tends to CE as q -> 0.
 EDL_LOSSES: dict[LossName, ObjectiveConfig] = {
     "ce": CrossEntropy(),
     "mae": GCE(q=1.0),
@@ -109,16 +113,16 @@ def classification(
     networks: tuple[str, ...] | None = None,
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """One network trained with each loss, all else the same; every epoch's weights are kept.
+    """A network trained with each loss, all else the same; the weights of every epoch are kept.
 
-    No loss has a learning rate of its own; see `learning_rates`.
+    All losses have the same learning rate; `learning_rates` varies it.
     """
     given = EDL_TRAINING[preset] | ({"epochs": epochs} if epochs else {})
     objectives = [EDL_LOSSES[name] for name in losses or LOSSES_SHOWN[preset]]
-    both = ("resnet20", "resnet56") if preset == "paper" else (given["network"],)
+    usual = ("resnet20", "resnet56") if preset == "paper" else (given["network"],)
     return [
         config
-        for network in networks or both
+        for network in networks or usual
         for config in with_seeds(
             TrainConfig(**given | {"network": network, "keep_last": given["epochs"]}),
             objectives,
@@ -133,7 +137,7 @@ def learning_rates(
     losses: tuple[LossName, ...] = ("ce", "mae", "gce", "edl_order", "edl_log"),
     lrs: tuple[float, ...] = (0.005, 0.02, 0.05, 0.1),
 ) -> list[TrainConfig]:
-    """How much each loss minds the learning rate: digits, a small perceptron."""
+    """How sensitive each loss is to the learning rate: a small perceptron on digits."""
     some = seeds or SEEDS_OF_SHORT["smoke"][: 2 if preset == "smoke" else None]
     return [
         dataclasses.replace(config, lr=lr, keep_last=0)
@@ -150,8 +154,8 @@ def pretraining(
     generations: int | None = None,
     variant: LossVariant = "order",
 ) -> list[LossSearchConfig]:
-    """The same loss network evolved with chaotic, Gaussian and other noise, on many pairs and on
-    few, where fitness is noisy."""
+    """The same loss network evolved with chaotic, Gaussian and other noise, on many pairs per
+    generation and on few, with which fitness is noisier."""
     usual, few_and_many, evolutions = PRETRAINING[preset]
     number = generations or usual
     start = dataclasses.replace(recipe(variant), generations=number)
@@ -164,7 +168,7 @@ def pretraining(
 
 
 def searched(search: SearchName, generations: int) -> Any:
-    """What searches: a strategy with one of four noises, chaotic evolution, or DE."""
+    """The search: chaotic evolution, DE, or an evolution strategy with one of four noises."""
     if search == "chaotic_evolution":
         return ChaoticEvolution()
     if search == "de":
@@ -179,10 +183,10 @@ def ranking_transfer(
     generations: tuple[int, ...] | None = None,
     evolutions: int | None = None,
 ) -> list[TrainConfig]:
-    """Losses of every quality, from hardly evolved to done, each trained with: does how well a
-    loss ranks synthetic predictions tell how well a network trained with it does?
+    """Does a loss that ranks synthetic predictions better also train a better network? One training
+    with each of many losses, from hardly evolved to fully evolved.
 
-    ``seeds`` are those of training; there are ``evolutions`` of each kind of loss.
+    ``seeds`` are those of training; each kind of loss is evolved ``evolutions`` times.
     """
     numbers = generations or ((1, 3, 10, 30) if preset == "smoke" else (1, 2, 5, 10, 20, 50, 100))
     start = TrainConfig(**EDL_TRAINING["smoke" if preset != "paper" else preset])
@@ -199,18 +203,19 @@ def ranking_transfer(
 
 
 def loss_name(objective: ObjectiveConfig) -> str:
-    """The name of a loss in `EDL_LOSSES`, else ``edl`` or its class."""
+    """The name of a loss in `EDL_LOSSES`; for any other, its class in lower case, such as
+    ``edl``."""
     names = [name for name, loss in EDL_LOSSES.items() if loss == objective]
     return names[0] if names else type(objective).__name__.lower()
 
 
 def search_of(config: LossSearchConfig) -> str:
-    """The name of what searches."""
+    """The name of a search: its noise, or its class."""
     return str(getattr(config.search, "noise", encode(config.search)["@"]))
 
 
 def loss_row(config: TrainConfig) -> TableRow:
-    """Data set, network, loss."""
+    """Row of a classification: data set, network, loss."""
     return {
         "dataset": config.dataset,
         "network": config.network,
@@ -219,17 +224,18 @@ def loss_row(config: TrainConfig) -> TableRow:
 
 
 def rates_row(config: TrainConfig) -> TableRow:
-    """Learning rate, loss."""
+    """Row of `learning_rates`: learning rate, loss."""
     return {"lr": config.lr, "method": loss_name(config.objective)}
 
 
 def pretraining_row(config: LossSearchConfig) -> TableRow:
-    """Pairs per generation, what searches."""
+    """Row of `pretraining`: pairs per generation, search."""
     return {"pairs": config.pairs, "search": search_of(config)}
 
 
 def transfer_row(config: TrainConfig) -> TableRow:
-    """The loss, by its run."""
+    """Row of `ranking_transfer`: variant, generations, and the id of the run that evolved the
+    loss."""
     source: Any = config.objective.source  # type: ignore[attr-defined]
     variant = "log" if source.form.log_feature else "order"
     return {"variant": variant, "generations": source.generations, "loss": source.id}

@@ -1,9 +1,9 @@
-"""Factors of the evolved losses: the two that separate the losses of the package, varied apart.
+"""Factors of the evolved losses: the two in which the package's losses differ, varied separately.
 
-``order`` sees p alone and only orders pairs; ``log`` sees log p too and asks for margins that are
-differences of -log p_y, which are cross-entropy's own. Here the feature and the margin vary
-separately, all else the same, and each cell has several evolutions, each with several trainings:
-trainings with one evolved loss say nothing about how another evolution would have fared.
+``order`` sees p alone and is evolved only to order pairs; ``log`` also sees log p and is evolved to
+have margins equal to differences of -log p_y, as cross-entropy has. Here feature and margin vary
+separately, all else the same. Each cell has several evolutions with several trainings each, since
+trainings with one evolved loss say nothing about what another evolution would give.
 """
 
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from nslab.types import ObjectiveConfig
 Feature = Literal["p", "log p"]
 FactorMargin = Literal["order", "log"]
 
-# Generations, evolutions a cell, trainings with each.
+# Generations, evolutions per cell, trainings with each evolved loss.
 FACTOR_SIZES: dict[str, tuple[int, int, int]] = {
     "smoke": (20, 2, 2),
     "cpu": (100, 4, 5),
@@ -38,10 +38,11 @@ def feature_by_margin(
     generations: int | None = None,
     classes: tuple[int, ...] = Regimes.classes,
 ) -> list[TrainConfig]:
-    """Each feature with each margin, and cross-entropy: digits, on a GPU CIFAR-10.
+    """Each feature with each margin, and cross-entropy; on digits, at preset ``paper`` on CIFAR-10.
 
-    ``seeds`` are those of training; there are ``evolutions`` of each kind of loss. ``classes``: of
-    the synthetic predictions, the same in every cell (the two losses of the package differ in it).
+    ``seeds`` are those of training; each kind of loss is evolved ``evolutions`` times. ``classes``
+    are the numbers of classes of the synthetic predictions, the same in every cell (in which the
+    two losses of the package differ too).
     """
     usual, several, trainings = FACTOR_SIZES[preset]
     number = generations or usual
@@ -64,7 +65,8 @@ def feature_by_margin(
 
 
 def feature_margin_row(config: TrainConfig) -> TableRow:
-    """Feature, margin, the most classes the loss was evolved on, and its evolution, by seed."""
+    """Row: feature, margin, the most classes the loss was evolved on, and the seed of its
+    evolution."""
     if not isinstance(config.objective, EDL):
         return {"feature": "CE", "margin": "CE", "classes": 0, "evolution": 0}
     source: Any = config.objective.source

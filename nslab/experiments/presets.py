@@ -1,7 +1,7 @@
-"""Presets: how much of an experiment is run, and how many seeds of it.
+"""Presets: how large the runs of an experiment are, and with how many seeds.
 
-``smoke`` runs on the embedded digits in seconds on a CPU and supports no claim; ``cpu`` takes
-minutes to hours on two cores and real data; ``paper`` is the paper's own setting.
+``smoke`` runs on digits in seconds on a CPU and supports no claim; ``cpu`` takes minutes to hours
+on two cores with real data; ``paper`` is the paper's own setting.
 """
 
 from nslab.system.presets import PRESETS, Preset
@@ -13,11 +13,11 @@ SEEDS: Seeds = {
     "cpu": (2024, 2025, 2026),
     "paper": (2024, 2025, 2026),
 }
-# Of short trainings whose first three seeds could not tell a difference from none.
+# For short trainings, where three seeds were too few to tell the difference from none.
 SEEDS_OF_NINE: Seeds = SEEDS | {"cpu": tuple(range(2024, 2033))}
-# Of tables with many rows of long trainings.
+# For tables with many long trainings.
 SEEDS_OF_MANY: Seeds = SEEDS | {"cpu": SEEDS["cpu"][:1]}
-# Of short trainings, whose differences are small.
+# For short trainings with small differences.
 SEEDS_OF_SHORT: Seeds = SEEDS | dict.fromkeys(("smoke", "paper"), tuple(range(2024, 2029)))
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Panels to explore the methods live: widgets over the library, for notebooks and Voilà."""
+"""Panels to explore the methods interactively, with widgets, in notebooks and Voilà."""
 
 from nslab.explore.competition.panel import Competition
 from nslab.explore.evolution.panel import Evolution

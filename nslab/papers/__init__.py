@@ -1,4 +1,4 @@
-"""The papers: every table they print, as CSV files, and where each equation is computed."""
+"""The papers: their tables and claims as CSV files, and where each equation is computed."""
 
 from nslab.system.renamed import refuse_old_names
 

@@ -1,4 +1,4 @@
-"""``python -m nslab.papers NS 7``."""
+"""``python -m nslab.papers NS 7`` lists the lines that compute Eq. 7 of the NS paper."""
 
 import sys
 

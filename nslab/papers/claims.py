@@ -18,19 +18,22 @@ class Claim:
     """A line of a paper's ``claims.csv``.
 
     Attributes:
-        paper, key: which paper, and the claim's short name in it.
-        claim, source: what is claimed, in our words, and where it stands.
+        paper: ``"ns"``, ``"de"`` or ``"edl"``.
+        key: the claim's short name, unique in its paper.
+        claim: what is claimed, in our words.
+        source: where the paper says so.
         quantity: how it is measured, a name in ``nslab.analysis.claims.quantities.QUANTITIES``;
             blank if no code measures it, and ``note`` then says why.
-        unit: of the effect, such as ``points`` (of percent).
-        experiment: whose runs bear on it. Its presets fix their size and seeds beforehand.
-        rows: rows of the experiment's table that count, each key with the values it may have.
-        ours, theirs: what is compared: the keys in which the two sides of a difference differ.
-        control: other sides that the claim is held against too, such as a larger step.
-        claimed: in which direction the difference ours - theirs goes; blank if nothing measures it.
-        least: the smallest effect that would bear the claim out; for ``not higher`` and ``not
-            lower`` the difference that is tolerated. NaN: half of what the paper prints.
-        note: what else is to be said.
+        unit: of the effect, such as ``points`` (percentage points).
+        experiment: the experiment whose runs test the claim; its presets fix their size and seeds
+            beforehand.
+        rows: the rows of the experiment's table that count: key -> the values it may have.
+        ours, theirs: the two sides of the difference: the keys in which they differ.
+        control: a second side that ours is compared with, such as a larger learning rate.
+        claimed: the direction of the difference ours - theirs; blank if no code measures it.
+        least: the smallest effect that would support the claim; for ``not higher`` and ``not
+            lower`` the difference that is tolerated. NaN: half of the paper's printed difference.
+        note: remarks.
     """
 
     paper: str
@@ -50,14 +53,14 @@ class Claim:
 
     @property
     def sign(self) -> int:
-        """1 if a larger difference speaks for the claim, -1 if a smaller one does."""
+        """1 if a larger difference supports the claim, -1 if a smaller one does."""
         return 1 if self.claimed in ("higher", "not lower") else -1
 
 
 def claims_of(paper: str) -> list[Claim]:
     """The claims of a paper, ``"ns"``, ``"de"`` or ``"edl"``.
 
-    Raises ``ValueError`` for another paper, and for a line that cannot be read, which it names.
+    Raises ``ValueError`` for another paper, and, naming the line, for one that cannot be read.
 
     >>> claims_of("ns")[0].key
     'imagenet_winners'
@@ -73,7 +76,7 @@ def claims_of(paper: str) -> list[Claim]:
             except ValueError as error:
                 raise ValueError(f"{file}, line {number}: {error}") from None
             if claim.key in found:
-                raise ValueError(f"{file}, line {number}: a second claim {claim.key}")
+                raise ValueError(f"{file}, line {number}: a second claim {claim.key}: rename it")
             found[claim.key] = claim
     return list(found.values())
 
@@ -86,14 +89,14 @@ def _read(paper: str, line: dict[str, str]) -> Claim:
     if line["quantity"] and line["claimed"] not in directions:
         raise ValueError(f"claimed must be one of {', '.join(directions)}")
     if not line["quantity"] and (line["claimed"] or not line["note"]):
-        raise ValueError("a claim without a quantity claims no direction, and its note says why")
+        raise ValueError("a claim without a quantity has a blank claimed, and a note that says why")
     rows = {key: tuple(value.split("|")) for key, value in _keys(line["rows"]).items()}
     sides = {side: _keys(line[side]) for side in ("ours", "theirs", "control")}
     least = float(line["least"]) if line["least"] else math.nan
     if line["claimed"].startswith("not") and math.isnan(least) and line["quantity"]:
         raise ValueError(f"claimed {line['claimed']!r} needs a least: the difference tolerated")
     if least < 0:
-        raise ValueError("least must not be negative: claimed says the direction")
+        raise ValueError("least must not be negative: the column claimed gives the direction")
     texts = {name: line[name] for name in TEXTS}
     return Claim(paper=paper, rows=rows, least=least, **sides, **texts)  # type: ignore[arg-type]
 

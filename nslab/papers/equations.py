@@ -18,7 +18,7 @@ TAG = re.compile(r"\[(NS|DE|EDL) (Eq|Alg|Fig|Prop)\. (S?[0-9]+[a-z]?)\]")
 
 
 class Place(NamedTuple):
-    """A tagged line."""
+    """A tagged line: paper, kind (``Eq``, ``Alg``, ...) and number of the tag; file and line."""
 
     paper: str
     kind: str
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The file as seen from the folder that holds the package."""
+        """The file's path relative to the folder that holds the package."""
         return self.file.relative_to(PACKAGE.parent).as_posix()
 
 
@@ -52,7 +52,10 @@ def equations_of(paper: str) -> list[dict[str, str]]:
 
 
 def main(args: list[str]) -> int:
-    """Print ``file:line`` for the tags of a paper, all or those of one number."""
+    """Print ``file:line`` for the tags of a paper, all or those of one number.
+
+    Returns the exit status: 1 if there are none, 2 for wrong arguments.
+    """
     if not 1 <= len(args) <= 2 or args[0].upper() not in ("NS", "DE", "EDL"):
         print("usage: python -m nslab.papers NS|DE|EDL [NUMBER]", file=sys.stderr)
         return 2

@@ -9,7 +9,7 @@ VALUE_COLUMNS = ["value", "sd", "unit", "n", "source", "doubtful", "note"]
 
 
 def paper_table(name: str) -> pd.DataFrame:
-    """A table of a paper, such as ``ns/table7``: key columns, then value, sd, unit, n, source.
+    """A table of a paper, such as ``ns/table7``: key columns, then ``VALUE_COLUMNS``.
 
     Raises ``ValueError`` if there is no such table.
     """
@@ -21,13 +21,13 @@ def paper_table(name: str) -> pd.DataFrame:
 
 
 def keyed(table: pd.DataFrame) -> tuple[list[str], dict[tuple, dict]]:
-    """Names of a paper table's key columns, and its rows by their keys (as text)."""
+    """Names of a paper table's key columns, and the rows (as dicts) by the text of their keys."""
     keys = [column for column in table.columns if column not in VALUE_COLUMNS]
     return keys, {tuple(as_text(r[k]) for k in keys): r for r in table.to_dict("records")}
 
 
 def as_text(value: object) -> str:
-    """A key as both sides would write it: 1.0 and 1 are the same row."""
+    """A key as text that is the same for our tables and the paper's: 1.0 and 1 are the same row."""
     if isinstance(value, float) and value != value:  # nan
         return ""
     return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -21,8 +21,8 @@ from nslab.plots.titles import heading
 
 
 def tasks(table: pd.DataFrame, title: str) -> Figure:
-    """Test accuracy by task and method: a point per seed, a dash for their mean; columns ``task``,
-    ``method``, ``value``."""
+    """Test accuracy by task and method: a point per seed, a bar for their mean; columns ``task``,
+    ``method``, ``value``. Parts of the title between semicolons get a line each."""
     order = list(dict.fromkeys(table["method"]))
     names = list(dict.fromkeys(table["task"]))
     colours = method_colours(order)
@@ -46,9 +46,9 @@ def tasks(table: pd.DataFrame, title: str) -> Figure:
 
 
 def pseudo_label_curves(history: pd.DataFrame, title: str) -> Figure:
-    """Right pseudo-labels, and how well weights and probabilities tell them from wrong ones, over
-    epochs: mean over tasks and seeds, band from the lowest seed's mean over tasks to the
-    highest's."""
+    """Percent of right pseudo-labels, and how well weights and probabilities tell right ones from
+    wrong ones (AUC), over epochs: means over tasks and seeds; bands are the range over seeds of the
+    mean over tasks."""
     keys = ["method", "seed", "epoch"]
     history = history.groupby(keys, sort=False).mean(numeric_only=True).reset_index()
     figure = page(4.2)
@@ -84,8 +84,8 @@ def pseudo_label_curves(history: pd.DataFrame, title: str) -> Figure:
 
 
 def class_maps(table: pd.DataFrame, title: str) -> Figure:
-    """Right pseudo-labels and mean scores, class by class over epochs; columns ``class``,
-    ``epoch``, ``pseudo``, ``score``. The mean of all scores is 1."""
+    """Percent of right pseudo-labels, and mean scores, by class and epoch; columns ``class``,
+    ``epoch``, ``pseudo``, ``score``. Colours of scores are centred on 1, the mean of all scores."""
     count = table["class"].nunique()
     figure = page(1.6 + 0.26 * min(count, 30))
     shown: Mapping[str, tuple[str, str, float | None]] = {
@@ -97,7 +97,7 @@ def class_maps(table: pd.DataFrame, title: str) -> Figure:
     ):
         wide = table.pivot_table(index="class", columns="epoch", values=column, sort=False)
         limits: dict[str, float] = {}
-        if centre is not None:  # half the colours on either side of it
+        if centre is not None:  # the same range on either side of the centre
             reach = float((wide - centre).abs().max().max()) or 1.0
             limits = {"vmin": centre - reach, "vmax": centre + reach}
         few = count <= 20 and len(wide.columns) <= 6

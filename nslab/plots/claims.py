@@ -1,4 +1,4 @@
-"""Figure of the claims: every effect with its interval and verdict, one under the other."""
+"""Figure of the claims: a forest plot of all effects with their intervals and verdicts."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,16 +12,16 @@ from nslab.plots.style import TEXT
 from nslab.plots.titles import heading, wrapped
 
 COLOURS = {"supported": GREEN, "contradicted": RED, "undecided": GREY, "waiting": SKY}
-WIDEST = 12.0  # points; what is further out is cut, with an arrow
-WORDS = 7.6  # inches, of a claim
+WIDEST = 12.0  # percentage points; effects and intervals beyond are cut, with an arrow
+WORDS = 7.6  # width of a claim's text in inches
 
 
 def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
     """A forest plot of `nslab.analysis.claims.table.claim_table`, a panel per unit of the effects.
 
-    Circles are differences to what the paper compares with, diamonds to a control; bars 95 %
-    intervals, none where there is one seed; a cross is the paper's own difference. Above 0 ours is
-    more, whatever is claimed: the colour says what that means for the claim.
+    Circles are differences to what the paper compares with, diamonds to a control of ours; bars are
+    95 % intervals, missing for a single seed; a cross is the paper's own difference. Above 0, ours
+    is larger, whatever the claim; the colour shows the verdict on the claim.
     """
     drawn = table[table["effect"].notna()]
     units = list(dict.fromkeys(drawn["unit"]))
@@ -51,8 +51,8 @@ def claims_forest(table: pd.DataFrame, title: str = "") -> Figure:
 
 
 def claims_title(table: pd.DataFrame) -> str:
-    """The finding, in lines: how many comparisons of each kind have which verdict, and at what
-    size."""
+    """The title: how many comparisons of each kind have which verdict, and how many of them are at
+    the paper's own size."""
     drawn = table[table["effect"].notna()]
     whole = int((drawn["preset"] == "paper").sum())
     said = counted(drawn, list(COLOURS)).replace("; ", ";\n")
@@ -60,7 +60,7 @@ def claims_title(table: pd.DataFrame) -> str:
 
 
 def _ends(lines: pd.DataFrame) -> pd.Series:
-    """How far from 0 a line has anything to draw."""
+    """For each line, the largest distance from 0 of anything that is drawn."""
     return lines[["low", "high", "effect", "printed"]].abs().max(axis=1)
 
 
@@ -76,11 +76,10 @@ def _panel(axes: Axes, lines: pd.DataFrame, unit: str) -> None:
         for end, marker in ((-reach, "<"), (reach, ">")):
             if abs(line["effect"]) > reach and line["effect"] * end > 0:
                 axes.plot([end * 0.99], [place], marker, color=colour, markersize=7)
-        rival = text_of(line["against"])  # a control is in the claim's words
+        rival = text_of(line["against"])
+        # the claim's own words name a control already
         against = f"against {rival}, " if rival and not control else ""
-        said = (
-            f"; {against}{line['preset']}, n = {line['n']}"  # the control is in the claim's words
-        )
+        said = f"; {against}{line['preset']}, n = {line['n']}"
         written = wrapped(line["claim"] + said, WORDS).split("\n")
         if len(written) > 2:
             written = [written[0], wrapped(f"… {said.lstrip('; ')}", WORDS)]

@@ -1,5 +1,5 @@
-"""Figures that set methods, settings and papers beside one another; nothing is computed here but
-what their titles say."""
+"""Figures that compare methods, settings and papers; the only computed results are those in
+titles."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -57,9 +57,10 @@ def methods(
     """Accuracy of each method: a point per seed, a bar for their mean, the paper's as a diamond.
 
     ``table``: columns ``method``, ``seed``, ``value``; methods that have not ``learnt`` are grey.
-    The dashed line is the baseline's mean. The title says how NS compares with the baseline, unless
-    the data are embedded (see `nslab.plots.findings.findings_of`); where fewer seeds are there than
-    were ``planned``, that the verdict waits.
+    ``paper``: method -> the paper's accuracy. The dashed line is the baseline's mean. The title
+    says how methods compare with the baseline, unless the data support no claim (see
+    `nslab.plots.findings.findings_of`); if fewer than ``planned`` seeds are there, it says that the
+    verdict waits.
     """
     faint = at_chance(table)
     order = list(dict.fromkeys(table["method"]))
@@ -101,11 +102,12 @@ def methods(
 
 
 def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
-    """Accuracy against a setting: ours (points a seed, line of means) over the paper's, if it has
-    any.
+    """Accuracy against a setting: ours above (a point per seed, a line through the means), and the
+    paper's below, if it has any.
 
-    ``table``: columns ``key``, ``seed``, ``value``, and ``paper`` (nan where it has no number);
-    where there is a ``method``, each has a line. Runs that have not ``learnt`` are grey.
+    ``table``: columns ``key`` (the setting), ``seed``, ``value``, and ``paper`` (NaN if it has no
+    number); with a column ``method``, each method has a line. Runs that have not ``learnt`` are
+    grey. ``label`` is that of the x axis.
     """
     learnt = table.get("learnt", pd.Series(True, table.index)).astype(bool)
     method = table.get("method", pd.Series("", table.index))
@@ -150,8 +152,8 @@ def ablation(table: pd.DataFrame, key: str, label: str, title: str) -> Figure:
 def heat(
     table: pd.DataFrame, row: str, column: str, value: str, labels: Mapping[str, str], title: str
 ) -> Figure:
-    """A grid of numbers with their values written in; ``labels`` names row, column and value. Cells
-    of runs that have not ``learnt`` are grey."""
+    """A heat map of the column ``value`` by ``row`` and ``column``, with the numbers in its cells;
+    ``labels`` gives the labels of the three. Cells of runs that have not ``learnt`` are grey."""
     wide = table.pivot_table(index=row, columns=column, values=value, sort=False)
     faint = wide.isna()
     if "learnt" in table:
@@ -166,7 +168,8 @@ def heat(
         look = {"ha": "center", "va": "center"}
         axes.text(k + 0.5, i + 0.5, f"{numbers[i, k]:.1f}", look, color=GREY, fontsize=TEXT)
     shown = numbers[~faint.to_numpy()]
-    narrow = len(shown) and np.ptp(shown) < 5  # colours of few images apart look alike
+    # colours span at least 5 points, so that a few images do not look like a large difference
+    narrow = len(shown) and np.ptp(shown) < 5
     middle = float(np.mean(shown)) if len(shown) else 0.0
     sns.heatmap(
         wide.rename(index=_text, columns=_text),
@@ -188,8 +191,8 @@ def heat(
 
 
 def kinds(table: pd.DataFrame, title: str) -> Figure:
-    """Under label noise, epoch by epoch: accuracy on clean and on mislabelled training samples (by
-    the labels given), and the mean scores of both."""
+    """Training under label noise: accuracy (on the given labels) and mean score of clean and of
+    mislabelled training samples over epochs. Lines are means over seeds, bands their range."""
     styles: dict[str, Any] = {"clean": "-", "mislabelled": "--"}
     figure = page(4.4)
     panels = figure.subplots(1, 2)

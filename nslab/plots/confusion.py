@@ -1,4 +1,4 @@
-"""Figures of confusion: a matrix where its names can be read, else the most confused pairs."""
+"""Figures of confusion: a matrix if class names fit beside it, else the most confused pairs."""
 
 import numpy as np
 import seaborn as sns
@@ -9,14 +9,14 @@ from nslab.plots.marks import page
 from nslab.plots.style import PAGE, PALETTE, TEXT
 from nslab.plots.titles import heading
 
-LEGIBLE = 30  # classes whose names can be read beside a matrix
-WRITTEN = 15  # classes whose numbers fit into its cells
-LONGEST = 24  # letters of a class's name
+LEGIBLE = 30  # most classes whose names are legible beside a matrix
+WRITTEN = 15  # most classes for which numbers fit into its cells
+LONGEST = 24  # most characters of a class's name
 
 
 def confusion_matrix(confusion: Confusion, title: str) -> Figure:
-    """What each class is taken for, in percent of its images: of up to 30 classes as a matrix, of
-    more as the pairs that are most often confused."""
+    """The confusion matrix in percent of each class's images; for more than 30 classes, the pairs
+    that are most often confused."""
     names = [shortened(name) for name in confusion.classes]
     if len(names) > LEGIBLE:
         return confused_pairs(confusion, title)
@@ -26,7 +26,7 @@ def confusion_matrix(confusion: Confusion, title: str) -> Figure:
     side = min(side, PAGE)
     figure = page(side, side + 0.9)
     axes = figure.subplots()
-    axes.set_facecolor("0.93")  # of classes without images
+    axes.set_facecolor("0.93")  # shows where classes have no images
     sns.heatmap(
         shares,
         annot=len(names) <= WRITTEN,
@@ -65,11 +65,11 @@ def confused_pairs(confusion: Confusion, title: str) -> Figure:
 
 
 def said(confusion: Confusion, title: str) -> str:
-    """The title, and of how many networks it is."""
+    """The title with the number of networks."""
     number = confusion.networks
     return f"{title}, n = {number} network{'s' if number > 1 else ''}"
 
 
 def shortened(name: str) -> str:
-    """A class's name, so far as there is room."""
+    """A class's name, cut to `LONGEST` characters."""
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"

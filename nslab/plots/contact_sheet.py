@@ -1,4 +1,4 @@
-"""Contact sheet: every figure kept for a preset, at the width at which a page shows it."""
+"""Contact sheet: all figures stored for a preset, at the width at which a page shows them."""
 
 import base64
 import html
@@ -23,8 +23,8 @@ img {display: block; max-width: 100%; margin-top: .4em} .fault {color: #a40000}"
 
 @dataclass(frozen=True)
 class KeptFigure:
-    """A figure that was kept: its file, its width in inches, how many runs it rests on, and what of
-    it is hard to read, see `nslab.plots.legibility.faults`."""
+    """A stored figure: its file, its width in inches, the number of runs behind it, and what is
+    hard to read in it, see `nslab.plots.legibility.faults`."""
 
     png: Path
     inches: float
@@ -38,7 +38,7 @@ class KeptFigure:
 
 
 def kept_figures(preset: str) -> list[KeptFigure]:
-    """The figures in ``figures/<preset>``, by name; ``ValueError`` if there are none."""
+    """The figures in ``figures/<preset>``, sorted by name; ``ValueError`` if there are none."""
     folder = figures_dir() / preset
     found = [_kept(png) for png in sorted(folder.glob("[!.]*.png"))]
     if not found:
@@ -64,8 +64,8 @@ def _kept(png: Path) -> KeptFigure:
 
 
 def write_sheet(figures: list[KeptFigure], file: Path, title: str) -> Path:
-    """Write a sheet of figures as ``.html`` (a page that needs no other file) or ``.png``; return
-    the file. Raises ``ValueError`` for another ending."""
+    """Write a contact sheet as ``.html`` (one file with all pictures) or ``.png``, and return the
+    file. Raises ``ValueError`` for another ending."""
     if file.suffix not in FORMATS:
         raise unknown("format of a contact sheet", file.suffix, FORMATS)
     if file.suffix == ".html":

@@ -1,4 +1,4 @@
-"""Figures of correlations: points, a fitted line, and how sure it is."""
+"""Figures of correlations: points, a fitted line, and p values."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,9 @@ BLUE, RED = sns.color_palette(PALETTE)[0], sns.color_palette(PALETTE)[3]
 def correlations(
     parts: Sequence[tuple[str, pd.DataFrame, str, str, Line]], title: str = ""
 ) -> Figure:
-    """A panel per part: title, table, columns for x and y, fitted line; Pearson's r and Spearman's
-    rank correlation, each with its p, in its title. Up to twenty classes are named."""
+    """A panel per part (title, table, names of the columns for x and y, fitted line). A panel's
+    title has Pearson's r and Spearman's rank correlation with their p values; up to twenty classes
+    are named."""
     columns = min(len(parts), 2)  # more would be illegible at the width of a page
     rows = -(-len(parts) // columns)
     figure = page(3.9 * rows + 0.5, 4.2 * columns if columns > 1 else 6.0)

@@ -18,8 +18,8 @@ CURVES = {
     "diversity": "diversity of the population",
     "fitness": "fitness",
 }
-MOST = 2  # panels
-ONE_LEGEND = 12  # lines that a legend names
+MOST = 2  # most panels
+ONE_LEGEND = 12  # most lines named in the legend
 
 
 def run_curves(
@@ -31,10 +31,10 @@ def run_curves(
 ) -> Figure:
     """A line per run, in a panel for each of the first two of `CURVES` that some run has.
 
-    ``histories``: rows in their order, one at each step, of numbers by their names; ``names``: what
-    the legend calls each run; ``step``: what a row is, such as ``"epoch"``; ``colours``: of each
-    run, those of one colour dashed differently; without, a colour for each. Raises ``ValueError``
-    for histories without any of the numbers.
+    ``histories``: for each run a table with a row per step and a column per number; ``names``: the
+    runs' names in the legend; ``step``: what a row is, such as ``"epoch"``; ``colours``: one per
+    run (runs of the same colour are dashed differently); without it, each run gets its own. Raises
+    ``ValueError`` for histories without any of the numbers.
     """
     columns = [c for c in CURVES if any(c in h and h[c].notna().any() for h in histories)][:MOST]
     if not columns:

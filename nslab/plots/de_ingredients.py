@@ -1,5 +1,5 @@
-"""Figures of the ingredients of differential evolution; nothing is trained and nothing evolves
-here."""
+"""Figures of the ingredients of differential evolution, from the tables of
+`nslab.analysis.de_ingredients`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,9 +40,11 @@ OTHERS: tuple[tuple[Any, str], ...] = (
 def sources_of_f(
     waves: pd.DataFrame, drawn: pd.DataFrame, within: tuple[float, float], middle: float
 ) -> Figure:
-    """Where F comes from: two sinusoids in a batch's first half, the archive after ``middle``.
+    """How F is drawn: by two sinusoids up to generation ``middle`` of a batch, then from the
+    archive.
 
-    ``waves``, ``drawn``: see `nslab.analysis.de_ingredients.sinusoids` and `drawn_factors`.
+    ``waves``, ``drawn``: see `nslab.analysis.de_ingredients.sinusoids` and `drawn_factors`;
+    ``within``: the range of F.
     """
     figure = page(6.6)
     grid = figure.subplot_mosaic([["falling", "rising"], ["law", "law"]])
@@ -91,9 +93,11 @@ def archive(
     means: dict[str, float],
     cells: Float[Tensor, "g h"],
 ) -> Figure:
-    """One generation's successes, their weights and means; then the archive, written cell by cell.
+    """The successes of one generation with their weights and means, and the archive's cells over
+    the generations.
 
-    ``first``: values and gains of the first generation; ``cells``: before it and after every one.
+    ``first``: values and gains of the first generation; ``means``: name -> mean of its values;
+    ``cells``: those before it and after every generation.
     """
     figure = page(6.0)
     left, right = figure.subplots(2, 1)
@@ -126,7 +130,8 @@ def archive(
 
 
 def rivalry(table: pd.DataFrame, history: int) -> Figure:
-    """Success rates that are made up, and the probabilities that follow them."""
+    """Given success rates, and the probabilities that strategies learn from them; see
+    `nslab.analysis.de_ingredients.rivalry_table`."""
     figure = page(4.4)
     panels = figure.subplots(1, 2)
     for name, part in table.groupby("strategy", sort=False):
@@ -145,10 +150,8 @@ def rivalry(table: pd.DataFrame, history: int) -> Figure:
 
 
 def children(found: Children, title: str) -> Figure:
-    """Losses of one network's children by strategy: a point each, a box, the share that wins.
-
-    Each panel has its own scale; parents much worse than all children are left out.
-    """
+    """Losses of one network's children by strategy: a point per child, a box plot, and the share
+    that beats the target. Panels have their own scales."""
     figure = page(8.2)
     panels = figure.subplots(2, 1)
     own = float(found.losses[found.target])
@@ -195,7 +198,8 @@ def children(found: Children, title: str) -> Figure:
 def genes(
     apart: dict[str, Float[Tensor, " d"]], changes: dict[str, Float[Tensor, " d"]], title: str
 ) -> Figure:
-    """How far the genes of two parents lie apart, and how far mutants lie from their target."""
+    """Histograms of the differences between the genes of two parents, and of the changes from the
+    target to its mutants."""
     figure = page(4.4)
     left, right = figure.subplots(1, 2)
     styles = zip((BLUE, ORANGE, GREEN), ("-", "--", "-."), strict=True)
@@ -215,7 +219,7 @@ def genes(
 def offspring(table: pd.DataFrame, members: int, title: str) -> Figure:
     """Best and mean loss of a population over the generations, and how many of its trials won.
 
-    ``table``: as `nslab.analysis.de.generation_table` gives it.
+    ``table``: see `nslab.analysis.de.generation_table`; ``members``: size of the population.
     """
     figure = page(4.0)
     left, right = figure.subplots(1, 2)

@@ -1,4 +1,4 @@
-"""Figures of differential evolution in two dimensions; nothing evolves here."""
+"""Figures of differential evolution in two dimensions, see `nslab.analysis.de_landscapes`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,8 +28,8 @@ Plane = tuple[Float[Tensor, " a"], Float[Tensor, "a a"]]
 def mutations(
     plane: Plane, x: Float[Tensor, "np 2"], target: int, made: Sequence[MutantSketch], title: str
 ) -> Figure:
-    """How each strategy makes a mutant of one member (the paper's Fig. S1, right); in the last
-    panel all mutants, and the trials that crossover makes of them."""
+    """How each strategy makes a mutant of one member (the paper's Fig. S1, right), a panel each;
+    the last panel has all mutants, and the trials that crossover makes of them."""
     figure = page(10.6)
     panels, reach = figure.subplots(3, 2, sharex=True, sharey=True), float(plane[0].max())
     for axes, sketch in zip(panels.flat, made, strict=False):
@@ -80,8 +80,8 @@ def mutations(
 
 
 def course(plane: Plane, course: Trajectory, shown: Sequence[int], title: str) -> Figure:
-    """A population at some generations: how each member was made, and its way since the last
-    generation shown."""
+    """A population at the generations ``shown``: markers tell which strategy made each member, and
+    lines show its path since the previous panel."""
     across = min(len(shown), 3 if len(shown) != 4 else 2)
     down = -(-len(shown) // across)
     figure = page(1.0 + 8.0 / across * down + 0.3 * down)
@@ -133,7 +133,7 @@ def _contours(axes: Axes, plane: Plane) -> None:
 
 
 def _edges(panels: np.ndarray, reach: float) -> None:
-    """Labels on the outer axes only; all in one square."""
+    """Give all panels the same square limits, and labels to the outer axes only."""
     for axes in panels.flat:
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     for axes in panels[-1]:
@@ -143,7 +143,7 @@ def _edges(panels: np.ndarray, reach: float) -> None:
 
 
 def legend_handles(first: str = "", lines: bool = False) -> list[Line2D]:
-    """A legend of the strategies."""
+    """Legend entries of the strategies, with lines or without, after one called ``first``."""
     grey = [Line2D([], [], marker="o", linestyle="", color="0.5", label=first)] if first else []
     return grey + [
         Line2D(

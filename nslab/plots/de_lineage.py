@@ -28,10 +28,10 @@ def lineage(
 ) -> Figure:
     """Adam's epochs as a line, evolution's batches as points after it [DE Fig. S2].
 
-    A column per value of ``by``, a row per number; thin lines are seeds, thick ones their means.
-    Where trainings end at different epochs, the mean's line ends with the first of them, a square
-    has the mean of their own last epochs, and evolution begins after the last. In a row no panel
-    spans less than half of the widest: what hardly changes looks like it.
+    A column per value of ``by``, a row per number in ``values``; thin lines are seeds, thick ones
+    their means. If trainings end at different epochs, the mean's line ends with the first of them,
+    a square is the mean of their own last epochs, and evolution begins after the last. In a row,
+    each y axis spans at least half of the widest, so that small changes look small.
     """
     columns = list(dict.fromkeys(table[by]))
     across = min(len(columns), 3 if len(columns) in (3, 5, 6) else 2)
@@ -64,7 +64,8 @@ def lineage(
 
 
 def _comparable(panels: Sequence[Axes], value: str) -> None:
-    """Widen the y axes to half of the widest, as far as the numbers go below."""
+    """Widen the y axes to at least half of the widest one's span; losses do not get negative
+    limits."""
     least = max(high - low for low, high in (axes.get_ylim() for axes in panels)) / 2
     for axes in panels:
         if value.endswith("accuracy"):

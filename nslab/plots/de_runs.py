@@ -1,4 +1,4 @@
-"""Figures of evolution: lineages, strategies, memories, diversity. Nothing is computed here."""
+"""Figures of evolution runs: gains, curves over batches and generations, and settings."""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ def gains(table: pd.DataFrame, baseline: str, methods: Sequence[str], title: str
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.grid(**RULED)
     low, high = axes.get_xlim()
-    axes.set_xlim(min(low, -1), max(high, 1))  # a few images are no chasm
+    axes.set_xlim(min(low, -1), max(high, 1))  # so that a difference of a few images looks small
     axes.set_xlabel(f"test accuracy over {text_of(baseline)}'s (points)")
     dot: dict = {"marker": "o", "linestyle": ""}
     handles = [Line2D([], [], color=colours[m], label=text_of(m), **dot) for m in methods]
@@ -73,7 +73,8 @@ def gains(table: pd.DataFrame, baseline: str, methods: Sequence[str], title: str
 
 
 def _gained(table: pd.DataFrame, difference: pd.DataFrame, baseline: str, title: str) -> str:
-    """In how many networks each method is ahead, and what that means."""
+    """The finding: on how many networks and data sets each method is ahead, and on how many of them
+    its interval is above 0."""
     if embedded(table, title):
         return ""
     means = difference.groupby(["dataset", "network"], sort=False).mean()
@@ -102,7 +103,7 @@ def over_batches(table: pd.DataFrame, value: str, by: str, title: str) -> Figure
     palette = sns.color_palette(PALETTE)
     colours = method_colours(map(str, known[by]))
     for k, (key, part) in enumerate(known.groupby(by, sort=False)):
-        # a network is no method: its colour only tells it from the others here
+        # only methods have a colour of their own in all figures
         colour = colours[str(key)] if by == "method" else palette[k % len(palette)]
         x = part["batch"] + 1
         for _, mine in part.groupby("seed"):
@@ -150,8 +151,8 @@ def factor_curves(table: pd.DataFrame, fixed: str, varied: str, title: str) -> F
 
 
 def by_setting(table: pd.DataFrame, key: str, title: str) -> Figure:
-    """Test accuracy against a number: a point per seed and the line of means; with it that of the
-    parent it began with."""
+    """Test accuracy of the evolved network, and of the best parent, against a setting: ``size`` or
+    ``batch_size``. A point per seed, and a line through the means."""
     names = {"size": "members of the population", "batch_size": "samples of a batch"}
     figure = page(3.8, 7.0)
     axes = figure.subplots()

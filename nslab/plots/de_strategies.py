@@ -1,5 +1,5 @@
 """Figures of the strategies that differential evolution chooses from: their probabilities,
-successes and memories. Nothing is computed here."""
+successes and memories, see `nslab.analysis.de.strategy_table`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Figures of paired differences: every method against a baseline, with its 95 % interval."""
+"""Figures of paired differences: every method against a baseline, with 95 % intervals."""
 
 import numpy as np
 import pandas as pd
@@ -27,16 +27,17 @@ from nslab.plots.titles import heading, panel_title, wrapped
 from nslab.plots.wording import dataset_words, embedded, network_words
 
 CLEAR: dict = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5}
-ROOM = 2.6  # standard deviations: intervals of three pairs and more are drawn whole
+ROOM = 2.6  # the axis goes this many sd beyond 0: then intervals of three pairs or more fit
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORDS = {"dataset": dataset_words, "network": network_words}
 
 
 def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
-    """Mean paired differences with their 95 % confidence intervals, as `differences` gives them.
+    """A forest plot of mean paired differences with their 95 % confidence intervals; ``table`` is
+    that of `nslab.analysis.statistics.differences`.
 
-    An interval is left out where one pair allows none, and has an arrow head where the frame cuts
-    it. Methods that have not ``learnt`` are grey.
+    With one pair there is no interval; an arrow head marks where the frame cuts one. Methods that
+    have not ``learnt`` are grey.
     """
     faint = at_chance(table)
     colours = method_colours(table["method"])
@@ -74,12 +75,12 @@ def forest(table: pd.DataFrame, title: str, baseline: str = "ce") -> Figure:
 def paired_comparison(
     runs: pd.DataFrame, differences: pd.DataFrame, baseline: str, title: str
 ) -> Figure:
-    """Accuracy of every run, and of each method its paired difference to the baseline with the
-    95 % interval.
+    """Accuracy of every run, and each method's paired difference to the baseline with its 95 %
+    interval.
 
-    ``runs``: columns ``method``, ``seed``, ``value``, ``learnt``; ``differences``: as
-    `nslab.analysis.statistics.differences` gives them; ``title``: the verdict, whose parts between
-    semicolons have a line each. Methods not above chance are grey.
+    ``runs``: columns ``method``, ``seed``, ``value``, ``learnt``; ``differences``: the table of
+    `nslab.analysis.statistics.differences`; ``title``: the verdict, whose parts between semicolons
+    get a line each. Methods that are not above chance are grey.
     """
     faint, order = at_chance(runs), list(dict.fromkeys(runs["method"]))
     colours = {m: grey_where(m in faint, c) for m, c in method_colours(order).items()}
@@ -112,8 +113,8 @@ def paired_comparison(
 
 
 def _reach(table: pd.DataFrame) -> float:
-    """How far the axis goes: as far as intervals do, unless those of two pairs, or some that are
-    many times as far out as the means, dwarf the rest."""
+    """The axis's limit: that of the widest interval, unless it would dwarf the rest; then
+    2.6 times the largest |mean| + sd, or 3 times the largest |mean|."""
     means = table["mean"].abs()
     wide = max(ROOM * float((means + table["sd"].fillna(0)).max()), 3 * float(means.max()))
     ends = float(table[["low", "high"]].abs().max().max())
@@ -122,7 +123,7 @@ def _reach(table: pd.DataFrame) -> float:
 
 
 def _counted(table: pd.DataFrame, title: str, baseline: str) -> str:
-    """How many of the comparisons have an interval on either side of 0."""
+    """The finding: how many differences, and how many intervals, lie on either side of 0."""
     if embedded(table, title) or table.empty:
         return ""
     if len(table) == 1:
@@ -137,7 +138,7 @@ def _counted(table: pd.DataFrame, title: str, baseline: str) -> str:
 
 
 def _intervals(known: int, above: int, below: int) -> str:
-    """How many of the 95 % intervals that are known lie on either side of 0, and contain it.
+    """In words, how many of the known 95 % intervals lie above 0, lie below 0, and contain it.
 
     >>> for counts in ((4, 0, 0), (4, 1, 0), (12, 0, 12)):
     ...     print(_intervals(*counts))

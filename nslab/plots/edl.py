@@ -1,4 +1,4 @@
-"""Figures of evolved losses: tables in, a figure out; nothing is computed here."""
+"""Figures of evolved losses, from the tables of `nslab.analysis.edl`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,8 @@ _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
 
 
 def loss_curves(table: pd.DataFrame, title: str) -> Figure:
-    """Each loss over the label's probability, and what it teaches beside cross-entropy."""
+    """Left: each loss against the label's probability. Right: its gradient relative to
+    cross-entropy's."""
     figure = page(4.4)
     left, right = figure.subplots(1, 2)
     for number, (method, part) in enumerate(table.groupby("method", sort=False)):
@@ -49,13 +50,13 @@ def loss_curves(table: pd.DataFrame, title: str) -> Figure:
 
 
 def corners(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions of three classes in the plane: the label's corner on top."""
+    """Coordinates x and y of three-class predictions in a triangle whose top is the label."""
     x = (table["p3"] - table["p2"]) * 0.5
     return x.to_numpy(), (table["p1"] * np.sqrt(3) / 2).to_numpy()
 
 
 def surfaces(tables: Mapping[str, pd.DataFrame], title: str) -> Figure:
-    """Losses over the simplex of three classes, all as steep as cross-entropy in the middle."""
+    """Losses over the simplex of three classes, scaled to cross-entropy's slope in the middle."""
     across = columns_of(len(tables))
     down = -(-len(tables) // across)
     figure = page(0.6 + (3.0 if across < 3 else 2.6) * down)
@@ -114,8 +115,8 @@ def synthetic_regimes(three: pd.DataFrame, ten: pd.DataFrame) -> Figure:
 
 
 def convergence(table: pd.DataFrame, title: str) -> Figure:
-    """Held-out objective and share of pairs in a wrong order by generation: medians over seeds,
-    bands from the 10th to the 90th percentile; a row per number of pairs."""
+    """Held-out objective, and share of pairs in the wrong order, over generations: medians over
+    seeds, bands from the 10th to the 90th percentile; a row per number of pairs."""
     numbers = list(dict.fromkeys(table["pairs"]))
     figure = page(1.2 + 2.9 * len(numbers))
     rows = figure.subplots(len(numbers), 2, squeeze=False, sharex=True)
@@ -146,7 +147,8 @@ def convergence(table: pd.DataFrame, title: str) -> Figure:
 def ranking_and_accuracy(
     parts: Sequence[tuple[str, pd.DataFrame, Line]], column: str, label: str
 ) -> Figure:
-    """Test accuracy of networks against a pretraining number of their losses, a panel per part."""
+    """Test accuracy of networks against a number (``column``) from the pretraining of their losses;
+    a panel per part (title, table, fitted line)."""
     across = min(len(parts), 2)
     down = -(-len(parts) // across)
     figure = page(0.5 + 3.6 * down, 8.4 if across > 1 else 6.0)
@@ -192,8 +194,8 @@ def accuracy_by_rate(table: pd.DataFrame, title: str) -> Figure:
 
 
 def accuracy_by_factor(table: pd.DataFrame, finding: str) -> Figure:
-    """Test accuracy by margin and feature of evolved losses: a point an evolution (the mean of its
-    trainings), a line through the means of the cells; dashed: cross-entropy."""
+    """Test accuracy by margin and feature of evolved losses: a point per evolution (the mean of its
+    trainings), lines through the means of the cells; dotted: cross-entropy."""
     figure = page(4.6)
     axes = figure.subplots()
     losses = table[table["feature"] != "CE"]

@@ -1,4 +1,4 @@
-"""Findings in words: what a paired comparison says, and what it does not."""
+"""Findings of paired comparisons in words."""
 
 import math
 from collections.abc import Sequence
@@ -21,13 +21,12 @@ def comparison_finding(
     unit: str = "points",
     more_is_better: bool = True,
 ) -> str:
-    """A method against a baseline over the seeds that they share, in a sentence: where it is
-    ahead, by how much with the 95 % interval, and p of a paired t test. Where fewer seeds are there
-    than were ``planned``, the verdict waits; where it is not said how many were (0), p under .05 is
-    not called significant.
+    """A method against a baseline over the seeds that they share, in a sentence: on how many seeds
+    it is ahead, the mean difference with its 95 % interval, and p of a paired t test. With fewer
+    seeds than ``planned``, the verdict waits; if that is unknown (0), p < 0.05 is not called
+    significant. Blank if no seed is shared.
 
-    ``table``: columns ``method``, ``seed``, ``value``, a line for each; blank where no seed is
-    shared.
+    ``table``: columns ``method``, ``seed``, ``value``, one line per method and seed.
 
     >>> table = pd.DataFrame({"seed": [1, 2, 3] * 2, "method": ["ns_lf"] * 3 + ["ce"] * 3})
     >>> table["value"] = [71.0, 72.0, 75.0, 70.0, 71.0, 71.0]
@@ -54,7 +53,8 @@ def comparison_finding(
 def paired_finding(
     found: Paired, better: int, names: tuple[str, str], *, planned: int = 0, unit: str = "points"
 ) -> str:
-    """The same of a comparison already made, in which ``better`` pairs have the first ahead."""
+    """`comparison_finding` for the result of a comparison, in which the first of ``names`` is ahead
+    in ``better`` pairs."""
     first, second = names
     seeds = f"{found.n} seed{'s' if found.n > 1 else ''}"
     where = f"in {better} of {seeds}" if better else f"in none of {seeds}"
@@ -73,16 +73,17 @@ def paired_finding(
 def findings_of(
     table: pd.DataFrame, baseline: str, *texts: str, methods: Sequence[str] = (), planned: int = 0
 ) -> str:
-    """What to say above a figure of methods: nothing of embedded data (see `embedded`), of one or
-    two methods their `comparison_finding`, of more how many are ahead.
+    """The finding above a figure of methods: the `comparison_finding` of one or two methods; for
+    more, how many are ahead. Blank for embedded data (see `nslab.plots.wording.embedded`).
 
-    ``methods``: those spoken of; without, NS's and evolution's if there are any, else all.
+    ``methods``: those that are compared with the baseline; by default those of NS, evolution and
+    EDL if there are one or two, else all.
     """
     known = list(dict.fromkeys(table["method"]))
     if embedded(table, *texts) or baseline not in known:
         return ""
     if table.duplicated(["method", "seed"]).any():
-        return ""  # several settings: not one comparison
+        return ""  # several settings, so not a single comparison
     others = [method for method in known if method != baseline]
     ours = [m for m in others if m.startswith(("ns_", "edl", "de", "sa_shade"))]
     spoken = list(methods) or (ours if 0 < len(ours) <= 2 else others)

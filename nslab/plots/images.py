@@ -14,9 +14,9 @@ ACROSS = 8  # images in a row
 
 
 def batch_images(batch: Batch, dataset: Dataset, title: str, most: int = 16) -> Figure:
-    """The first images of a batch, not normalised any more, their class names above.
+    """The first images of a batch, at most ``most``, with their class names above them.
 
-    ``dataset`` gives mean, sd and class names.
+    ``dataset`` gives class names, and the mean and sd by which the normalisation is undone.
     """
     count = min(most, len(batch.y))
     down = -(-count // ACROSS)

@@ -1,4 +1,4 @@
-"""Legibility of figures: what of one is hard to read at the width of a page, found by measuring."""
+"""Legibility of figures: measures what is hard to read in a figure at the width of a page."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import BboxBase
 
-DPI = 100  # of the screen that sizes are meant for
-PAGE = 8.4  # inches, which fill a page of 840 pixels: no figure is wider
-SMALLEST = 10.0  # pixels of the page: no text is smaller
-_SLACK = 1.5  # pixels that texts may reach over an edge, or into each other
+DPI = 100  # pixels of the page per inch of a figure
+PAGE = 8.4  # inches: figures may be as wide as a page of 840 pixels
+SMALLEST = 10.0  # pixels: height that text must have at least
+_SLACK = 1.5  # pixels by which texts may reach over an edge, or overlap
 
 
 def faults(figure: Figure) -> list[str]:
-    """What is hard to read of a figure, in words: nothing of a good one.
+    """What is hard to read in a figure, in words; empty for a good one.
 
-    Looked for are a figure wider than the page, text that is too small or cut off by the canvas,
-    tick labels and titles that run into each other, and several lines without a legend.
+    Faults are a width beyond the page, text that is too small or cut off by the canvas, tick labels
+    and titles that overlap, and several lines without a legend.
 
     >>> figure = Figure(figsize=(12, 3))
     >>> _ = figure.subplots().set_title("small", fontsize=5)
@@ -57,7 +57,7 @@ def faults(figure: Figure) -> list[str]:
 
 
 def texts(figure: Figure) -> Iterator[Text]:
-    """Every text of a figure that is to be seen."""
+    """Every visible text of a figure."""
     several: list[Text] = [*figure.texts]
     for part in (figure, *figure.subfigs):
         several += [*part.texts, *([part._suptitle] if part._suptitle else [])]  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def texts(figure: Figure) -> Iterator[Text]:
 
 
 def _tick_labels(axis: object) -> list[Text]:
-    """Labels of the major ticks that lie inside of the axis."""
+    """Visible labels of the major ticks that lie within the axis's limits."""
     low, high = sorted(axis.get_view_interval())  # type: ignore[attr-defined]
     slack = 1e-9 * (high - low)
     return [
@@ -92,7 +92,7 @@ def _tick_labels(axis: object) -> list[Text]:
 
 
 def _kinds_of_lines(axes: Axes) -> int:
-    """How many kinds of line, by colour and dash, there are among those with more than one end."""
+    """How many kinds of line, by colour and dash, there are among lines of two or more points."""
     lines = [
         line for line in axes.get_lines() if line.get_visible() and np.size(line.get_xdata()) > 1
     ]

@@ -1,5 +1,5 @@
-"""Marks that several figures share: points of seeds and their mean, intervals with arrow heads
-where the frame cuts them, and axes that make no single image look like a collapse."""
+"""Parts that several figures share: points for seeds with their mean, intervals with arrow heads
+where the frame cuts them, legends, and axes on which small differences look small."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ from matplotlib.ticker import MaxNLocator
 from nslab.configs.labels import text_of
 from nslab.plots.style import FAINT, GREY, PAGE, TEXT
 
-LEAST_SPAN = 5.0  # percentage points that an axis of accuracies has at least
+LEAST_SPAN = 5.0  # percentage points that an axis of accuracies spans at least
 AT_CHANCE = "grey: not above chance"
 RULED: dict = {"axis": "y", "color": "0.92"}
 
 
 def page(height: float, width: float = PAGE) -> Figure:
-    """An empty figure, as wide as the page unless it is said."""
+    """An empty figure of a height and width in inches; never wider than the page."""
     return Figure(figsize=(min(width, PAGE), height))
 
 
 def columns_of(panels: int, most: int = 3) -> int:
-    """In how many columns so many panels stand: as few rows as ``most`` columns allow, and as few
-    columns as these rows do, so that the last row is as full as can be.
+    """The number of columns for so many panels: the fewest rows that ``most`` columns allow, then
+    the fewest columns that these rows allow, so that the last row is as full as possible.
 
     >>> [columns_of(panels) for panels in (1, 2, 3, 4, 5, 6, 7)]
     [1, 2, 3, 2, 3, 3, 3]
@@ -44,13 +44,13 @@ def at_chance(table: pd.DataFrame, key: str = "method") -> set[str]:
 
 
 def seeds_and_mean(axes: Axes, place: float, values: pd.Series, colour: Any) -> None:
-    """A point per seed and an upright bar for their mean, in a line of the figure."""
+    """Draw a point per seed and a vertical bar for their mean at the height ``place``."""
     axes.plot(values, [place] * len(values), "o", color=colour, alpha=0.6, markersize=5)
     axes.plot([values.mean()], [place], "|", color=colour, markersize=14, markeredgewidth=2.5)
 
 
 def seed_handles(n: str) -> list[Line2D]:
-    """Those two in a legend; ``n`` says how many seeds there are."""
+    """Legend entries for `seeds_and_mean`; ``n`` is added to "mean"."""
     look: dict = {"linestyle": "", "color": "0.3"}
     return [
         Line2D([], [], marker="o", markersize=5, alpha=0.6, label="one seed", **look),
@@ -59,8 +59,8 @@ def seed_handles(n: str) -> list[Line2D]:
 
 
 def seed_counts(table: pd.DataFrame, order: Sequence[str]) -> tuple[dict[str, str], str]:
-    """The methods' names, with their numbers of seeds where these differ; and the number, in words
-    for `seed_handles`, where all have the same."""
+    """The methods' names, and the number of seeds in words for `seed_handles`. If methods differ in
+    their number of seeds, the names have it instead."""
     counts = table.groupby("method")["seed"].nunique()
     if counts.nunique() > 1:
         return {m: f"{text_of(m)} (n = {counts[m]})" for m in order}, ""
@@ -76,8 +76,8 @@ def dashed_handle(label: str) -> Line2D:
 def interval(
     axes: Axes, place: float, low: float, high: float, colour: Any, ends: tuple[float, float]
 ) -> bool:
-    """An interval in a line of the figure, whose x axis has these ``ends``: what is cut there has
-    an arrow head (`arrow_handle` says so in the legend). Returns whether anything is cut."""
+    """Draw an interval at the height ``place``. Where it goes beyond ``ends``, the limits of the x
+    axis, it is cut and gets an arrow head (see `arrow_handle`). Returns whether it is cut."""
     if np.isnan(low) or np.isnan(high):
         return False
     shown = max(low, ends[0]), min(high, ends[1])
@@ -96,8 +96,8 @@ def arrow_handle(words: str = "the interval goes on") -> Line2D:
 
 
 def accuracy_limits(axes: Axes, which: str = "y", least: float = LEAST_SPAN) -> None:
-    """Widen an axis of percentages until it spans at least so many points: what a few images make
-    then looks small. It stays within 0 and 100, and a little beyond for the marks."""
+    """Widen an axis of percentages to span at least ``least`` points, so that a difference of a few
+    images looks small. It stays between 0 and 100, with a little room for markers."""
     low, high = getattr(axes, f"get_{which}lim")()
     low, high = min(low, high), max(low, high)
     if np.isfinite([low, high]).all() and high - low < least:
@@ -113,7 +113,7 @@ def whole_numbers(*panels: Axes) -> None:
 
 
 def legend_below(figure: Figure, handles: Iterable[Any], across: int = 0, **more: Any) -> None:
-    """One legend under all panels, in as many columns as have room."""
+    """One legend below all panels, in as many columns as fit, or ``across`` at most."""
     entries = list(handles)
     if not entries:
         return
@@ -124,5 +124,5 @@ def legend_below(figure: Figure, handles: Iterable[Any], across: int = 0, **more
 
 
 def grey_where(faint: bool, colour: Any) -> Any:
-    """The colour, or the grey of what has not learnt."""
+    """The colour, or grey for runs that have not learnt."""
     return FAINT if faint else colour

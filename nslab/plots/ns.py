@@ -1,4 +1,4 @@
-"""Figures of Natural Selection: tables and tensors in, a figure out; nothing is computed here."""
+"""Figures of Natural Selection, from tables and tensors."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def draw_image(axes: Axes, image: Tensor, title: str) -> None:
 
 
 def images(batch: Tensor, titles: Sequence[str], columns: int = 8) -> Figure:
-    """A wall of images with their class names."""
+    """A grid of images with their class names."""
     rows = -(-len(batch) // columns)
     figure = page(1.3 * rows, 1.05 * columns)
     for axes, image, title in zip(
@@ -95,7 +95,8 @@ def competition(result: GroupScores, classes: Sequence[str]) -> Figure:
 
 
 def weight_curves(scores: Tensor, lf: float, ws: float, source: str) -> Figure:
-    """Sorted weights of both strategies beside the scores themselves [NS Fig. 2]."""
+    """Sorted weights of both strategies, ``ws`` + s and ``lf`` - s, beside the scores s
+    [NS Fig. 2]. ``source`` says where the scores come from."""
     s = np.sort(scores.numpy())[::-1]
     share = np.linspace(0, 100, len(s))
     figure = page(4.0, 7.0)
@@ -165,7 +166,7 @@ def class_accuracy(table: pd.DataFrame, title: str) -> Figure:
         axes.axvline(place + 0.5, color="0.9", linewidth=0.8, zorder=0)
     axes.set(xlabel="class", ylabel="test accuracy (%)", xlim=(-0.5, len(classes) - 0.5))
     axes.set_xticks(range(len(classes)), classes)
-    accuracy_limits(axes, least=25.0)  # of a class there are few images
+    accuracy_limits(axes, least=25.0)  # a class has few test images
     axes.tick_params(axis="x", rotation=30 if max(map(len, classes)) > 3 else 0)
     look: dict = {"marker": "o", "linestyle": "", "markersize": 5}
     handles = [Line2D([], [], color=method_colour(m), label=text_of(m), **look) for m in order]
@@ -176,7 +177,8 @@ def class_accuracy(table: pd.DataFrame, title: str) -> Figure:
 
 
 def score_distribution(table: pd.DataFrame, m: int, title: str, points: int = 200) -> Figure:
-    """Scores of each class: a box, and up to ``points`` samples of it [NS Fig. 3]."""
+    """Scores by class: a box plot, and up to ``points`` samples per class [NS Fig. 3]; ``m`` is the
+    size of a group, the largest possible score."""
     figure = page(4.0)
     axes = figure.subplots()
     sample = table.groupby("class", observed=True).head(points)

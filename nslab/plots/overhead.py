@@ -1,4 +1,4 @@
-"""Figure of what Natural Selection costs: a table in, a figure out; nothing is computed here."""
+"""Figure of the overhead of Natural Selection."""
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,8 @@ def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
     """An NS step's time by stage in percent of a plain step, a bar per source and data set.
 
     ``table`` has the columns source, dataset, network, device, method, part, percent, q1, q3 (see
-    `nslab.analysis.overhead_tables.percent_table`). Above the whole step, below what NS
-    adds, enlarged; there a diamond is the whole step's measured excess with its quartiles, where
-    known.
+    `nslab.analysis.overhead_tables.percent_table`). Above is the whole step, below, enlarged, what
+    NS adds; a diamond there is the measured excess of the whole step, with quartiles if known.
     """
     shown = table[(table["method"] == "ns_ws") & table["part"].isin([*STAGES, "time"])]
     keys = ["source", "dataset", "network", "device"]
@@ -67,7 +66,7 @@ def step_by_stage(table: pd.DataFrame, title: str) -> Figure:
 
 
 def _stack(axes: Axes, bars: list[pd.DataFrame], start: float) -> None:
-    """Stages one after the other, those that a source does not tell left out."""
+    """Stack the stages in bars; stages that a source lacks have no width."""
     left = np.full(len(bars), start)
     for part in STAGES:
         width = np.array([parts["percent"].get(part, 0.0) for parts in bars])

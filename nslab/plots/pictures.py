@@ -1,8 +1,7 @@
 """Figures as pictures in notebooks.
 
-A kernel shows a matplotlib figure as text until pyplot has made one of its own. Here IPython is
-told how to show any figure; pyplot, its backend and what ``%matplotlib`` has chosen stay as they
-are.
+A kernel shows a matplotlib figure as text until pyplot has been used. This module tells IPython how
+to show any figure, without changing pyplot, its backend, or what ``%matplotlib`` has set.
 """
 
 import io
@@ -17,7 +16,7 @@ SHARPNESS = 2  # pixels of a picture per pixel of the page, for screens of high 
 
 
 def show_pictures() -> None:
-    """Have figures shown as pictures, if this is a kernel and figures are not already.
+    """Make this kernel show figures as pictures, unless it does so already.
 
     A figure that a cell displays and that is also the value of its last line is shown once. Does
     nothing outside IPython, or where it shows text only.
@@ -34,24 +33,24 @@ def show_pictures() -> None:
 
     def once(figure: Figure) -> None:
         cell = shell.execution_count
-        # a kernel's hook for the value of the last line holds a message while it is at work
+        # a kernel's displayhook has a message only while it shows the value of a cell's last line
         last_line = getattr(shell.displayhook, "msg", None) is not None
         if last_line and displayed.get(figure) == cell and not figure.stale:
             return
         displayed[figure] = cell
-        raise NotImplementedError  # which tells IPython to go on as usual
+        raise NotImplementedError  # tells IPython to use its other formatters
 
     shell.display_formatter.ipython_display_formatter.for_type(Figure, once)
 
 
 def picture(figure: Figure) -> tuple[bytes, dict[str, Any]]:
-    """A figure as PNG, the size in pixels at which a page should show it, and its titles in words
-    for who cannot see it."""
+    """A figure as PNG, with the size in pixels at which a page should show it, and its titles as
+    alternative text."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=SHARPNESS * figure.dpi, bbox_inches="tight")
-    figure.stale = False  # until somebody changes it
+    figure.stale = False  # matplotlib sets it again when the figure changes
     png = out.getvalue()
-    width, height = struct.unpack(">II", png[16:24])  # of the header
+    width, height = struct.unpack(">II", png[16:24])  # in the PNG header
     titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
     shown = {"width": width // SHARPNESS, "height": height // SHARPNESS}
     return png, shown | {"alt": "; ".join(filter(None, titles)) or "figure"}

@@ -1,6 +1,7 @@
-"""Figures of real predictions beside synthetic ones, of `nslab.analysis.predictions`.
+"""Figures of real predictions beside synthetic ones.
 
-Means where there are several seeds; one mode at a time.
+``table`` is that of `nslab.analysis.predictions.prediction_table` for a single mode; several seeds
+are averaged.
 """
 
 from typing import Any
@@ -40,7 +41,8 @@ _P_Y += ["$1-10^{-8}$", "$1-10^{-20}$", "$1-10^{-50}$"]
 
 
 def distributions(table: pd.DataFrame, title: str) -> Figure:
-    """Quantiles of the label's odds after each epoch, a panel per loss; synthetic ones at right."""
+    """Quantiles of the label's odds after each epoch, a panel per training loss; the last panel has
+    those of synthetic predictions, by regime."""
     real, methods = by_epoch(table)
     across = 2
     down = -(-(len(methods) + 1) // across)
@@ -90,8 +92,8 @@ def distributions(table: pd.DataFrame, title: str) -> Figure:
 
 
 def distances(table: pd.DataFrame, title: str) -> Figure:
-    """How far real predictions are from synthetic ones, and how many of them those cover; the grey
-    band is what other synthetic draws have."""
+    """Distances of real predictions from synthetic ones, and the share of them that is covered,
+    over epochs; the grey band shows the same numbers of further synthetic draws."""
     real, methods = by_epoch(table)
     again = table[table["kind"] == "redraw"]
     figure = page(8.4)
@@ -116,8 +118,8 @@ def distances(table: pd.DataFrame, title: str) -> Figure:
 
 
 def composition(table: pd.DataFrame, title: str) -> Figure:
-    """Which regimes real predictions are like: the largest share that a mixture of regimes, of any
-    weights, accounts for; what is left white is like none. ``all``: of all these epochs."""
+    """Which regimes real predictions resemble: shares of the mixture of regimes that explains most
+    of them; what no mixture explains is white. The bar ``all`` is for all epochs together."""
     real, methods = by_epoch(table)
     regimes = [name for name in REGIMES if f"like_{name}" in real]
     again = table[table["kind"] == "redraw"].mean(numeric_only=True)
@@ -148,7 +150,7 @@ def composition(table: pd.DataFrame, title: str) -> Figure:
 
 
 def stack(axes: Axes, table: pd.DataFrame, regimes: list[str]) -> None:
-    """A bar for each line of a table, of the shares that each regime accounts for."""
+    """Draw a stacked bar for each line of a table: the shares that each regime explains."""
     places, bottom = range(len(table)), 0 * table["images"]
     for name in regimes:
         share = 100 * table[f"like_{name}"]
@@ -158,8 +160,8 @@ def stack(axes: Axes, table: pd.DataFrame, regimes: list[str]) -> None:
 
 
 def loss_behaviour(table: pd.DataFrame, title: str) -> Figure:
-    """What losses make of real predictions: how many pairs they misorder, how steep they are, and
-    where hardly any gradient is left; a column per loss trained with."""
+    """How losses behave on real predictions over epochs: pairs in the wrong order, mean gradient,
+    and the share with hardly any gradient; a column per training loss."""
     real, methods = by_epoch(table)
     again = table[table["kind"] == "redraw"].mean(numeric_only=True)
     figure = page(7.6)
@@ -194,7 +196,7 @@ def loss_behaviour(table: pd.DataFrame, title: str) -> Figure:
 
 
 def by_epoch(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Means over seeds by method and epoch, and the methods in their order."""
+    """Means over seeds by method and epoch, and the methods in order of appearance."""
     real = table[table["kind"] == "real"]
     means = real.groupby(["method", "epoch"], sort=False).mean(numeric_only=True)
     methods = list(dict.fromkeys(real["method"]))
@@ -202,7 +204,8 @@ def by_epoch(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def epoch_axis(axes: Axes, epochs: pd.Index) -> None:
-    """0 and 1 apart, then by their ratio, so that the first ones can be seen."""
+    """Give the x axis a logarithmic scale that includes epoch 0, so that early epochs can be told
+    apart."""
     ticks = sorted(set(epochs.astype(int)))
     axes.set_xscale("symlog", linthresh=1, linscale=0.35)
     axes.set_xticks(ticks, [str(e) for e in ticks])
@@ -211,7 +214,7 @@ def epoch_axis(axes: Axes, epochs: pd.Index) -> None:
 
 
 def look(loss: str) -> dict[str, Any]:
-    """How the curve of a loss is drawn."""
+    """Colour, dashes and marker of a loss's curve."""
     line, marker = _LINES.get(loss, ("-", "o"))
     colour = colour_of(loss)
     return {"color": colour, "linestyle": line, "marker": marker, "markersize": 5}

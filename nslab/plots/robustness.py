@@ -1,4 +1,4 @@
-"""Figures of errors on corrupted images, as `nslab.compare` gives them for Tables S4 to S6."""
+"""Figures of errors on corrupted images, from the tables of `nslab.compare` for Tables S4 to S6."""
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,8 @@ PAPER: dict = {"color": "black", "marker": "D", "markersize": 6, "markeredgecolo
 
 
 def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
-    """Error on each corruption: ours (means of seeds with sd) and the paper's, a mark per network
-    and method. ``paper`` names the paper's side."""
+    """Error on each corruption, ours (means over seeds with sd) and the paper's; a marker per
+    network and method. ``paper`` is the title of the paper's panel."""
     shown = table[(table["metric"] == "error") & (table["n"] > 0)]
     known = CORRUPTIONS[shown["dataset"].iloc[0]]
     there = set(shown["corruption"])
@@ -44,7 +44,7 @@ def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
         }
         label = f"{network_words(network)}, {text_of(method)}"
         panels[0].errorbar(own["ours"], place, xerr=own["sd"].fillna(0), label=label, **mark)
-        paper_too = own["paper"].where(own["part"] == "")  # no mean of other corruptions
+        paper_too = own["paper"].where(own["part"] == "")  # means over the same corruptions only
         panels[1].errorbar(paper_too, place, **mark)
     for panel in panels:
         for row in range(0, len(order), 2):
@@ -61,8 +61,9 @@ def errors(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
 
 
 def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
-    """Mean error over the corruptions and mCE of each network and method: a bar with its sd, the
-    paper's as a diamond; a tick shows the error on clean images."""
+    """Mean error over the corruptions, and mCE, of each network and method: a bar with its sd, the
+    paper's as a diamond, and a tick for the error on clean images. ``paper`` is the paper's name in
+    the legend."""
     ours = table[table["n"] > 0]
     series = series_of(ours)
     keys = ["corruption", "metric", "network", "method"]
@@ -88,7 +89,8 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
             )
         end = 1.25 * panel.dataLim.x1
         ticks = MaxNLocator(5).tick_values(0, end)
-        panel.set_xticks([tick for tick in ticks if tick <= 0.93 * end])  # or its label sticks out
+        # a label at the end would reach over the edge
+        panel.set_xticks([tick for tick in ticks if tick <= 0.93 * end])
         panel.set_xlim(0, end)
     panels[0].set_yticks(
         range(len(series)), [f"{network_words(n)}, {text_of(m)}" for n, m in series]
@@ -106,5 +108,5 @@ def mce(table: pd.DataFrame, title: str, paper: str = "the paper") -> Figure:
 
 
 def series_of(table: pd.DataFrame) -> list[tuple[str, str]]:
-    """Networks and methods, by their names."""
+    """The pairs of network and method in a table, sorted by name."""
     return sorted(set(zip(table["network"], table["method"], strict=True)))

@@ -1,4 +1,4 @@
-"""Pictures of fewer colours, for READMEs: ``python -P -m nslab.plots.smaller FILE.png ...``."""
+"""Smaller PNGs for READMEs, by fewer colours: ``python -P -m nslab.plots.smaller FILE.png ...``."""
 
 import sys
 from pathlib import Path
@@ -8,8 +8,8 @@ from PIL.PngImagePlugin import PngInfo
 
 
 def reduce_colours(file: Path, colours: int = 128) -> int:
-    """Rewrite a PNG in a palette of so many colours, what is written in it kept; its size in
-    bytes. Lines and letters look the same, photographs do not."""
+    """Rewrite a PNG with a palette of ``colours``, keeping its metadata; returns its size in bytes.
+    Lines and letters look the same, photographs do not."""
     with Image.open(file) as whole:
         kept = PngInfo()
         for key, text in whole.info.items():

@@ -1,4 +1,4 @@
-"""Style of figures, and their files: legible, colour-blind safe, the same bytes each time."""
+"""Style of figures, and their files: legible, colour-blind safe, reproducible to the byte."""
 
 import hashlib
 import io
@@ -37,17 +37,17 @@ __all__ = [
     "save",
 ]
 PALETTE = "colorblind"
-TEXT, TITLE = 9.0, 10.0  # points, 12.5 and 14 pixels of the page: of all text, and of titles
-GREY, FAINT = "0.4", "0.7"  # of reference lines, and of what has not learnt
-# Of methods that `nslab.configs.labels` does not know: Paul Tol's muted colours, which people who
-# see fewer colours tell apart, too. None of them is a colour of a method known.
+TEXT, TITLE = 9.0, 10.0  # size in points (12.5 and 14 pixels of the page) of text and titles
+GREY, FAINT = "0.4", "0.7"  # for reference lines, and for runs that have not learnt
+# For methods that `nslab.configs.labels` does not know: Paul Tol's muted colours, which are safe
+# for the colour-blind. No known method has any of them.
 FURTHER = ("#332288", "#117733", "#882255", "#44AA99", "#CC6677", "#999933", "#AA4499", "#DDCC77")
 _BY_TEXT = {label.text: label.colour for label in LABELS.values() if label.text and label.colour}
 
 
 @runtime_checkable
 class DrawnRun(Protocol):
-    """What a figure remembers of a run."""
+    """The parts of a run that a figure's provenance needs: id and environment."""
 
     @property
     def id(self) -> str: ...
@@ -56,10 +56,10 @@ class DrawnRun(Protocol):
 
 
 def apply() -> None:
-    """Set the house style: of figures, whose font ships with matplotlib and so is the same
-    everywhere, and that tables show their notes whole.
+    """Set the style of all figures, and make pandas show long notes in full.
 
-    It begins at matplotlib's own defaults: a person's matplotlibrc changes nothing.
+    The font comes with matplotlib and so is the same everywhere. All settings start from
+    matplotlib's defaults, so a user's matplotlibrc has no effect.
     """
     mpl.rcdefaults()
     pd.set_option("display.max_colwidth", 200)
@@ -90,8 +90,8 @@ def apply() -> None:
 
 
 def method_colour(key: str) -> str:
-    """The colour of a method (or evolver, loss, network), the same in every figure: its own where
-    `nslab.configs.labels` has one, by key or by name, else a further one that its key decides.
+    """The colour of a method (or evolver, loss, network), the same in every figure: the one that
+    `nslab.configs.labels` has for its key or name, else one of `FURTHER` that follows from its key.
 
     >>> method_colour("ns_lf") == method_colour("NS-LF")
     True
@@ -103,8 +103,9 @@ def method_colour(key: str) -> str:
 
 
 def method_colours(keys: Iterable[str]) -> dict[str, str]:
-    """Colours of the methods in one figure: as `method_colour` has them, but no two alike while
-    there are colours left. Only the many methods compared with share theirs, and so do baselines.
+    """Colours of the methods in one figure: those of `method_colour`, but all different as long as
+    there are free colours. Only baselines, and the many methods that the papers compare with, share
+    a colour.
 
     >>> len(set(method_colours(f"method {k}" for k in range(8)).values()))
     8
@@ -131,13 +132,13 @@ def save(
     runs: Sequence[DrawnRun] = (),
     parameters: dict[str, Any] | None = None,
 ) -> Path:
-    """Write ``figures/<preset>/<name>`` as PNG, SVG and a JSON of where it comes from.
+    """Write ``figures/<preset>/<name>`` as PNG and SVG, and its provenance as JSON.
 
-    The same inputs give the same bytes. PNG and SVG carry parameters and run ids; what changes
-    with every commit (commit, versions, devices) is in the JSON only, with what of the figure is
-    hard to read, and the SHA-256 of the other two: `nslab.system.files.misfits` names those that
-    are not of the same figure. Returns the PNG's
-    path. Raises ``ValueError`` for names that are none of a file.
+    The same inputs give the same bytes. PNG and SVG carry parameters and run ids. What changes with
+    every commit (commit, versions, devices) is in the JSON only, together with what is hard to read
+    in the figure, and the SHA-256 of the other two files, by which `nslab.system.files.misfits`
+    finds files of different figures. Returns the PNG's path. Raises ``ValueError`` for names that
+    are not valid file names.
     """
     folder = figures_dir() / checked_filename(preset, "preset")
     inside = {

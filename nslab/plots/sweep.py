@@ -1,4 +1,4 @@
-"""Figure of a sweep: every setting of every method, on validation samples."""
+"""Figure of a sweep: accuracy of every setting of every method on validation samples."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,11 +12,11 @@ MARKERS = "osD^vPX*"
 
 
 def validation_grid(table: pd.DataFrame, title: str) -> Figure:
-    """Mean accuracy on validation samples of each method at each setting, a bar for the sd over
-    seeds, a ring around the choice.
+    """Mean accuracy on validation samples of each method at each setting, with a bar for the sd
+    over seeds and a ring around the chosen setting.
 
     ``table``: columns ``method``, ``validation``, ``sd``, ``chosen``, and one for each field that
-    was swept. Settings stand in their order; one that failed has no point.
+    was swept. Settings come in order of appearance; one that failed has no point.
     """
     fields = [name for name in table.columns if name not in NUMBERS]
     values = table[fields].map(lambda v: f"{v:g}" if isinstance(v, float) else short_repr(v))

@@ -1,4 +1,4 @@
-"""Figures of texts that are joined: tables in, a figure out; nothing is computed here."""
+"""Figure of a group of texts that are joined, see `nslab.analysis.texts`."""
 
 import seaborn as sns
 from matplotlib.colors import ListedColormap
@@ -13,7 +13,7 @@ PADDING = "0.92"
 
 
 def joined_rows(group: JoinedTexts, title: str) -> Figure:
-    """Rows of tokens, one for each way of joining, coloured by the text that a token is of."""
+    """Rows of tokens, one for each way of joining; colours show the text that a token is from."""
     m = len(group.texts)
     colours = ListedColormap([PADDING, *sns.color_palette(PALETTE, m)])
     figure = page(0.55 * len(group.owners) + 1.5)

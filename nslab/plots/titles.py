@@ -1,4 +1,4 @@
-"""Titles of figures and panels: left-aligned, in one size, broken where the room ends."""
+"""Titles of figures and panels: left-aligned, of the same size, wrapped to the width."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,8 +12,8 @@ _EDGE = 0.06  # inches left free beside a title
 
 
 def heading(figure: Figure, title: str, finding: str = "") -> None:
-    """Set the title of a whole figure: the finding, if there is one, and in a line of its own what
-    is shown. Keys of data sets and networks are put in words, see `in_words`.
+    """Set the title of a whole figure: the finding, if there is one, and on a line of its own
+    ``title``, which says what is shown, with keys of data sets and networks as words (`in_words`).
 
     >>> figure = Figure(figsize=(8.4, 3))
     >>> heading(figure, "digits_16, lenet5, preset smoke")
@@ -23,7 +23,7 @@ def heading(figure: Figure, title: str, finding: str = "") -> None:
     width = figure.get_figwidth()
     room = 0.97 * width - 2 * _EDGE
     if wrapped(finding, room, TITLE, bold=True) != finding:
-        finding = finding.replace("; ", ";\n")  # rather than anywhere
+        finding = finding.replace("; ", ";\n")  # the best places to break a line
     parts = [line for text in (finding, in_words(title)) for line in text.split("\n") if line]
     lines = [wrapped(part, room, TITLE, bold=True) for part in parts]
     if lines:
@@ -35,12 +35,12 @@ def panel_title(axes: Axes, title: str, inches: float = 0.0) -> None:
     """Set the title of a panel, at its left, broken after ``inches`` if any are given."""
     words = in_words(title)
     text = wrapped(words, inches) if inches else words
-    # as a title in the middle that is moved: whoever asks for the title of an axes gets that one
+    # a moved centre title, because `Axes.get_title` returns the centre title
     axes.set_title(text, loc="center", x=0.0, ha="left", fontsize=TEXT)
 
 
 def literal(text: str) -> str:
-    r"""A text of people's own for a figure, where a dollar sign would begin a formula.
+    r"""A user's text, escaped for a figure, in which a dollar sign would begin a formula.
 
     >>> print(literal("5 $"))
     5 \$
@@ -49,8 +49,8 @@ def literal(text: str) -> str:
 
 
 def wrapped(text: str, inches: float, size: float = TEXT, bold: bool = False) -> str:
-    """A text broken at spaces into lines that are no wider than so many inches, as far as its words
-    allow; what stands between dollar signs, or about an equals sign, stays whole.
+    """A text broken at spaces into lines no wider than ``inches``, as far as its words allow.
+    Formulas between dollar signs, and words around an equals sign, stay together.
 
     >>> wrapped("one two three", 0.6), wrapped("one n = 3", 0.5)
     ('one two\\nthree', 'one\\nn = 3')
@@ -82,6 +82,6 @@ def _words(text: str) -> list[str]:
 
 
 def _width(text: str, font: FontProperties) -> float:
-    """Inches."""
+    """The width of a text in inches."""
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath="$" in text)
     return float(width) / 72

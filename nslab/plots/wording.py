@@ -1,4 +1,4 @@
-"""Words of figures: data sets and networks by their names, and presets by what they support."""
+"""Words for figures: readable names of data sets and networks, and what a preset supports."""
 
 import re
 from collections.abc import Iterable
@@ -52,7 +52,7 @@ NETWORK_WORDS = {
     "transformers/bert-base-uncased": "BERT-base",
     "textcnn": "TextCNN",
     "textcnn_64": "TextCNN, 64-d embeddings",
-    # as the papers' tables have them
+    # keys of the papers' tables
     "vgg19": "VGG-19",
     "mobilenet": "MobileNet",
     "vit_b16": "ViT-B/16",
@@ -63,11 +63,11 @@ _RESNET = re.compile(r"resnet(\d+)(b?)(_public)?$")
 _KEY = re.compile(r"(?<![\w/.$-])[a-z]\w+(?![\w/$]|\.\w)")
 _PRESET = re.compile(r"(?:[,;:]? *)\(?\b[Pp]reset (smoke|cpu|paper)\b\)?(, frozen)?")
 _FIRST_IN_BRACKETS = re.compile(r" \(([Pp]reset \w+), (?=[^)]*\))")
-_PLAIN = ("digits", "docstrings", "instagram", "fi", "flickr")  # words of English, too
+_PLAIN = ("digits", "docstrings", "instagram", "fi", "flickr")  # may occur as ordinary words
 
 
 def dataset_words(name: str) -> str:
-    """What a data set is called in a figure; its key where it is unknown.
+    """The name of a data set in figures; its key if it is unknown.
 
     >>> dataset_words("digits_16"), dataset_words("office_home/Art"), dataset_words("mine")
     ('digits, 16 px', 'Office-Home, Art', 'mine')
@@ -79,7 +79,7 @@ def dataset_words(name: str) -> str:
 
 
 def network_words(name: str) -> str:
-    """What a network is called in a figure; its key where it is unknown.
+    """The name of a network in figures; its key if it is unknown.
 
     >>> network_words("resnet20"), network_words("resnet110b"), network_words("my_net")
     ('ResNet-20', 'ResNet-110', 'my_net')
@@ -90,8 +90,8 @@ def network_words(name: str) -> str:
 
 
 def in_words(text: str) -> str:
-    """A text whose keys of data sets and networks are replaced by words, and "preset smoke" by what
-    such runs support.
+    """A text with the keys of data sets and networks replaced by their names, and the preset moved
+    to the end; for preset smoke, by a note that it supports no claim.
 
     >>> in_words("digits_16, lenet5, preset smoke")
     'digits, 16 px, LeNet-5 (smoke: supports no claim)'
@@ -110,8 +110,8 @@ def in_words(text: str) -> str:
 
 
 def embedded(table: pd.DataFrame, *texts: str) -> bool:
-    """Whether what is shown supports no claim: runs at preset ``smoke``, by the column ``preset``
-    or by what the texts say, or data that are embedded for such runs alone.
+    """Whether a figure supports no claim, because its runs are at preset ``smoke`` (by the column
+    ``preset`` or by ``texts``) or on the small data sets that come with nslab.
 
     >>> embedded(pd.DataFrame({"dataset": ["digits_16"]}))
     True

@@ -322,8 +322,8 @@ def test_the_keys_of_a_difference_are_those_of_its_experiment(paper: str) -> Non
     ("changes", "message"),
     [
         ({"claimed": "better"}, "claimed must be one of"),
-        ({"quantity": "", "claimed": ""}, "its note says why"),
-        ({"quantity": "", "note": "why"}, "claims no direction"),
+        ({"quantity": "", "claimed": ""}, "a note that says why"),
+        ({"quantity": "", "note": "why"}, "has a blank claimed"),
         ({"claimed": "not lower", "least": ""}, "needs a least"),
         ({"least": "-1"}, "must not be negative"),
         ({"rows": "dataset cifar10"}, "name=value"),

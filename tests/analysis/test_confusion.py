@@ -66,7 +66,7 @@ def test_a_runs_confusion(images: Path) -> None:
     frozen = Result(results[0].id, results[0].config, results[0].metrics, [], {}, origin="frozen")
     with pytest.raises(FileNotFoundError, match="is frozen"):
         confusion([frozen])
-    with pytest.raises(ValueError, match="of runs of one data set"):
+    with pytest.raises(ValueError, match="needs runs on one data set"):
         confusion([])
     text = worst_classes(results)
     assert len(text) == 1

@@ -134,7 +134,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
         ("", "is a folder: give a file in it, such as .*table.md"),
         ("x.xlsx", "must end in one of .md, .csv, .html, .tex"),
         ("plain", "must end in one of"),
-        ("file.md/x.md", "is no folder"),
+        ("file.md/x.md", "is not a folder"),
     ],
 )
 def test_what_cannot_be_written_is_refused(tmp_path: Path, name: str, message: str) -> None:

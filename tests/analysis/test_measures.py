@@ -111,5 +111,5 @@ def test_a_final_number_needs_no_entry() -> None:
     """It goes by its name; a run without it says so."""
     runs = [finished(c, 90.0) for c in sigmas()]
     assert measure_of("train_accuracy")(runs)["value"].tolist() == [99.0] * 4
-    with pytest.raises(ValueError, match=r"has no number 'speed', but test_accuracy, train_acc"):
+    with pytest.raises(ValueError, match=r"no number 'speed': choose one of its own, test_acc"):
         measure_of("speed")(runs)

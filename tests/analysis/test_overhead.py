@@ -196,7 +196,7 @@ def test_beside_by_hand() -> None:
     assert table["delta"].notna().sum() == 1
     assert (table["n"] == 0).sum() == table["ours"].isna().sum() == 7
     assert "24.81 (n = 5, paper)" in set(readable(table)["ours"])
-    for device, said in (("CPU x", "ours on a CPU: no delta"), ("", "our device not said")):
+    for device, said in (("CPU x", "ours on a CPU: no delta"), ("", "our device unknown")):
         row = beside("ns/table12", ours(device=device)).set_index(["paper", "quantity"]).loc[23.81]
         assert row["ours"].item() == 24.81
         assert math.isnan(row["delta"].item())
@@ -245,7 +245,7 @@ def test_presets_and_changes() -> None:
         ({"preset": "big"}, "unknown preset 'big'; there are smoke, cpu, paper"),
         ({"network": "resnet9"}, "unknown network 'resnet9': did you mean"),
         ({"batch_size": 30}, "batch_size 30 does not fill groups of 4: take a multiple of 4"),
-        ({"rounds": -1}, "rounds -1 and threads 1 must be at least 1"),
+        ({"rounds": -1}, "rounds is -1 and threads 1: both must be"),
         ({"device": "gpu"}, "device is 'gpu', not 'cpu', 'cuda'"),
     ],
 )

@@ -116,7 +116,7 @@ def test_what_does_not_compare_is_refused() -> None:
     lines = [("a", "x", 1, 10.0), ("b", "x", 1, 20.0)]
     with pytest.raises(ValueError, match="unknown baseline on cifar10 'lenet1 adam'"):
         robustness.mce_table(made_up(lines))
-    with pytest.raises(ValueError, match="two runs of one network, method and seed"):
+    with pytest.raises(ValueError, match="two runs have the same network, method and seed"):
         robustness.mce_table(made_up([*lines, lines[0]]), "a adam")
     with pytest.raises(ValueError, match="not all runs have the same corruptions and severities"):
         robustness.mce_table(made_up([*lines, ("a", "x", 2, 1.0)]), "a adam")

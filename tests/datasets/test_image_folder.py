@@ -165,7 +165,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
         resolved(f"folder:{tmp_path / 'single'}")
     with pytest.raises(ValueError, match="images of digits have their size"):
         TrainConfig("digits", image_size=64)
-    with pytest.raises(ValueError, match="nothing here can read cloud"):
+    with pytest.raises(ValueError, match="its kind 'cloud' is none of"):
         dataset_of("cloud:pets#0123456789ab")
 
 

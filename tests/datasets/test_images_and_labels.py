@@ -35,7 +35,7 @@ def both(x: Any, y: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        (Y + 0.7, "one is 0.7: classes"),
+        (Y + 0.7, "one is 0.7: labels name classes"),
         (torch.tensor(Y) + 0.5, "one is 0.5"),
         (Y * np.nan, "one is nan: leave samples without a label out"),
         (np.where(Y == 1, np.inf, Y), "one is inf: leave samples"),
@@ -71,7 +71,7 @@ def test_labels_of_any_kind(labels: Any) -> None:
 @pytest.mark.parametrize(
     ("images", "problem"),
     [
-        (X.astype(str), "pixels are str_, and bytes or floats are meant"),
+        (X.astype(str), "pixels are str_, but must be bytes or floats"),
         (X.astype(object), r'pixels are float, .*\.astype\("float32"\)'),
         (X.astype(complex), "pixels are complex128"),
         (torch.tensor(X) * 1j, "pixels are torch.complex64"),
@@ -108,7 +108,7 @@ class Stream(IterableDataset):
 
 def test_what_has_no_numbered_samples() -> None:
     """Is told."""
-    with pytest.raises(ValueError, match="Stream is an IterableDataset, and one of map style"):
+    with pytest.raises(ValueError, match="Stream is an IterableDataset, but a map-style data set"):
         split(Stream(), "train")
     assert len(split(list(Stream()), "train")[0]) == 24
     for other in ({"x": X}, iter(X), 3, 3.0):

@@ -128,7 +128,7 @@ def test_imagenet_by_wnid(data: Path) -> None:
                         dirs_exist_ok=True)  # fmt: skip
     with (
         pytest.warns(UserWarning, match="no images in 998 of 1000 class folders"),
-        pytest.warns(UserWarning, match=r"1,281,167 \+ 50,000 images, and here are 4 \+ 4"),
+        pytest.warns(UserWarning, match=r"1,281,167 \+ 50,000 images, but 4 \+ 4 are"),
     ):
         found = load("imagenet")
     assert (found.dataset.classes[0], found.dataset.classes[999]) == ("tench", "toilet tissue")
@@ -210,10 +210,10 @@ def test_only_images_to_test_on(data: Path) -> None:
     not ImageNet."""
     tree(data / "a_imagenet")
     shutil.move(data / "a_imagenet/train", data / "train")
-    with pytest.warns(UserWarning, match=r"30 \+ 6 images, and here are 0 \+ 6"):
+    with pytest.warns(UserWarning, match=r"30 \+ 6 images, but 0 \+ 6 are here"):
         assert len(load("small_imagenet").arrays.test_y) == 6
     for config in (TrainConfig("small_imagenet", **TINY), TrainConfig("digits_hard", **TINY)):
-        with pytest.raises(ValueError, match="has no training images: evaluate networks"):
+        with pytest.raises(ValueError, match="has no training images: use it to evaluate"):
             fit(config, show=False)
     shutil.move(data / "train", data / "a_imagenet/train")
     shutil.rmtree(data / "a_imagenet/val")
@@ -240,7 +240,7 @@ def test_class_folders_with_splits_and_without(data: Path) -> None:
     found = load("small_classes")
     assert {Path(f).parts[-3] for f in found.arrays.test_x} == {"val"}
     (data / "a_classes/val/n01/0.jpg").unlink()
-    with pytest.warns(UserWarning, match="published with 36 images, and here are 35"):
+    with pytest.warns(UserWarning, match="published with 36 images, but 35 are here"):
         assert dataset_of("small_classes").layout.test == 5
 
 
@@ -268,7 +268,7 @@ def test_what_lies_in_peoples_folders(data: Path) -> None:
     with (
         pytest.warns(UserWarning, match="1 image files are empty"),
         pytest.warns(UserWarning, match="2 files are not images and are skipped, such as"),
-        pytest.warns(UserWarning, match=r"published with 30 \+ 6 images, and here are 29 \+ 6"),
+        pytest.warns(UserWarning, match=r"published with 30 \+ 6 images, but 29 \+ 6 are"),
     ):
         assert len(load("small_imagenet").arrays.train_y) == 29
     whole = (red / "3.png").read_bytes()
@@ -360,7 +360,7 @@ def test_every_label_is_kept(data: Path) -> None:
         ({"0.png": []}, r"are \[\], not numbers"),
         ({"0.png": ["3"]}, "not numbers"),
         ({"0.png": [True]}, "not numbers"),
-        ({"0.png": 1, "gone.png": 2}, "1 of 2 images of .* are not there, or empty, such as gone"),
+        ({"0.png": 1, "gone.png": 2}, "1 of 2 images in .* are missing or empty, such as gone"),
     ],
 )
 def test_labels_that_cannot_be_used(data: Path, labels: object, message: str) -> None:
@@ -462,12 +462,12 @@ def test_a_listing_is_kept_while_folders_look_the_same(
     load("small_imagenet")
     assert (len(listed), len(digests)) == (1, 1)
     shutil.copy(place / "val/n02/0.jpg", place / "val/n02/more.jpg")
-    with pytest.warns(UserWarning, match="here are 30 [+] 7"):
+    with pytest.warns(UserWarning, match="but 30 [+] 7 are here"):
         assert data_digest("small_imagenet") not in digests
     monkeypatch.setattr(image_folder, "KEPT_SECONDS", 0)
     monkeypatch.setattr(image_folder, "KEPT_TIMES", 0)
     image_folder.forget()
-    with pytest.warns(UserWarning, match="here are 30"):
+    with pytest.warns(UserWarning, match="but 30"):
         assert [bool(data_digest("small_imagenet")) for _ in range(3)] == [True] * 3
     assert len(listed) == 5
 

@@ -185,7 +185,7 @@ def test_a_folder_with_its_own_test_texts(tmp_path: Path) -> None:
         (b"a,b\n1,2\n", "begins with the line 'a, b': name the columns there"),
         (b"label,text\n0,one\n1,two\n", "2 texts to train on, 0 to test on and 2 classes"),
         (b"label,text\n" + b"0,one\n" * 9, "and 1 classes"),
-        (b"text,label\none,0\ntwo\n", "no label beside 'two'"),
+        (b"text,label\none,0\ntwo\n", "'two' has no label"),
         (b"label,text\n0,one,more\n", "cannot be read"),
         (b"label,text\n0,\xff\xfe\n", "save it as UTF-8"),
         (b"label,text\n", "has no train texts"),
@@ -200,7 +200,7 @@ def test_files_that_are_none(tmp_path: Path, content: bytes, message: str) -> No
 
 def test_other_mistakes(data: Path, tmp_path: Path) -> None:
     """No file, two files for a split, test labels nobody trains on, labels that are no classes."""
-    with pytest.raises(ValueError, match="is not there: expected is a CSV"):
+    with pytest.raises(ValueError, match="is not there: it must be a CSV"):
         resolved(f"csv:{tmp_path / 'nowhere.csv'}")
     with pytest.raises(ValueError, match="needs the path"):
         resolved("csv:")
@@ -210,7 +210,7 @@ def test_other_mistakes(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="move one of them elsewhere"):
         load("ag_news")
     os.remove(folder / "train_more.csv")
-    with pytest.raises(ValueError, match="labels are 1; expected are World, Sports"):
+    with pytest.raises(ValueError, match="labels are 1; they must be World, Sports"):
         load("ag_news")
     os.remove(folder / "train.csv")
     with pytest.raises(ValueError, match="has no texts to train on"):
@@ -237,9 +237,9 @@ def test_what_is_odd_is_told(data: Path, tmp_path: Path) -> None:
     assert provenance_of("ag_news")["published"] == [120000, 7600]
     said = "\n".join(report("ag_news"))
     assert "ag_news: 17 training and 9 test texts, 4 classes" in said
-    assert "note: 120,000 + 7,600 texts are published, those here are a part" in said
+    assert "note: 120,000 + 7,600 texts are published, which differs from those here" in said
     assert "note: 1 test texts are also trained on" in said
-    assert "note: 1 texts come again" in said
+    assert "note: 1 training texts repeat another" in said
 
 
 @pytest.mark.parametrize("name", ["cut.csv.xz", "cut.csv.gz", "cut.tar.gz", "cut.tar"])
@@ -266,5 +266,5 @@ def test_archives_that_were_cut_short_are_told(tmp_path: Path) -> None:
     assert len(load(f"csv:{whole}").arrays.train_x) == 10
     half = tmp_path / "half.tar.gz"
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(ValueError, match="damaged or incomplete"):
         resolved(f"csv:{half}")

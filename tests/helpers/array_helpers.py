@@ -1,4 +1,4 @@
-"""Small arrays and toy data sets, for the tests of data."""
+"""Small arrays and toy data sets, for tests of data sets."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,12 +36,12 @@ def toy(fetch: Callable[[Path, str], Arrays], layout: Layout = LAYOUT) -> Datase
 
 
 def never(folder: Path, name: str) -> Arrays:
-    """Nothing must be fetched."""
-    raise AssertionError(f"{name} fetched anew")
+    """A fetch function that must not be called."""
+    raise AssertionError(f"{name} was fetched again")
 
 
 def refused(file: Path, layout: Layout = LAYOUT) -> str:
-    """The message with which a file is refused; it says which file and what to do."""
+    """The message of the error for a bad file, checked to name the file and say what to do."""
     with pytest.raises(CorruptDataset) as caught:
         read_arrays(file, layout)
     message = str(caught.value)

@@ -1,4 +1,4 @@
-"""Configs of every kind, for the tests that write, hash and read them."""
+"""Configs of every kind, for tests that write, hash and read them."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from nslab.system.validation import omitted_means
 from nslab.types import DataInfo, Labels, Logits, LossConfig, PerSample, TokenInfo
 
 STEP = Step((81, 122), (0.1, 0.1))
-# What classes without defaults are made with.
+# Arguments for classes whose fields have no defaults.
 ARGUMENTS: dict[str, tuple] = {
     "step": (STEP.milestones, STEP.factors),
     "evolve": (TrainConfig(epochs=20),),
@@ -72,16 +72,16 @@ TRAIN_CHANGES: dict[str, Any] = {
     "decoding": "reduced",
 }
 
-# Of a run on texts, whose fields those of images are not.
+# Fields of runs on texts, which runs on images must not set.
 TEXT_CHANGES: dict[str, Any] = {"text_length": 65, "vocabulary": 5000, "min_count": 1}
 
 
 @dataclass(frozen=True)
 class OtherLoss:
-    """A loss of another class than cross-entropy, never evaluated here."""
+    """A loss of another class than cross-entropy; never evaluated."""
 
     def loss(self, logits: Logits, y: Labels) -> PerSample:
-        """Needed to be a loss."""
+        """Required of a loss."""
         raise NotImplementedError
 
     def build(self, info: DataInfo) -> Any:
@@ -169,7 +169,7 @@ NS_CHANGES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Early:
-    """A config as it was once."""
+    """A config of an earlier version."""
 
     a: int = 1
 
@@ -180,7 +180,7 @@ class Early:
 
 @dataclass(frozen=True)
 class Late(Early):
-    """The same with later additions."""
+    """The same with fields that were added later."""
 
     b: float | None = field(default=None, metadata=omitted_means(None))
     c: int = field(default=3, metadata=omitted_means(3))
@@ -188,7 +188,7 @@ class Late(Early):
 
 @dataclass(frozen=True)
 class LateFactory(Early):
-    """A later addition whose default is made anew each time."""
+    """The same with a field that was added later and has a default factory."""
 
     base: LossConfig = field(default_factory=CrossEntropy, metadata=omitted_means(CrossEntropy()))
 
@@ -220,5 +220,5 @@ def examples() -> list[Any]:
 
 
 def by_hand(text: str) -> str:
-    """The identity that a config written out as JSON must have."""
+    """The id that a config with this JSON must have."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]

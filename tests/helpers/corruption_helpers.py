@@ -1,4 +1,4 @@
-"""Images, and corruptions of them, for the tests of corrupted sets."""
+"""Images and their corruptions, for tests of corrupted sets."""
 
 import numpy as np
 from scipy import ndimage
@@ -19,7 +19,7 @@ def colours(n: int, side: int = 32, seed: int = 0) -> np.ndarray:
 def apply(
     name: str, corruption: str, x: np.ndarray, severity: int = 1, seed: int = 0
 ) -> np.ndarray:
-    """The images alone."""
+    """Corrupted images, by one corruption of a set."""
     return CORRUPTIONS[name][corruption](x, severity, seed)
 
 

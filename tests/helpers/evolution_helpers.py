@@ -1,4 +1,4 @@
-"""A small classifier, its batches and its parents, to be evolved."""
+"""A small classifier, batches and parents, for tests of evolution."""
 
 import torch
 import torch.nn.functional as F
@@ -21,14 +21,14 @@ class Net(nn.Module):
 
 
 def data(k: int, n: int = 96) -> tuple[Tensor, Tensor]:
-    """Batch k: three classes that a line tells apart, mostly."""
+    """Batch k: samples of three classes that are almost linearly separable."""
     gen = torch.Generator().manual_seed(100 + k)
     x = torch.randn(n, 6, generator=gen)
     return x, (x[:, :3] + 0.3 * torch.randn(n, 3, generator=gen)).argmax(1)
 
 
 def parents(count: int = 8) -> list[nn.Module]:
-    """Networks after a little training, each a bit longer."""
+    """Networks after a little training, each trained a bit longer than the one before."""
     torch.manual_seed(0)
     model = Net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -45,7 +45,7 @@ def parents(count: int = 8) -> list[nn.Module]:
 
 
 def equal(a: Evolved, b: Evolved) -> bool:
-    """The same members, statistics and history, to the bit."""
+    """Whether two evolutions have the same members, buffers, history and losses, to the bit."""
     same = torch.equal(a.state.population.x(), b.state.population.x())
     for x, y in zip(a.extras.buffers.values(), b.extras.buffers.values(), strict=True):
         rows = [e.state.population.members for e in (a, b)]

@@ -1,5 +1,5 @@
-"""A figure of every kind, of made-up tables with long names, many rows and values close together:
-what is hardest to lay out. Numbers mean nothing here; nothing is trained."""
+"""A figure of every kind, from made-up tables that are hard to lay out: long names, many rows,
+values close together. The numbers mean nothing; nothing is trained."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ def crossed(**axes: Sequence[Any]) -> pd.DataFrame:
 
 
 def near(table: pd.DataFrame, *columns: str, about: float = 90.0, sd: float = 1.0) -> pd.DataFrame:
-    """With columns of random numbers about a value."""
+    """The table with further columns of normal random numbers."""
     return table.assign(**{c: NUMBERS.normal(about, sd, len(table)) for c in columns})
 
 
@@ -79,7 +79,7 @@ def runs(dataset: str = "cifar10") -> pd.DataFrame:
 
 
 def compared() -> dict[str, Figure]:
-    """Methods and settings."""
+    """Figures that compare methods and settings."""
     table = runs()
     far = statistics.differences(table, "ce", ["dataset", "network", "imbalance"])
     few = statistics.differences(table[table["seed"] < 3], "ce", [])
@@ -129,7 +129,7 @@ def _claims() -> pd.DataFrame:
 
 
 def of_ns() -> dict[str, Figure]:
-    """Natural Selection, adaptation, texts, overhead."""
+    """Figures of Natural Selection, adaptation, texts and overhead."""
     images_of = torch.rand(6, 1, 8, 8)
     q = torch.tensor([0.9, 0.0001, 0.5, 0.2, 0.3, 0.01])
     wide = torch.rand(1, 16, 24)
@@ -176,7 +176,7 @@ def of_ns() -> dict[str, Figure]:
 
 
 def of_evolution() -> dict[str, Figure]:
-    """Runs of differential evolution, its strategies and its ingredients."""
+    """Figures of differential evolution: runs, strategies, ingredients."""
     assert isinstance(FULL, AdaptiveDE)
     values = ("held_out_loss", "held_out_accuracy")
     adam = crossed(network=("mlp", "lenet1", "lenet5", "rnn", "resnet8"), seed=(1, 2), x=range(12))
@@ -234,7 +234,7 @@ def of_evolution() -> dict[str, Figure]:
 
 
 def of_losses() -> dict[str, Figure]:
-    """Evolved losses, real predictions, and robustness."""
+    """Figures of evolved losses, real predictions, and robustness."""
     known = {"ce": CrossEntropy().loss, "focal": Focal().loss, "edl_log": CrossEntropy().loss}
     known |= {"edl_order": Focal().loss}
     rates = crossed(method=tuple(known), lr=(0.001, 0.01, 0.1, 1.0), seed=(1, 2))

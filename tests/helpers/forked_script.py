@@ -1,5 +1,5 @@
-"""A script, run as ``python FILE WORDS`` does: ``-m forked_script NAME=VALUE... FILE WORDS``, with
-additions to its environment first."""
+"""Run a script as ``python FILE WORDS`` does, with additions to its environment:
+``-m forked_script NAME=VALUE... FILE WORDS``."""
 
 import os
 import re

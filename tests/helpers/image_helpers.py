@@ -1,4 +1,4 @@
-"""A folder of small images, for tests of data and checkpoints of one's own."""
+"""A folder of small images, for tests of users' own data and checkpoints."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_images(folder: Path, each: int = 12) -> None:
-    """Class folders of random images of a colour."""
+    """Write class folders of random images, ``each`` per class, in the colour of the class."""
     noise = np.random.default_rng(0)
     for c, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
@@ -40,7 +40,7 @@ def folder_data(images: Path, size: int = 32) -> ImageData:
 
 
 def file_batches(images: Path, size: int = 32, **options: object) -> ImageFiles:
-    """Batches of its training images."""
+    """Batches of the folder's training images."""
     data = folder_data(images, size)
     plain = {"batch_size": 12, "augment": "crop_flip", "min_batch": 1}
     y = torch.tensor(data.arrays.train_y)
@@ -48,5 +48,5 @@ def file_batches(images: Path, size: int = 32, **options: object) -> ImageFiles:
 
 
 def seen(batches: list[Batch]) -> list[bytes]:
-    """Each image's bytes."""
+    """The bytes of each image in some batches."""
     return [image.numpy().tobytes() for batch in batches for image in batch.x]

@@ -1,10 +1,10 @@
-"""Images, states and a little training, for the tests of networks."""
+"""Images, states and short trainings, for tests of networks."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Parameters with 10 classes and colour images, shortcut option A and B.
+# Depth -> numbers of parameters with shortcut options A and B, for 10 classes and colour images.
 RESNETS = {
     20: (269_722, 272_474),
     32: (464_154, 466_906),
@@ -35,7 +35,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 
 def train(model: nn.Module, x: Tensor, steps: int = 3) -> nn.Module:
-    """A few steps, so that running statistics and weights are no longer those of the start."""
+    """Train for a few steps, so that weights and running statistics are no longer initial ones."""
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     for step in range(steps):

@@ -1,11 +1,11 @@
-"""Models simple enough to work out by hand, for the tests of Natural Selection."""
+"""Models whose outputs can be computed by hand, for tests of Natural Selection."""
 
 import torch
 from torch import Tensor, nn
 
 
 class Constant(nn.Module):
-    """Gives the same logits whatever it sees."""
+    """A model with the same logits for every input."""
 
     def __init__(self, logits: Tensor) -> None:
         super().__init__()
@@ -16,7 +16,7 @@ class Constant(nn.Module):
 
 
 class Mean(nn.Module):
-    """Logits are linear in the mean colour: simple enough to work out by hand."""
+    """A model whose logits are linear in the mean colour."""
 
     def __init__(self, weight: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A stranger's plug-in as a file, and registries that are afterwards as they were."""
+"""A user's plug-in as a file, and a context that restores the registries."""
 
 import os
 import sys
@@ -107,7 +107,7 @@ EXPERIMENTS["mine/table"] = Experiment("Mine", plan, row, baseline={"method": "c
 
 
 def write_plugin(folder: Path, name: str = "mine", source: str = EVERYTHING) -> Path:
-    """A plug-in's file."""
+    """Write a plug-in and return its file."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.py"
     file.write_text(source, encoding="utf-8")
@@ -116,8 +116,8 @@ def write_plugin(folder: Path, name: str = "mine", source: str = EVERYTHING) -> 
 
 @contextmanager
 def as_before(folder: Path) -> Iterator[None]:
-    """Registries, plug-ins, what was imported from within ``folder``, the path and the environment
-    are put back at the end, whatever has been done to them."""
+    """Restore at the end registries, plug-ins, ``sys.path`` and the environment, and forget modules
+    that were imported from within ``folder``."""
     entries, loaded = registry.snapshot(), (plugins.LOADED, dict(plugins.LOADED))
     modules, path, environment = set(sys.modules), (sys.path, [*sys.path]), dict(os.environ)
     try:

@@ -1,4 +1,4 @@
-"""Processes that do something at the same time."""
+"""Scripts and functions run in several processes at once."""
 
 import json
 import os
@@ -14,18 +14,18 @@ from typing import Any
 from nslab.execution import warm
 from nslab.system.safe_python import python_command
 
-TIMEOUT = 300  # seconds; a process that waits for another forever must not hang the tests
+TIMEOUT = 300  # seconds; so that processes in a deadlock do not hang the tests
 warm.IMPORTS["forked_script"] = warm.RUN
 
 
 def python(script: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """What ``python script words`` said, and how it ended; forked from a warm process."""
+    """Output and exit status of ``python script words``, forked from a warm process."""
     (done,) = together(script, words, [{}])
     return done
 
 
 def distributed(script: Path, *words: str, processes: int = 2, **env: str) -> None:
-    """Run a script in several processes that know of one another as those of torchrun do."""
+    """Run a script in several processes with the environment that torchrun sets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -38,7 +38,7 @@ def distributed(script: Path, *words: str, processes: int = 2, **env: str) -> No
 def together(
     script: Path, words: Sequence[str], given: Sequence[dict[str, Any]]
 ) -> list[subprocess.CompletedProcess[str]]:
-    """Run a script in a process for each addition to the environment, all at once."""
+    """Run a script once for each of ``given``, additions to its environment, all at once."""
     helpers = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     env = os.environ | {"PYTHONPATH": helpers}
     with ExitStack() as files, open(os.devnull, "rb") as nothing:
@@ -68,8 +68,8 @@ def together(
 
 
 def by_one_and_by_two(worker: str, folder: Path) -> list[list[Any]]:
-    """What one process alone, and each of two together, write to ``rankN.json`` in the folder that
-    the script ``worker`` is given, a folder in ``folder``."""
+    """Run the script ``worker`` in one process, then in two; return for both the contents of the
+    ``rankN.json`` that each process writes into the folder it is given, inside ``folder``."""
     script = folder / "worker.py"
     script.write_text(worker, encoding="utf-8")
     made = []
@@ -82,7 +82,8 @@ def by_one_and_by_two(worker: str, folder: Path) -> list[list[Any]]:
 
 
 def at_once(acts: Sequence[Callable[[], object]]) -> list[BaseException | None]:
-    """Do each in a forked process of its own, all from the same moment; what each raised."""
+    """Call each function in a forked process of its own, all starting at the same moment; return
+    what each raised, or None."""
     start, begin = os.pipe()
     children = []
     for act in acts:
@@ -92,7 +93,7 @@ def at_once(acts: Sequence[Callable[[], object]]) -> list[BaseException | None]:
             children.append((child, told))
             continue
         os.close(begin)
-        os.read(start, 1)  # ends when all are there
+        os.read(start, 1)  # returns once the parent has started all and closes the pipe
         error: BaseException | None = None
         try:
             act()

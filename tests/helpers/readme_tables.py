@@ -1,6 +1,6 @@
-"""The ledger's part of the READMEs; ``python tests/helpers/readme_tables.py`` writes it anew.
+"""The ledger's part of the READMEs; ``python tests/helpers/readme_tables.py`` rewrites it.
 
-Only frozen results count there, so it needs a store that is empty.
+Only frozen results (stored in version control) count there, so it uses an empty store of runs.
 """
 
 import os
@@ -19,7 +19,7 @@ BLOCK = re.compile(r"(<!-- ledger -->\n).*?(<!-- end of ledger -->)", re.DOTALL)
 
 
 def totals(table: pd.DataFrame) -> str:
-    """One sentence."""
+    """The ledger in one sentence."""
     ours, alike = table[table["n"] > 0], int(table["delta"].count())
     differ = ours.loc[ours["delta"].isna(), "differs"].value_counts()
     rest = ", ".join(f"{why} ({n})" for why, n in differ.items())
@@ -32,9 +32,9 @@ def totals(table: pd.DataFrame) -> str:
 
 
 def blocks() -> dict[str, str]:
-    """The text between the marks, by file."""
+    """File -> the text between its two marks."""
     table = ledger.build_ledger()
-    # errors on corrupted images are too many lines for a page; the ledger has them
+    # errors on corrupted images would take too many lines; the ledger itself has them
     errors = {name for name, exp in EXPERIMENTS.items() if exp.measure.endswith("_errors")}
     runs = table[(table["n"] > 0) & ~table["experiment"].isin({"", *errors})]
     shown = runs.drop(columns=["delta", "low", "high", "differs", "experiment"])
@@ -47,7 +47,7 @@ def blocks() -> dict[str, str]:
 
 
 def main() -> None:
-    """Put the blocks in their files."""
+    """Write the blocks into their files."""
     with tempfile.TemporaryDirectory() as home:
         os.environ["NSLAB_HOME"] = home
         for name, block in blocks().items():

@@ -1,4 +1,4 @@
-"""The type checker of the tests: beartype, with whole numbers allowed where floats are."""
+"""The type checker of the tests: beartype, which allows an int where a float is annotated."""
 
 from beartype import BeartypeConf, beartype
 

@@ -1,4 +1,4 @@
-"""Small texts whose words tell their class, and data sets of them."""
+"""Short texts whose words reveal their class, and data sets of them."""
 
 import csv
 from pathlib import Path
@@ -13,7 +13,7 @@ COMMON = ["the", "a", "of", "and", "some", "very", "old", "new", "small", "with"
 
 
 def rows(n: int, seed: int = 0) -> list[tuple[str, str]]:
-    """Labels and texts of 1 to 20 words, two of three of which are of the class."""
+    """Labels and texts of 1 to 20 words, about two thirds of which belong to the class."""
     draws, made = np.random.default_rng(seed), []
     for k in range(n):
         label = list(TOPICS)[k % len(TOPICS)]
@@ -24,7 +24,7 @@ def rows(n: int, seed: int = 0) -> list[tuple[str, str]]:
 
 
 def write_csv(file: Path, table: list[tuple[str, ...]], header: tuple[str, ...] = ()) -> Path:
-    """A CSV file with the columns label and text, or those of ``header``; () for the usual ones."""
+    """Write a CSV file with the columns of ``header``, by default label and text."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([header or ("label", "text"), *table])

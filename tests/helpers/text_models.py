@@ -1,4 +1,4 @@
-"""Tokenizers and encoders of transformers, tiny and made here: nothing is downloaded."""
+"""Tiny tokenizers and encoders of transformers, made here: nothing is downloaded."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 WORDS = ["cold", "rain", "wind", "snow", "ball", "goal", "team", "match", "bank", "stock", "fund"]
-SPECIAL = {  # padding, before a text, after it, between two; in the order of their ids
+SPECIAL = {  # special tokens in the order of their ids
     "bert": ("[PAD]", "[CLS]", "[SEP]", "[UNK]"),
     "roberta": ("<s>", "<pad>", "</s>", "<unk>"),
     "gpt2": ("<|endoftext|>", "<unk>"),
@@ -18,7 +18,7 @@ TEMPLATES = {
 
 
 def tokenizer_of(kind: str, length: int = 64) -> Any:
-    """A tokenizer of words with the special tokens of BERT, RoBERTa or GPT-2."""
+    """A word tokenizer with the special tokens of ``"bert"``, ``"roberta"`` or ``"gpt2"``."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -42,7 +42,7 @@ def tokenizer_of(kind: str, length: int = 64) -> Any:
 
 
 def classifier_of(kind: str, length: int = 64, classes: int = 3, seed: int = 0) -> Any:
-    """A classifier of that kind, random and without dropout."""
+    """A classifier of that kind with random weights and without dropout."""
     import transformers
 
     pad = {"bert": 0, "roberta": 1, "gpt2": 0}[kind]
@@ -76,14 +76,14 @@ def classifier_of(kind: str, length: int = 64, classes: int = 3, seed: int = 0) 
 
 
 def save_bert(folder: Path, length: int = 64, seed: int = 0) -> Path:
-    """A folder with such a BERT and its tokenizer, as transformers writes it."""
+    """Save such a BERT and its tokenizer in a folder, in the format of transformers."""
     classifier_of("bert", length, seed=seed).save_pretrained(folder)
     tokenizer_of("bert", length).save_pretrained(folder)
     return folder
 
 
 def texts_of(n: int, seed: int = 0) -> tuple[list[str], list[int]]:
-    """Texts of 0 to 12 words, mostly of their class's, and the classes."""
+    """Texts of 0 to 12 words, most of which belong to their class, and the classes."""
     gen = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 3, (n,), generator=gen).tolist()
     texts = []

@@ -295,7 +295,7 @@ def test_strange_models_are_told(bert: Path, data: str) -> None:
     with pytest.raises(ValueError, match=r"lack bert\.encoder\.layer\.0\.output\.dense\.weight"):
         start_weights(build_network(run.network, SHAPE, 3, 0), run)
     saved(pad_token_id=5)
-    with pytest.raises(ValueError, match="pads by 0, the network by 5"):
+    with pytest.raises(ValueError, match="pads with id 0, the network with 5"):
         PretrainedTokenizer(resolved_encoder(f"transformers/{bert}"), 32)
 
 

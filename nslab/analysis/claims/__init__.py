@@ -1,1 +1,1 @@
-"""Claims of the papers, decided by finished runs."""
+"""Claims of the papers, and the verdicts that finished runs give on them."""

@@ -1,4 +1,4 @@
-"""Differences: a method minus another, of our runs and of the paper's own table."""
+"""Differences between two methods, in our runs and in the paper's own table."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,14 @@ from nslab.papers.tables import keyed, paper_table
 
 
 def difference(claim: Claim, against: Keys, evidence: Evidence) -> list[Measured]:
-    """Ours minus theirs, seed by seed, averaged over the rows that count."""
+    """Ours minus theirs, seed by seed, averaged over the claim's rows: one value per preset with
+    runs. ``against`` is the other side, the claim's ``theirs`` or ``control``."""
     found = (_difference(claim, against, preset, evidence) for preset in SIZES)
     return [measured for measured in found if measured]
 
 
 def _difference(claim: Claim, against: Keys, preset: str, evidence: Evidence) -> Measured | None:
+    """The difference at a preset, in the precision with the most complete runs."""
     lines = evidence.lines(claim.experiment, preset)
     found = [
         measured
@@ -59,7 +61,7 @@ def _networks(lines: Sequence[TableLine]) -> set[str]:
 def _cells(
     lines: Mapping[tuple[str, ...], TableLine], claim: Claim, against: Keys
 ) -> list[tuple[dict[int, float], tuple[TableLine, TableLine]]]:
-    """For each row that counts and has both sides: differences by seed, and the two lines."""
+    """For each row of the claim that has both sides: differences by seed, and the two lines."""
     found = []
     for line in lines.values():
         keys = dict(zip(line.keys, line.row, strict=True))
@@ -73,14 +75,14 @@ def _cells(
 
 
 def _counts(keys: Mapping[str, str], claim: Claim, side: Keys) -> bool:
-    """Whether a row is one of the claim's, on a side."""
+    """Whether a row is among the claim's rows and on the given side."""
     return all(keys.get(k) == v for k, v in side.items()) and all(
         keys.get(k) in values for k, values in claim.rows.items()
     )
 
 
 def _share(claim: Claim, rows: Sequence[tuple[str, ...]]) -> str:
-    """How many of the rows that the paper prints a mean of ours has."""
+    """How many of the paper's rows our mean covers, such as ``"1 of 4 rows"``; blank for all."""
     printed = printed_differences(claim, claim.theirs)
     names = EXPERIMENTS[claim.experiment].printed_as
     there = len({tuple(names.get(value, value) for value in row) for row in rows} & set(printed))
@@ -90,7 +92,7 @@ def _share(claim: Claim, rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def printed_differences(claim: Claim, against: Keys) -> dict[tuple[str, ...], float]:
-    """Ours minus theirs in the paper's own table, by each row that counts and has both."""
+    """Ours minus theirs in the paper's own table, for each row of the claim that has both sides."""
     exp = EXPERIMENTS.get(claim.experiment)
     if exp is None or exp.table is None or claim.quantity != "difference":
         return {}

@@ -1,4 +1,4 @@
-"""Effects and verdicts: what numbers of a few runs say of a claim."""
+"""Effects: estimates from a few runs, with intervals and p values."""
 
 import math
 from collections.abc import Sequence
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-LEVEL = 0.05  # of all two-sided tests of a paper's claims together
-MOST_SEEDS = 1000  # more are not counted
-ALIKE = 1e-9  # numbers as near as this, relatively, differ by rounding alone
+LEVEL = 0.05  # family-wise level of all two-sided tests of a paper's claims
+MOST_SEEDS = 1000  # `Effect.more` looks no further
+ALIKE = 1e-9  # a smaller relative difference is rounding
 
 
 @dataclass(frozen=True)
 class Effect:
-    """An estimate with what is known of its error.
+    """An estimate and its standard error.
 
     Attributes:
-        estimate: the mean difference, or Fisher's z of a correlation.
-        error: its standard error; NaN where one number alone is known, 0 where all are alike.
+        estimate: the mean difference, or Fisher's z = atanh(r) of a correlation r.
+        error: its standard error; NaN for a single number, 0 if all numbers are equal.
         freedom: degrees of freedom of the error, infinite for a correlation.
-        n: independent units it rests on: seeds, evolutions, or points of a correlation.
-        correlation: whether it is Fisher's z, shown as the correlation it stands for.
+        n: number of independent units: seeds, evolutions, or points of a correlation.
+        correlation: whether the estimate is Fisher's z, which is shown as a correlation.
     """
 
     estimate: float
@@ -46,8 +46,8 @@ class Effect:
 
     @classmethod
     def of_correlations(cls, found: Sequence[tuple[float, int]]) -> "Effect":
-        """Correlations, each with its points, of which there must be more than three; of several
-        the mean of their z, weighted by what each is known to.
+        """The mean of correlations r, each with its number of points n > 3: the mean of Fisher's z
+        weighted by n - 3, the inverse of its variance.
 
         >>> round(Effect.of_correlations([(0.8, 10)]).shown, 3)
         0.8
@@ -60,28 +60,28 @@ class Effect:
 
     @property
     def shown(self) -> float:
-        """The estimate in its own unit."""
+        """The estimate in the unit that people read: a correlation, not its z."""
         return self.back(self.estimate)
 
     def back(self, value: float) -> float:
-        """A value on the scale of `estimate` in the unit people read."""
+        """A value on the scale of `estimate`, converted to the unit that people read."""
         return math.tanh(value) if self.correlation else value
 
     def onto(self, value: float) -> float:
-        """A value in the unit people read on the scale of `estimate`."""
+        """A value in the unit that people read, converted to the scale of `estimate`."""
         return math.atanh(value) if self.correlation else value
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """The confidence interval of 1 - ``level`` in the unit people read; NaN for one unit, and
-        where all are alike, as neither tells a spread."""
+        """The 1 - ``level`` confidence interval in the unit that people read; NaN for a single
+        number, and if all are equal, since the spread is unknown then."""
         reach = quantile(level, self.freedom) * (self.error or math.nan)
         return self.back(self.estimate - reach), self.back(self.estimate + reach)
 
     def p_above(self, bound: float) -> float:
-        """p value of the hypothesis that the true effect is at most ``bound``, one-sided.
+        """One-sided p value for the null hypothesis that the true effect is at most ``bound``.
 
-        Numbers that are all alike, as accuracies on a few samples may be, tell no spread, so that
-        Student's t would be infinite: a sign test judges them.
+        If all numbers are equal, as accuracies on a few samples may be, Student's t would be
+        infinite: a sign test is used instead. NaN for a single number.
         """
         distance = self.estimate - self.onto(bound)
         if math.isnan(self.error):
@@ -92,9 +92,9 @@ class Effect:
         return float(stats.t.sf(distance / self.error, self.freedom))
 
     def p_values(self, bounds: tuple[float, float]) -> tuple[float, float]:
-        """Two-sided p values of two findings: the true effect is above the first bound, and it is
-        below the second. As the first bound is not above the second, at most one of the two
-        hypotheses tested is true, and testing both costs nothing.
+        """Two-sided p values of two findings: that the true effect is above the first bound, and
+        that it is below the second. The first bound must not exceed the second: then at most one
+        of the two null hypotheses is true, so testing both needs no correction.
 
         >>> above, below = Effect.of_differences([2.0, 2.1, 1.9]).p_values((0.0, 0.5))
         >>> above < 0.05 < below
@@ -104,10 +104,10 @@ class Effect:
         return min(2 * above, 1.0), min(2 * below, 1.0)
 
     def more(self, bounds: tuple[float, float], level: float) -> int | None:
-        """How many more units would set the estimate apart from the nearer of what it must leave
-        behind (above the first bound, or below the second) if estimate and spread stayed as they
-        are; None if the spread is not known, `MOST_SEEDS` would not do, or it is a correlation,
-        whose points (classes) nobody can add to."""
+        """How many more units would make one of the two findings of `p_values` significant at
+        ``level`` if estimate and spread stayed as they are. None if the spread is unknown,
+        `MOST_SEEDS` would not be enough, or it is a correlation, whose points (classes) cannot be
+        added to."""
         low, high = map(self.onto, bounds)
         distance = max(self.estimate - low, high - self.estimate)
         if self.correlation or math.isnan(self.error) or distance <= ALIKE:
@@ -121,12 +121,12 @@ class Effect:
 
 
 def quantile(level: float, freedom: float) -> float:
-    """Student's t that two-sided intervals of 1 - ``level`` reach to."""
+    """The quantile of Student's t for a two-sided 1 - ``level`` interval; NaN if freedom is 0."""
     return float(stats.t.ppf(1 - level / 2, freedom)) if freedom > 0 else math.nan
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment of p values for their number; NaN stay, and do not count.
+    """Holm's adjustment of p values for multiple tests; NaNs are kept and not counted.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

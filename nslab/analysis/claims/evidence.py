@@ -1,4 +1,4 @@
-"""Evidence: finished runs by experiment and preset, and what they say of a claim."""
+"""Evidence: finished runs by experiment and preset, and what they say about a claim."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,17 @@ SIZES = tuple(preset for preset in PRESETS if preset != "smoke")  # smoke suppor
 
 @dataclass(frozen=True)
 class Measured:
-    """What runs of one preset say of a claim.
+    """What the runs of one preset say about a claim.
 
     Attributes:
-        preset: whose runs.
-        effect: what they say.
+        preset: the preset of the runs.
+        effect: the estimate from them.
         planned: how many independent units, mostly seeds, the preset fixes beforehand.
-        complete: whether all is there that the preset fixes beforehand beside them, such as the
-            rows that are averaged. No verdict comes before.
-        cells: how much of the paper's table it averages, such as ``"1 of 4 rows"``; blank if all.
-        runs: the runs behind it.
-        notes: what else is to be said, such as networks that are not the paper's.
+        complete: whether all runs are finished that the preset fixes beforehand for these units,
+            such as those of all rows that are averaged. Before that there is no verdict.
+        cells: how much of the paper's table is averaged, such as ``"1 of 4 rows"``; blank for all.
+        runs: the runs behind the estimate.
+        notes: remarks, such as that the network is not the paper's.
     """
 
     preset: str
@@ -56,18 +56,19 @@ def planned_seeds(exp: Experiment, preset: str) -> tuple[int, ...]:
 
 
 def size_and_seed(config: RunConfig) -> SizeAndSeed:
-    """What two runs that differ in numerics alone share."""
+    """A key that is equal for runs that differ only in numerics, such as precision."""
     return size_of(config), config.seed
 
 
 def _has(row: Mapping[str, object], side: Keys, claim: Claim) -> bool:
-    """Whether a row is one of the claim's on a side, as far as it has their keys."""
+    """Whether a row is among the claim's rows and on the given side; keys that the row lacks are
+    not compared."""
     wanted = {key: (value,) for key, value in side.items()} | claim.rows
     return all(as_text(row[key]) in values for key, values in wanted.items() if key in row)
 
 
 class Evidence:
-    """Finished runs, looked up by experiment and preset; each table of them is made once."""
+    """Finished runs, looked up by experiment and preset; tables of them are cached."""
 
     def __init__(self, results: Sequence[Result]) -> None:
         self._by_size = runs_by_size(results)
@@ -78,7 +79,8 @@ class Evidence:
         self._configs: dict[str, RunConfig] = {}
 
     def runs(self, experiment: str, preset: str) -> list[Result]:
-        """The runs of a preset's sizes and seeds."""
+        """The runs of a preset, at its seeds and in any numerics. Empty if they are the same as
+        those of a smaller preset."""
         if (experiment, preset) not in self._runs:
             exp = EXPERIMENTS[experiment]
             seeds, sizes = set(planned_seeds(exp, preset)), preset_sizes(exp, preset)
@@ -93,9 +95,9 @@ class Evidence:
     def complete(
         self, claim: Claim, preset: str, sides: Sequence[Keys], precision: str | None = None
     ) -> bool:
-        """Whether all runs are there that a preset has of a claim's rows on one of its sides, and
-        of one precision if it is given. Keys that no row of the plan has, as a quantity makes them
-        itself, leave nothing out."""
+        """Whether all runs that a preset plans for a claim's rows, on any of ``sides``, are
+        finished, in the given precision if there is one. Keys that the planned rows lack, because
+        a quantity adds them itself, are ignored."""
         key = (claim.experiment, preset)
         if key not in self._planned:
             exp = EXPERIMENTS[claim.experiment]
@@ -111,13 +113,13 @@ class Evidence:
         )
 
     def _config(self, result: Result) -> RunConfig:
-        """The run's config: to make one takes time."""
+        """The run's config, cached, since decoding takes time."""
         if result.id not in self._configs:
             self._configs[result.id] = decode(result.config)
         return self._configs[result.id]
 
     def lines(self, experiment: str, preset: str) -> list[TableLine]:
-        """Those runs as lines of the experiment's table."""
+        """`runs` as lines of the experiment's table."""
         if (experiment, preset) not in self._lines:
             runs = self.runs(experiment, preset)
             lines = lines_of(EXPERIMENTS[experiment], runs) if runs else []

@@ -1,4 +1,4 @@
-"""Kinds of comparison: what a paper compares itself, a control that is ours, a question of ours."""
+"""Kinds of comparison: one that the paper makes, one with a control of ours, a question of ours."""
 
 import re
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ _RIVAL = re.compile(r" than .*")
 
 
 def kind_of(claim: Claim, against: Keys) -> str:
-    """Whose comparison it is, one of `KINDS`."""
+    """The kind of a comparison, one of `KINDS`."""
     if claim.source == "ours":
         return QUESTION
     return CONTROL if claim.control and against == claim.control else OWN
 
 
 def named(against: Keys) -> str:
-    """What a claim is held against: its method, else its keys."""
+    """The name of the side that a claim is compared with: its method, else its keys."""
     return against.get("method") or ", ".join(f"{key} {value}" for key, value in against.items())
 
 
 def worded(claim: Claim, against: Keys) -> str:
-    """The claim in words; held against a control, which the paper's sentence does not name, with
-    the control in the place of the paper's rival.
+    """The claim in words. If it is compared with a control of ours, that replaces the paper's
+    rival, which the sentence names after "than".
 
     >>> from nslab.papers.claims import claims_of
     >>> (lenets,) = [claim for claim in claims_of("de") if claim.key == "lenets"]

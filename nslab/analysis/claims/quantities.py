@@ -1,4 +1,4 @@
-"""Quantities of claims: from finished runs, or a frozen table, to an effect at each preset."""
+"""Quantities of claims: each maps finished runs, or a stored table, to an effect per preset."""
 
 import functools
 import math
@@ -21,14 +21,14 @@ from nslab.runs import frozen
 from nslab.runs.results import Result
 
 CORRELATIONS = "ns_correlation_cpu"
-NO_KEYS = ("run", "n", "asked", "won")  # columns that say nothing of what a number is of
+NO_KEYS = ("run", "n", "asked", "won")  # columns that do not tell which number a line has
 Numbers = Callable[[Sequence[Result]], pd.DataFrame]
 Units = Callable[[Experiment, str], Sequence[int]]
 
 
 def size_correlation(claim: Claim, against: Keys, evidence: Evidence) -> list[Measured]:
-    """Mean score against class size over the classes, means over the runs of the method that
-    ``ours`` names [NS Fig. 4]."""
+    """The correlation of mean score and class size over the classes, from means over the runs of
+    the method that ``ours`` names [NS Fig. 4]."""
     table = frozen.table(CORRELATIONS)
     lines = class_regressions(table.assign(imbalance=0.0) if "imbalance" not in table else table)
     line = lines[(lines["method"] == claim.ours["method"]) & (lines["against"] == "size")].iloc[0]
@@ -37,7 +37,8 @@ def size_correlation(claim: Claim, against: Keys, evidence: Evidence) -> list[Me
 
 
 def quality_correlation(claim: Claim, against: Keys, evidence: Evidence) -> list[Measured]:
-    """Mean score against right pseudo-labels over the classes of each task, as one mean z."""
+    """The correlation of mean score and percent of right pseudo-labels over the classes of each
+    task, averaged over tasks by Fisher's z."""
     exp, found = EXPERIMENTS[claim.experiment], []
     for preset in SIZES:
         results = [
@@ -60,9 +61,11 @@ def _correlations(results: Sequence[Result]) -> list[tuple]:
 def by_seed(
     numbers: Numbers, units: Units, claim: Claim, against: Keys, evidence: Evidence
 ) -> list[Measured]:
-    """Ours minus theirs of ``numbers``, a table with the claim's keys, ``seed`` and ``value``; seed
-    by seed, means over the other keys that both sides have. ``units``: the seeds that a preset
-    fixes."""
+    """Ours minus theirs, seed by seed, averaged over the other keys that both sides have.
+
+    ``numbers`` turns runs into a table with the claim's keys, ``seed`` and ``value``; ``units``
+    gives the seeds that a preset fixes.
+    """
     exp, found = EXPERIMENTS[claim.experiment], []
     for preset in SIZES:
         results = evidence.runs(claim.experiment, preset)
@@ -89,13 +92,14 @@ def by_seed(
 
 
 def generations_needed(results: Sequence[Result]) -> pd.DataFrame:
-    """Generations until the loss network ranks held-out pairs."""
+    """Generations until the loss network ranks held-out pairs, see
+    `nslab.analysis.edl.reached_table`."""
     return edl.reached_table(edl.pretraining_table(results))
 
 
 def held_out_objective(results: Sequence[Result]) -> pd.DataFrame:
-    """What evolution minimised, on held-out pairs at its end, as 100 times the logarithm: small
-    differences are percent."""
+    """The objective that evolution minimised, on held-out pairs at its end, as 100 times its
+    logarithm, so that small differences are percent."""
     lines = [
         pretraining_row(config) | {"seed": config.seed, "value": 100 * math.log(objective)}
         for config, objective in ((decode(r.config), r.metrics["objective"]) for r in results)
@@ -104,8 +108,8 @@ def held_out_objective(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def success_rates(results: Sequence[Result]) -> pd.DataFrame:
-    """Percent of a strategy's trials that won, by run: ``strategy``, ``seed``, ``value``; and the
-    same of all other strategies together, as ``not <strategy>`` [DE Fig. 6]."""
+    """Per run, the percentage of each strategy's trials that won: ``strategy``, ``seed``,
+    ``value``; and that of all other strategies together, as ``not <strategy>`` [DE Fig. 6]."""
     table = de.strategy_table([r for r in results if hasattr(_method(r), "strategies")])
     sums = table.groupby(["run", "seed", "strategy"], as_index=False)[["asked", "won"]].sum()
     total = sums.groupby("run")[["asked", "won"]].transform("sum")
@@ -123,16 +127,16 @@ def _method(result: Result) -> object:
 
 
 def margin_and_feature(results: Sequence[Result]) -> pd.DataFrame:
-    """Mean test accuracy of the networks trained with each evolved loss, its evolution as
-    ``seed``."""
+    """Mean test accuracy of the networks trained with each evolved loss; ``seed`` is that of the
+    loss's evolution."""
     table = edl.factor_table(results)
     return table[table["feature"] != "CE"].rename(columns={"evolution": "seed"})
 
 
 def accuracy_correlation(claim: Claim, against: Keys, evidence: Evidence) -> list[Measured]:
-    """Held-out objective of evolved losses against accuracy with them: the rank correlation over
-    the ages of each evolution, and the mean of these. Losses of one evolution depend on each other,
-    so that evolutions are the independent units."""
+    """The rank correlation of evolved losses' held-out objective and the accuracy of networks
+    trained with them, over the generations of each evolution, averaged over evolutions. Losses of
+    one evolution depend on each other, so evolutions are the independent units."""
     found = []
     for preset in SIZES:
         results = evidence.runs(claim.experiment, preset)
@@ -152,7 +156,7 @@ def accuracy_correlation(claim: Claim, against: Keys, evidence: Evidence) -> lis
 
 
 def _evolutions(results: Sequence[Result]) -> dict[str, int]:
-    """The seed of the evolution that each loss comes from, by the loss's run."""
+    """Id of the run that evolved a loss -> seed of that evolution."""
     sources = [losses_of(decode(result.config))[0] for result in results]
     return {source.id: source.seed for source in sources}
 

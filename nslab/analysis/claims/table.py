@@ -1,9 +1,9 @@
-"""Claims decided: each claim of the papers with what finished runs say of it, a verdict included.
+"""The table of claims: each claim of the papers with the evidence of finished runs and a verdict.
 
-Nothing here is written by hand. A claim's line in ``claims.csv`` says what is compared, an
-experiment's presets fix size and seeds before anything runs, and a verdict waits until all of
-those runs are there: nobody can stop at the first p below .05. The two-sided p values of a paper's
-comparisons are adjusted together, by Holm's method.
+No verdict is written by hand. A claim's line in ``claims.csv`` says what is compared, an
+experiment's presets fix size and seeds before anything runs, and there is no verdict before all of
+those runs are finished, so nobody can stop at the first p below 0.05. The two-sided p values of a
+paper's comparisons are adjusted together, by Holm's method.
 """
 
 import math
@@ -30,20 +30,25 @@ VERDICTS = ("supported", "contradicted", "undecided", "waiting", "no runs", "not
 
 
 def claim_table(papers: Sequence[str] = PAPERS) -> pd.DataFrame:
-    """The claims of papers, a line per claim, what it is held against, and preset with runs.
+    """The claims of papers: a line per claim, side that it is compared with, and preset with runs.
 
-    ``kind``: whether the paper makes the comparison itself, ``against`` is a control that we add,
-    or the question is ours (`nslab.analysis.claims.kinds`).
-    ``effect`` is ours - theirs in ``unit``, ``low`` to ``high`` its 95 % interval by ``n``
-    independent units of ``planned``, ``p`` two-sided and ``p_adjusted`` by Holm over the paper's
-    lines. ``printed``: the paper's own difference over the same rows; ``least``: what would bear
-    the claim out. ``verdict``: *supported* if the effect is above 0 (above minus what is tolerated,
-    where the claim is that something does no harm), *contradicted* if it is below ``least`` (below
-    0 there), at an adjusted p under .05, else *undecided*; *waiting* while seeds or rows that the
-    preset fixes are missing; *no runs*; *not measured* where no code measures it, and ``note`` says
-    why. ``more``: units beyond those that would decide it, if spread and estimate stayed as they
-    are; blank for a correlation over classes, of which there are no more.
-    ``preset`` other than ``paper`` is a smaller setting than the claim is about.
+    Columns:
+
+    - ``kind``: whether the paper makes the comparison, ``against`` is a control that we add, or the
+      question is ours (`nslab.analysis.claims.kinds`).
+    - ``preset``: any other than ``paper`` is a smaller setting than the claim is about.
+    - ``effect``: ours - theirs in ``unit``, with its 95 % interval, ``low`` to ``high``, from ``n``
+      independent units of ``planned``; ``p`` is two-sided, ``p_adjusted`` by Holm over the lines of
+      the paper.
+    - ``printed``: the paper's own difference over the same rows; ``least``: the smallest effect
+      that would support the claim.
+    - ``verdict``: *supported* if the effect is above 0, *contradicted* if it is below ``least``,
+      both with an adjusted p below 0.05, else *undecided*. For a claim that something does no harm,
+      the bounds are minus what is tolerated, and 0; for one that something is lower, all is
+      mirrored. *waiting* while seeds or rows that the preset fixes are missing; *no runs*;
+      *not measured* if no code measures it, and ``note`` says why.
+    - ``more``: how many further units would decide it if spread and estimate stayed as they are;
+      blank for a correlation over classes, since there are no more of these.
 
     >>> table = claim_table(["edl"])
     >>> sorted(set(table["verdict"]) - set(VERDICTS))
@@ -113,8 +118,11 @@ def _measured(claim: Claim, measured: Measured, least: float) -> dict[str, Any]:
 
 
 def bounds_of(claim: Claim, least: float) -> tuple[float, float]:
-    """What an effect must be above, and what it must be below, to be decided: for a gain 0 and the
-    least that counts, for no loss minus what is tolerated and 0; mirrored where less is claimed."""
+    """The bounds that decide a claim: an effect above the first, or below the second, is decisive.
+
+    For a claimed gain they are 0 and ``least``; for a claim of no harm, minus what is tolerated and
+    0. They are mirrored if a lower value is claimed.
+    """
     low, high = (-least, 0.0) if claim.claimed.startswith("not") else (0.0, least)
     return (low, high) if claim.sign > 0 else (-high, -low)
 
@@ -124,7 +132,7 @@ def _judged(line: dict[str, Any], adjusted: float, count: int) -> dict[str, Any]
     if "judged" not in line:
         return line | {"p_adjusted": adjusted, "more": ""}
     effect, bounds = line["judged"]
-    if adjusted < LEVEL:  # a gain that is sure, if smaller than printed, is one
+    if adjusted < LEVEL:  # an effect surely above 0 supports the claim even if it is below least
         sure = line["for_it"] < LEVEL / count or line["for_it"] <= line["against_it"]
         return line | {
             "p_adjusted": adjusted,
@@ -138,14 +146,14 @@ def _judged(line: dict[str, Any], adjusted: float, count: int) -> dict[str, Any]
 
 
 def mean_of(values: Collection[float]) -> float:
-    """The mean; NaN of nothing."""
+    """The mean; NaN of no values."""
     return sum(values) / len(values) if values else math.nan
 
 
 def readable_claims(table: pd.DataFrame, *, words: bool = False) -> pd.DataFrame:
-    """`claim_table` for people: effect and interval in one column, seeds that are there of those
-    planned in another, and which of the rows that the paper prints it is about; claims by their
-    short names, or in ``words``. A verdict that waits though all seeds are there waits for rows.
+    """`claim_table` for people: effect and interval in one column, finished of planned seeds in
+    another, and how many of the paper's rows are covered; claims by their short names, or in
+    ``words``. The verdict is *waiting for rows* if all seeds are finished, but not all rows.
 
     >>> list(readable_claims(claim_table(["edl"])))[:4]
     ['paper', 'claim', 'verdict', 'against']
@@ -184,7 +192,7 @@ def _signed(value: float) -> str:
 
 
 def verdict_counts(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `claim_table`, how many lines have each verdict, by paper, preset and kind."""
+    """The number of lines of a `claim_table` with each verdict, by paper, preset and kind."""
     shown = table.assign(preset=table["preset"].replace("", "none"))
     counts = shown.groupby(["paper", "preset", "kind", "verdict"], sort=False).size()
     return counts.unstack(fill_value=0).reset_index()

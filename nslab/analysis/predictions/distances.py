@@ -1,4 +1,4 @@
-"""Distances between real and synthetic predictions, and how many of the real ones are covered."""
+"""Distances between real and synthetic predictions, and the share of real ones that are covered."""
 
 from typing import NamedTuple
 
@@ -18,14 +18,21 @@ from nslab.lossnet.synthetic_predictions import Predictions, at_label, draw_pred
 from nslab.rng import generator
 
 RARE = 0.001  # a cell with a smaller share of the synthetic predictions counts as empty
-MANY = 100_000  # synthetic predictions that cells and tails are known from
-AT_MOST = 1000  # of either kind, for what takes the square of their number, or a forest
-SEEN = 1e-4  # smaller probabilities are one to the classifier, as to the log feature of a loss
+MANY = 100_000  # synthetic predictions from which the shares of cells and the tails are estimated
+AT_MOST = 1000  # of either kind, for the energy distance (quadratic cost) and the random forest
+SEEN = 1e-4  # probabilities are clipped to this for the classifier, as for a loss's log feature
 
 
 class Synthetic(NamedTuple):
-    """What is known of synthetic predictions: as many ``drawn`` as real ones, each regime's share
-    of the `cells` and that of the mixture, p_y below and odds above which `RARE` of them lie."""
+    """Synthetic predictions and their distribution.
+
+    Attributes:
+        drawn: a sample as large as the real ones.
+        regimes: regime -> shares of its predictions in the `cells`.
+        mixture: shares of all predictions in the `cells`.
+        faintest: the value of p_y below which a share `RARE` of them lie.
+        surest: the log10 odds above which a share `RARE` of them lie.
+    """
 
     drawn: Predictions
     regimes: dict[str, Cells]
@@ -35,7 +42,7 @@ class Synthetic(NamedTuple):
 
 
 def synthetic_sample(regimes: Regimes, n: int, k: int, seed: int = 0) -> Synthetic:
-    """Draw n predictions of k classes, and 100,000 to know the distribution by."""
+    """Draw n predictions of k classes, and 100,000 more to estimate their distribution."""
     p, y, which = draw_predictions(regimes, MANY, k, generator(seed, "many synthetic"))
     seen = views(Predictions(p, y))
     parts = {
@@ -51,7 +58,8 @@ def synthetic_sample(regimes: Regimes, n: int, k: int, seed: int = 0) -> Synthet
 def drawn(
     regimes: Regimes, n: int, k: int, seed: int, name: str | int
 ) -> tuple[Predictions, Int[Tensor, " n"]]:
-    """n synthetic predictions and which regime each is of, a draw by its name."""
+    """n synthetic predictions of k classes, and the regime of each; ``name`` names the random
+    stream."""
     p, y, which = draw_predictions(regimes, n, k, generator(seed, "synthetic", name))
     return Predictions(p, y), which
 
@@ -60,9 +68,10 @@ def divergences(sample: Predictions, drawn: Predictions, seed: int = 0) -> Named
     """How far apart two sets of predictions are.
 
     ``js``: Jensen-Shannon divergence of their `cells`, in bits (0 to 1). ``w_p``, ``w_log``:
-    Wasserstein-1 distance of p_y and of log10 p_y (decades). ``energy``: energy distance of
-    (p_y, the others by size). ``told_apart``: accuracy in percent of a random forest on the same,
-    cross-validated; 50: it cannot. The last two of the first 1,000 of each.
+    Wasserstein-1 distance of p_y and of log10 p_y (in decades). ``energy``: energy distance of
+    p_y followed by the other probabilities in descending order. ``told_apart``: cross-validated
+    accuracy, in percent, of a random forest that tells the two sets apart by the same numbers
+    (chance: 50). The last two use the first 1,000 of each set.
     """
     seen = views(sample), views(drawn)
     few = [_by_size(s)[:AT_MOST].numpy() for s in (sample, drawn)]
@@ -80,13 +89,13 @@ def divergences(sample: Predictions, drawn: Predictions, seed: int = 0) -> Named
 
 
 def energy_distance(a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]) -> float:
-    """sqrt(2 E|a - b| - E|a - a'| - E|b - b'|); scipy has it in one dimension only."""
+    """sqrt(2 E|a - b| - E|a - a'| - E|b - b'|), which scipy computes in one dimension only."""
     apart, within = cdist(a, b).mean(), cdist(a, a).mean() + cdist(b, b).mean()
     return float(np.sqrt(max(0.0, 2 * apart - within)))
 
 
 def _by_size(sample: Predictions) -> Float[Tensor, "n k"]:
-    """p_y, then the others, the largest first."""
+    """p_y, then the other probabilities in descending order."""
     p, y = sample
     others = p.scatter(1, y[:, None], -1).sort(1, descending=True).values[:, :-1]
     return torch.cat([at_label(p, y)[:, None], others], 1)
@@ -94,10 +103,10 @@ def _by_size(sample: Predictions) -> Float[Tensor, "n k"]:
 
 def coverage(sample: Predictions, made: Synthetic) -> NamedNumbers:
     """Shares of predictions: ``covered``, in cells that hold at least 0.1 % of the synthetic ones;
-    ``fainter``, p_y below all but 0.1 % of theirs; ``surer``, p_y above all but 0.1 % of theirs.
+    ``fainter``, with p_y below all but 0.1 % of theirs; ``surer``, with p_y above all but 0.1 %.
 
-    ``covered_gradient``: the share of cross-entropy's gradient that the covered ones have, summed
-    by its norms: predictions that are settled hardly matter to a loss.
+    ``covered_gradient``: the share of the sum of cross-entropy's gradient norms that the covered
+    predictions have, because predictions that are nearly right hardly matter to a loss.
     """
     seen, there = views(sample), made.mixture >= RARE
     return {
@@ -109,10 +118,10 @@ def coverage(sample: Predictions, made: Synthetic) -> NamedNumbers:
 
 
 def mixture_shares(sample: Predictions, made: Synthetic) -> NamedNumbers:
-    """The mixture of regimes, of any weights, that has most in common with the predictions' cells.
+    """The mixture of regimes, with any weights, that overlaps most with the predictions' cells.
 
-    ``like_<regime>``: the share of predictions that it accounts for by each; what they lack of 1
-    no mixture can account for. Their sum is 1 minus the total variation distance.
+    ``like_<regime>``: the share of predictions that it explains by each regime. Their sum is 1
+    minus the total variation distance; the rest cannot be explained by any mixture.
     """
     wanted, parts = cells(sample), np.stack(list(made.regimes.values()), 1)
     inside = wanted > 0

@@ -1,4 +1,4 @@
-"""Features of predictions: numbers that do not depend on what the classes are called."""
+"""Features of predictions that do not depend on the order of the classes."""
 
 import numpy as np
 import torch
@@ -12,17 +12,18 @@ Cells = Float[np.ndarray, " c"]
 NamedNumbers = dict[str, float]
 
 QUANTILES = (5, 25, 50, 75, 95)  # percent
-# Cells: log10 odds of p_y, to where no synthetic ones are, by the share of the largest wrong class.
+# Edges of the cells: log10 odds of p_y, further out than any synthetic prediction, and the share
+# that the largest wrong class has of 1 - p_y.
 ODDS = np.concatenate([[-np.inf], np.arange(-7, 7.25, 0.5), [np.inf]])
 SHARES = np.linspace(0, 1, 9)
 TINY = 1e-300
 
 
 def views(sample: Predictions) -> dict[str, Values]:
-    """What a prediction has, whatever its classes are called.
+    """Numbers of each prediction that do not depend on the order of the other classes.
 
     ``p_y``; ``surprise``, -log10 p_y; ``odds``, log10(p_y / (1 - p_y)); ``rival``, the largest
-    probability of a wrong class; ``rival_share``, its part of 1 - p_y; ``entropy`` over log K;
+    probability of a wrong class; ``rival_share``, rival / (1 - p_y); ``entropy``, divided by log K;
     ``effective_classes``, 1 / sum p^2.
     """
     p, y = sample
@@ -31,7 +32,7 @@ def views(sample: Predictions) -> dict[str, Values]:
     found = {
         "p_y": own,
         "surprise": -own.log10(),
-        "odds": own.log10() - rest.log10(),  # 1 - p_y from the others keeps its digits
+        "odds": own.log10() - rest.log10(),  # the sum of the others is more precise than 1 - p_y
         "rival": rival,
         "rival_share": (rival / rest).clamp(0, 1),
         "entropy": torch.special.entr(p).sum(1) / np.log(p.shape[1]),
@@ -41,7 +42,7 @@ def views(sample: Predictions) -> dict[str, Values]:
 
 
 def statistics(sample: Predictions) -> NamedNumbers:
-    """Mean and quantiles (in percent: 5, 25, 50, 75, 95) of all `views`; accuracy in percent."""
+    """Accuracy in percent, and mean and quantiles (5, 25, 50, 75, 95 %) of all `views`."""
     found = {"accuracy": 100 * float((sample.p.argmax(1) == sample.y).double().mean())}
     for name, values in views(sample).items():
         found[f"{name}_mean"] = float(values.mean())
@@ -51,10 +52,8 @@ def statistics(sample: Predictions) -> NamedNumbers:
 
 
 def cells(sample: Predictions, weight: Values | None = None) -> Cells:
-    """Shares of predictions, or of their weight, in the cells of a grid: `ODDS` by `SHARES`.
-
-    The largest wrong probability is its share times 1 - p_y: this is a histogram of p_y and it.
-    """
+    """Shares of predictions, or of their ``weight``, in the cells of a grid, `ODDS` by `SHARES`:
+    a histogram of p_y and the largest wrong probability, on scales that resolve their extremes."""
     seen = views(sample)
     grid = [ODDS, SHARES]
     counts = np.histogram2d(seen["odds"], seen["rival_share"], grid, weights=weight)[0]
@@ -62,7 +61,7 @@ def cells(sample: Predictions, weight: Values | None = None) -> Cells:
 
 
 def steepness(sample: Predictions) -> Float[Tensor, " n"]:
-    """|p - onehot(y)|, the gradient of cross-entropy by the logits."""
+    """|p - onehot(y)|, the norm of cross-entropy's gradient with respect to the logits."""
     p, y = sample
     others = p.scatter(1, y[:, None], 0)
     return torch.cat([others, others.sum(1, keepdim=True)], 1).norm(dim=1)

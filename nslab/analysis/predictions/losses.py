@@ -13,13 +13,14 @@ from nslab.lossnet.synthetic_predictions import Pairs, Predictions, at_label, to
 from nslab.rng import generator
 
 EVOLVED: tuple[Literal["order", "log"], ...] = ("order", "log")
-RAYS = 256
-VANISHED = 0.01  # of cross-entropy's gradient
+RAYS = 256  # predictions from which steps towards the label are taken
+VANISHED = 0.01  # a gradient below this share of cross-entropy's counts as vanished
 
 
 def pairs_of(sample: Predictions, tie: float, seed: int = 0) -> tuple[Pairs, Pairs]:
-    """Of n predictions up to n independent pairs, ordered by p_y, without those closer than
-    ``tie``; and n dominance pairs, each with itself moved towards its label."""
+    """Two kinds of pairs (worse, better) of n predictions: up to n independent ones, ordered by
+    p_y, without those that differ by less than ``tie``; and n dominance pairs, of each prediction
+    and the same moved towards its label."""
     (p, y), gen = sample, generator(seed, "pairs")
     first = torch.randperm(len(y), generator=gen)
     second, own = first.roll(1), at_label(p, y)
@@ -32,20 +33,21 @@ def pairs_of(sample: Predictions, tie: float, seed: int = 0) -> tuple[Pairs, Pai
 
 
 def gradients(net: LossNet, sample: Predictions) -> Float[Tensor, " n"]:
-    """|dl/dz| of each prediction, z its logits; cross-entropy's is |p - onehot(y)|."""
+    """|dl/dz| for each prediction, with its logits z; for cross-entropy that is |p - onehot(y)|."""
     z = sample.p.log().requires_grad_()
     (gradient,) = torch.autograd.grad(net(z, sample.y).sum(), z)
     return gradient.norm(dim=1)
 
 
 def behaviour(sample: Predictions, tie: float = 0.01, seed: int = 0) -> NamedNumbers:
-    """How the losses that come with the package fare on predictions.
+    """How the losses that come with the package behave on predictions.
 
-    ``<loss>_independent``, ``<loss>_dominance``: ranking accuracy (0 to 1) on `pairs_of`, of which
-    ``untied`` is the share of independent ones left; ``_rises``: share of steps towards the label
-    at which the loss rises; ``_gradient``: mean |dl/dz|, ``ce_gradient`` beside it; ``_vanished``,
-    ``_vanished_wrong``: share of all, and of misclassified predictions, with less than 1 % of
-    cross-entropy's gradient (nan if there are none).
+    ``<loss>_independent``, ``<loss>_dominance``: ranking accuracy (0 to 1) on the two kinds of
+    `pairs_of`; ``untied``: share of independent pairs that are not tied; ``<loss>_rises``: share of
+    steps towards the label at which the loss rises; ``<loss>_gradient``: mean |dl/dz|, to compare
+    with ``ce_gradient``; ``<loss>_vanished``, ``<loss>_vanished_wrong``: share of all predictions,
+    and of misclassified ones (NaN if there are none), with less than 1 % of cross-entropy's
+    gradient.
     """
     p, y = sample
     independent, dominance = pairs_of(sample, tie, seed)

@@ -1,9 +1,9 @@
-"""Predictions of a network along its training, from the weights that every epoch left.
+"""Predictions of a network in the course of its training, from the weights kept after each epoch.
 
-NOTE: those on the first images of a run's training set under the weights after an epoch (0: the
-initial network), in evaluation mode and of images as they are. ``mode="train"`` augments and
-normalises as training does, nearer to what the loss itself meets, though there weights move from
-batch to batch.
+NOTE: they are made on the first images of a run's training set with the weights after an epoch (0:
+the initial network), in evaluation mode and without augmentation. ``mode="train"`` augments images
+and computes batch statistics as in training. That is closer to the predictions that the loss was
+computed on, although in training the weights change from batch to batch.
 """
 
 from collections.abc import Sequence
@@ -69,14 +69,14 @@ def softmax_outputs(
 
 
 def epochs_of(result: Result, epochs: Sequence[int] | None = None) -> list[int]:
-    """The epochs of a training to look at, each of which left its weights.
+    """The chosen ``epochs`` of a training, sorted; all if None. The weights of each must be here.
 
-    Raises ``FileNotFoundError`` where one did not, ``ValueError`` for epochs that there were not,
-    and for a run that is no training.
+    Raises ``FileNotFoundError`` if they are not, ``ValueError`` for epochs that the training did
+    not have, and for a run that is not a training.
     """
     config = decode(result.config)
     if not isinstance(config, TrainConfig):
-        raise ValueError(f"run {result.id} trained no network by a loss: {label(config)}")
+        raise ValueError(f"run {result.id} is not a training: {label(config)}; leave it out")
     if result.folder is None:
         raise FileNotFoundError(
             f"run {result.id} is frozen: its numbers are here, its weights are not. "
@@ -98,5 +98,5 @@ def epochs_of(result: Result, epochs: Sequence[int] | None = None) -> list[int]:
 
 
 def spread_epochs(last: int, number: int = 7) -> list[int]:
-    """About so many epochs from 0 to the last, ever further apart."""
+    """About ``number`` epochs from 0 to the last, in geometric progression."""
     return sorted({0, *np.geomspace(1, last, max(2, number - 1)).round().astype(int).tolist()})

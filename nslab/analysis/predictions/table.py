@@ -1,4 +1,4 @@
-"""Real predictions along training, and synthetic ones, a line each."""
+"""The table of real predictions in the course of training, and of synthetic ones."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -36,23 +36,28 @@ def prediction_table(
     seed: int = 0,
     redraws: int = 3,
 ) -> pd.DataFrame:
-    """A line per run, mode and epoch (``kind`` "real"), and one of n predictions out of all those
-    epochs (``pooled``); per regime (``regime``); per other draw of the whole mixture (``redraw``),
-    whose distances are those of chance.
+    """Lines of four kinds. ``real``: one per run, mode and epoch. ``pooled``: one per run and mode,
+    for n predictions from all of these epochs. ``regime``: one per regime of the synthetic
+    predictions. ``redraw``: one per further draw of the whole mixture, whose distances are those of
+    chance.
 
     Columns: kind, run, dataset, network, method, seed, mode, epoch, regime, images; `statistics`;
-    `divergences` from one synthetic draw of as many; `coverage`, `mixture_shares`, `behaviour`.
-    Runs given must have one number of classes (``ValueError``) and their weights here, see
+    `divergences` from one synthetic draw of the same size; `coverage`, `mixture_shares`,
+    `behaviour`.
+
+    Raises ``ValueError`` if n is below 10 or runs differ in their number of classes; see also
     `epochs_of`.
     """
     if n < 10:
-        raise ValueError(f"n must be at least 10 images, not {n}")
+        raise ValueError(f"n is {n}, and must be at least 10 images")
     regimes, configs = regimes or Regimes(), [decode(result.config) for result in results]
     chosen = [epochs_of(result, epochs) for result in results]  # before any work
     layouts = [config.about.layout for config in configs]
     numbers = {layout.num_classes for layout in layouts}
     if len(numbers) != 1:
-        raise ValueError(f"all runs must have one number of classes, not {sorted(numbers)}")
+        raise ValueError(
+            f"all runs must have the same number of classes, and theirs are {sorted(numbers)}"
+        )
     (k,) = numbers
     n = min(n, *(layout.train for layout in layouts))
     made = synthetic_sample(regimes, n, k, seed)
@@ -83,14 +88,14 @@ def prediction_table(
 
 
 def pooled_predictions(samples: Sequence[Predictions], n: int, seed: int) -> Predictions:
-    """n predictions at random out of several epochs'."""
+    """n predictions drawn at random from those of several epochs."""
     p, y = (torch.cat(part) for part in zip(*samples, strict=True))
     some = torch.randperm(len(y), generator=generator(seed, "pooled"))[:n]
     return Predictions(p[some], y[some])
 
 
 def numbers_of(sample: Predictions, made: Synthetic, tie: float, seed: int) -> NamedNumbers:
-    """All that is measured of one set of predictions, and how many they are."""
+    """All numbers of one set of predictions, and its size as ``images``."""
     return (
         {"images": len(sample.y)}
         | statistics(sample)

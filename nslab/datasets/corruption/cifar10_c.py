@@ -1,8 +1,8 @@
 """The 15 corruptions of CIFAR-10-C (Hendrycks & Dietterich 2019), written here: OURS, NOT THE
 PUBLISHED SET.
 
-Constants are those with which the set was published, five severities each; the images differ from
-the published ones in every random draw, and in what the NOTEs say.
+The constants are those of the published set, five severities each; the images differ from the
+published ones in every random draw, and in what the NOTEs say.
 """
 
 import torch
@@ -69,8 +69,12 @@ def snow(
     sigma: float,
     clear: float,
 ) -> Images:
-    """Flakes: the brightest of normal noise, enlarged, in motion; added twice, once upside down,
-    to a whitened image."""
+    """Snow flakes over an image that is partly whitened.
+
+    Flakes are normal noise (``mean``, ``sd``), enlarged by ``size``, set to 0 below ``threshold``
+    and motion-blurred (``radius``, ``sigma``). They are added twice, once rotated by 180 degrees,
+    to ``clear`` times the image plus ``1 - clear`` times a whitened copy.
+    """
     n, _, h, w = x.shape
     flakes = mean + sd * torch.randn(n, 1, h, w, generator=gen)
     flakes = resampled(flakes, zooming(h, size), zooming(w, size))
@@ -82,16 +86,16 @@ def snow(
 
 
 def luminance(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 h w"]:
-    """The grey image that a colour image would be."""
+    """The image in grey: BT.601 luma of three channels, the mean of any other number."""
     if x.shape[1] != 3:
         return x.mean(1, keepdim=True)
     return (x * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
 
 
 def frost(x: Images, gen: Generator, image: float, ice: float) -> Images:
-    """A weighted sum of the image and ice.
+    """A sum of the image and ice, weighted by ``image`` and ``ice``.
 
-    NOTE: the published set lays photographs of frost over the images; this ice is made up: bright
+    NOTE: the published set lays photographs of frost over the images; this ice is synthetic: bright
     bluish ridges of plasma noise.
     """
     n, _, h, w = x.shape
@@ -128,17 +132,17 @@ def elastic_transform(
 
 
 def pixelate(x: Images, gen: Generator, share: float) -> Images:
-    """Fewer pixels, ``share`` of them a side, and as many as before again, by box filters."""
+    """Each side reduced to ``share`` of its pixels and enlarged again, by box filters."""
 
-    def both(side: int) -> Float[Tensor, "s s"]:
+    def down_and_up(side: int) -> Float[Tensor, "s s"]:
         fewer = int(side * share)
         return boxed(fewer, side) @ boxed(side, fewer)
 
-    return resampled(x, both(x.shape[2]), both(x.shape[3]))
+    return resampled(x, down_and_up(x.shape[2]), down_and_up(x.shape[3]))
 
 
 def jpeg_compression(x: Images, gen: Generator, quality: int) -> Images:
-    """JPEG at that quality and back."""
+    """JPEG compression at ``quality`` (1 to 100)."""
     return jpeg(x, quality)
 
 

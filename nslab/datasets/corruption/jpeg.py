@@ -1,4 +1,4 @@
-"""JPEG compression of whole batches: everything of baseline JPEG that loses something."""
+"""JPEG compression of whole batches: the lossy steps of baseline JPEG, without entropy coding."""
 
 import math
 
@@ -29,9 +29,9 @@ def jpeg(x: Images, quality: int) -> Images:
     """Images in [0, 1] encoded at ``quality`` 1 to 100 and decoded: chroma at half resolution,
     8 x 8 cosine transform, quantisation scaled as the Independent JPEG Group does.
 
-    Colour images have 3 channels; of others, each channel is coded as a grey image. The results
-    are those of libjpeg but for the rounding of whole numbers there: half a grey level on average
-    (more in colour images whose height is no multiple of 16, which libjpeg continues otherwise).
+    Images of 3 channels are in colour; in others, each channel is coded as a grey image. Results
+    differ from libjpeg's by half a grey level on average, since libjpeg computes with integers;
+    by more in colour images whose height is no multiple of 16, which libjpeg pads differently.
     """
     height, width = x.shape[2:]
     levels = F.pad(x * 255, (0, -width % 16, 0, -height % 16), mode="replicate").round()
@@ -39,7 +39,8 @@ def jpeg(x: Images, quality: int) -> Images:
         return coded(levels - 128, table(LUMINANCE, quality))[..., :height, :width].add(128) / 255
     planes = torch.einsum("ij,njhw->nihw", COLOURS, levels)
     y = coded(planes[:, :1].round() - 128, table(LUMINANCE, quality))
-    up = torch.tensor([0.25, 0.5]).repeat(levels.shape[3] // 4)  # libjpeg rounds by turns
+    # libjpeg rounds the mean of four pixels up and down in alternate columns
+    up = torch.tensor([0.25, 0.5]).repeat(levels.shape[3] // 4)
     small = (F.avg_pool2d(planes[:, 1:].round(), 2) + up).floor()
     small = coded(small, table(CHROMINANCE, quality))
     chroma = F.interpolate(small, scale_factor=2, mode="bilinear", align_corners=False)
@@ -48,15 +49,15 @@ def jpeg(x: Images, quality: int) -> Images:
 
 
 def table(text: str, quality: int) -> Float[Tensor, "8 8"]:
-    """Quantisation steps at ``quality``."""
+    """Quantisation steps at ``quality``, scaled from a table's text at quality 50."""
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps = (torch.tensor([int(step) for step in text.split()]) * percent + 50) // 100
     return steps.clamp(1, 255).view(8, 8).float()
 
 
 def coded(plane: Images, steps: Float[Tensor, "8 8"]) -> Images:
-    """8 x 8 blocks with their cosine coefficients rounded to multiples of ``steps``; levels are
-    around 0 and stay in [-128, 127]."""
+    """A plane of grey levels in [-128, 127] whose 8 x 8 blocks have their cosine coefficients
+    rounded to multiples of ``steps``; the result is clamped to the same range."""
     k = torch.arange(8.0)
     basis = 0.5 * torch.cos(math.pi / 8 * k[:, None] * (k + 0.5))
     basis[0] /= math.sqrt(2)

@@ -1,8 +1,8 @@
 """The 15 corruptions of MNIST-C (Mu & Gilmer 2019), written here: OURS, NOT THE PUBLISHED SET.
 
-Constants are those with which the set was published, one severity each; the images differ from the
-published ones in every random draw and in rounding. Images of other sizes do too: lengths stay
-what they are in pixels.
+The constants are those of the published set, one severity each; the images differ from the
+published ones in every random draw and in rounding. Lengths are in pixels and do not scale with the
+size of the image.
 """
 
 import numpy as np
@@ -57,15 +57,15 @@ def translate(x: Images, gen: Generator, pixels: float) -> Images:
 
 
 def stripe(x: Images, gen: Generator) -> Images:
-    """The outer quarters of the columns as a negative."""
+    """The left and right quarters of the image, inverted."""
     quarter, width = x.shape[3] // 4, x.shape[3]
     column = torch.arange(width)
     return torch.where((column < quarter) | (column >= width - quarter), 1 - x, x)
 
 
 def spatter(x: Images, gen: Generator, size: float, softness: float, grey: float) -> Images:
-    """Dark grey mud on half of the image: wherever normal noise, blurred, is above its mean; its
-    edges are blurred in turn and cut at 0.8."""
+    """Dark grey mud on about half of the image: wherever blurred normal noise is above its mean, 0.
+    The mask of the mud is blurred in turn, and set to 0 where it is below 0.8."""
     noise = blurred(torch.randn(len(x), 1, *x.shape[2:], generator=gen), size)
     mud = blurred((noise > 0).float(), softness)
     mud = torch.where(mud < 0.8, 0.0, mud)
@@ -73,14 +73,15 @@ def spatter(x: Images, gen: Generator, size: float, softness: float, grey: float
 
 
 def line(rows: Float[Tensor, "n w"], height: int, reach: float) -> Images:
-    """White lines through ``rows`` (of each column); at a vertical distance d their brightness is
-    1 + log(1 - d / reach), at least 0."""
+    """A white line per image, at row ``rows[:, j]`` in column j; at a vertical distance d its
+    brightness is 1 + log(1 - d / reach), at least 0."""
     away = (torch.arange(height)[:, None] - rows[:, None, :]).abs().clamp(max=0.999 * reach)
     return (1 + torch.log(1 - away / reach)).clamp(min=0)[:, None]
 
 
 def dotted_line(x: Images, gen: Generator, reach: float) -> Images:
-    """A dashed line, two columns on and two off, between random rows of both borders."""
+    """A dashed line, two columns on and two off, from a random row of the left border to one of
+    the right."""
     n, _, h, w = x.shape
     start, end = torch.randint(0, h - 1, (2, n, 1), generator=gen)
     column = torch.arange(w)
@@ -89,8 +90,9 @@ def dotted_line(x: Images, gen: Generator, reach: float) -> Images:
 
 
 def zigzag(x: Images, gen: Generator, reach: float, step: float) -> Images:
-    """A zigzag line from the third column to the third from last, between random rows at most 5
-    apart: a corner every ``2 step`` pixels, ``step`` off the straight line, on which it ends."""
+    """A zigzag line from the third column to the third from last, around a straight line between
+    random rows at most 5 apart: a corner every ``2 step`` pixels, ``step`` off the straight line;
+    both ends are on it."""
     n, _, h, w = x.shape
     first, last = 2, w - 3
     start = torch.randint(0, h - 1, (n,), generator=gen)
@@ -137,8 +139,8 @@ def sobel(x: Images, along: int, other: int) -> Images:
 
 
 def ridges(strength: Images, across: Images, down: Images) -> Bool[Tensor, "n c h w"]:
-    """Where ``strength`` is no smaller than on either side along the gradient, interpolated between
-    the two pixels next to it; not on the border."""
+    """Non-maximum suppression: where ``strength`` is no smaller than its two neighbours along the
+    gradient, each interpolated between two pixels. Pixels of the border are left out."""
     flat = across.abs() >= down.abs()
     lesser = torch.minimum(across.abs(), down.abs())
     share = lesser / torch.maximum(across.abs(), down.abs()).clamp(min=1e-12)

@@ -1,7 +1,7 @@
 """Building blocks of corruptions, and the corruptions that both sets share.
 
-All map a batch of images in [0, 1] to another; each image gets draws of its own from the generator
-that is passed.
+A corruption maps a batch of images in [0, 1] to another batch; it draws for each image separately
+from the generator it is given. Values outside [0, 1] are clamped by `Corruption`.
 """
 
 import math
@@ -18,13 +18,13 @@ from torch import Generator, Tensor
 from nslab.rng import generator
 from nslab.types import Images
 
-CHUNK = 250  # images at a time: fog needs half a GB for as many
+CHUNK = 250  # images corrupted at a time: fog needs half a GB for this many
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """A corruption: ``apply(images, gen, *constants)`` with the constants of each severity, the
-    mildest first."""
+    """A corruption: ``apply(images, gen, *constants)``, and the constants of each severity, mildest
+    first."""
 
     apply: Callable[..., Images]
     severities: tuple[tuple[float, ...], ...]
@@ -34,7 +34,7 @@ class Corruption:
     ) -> UInt8[np.ndarray, "n h w c"]:
         """Corrupted images, the same for the same ``x``, ``severity`` and ``seed``.
 
-        NOTE: grey levels are rounded; the published sets cut them off.
+        NOTE: grey levels are rounded; in the published sets they are truncated.
         """
         if not 1 <= severity <= len(self.severities):
             raise ValueError(f"severity is {severity}, not one of 1 to {len(self.severities)}")
@@ -54,7 +54,7 @@ def uniform(low: float, high: float, size: tuple[int, ...], gen: Generator) -> T
 
 
 def signs(n: int, gen: Generator) -> Float[Tensor, " n"]:
-    """-1 or 1, each as likely."""
+    """-1 or 1 with equal probability."""
     return torch.randint(0, 2, (n,), generator=gen).float() * 2 - 1
 
 
@@ -87,11 +87,11 @@ def motion_blurred(x: Images, radius: float, sigma: float, angle: Float[Tensor, 
 
 
 def shuffled(x: Images, gen: Generator, delta: int, rounds: int, swap: bool) -> Images:
-    """Pixels moved locally: each, from the last to the first, with one up to ``delta`` before it
-    or less than ``delta`` after it, in both directions.
+    """Pixels moved locally, in ``rounds`` passes from the last pixel to the first: each is paired
+    with one whose row and column are each shifted at random by -``delta`` to ``delta`` - 1.
 
-    With ``swap`` half of the pixels change places with their partner; without, all become a copy
-    of it, as images of several channels do in the published sets.
+    With ``swap`` half of the pixels change places with their partner; without it, every pixel
+    becomes a copy of its partner, as happens to images of several channels in the published sets.
     """
     n, c, h, w = x.shape
     pixels, images = x.permute(2, 3, 0, 1).reshape(h * w, n, c).clone(), torch.arange(n)
@@ -111,8 +111,8 @@ def shuffled(x: Images, gen: Generator, delta: int, rounds: int, swap: bool) -> 
 
 
 def warped(x: Images, rows: Tensor, columns: Tensor, beyond: str = "zeros") -> Images:
-    """Bilinear samples of each image at ``rows`` and ``columns`` (n, h, w), in pixels; outside are
-    ``"zeros"`` or its ``"reflection"``."""
+    """Bilinear samples of each image at ``rows`` and ``columns`` (n, h, w), in pixels; outside the
+    image there are ``"zeros"`` or its ``"reflection"``."""
     h, w = x.shape[2:]
     grid = torch.stack((columns * (2 / (w - 1)) - 1, rows * (2 / (h - 1)) - 1), -1)
     return F.grid_sample(x, grid, "bilinear", beyond, align_corners=True)
@@ -136,8 +136,8 @@ def about_centre(x: Images, matrix: Float[Tensor, "n 2 2"]) -> Images:
 
 
 def zooming(side: int, factor: float) -> Float[Tensor, "side side"]:
-    """The linear map of a row of pixels to its middle part, enlarged by ``factor`` and trimmed, as
-    scipy's ``zoom`` of order 1 enlarges a part of whole pixels."""
+    """The linear map of a row of pixels to its middle part, enlarged by ``factor`` and trimmed to
+    the old length, as by scipy's ``zoom`` of order 1."""
     part = math.ceil(side / factor)
     large = round(part * factor)
     place = torch.arange(side) + (large - side) // 2
@@ -157,13 +157,13 @@ def boxed(old: int, new: int) -> Float[Tensor, "new old"]:
 def resampled(
     x: Float[Tensor, "n c h w"], rows: Float[Tensor, "h2 h"], columns: Float[Tensor, "w2 w"]
 ) -> Float[Tensor, "n c h2 w2"]:
-    """A linear map along the rows' numbers and one along the columns'."""
+    """Images with one linear map applied along the rows' axis and one along the columns'."""
     return rows @ x @ columns.T
 
 
 def plasma(n: int, side: int, size: int, decay: float, gen: Generator) -> Float[Tensor, "n 1 s s"]:
-    """Cloudy noise in [0, 1] by the diamond-square method on a torus, ``size`` pixels a side (or
-    the next power of two), of which the first ``side`` are returned.
+    """Cloudy noise in [0, 1] by the diamond-square method on a torus of ``size`` pixels a side (or
+    the next power of two), of which the first ``side`` rows and columns are returned.
 
     Each halving of the grid divides the amplitude by decay^2. Source: Fournier, Fussell &
     Carpenter 1982.
@@ -186,12 +186,12 @@ def plasma(n: int, side: int, size: int, decay: float, gen: Generator) -> Float[
 
 
 def shot_noise(x: Images, gen: Generator, photons: float) -> Images:
-    """Poisson counts, ``photons`` of them in a white pixel."""
+    """Poisson noise: a white pixel counts ``photons`` photons on average."""
     return torch.poisson(x * photons, generator=gen) / photons
 
 
 def impulse_noise(x: Images, gen: Generator, share: float) -> Images:
-    """Salt and pepper, evenly, in that share of the values."""
+    """Salt and pepper: ``share`` of the values become 0 or 1, with equal probability."""
     draw = torch.rand(x.shape, generator=gen)
     return x.masked_fill(draw < share, 0).masked_fill(draw < share / 2, 1)
 
@@ -199,21 +199,22 @@ def impulse_noise(x: Images, gen: Generator, share: float) -> Images:
 def glass_blur(
     x: Images, gen: Generator, sigma: float, delta: int, rounds: int, swap: bool
 ) -> Images:
-    """Blur, pixels moved locally, blur."""
-    # The code of MNIST-C (it swaps) hands grey images to a filter that takes columns for channels,
-    # so that only rows are blurred.
+    """Gaussian blur with sd ``sigma``, then `shuffled` pixels, then the same blur again."""
+    # MNIST-C's code (which swaps) passes grey images to a filter that mistakes the columns for
+    # channels, so it blurs along one axis only.
     widths = (sigma, 0.0 if swap else sigma)
     return blurred(shuffled(blurred(x, widths), gen, delta, rounds, swap), widths)
 
 
 def motion_blur(x: Images, gen: Generator, radius: float, sigma: float) -> Images:
-    """Motion in a direction within 45 degrees of the rows'."""
+    """Motion blur in a random direction within 45 degrees of the horizontal."""
     angle = uniform(-math.pi / 4, math.pi / 4, (len(x),), gen)
     return motion_blurred(x, radius, sigma, angle)
 
 
 def fog(x: Images, gen: Generator, thickness: float, decay: float, size: int) -> Images:
-    """Plasma added to the image; the sum is brought back to the image's largest value."""
+    """``thickness`` times plasma noise added to the image; the sum is then scaled by
+    largest / (largest + thickness), with the image's largest value."""
     largest = x.amax((1, 2, 3), keepdim=True)
     height, width = x.shape[2:]
     side = max(height, width)
@@ -222,7 +223,7 @@ def fog(x: Images, gen: Generator, thickness: float, decay: float, size: int) ->
 
 
 def brightness(x: Images, gen: Generator, gain: float) -> Images:
-    """The value of HSV raised, hue and saturation kept; black becomes grey."""
+    """The value (of HSV) raised by ``gain``; hue and saturation stay, and black becomes grey."""
     value = x.amax(1, keepdim=True)
     raised = (value + gain).clamp(max=1)
     return torch.where(value > 0, x * raised / value, raised)

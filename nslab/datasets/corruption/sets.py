@@ -1,12 +1,12 @@
-"""Corrupted test sets: MNIST-C and CIFAR-10-C, as released where the files are there, else made.
+"""Corrupted test sets: MNIST-C and CIFAR-10-C, from the released files if they are here, else made.
 
 What is made is OURS AND NOT THE PUBLISHED SET: the same corruptions with the same constants, but
-other random draws and other code. ``origin`` says which one got; numbers of one kind must not be
-compared with numbers of the other.
+other random draws and other code. ``origin`` tells the two apart; do not compare results on one
+with results on the other.
 
-Released files are looked for as they are distributed, in the folder of the data sets:
+Released files are looked for in the folder of the data sets, laid out as they are distributed:
 ``mnist_c/<corruption>/test_images.npy`` and ``test_labels.npy``; ``CIFAR-10-C/<corruption>.npy``
-and ``labels.npy``, where five severities follow one another.
+and ``labels.npy``, which hold the five severities one after another.
 """
 
 from pathlib import Path
@@ -50,9 +50,9 @@ def corrupted(
     """The test set of ``data`` (or a pair of images uint8 NHWC and labels) under a corruption of
     the set ``name``; severity 1 is the mildest, and the only one of MNIST-C.
 
-    Released files in ``folder`` (default: that of the data sets) are taken when ``data`` is the
-    data set that they corrupt; anything else is corrupted here, with draws that depend on ``seed``,
-    set, corruption and severity alone. Raises ``ValueError`` for unknown names and severities,
+    Released files in ``folder`` (default: that of the data sets) are used when ``data`` is the
+    data set that they corrupt. Anything else is corrupted here, with random draws that depend only
+    on ``seed``, corruption and severity. Raises ``ValueError`` for unknown names and severities,
     `MissingDataset` and `CorruptDataset` for released files that are incomplete or wrong.
     """
     if name not in CORRUPTIONS:
@@ -84,8 +84,8 @@ def released(
 ) -> Corrupted:
     """One corruption and severity of the released files in ``root``, after checking them.
 
-    Images must be uint8 and as many, and as large, as the clean ones (``shape``); their labels must
-    be the clean ones.
+    Images must be uint8, as many and as large as the clean ones (``shape``), and have the clean
+    images' labels. Raises `MissingDataset` and `CorruptDataset` if not.
     """
     severities = len(CORRUPTIONS[name][corruption].severities)
     if name == "mnist_c":
@@ -115,7 +115,7 @@ def released(
 
 
 def open_set(file: Path, root: Path) -> np.ndarray:
-    """A released array, memory-mapped; never a pickle."""
+    """A released array, memory-mapped; pickles are refused."""
     if not file.is_file():
         raise MissingDataset(
             f"{file} is missing: complete the released files in {root}, or move that folder away "
@@ -128,7 +128,7 @@ def open_set(file: Path, root: Path) -> np.ndarray:
 
 
 def corrupt_set(file: Path, problem: str) -> CorruptDataset:
-    """The error for a released file that is not what it should be."""
+    """The error for a released file that is damaged or wrong."""
     return CorruptDataset(
         f"{file} is not trusted: {problem}. Fetch the released files again, or move their folder "
         "away to have the corruptions made here instead."

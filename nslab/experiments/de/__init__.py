@@ -1,4 +1,5 @@
-"""Differential evolution's experiments: one function per table or figure, giving its runs."""
+"""Experiments of the differential evolution paper: one function per table or figure lists its
+runs."""
 
 from nslab.experiments.de import pretrained_networks, robustness, small_networks
 from nslab.experiments.definition import Experiment

@@ -1,9 +1,9 @@
 """Presets of the experiments with differential evolution, and the names of methods.
 
-Preset ``paper`` is the paper's: torchvision's networks on ImageNet, its population and number of
-generations. ``cpu`` has public CIFAR-10 networks, fewer and smaller batches; ``dataset="cifar10"``
-has these networks at the paper's numbers of batches, and ``dataset="folder:PATH"`` takes anyone's
-images.
+Preset ``paper`` follows the paper: torchvision's networks on ImageNet, its population and its
+number of generations. ``cpu`` evolves public CIFAR-10 networks on fewer and smaller batches. At
+preset ``paper``, ``dataset="cifar10"`` takes those networks with the paper's numbers of batches,
+and ``dataset="folder:PATH"`` your own images.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from nslab.datasets import dataset_of, is_folder
 from nslab.experiments.definition import TableRow
 from nslab.experiments.presets import Preset
 
-# The paper's names of methods, then ours for what its tables leave without one.
+# Methods by the paper's names where it has one, else by ours.
 EvolutionMethod = Literal[
     "pretrained",
     "population_mean",
@@ -39,7 +39,7 @@ EvolutionMethod = Literal[
     "pso",
     "pso_constriction",
 ]
-# How evolution goes: members, batches, generations on each, samples of a batch.
+# Members of the population, batches, generations on each, samples of a batch and of a part of it.
 EVOLUTION_SIZES: dict[str, dict[str, Any]] = {
     "smoke": {"size": 6, "batches": 2, "generations": 4, "batch_size": 128, "microbatch": 64},
     "cpu": {
@@ -47,7 +47,7 @@ EVOLUTION_SIZES: dict[str, dict[str, Any]] = {
         "batches": 4,
         "generations": 10,
         "batch_size": 1024,
-        "microbatch": 128,  # BatchNorm then sees batches as large as training's
+        "microbatch": 128,  # so BatchNorm sees batches of the same size as in training
     },
     "paper": {
         "size": 10,
@@ -58,10 +58,10 @@ EVOLUTION_SIZES: dict[str, dict[str, Any]] = {
     },
 }
 
-# NOTE: held-out samples are a part of the training set that the public networks have seen; parents
-# and evolution have not.
+# NOTE: held-out samples are taken from the training set, which the public networks were trained on;
+# parents and evolution do not see them.
 HELD_OUT = {"smoke": 200, "cpu": 5000, "paper": 5000}
-HELD_OUT_IMAGES = 10_000  # of a folder of images, a tenth of it at most
+HELD_OUT_IMAGES = 10_000  # of a folder of images, but at most a tenth of its training images
 
 DATA = {"smoke": "digits_16", "cpu": "cifar10", "paper": "imagenet"}
 DEPTHS = {
@@ -70,11 +70,11 @@ DEPTHS = {
     "imagenet": ("resnet18", "resnet34", "resnet50", "resnet101"),
 }
 WEIGHTS = "torchvision:IMAGENET1K_V1"
-PARTS = 10  # partial epochs of a pass over a folder of images
+PARTS = 10  # partial epochs into which a pass over a folder of images is cut
 
 
 def networks_of(preset: Preset, dataset: str | None, depths: bool = False) -> tuple[str, ...]:
-    """The pretrained networks of a data set: of several ``depths``, or the one of most tables."""
+    """The pretrained networks of a data set: all ``depths``, or the one that most tables use."""
     name = DATA[preset] if preset == "smoke" or not dataset else dataset
     known = DEPTHS.get(name, DEPTHS["imagenet"])
     if known is DEPTHS["imagenet"]:
@@ -90,12 +90,12 @@ def pretrained(
     epochs: int | None = None,
     start: str | None = None,
 ) -> TrainConfig:
-    """One epoch, or ``epochs``, of continued training of a pretrained network, its learning rate
-    falling to 0.
+    """Continued training of a pretrained network for one epoch, or ``epochs``, with a learning rate
+    that falls to 0.
 
-    NOTE: the paper does not give its fine-tuning's learning rate. On ImageNet it begins here at
-    0.001, the rate that torchvision's recipe ended with, with its batch size and weight decay.
-    ``start``: other weights than torchvision's first ones, such as ``file:PATH``.
+    ``start`` names weights to use in place of torchvision's first ones, such as ``file:PATH``.
+    NOTE: the paper does not give the learning rate of its fine-tuning. On ImageNet ours begins at
+    0.001, the last rate of torchvision's recipe, whose batch size and weight decay are used too.
     """
     name = dataset or DATA[preset]
     epochs = 1 if epochs is None else epochs
@@ -144,12 +144,13 @@ def pretrained(
 def evolved(
     preset: Preset, base: TrainConfig, init: Init, method: EvolutionMethod, **changes: Any
 ) -> EvolveConfig:
-    """A method on a population of the preset's size; ``changes`` that are None are left out.
+    """A method run on a population of the preset's size; ``changes`` that are None are left out.
 
-    Last epochs are those of a training at constant rate that is as long as the population; on a
-    folder of images they are partial epochs, ten a pass (NOTE: the paper trains on for "ps partial
-    epochs" and does not say how long one is). Parents of the geometric ensemble are the minima of a
-    rate that falls to a hundredth and rises again every two epochs (NOTE: our cycle and rates).
+    With ``init="last_epochs"`` the parents are all epochs of a training at a constant rate, as many
+    as the population has members; on a folder of images they are partial epochs, ten a pass (NOTE:
+    the paper trains on for "ps partial epochs" and does not say how long one is). Parents of the
+    geometric ensemble are networks at the minima of a learning rate that falls to a hundredth and
+    rises again every two epochs (NOTE: cycle and rates are ours).
     """
     given = EVOLUTION_SIZES[preset]
     if is_folder(base.dataset):
@@ -167,15 +168,15 @@ def evolved(
 
 
 def partial_epochs(base: TrainConfig, size: int) -> int:
-    """Partial epochs of a pass: ten, or as many as spread the population over the passes of
-    ``base``; fewer where the images are too few for so many batches."""
+    """How many partial epochs a pass is cut into: ten, or, if ``base`` has several epochs, as many
+    as spread the population over them; fewer if there are not that many batches."""
     wanted = PARTS if base.epochs == 1 else max(1, size // base.epochs)
     images = base.about.layout.train - base.hold_out
     return max(1, min(wanted, images // base.batch_size))
 
 
 def table_row(config: RunConfig) -> TableRow:
-    """What tells runs apart in the paper's tables: data set, network, method, initial population. A
-    training there is called ``adam``."""
+    """What tells runs apart in the paper's tables: data set, network, method, initial population.
+    The method of a training is called ``adam``, as there."""
     row = {key: value for key, value in columns(config).items() if key != "seed"}
     return row if "initialization" in row else row | {"method": "adam"}

@@ -1,4 +1,4 @@
-"""Pretrained ResNets: Tables 1 to 3 and S7 to S9, evolution against averages and ensembles."""
+"""Pretrained ResNets, Tables 1 to 3 and S7 to S9: evolution against averages and ensembles."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -69,10 +69,10 @@ def table1(
 ) -> list[EvolveConfig]:
     """Table 1: networks of several depths, parents from epochs of continued training.
 
-    The paper's Ensemble is fast geometric ensembling (``fge``), whose parents come of a cyclic
-    learning rate; ``ensemble`` is a vote of the same parents as all other methods have, so its row
-    is called ``vote``. A population of ``dtype="bfloat16"`` takes half of the memory. Preset
-    ``smoke`` goes through image files, as the paper's does.
+    The paper's Ensemble is fast geometric ensembling (``fge``), whose parents come from a cyclic
+    learning rate. ``ensemble`` is a vote of the parents that all other methods have; its row is
+    called ``vote``. A population of ``dtype="bfloat16"`` takes half the memory. Preset ``smoke``
+    reads image files, as preset ``paper`` does.
     """
     sizes = {"batches": batches, "generations": generations, "dtype": dtype}
     dataset = dataset or ("digits_folder" if preset == "smoke" else None)
@@ -98,7 +98,7 @@ def pretrained_table2(
     start: str | None = None,
     dtype: Genes | None = None,
 ) -> list[EvolveConfig]:
-    """Table 2: two initial populations, and what every method makes of them."""
+    """Table 2: every method on two initial populations, Init-RS and Init-HP."""
     runs = [
         evolved(preset, base, init, method, dtype=dtype)
         for seed in seeds or SEEDS[preset]
@@ -120,7 +120,8 @@ def table3(
     start: str | None = None,
     dtype: Genes | None = None,
 ) -> list[EvolveConfig]:
-    """Table 3: the ingredients one by one on last epochs, then the whole on Init-RS and Init-HP."""
+    """Table 3: the ingredients added one by one, on last epochs; then the full method on Init-RS
+    and Init-HP."""
     made = []
     for seed in seeds or SEEDS[preset]:
         for network in networks or networks_of(preset, dataset):
@@ -139,7 +140,7 @@ def table3(
 def bases(
     preset: Preset, seeds: tuple[int, ...] | None, dataset: str | None
 ) -> Iterator[TrainConfig]:
-    """The one network of the supplement's tables, a training per seed."""
+    """The trainings that the supplement's tables start from: one network, one training per seed."""
     (network,) = networks_of(preset, dataset)
     return (pretrained(preset, network, seed, dataset) for seed in seeds or SEEDS[preset])
 
@@ -151,9 +152,9 @@ def table_s7(
     dataset: str | None = None,
     dtype: Genes | None = None,
 ) -> list[EvolveConfig]:
-    """Table S7: how many members.
+    """Table S7: the number of members.
 
-    NOTE: a larger population of last epochs is one of a longer training.
+    NOTE: a larger population of last epochs comes from a longer training.
     """
     chosen = sizes or ((6, 8, 10) if preset == "smoke" else (6, 10, 20, 40))
     return [
@@ -169,13 +170,14 @@ def table_s8(
     batch_sizes: tuple[int, ...] | None = None,
     dataset: str | None = None,
 ) -> list[EvolveConfig]:
-    """Table S8: how many samples fitness sees.
+    """Table S8: the number of samples that fitness is computed on.
 
-    NOTE: on arrays the paper's larger batches, 64,000 to 980,000 of ImageNet's images, are the same
-    shares of the training set, the whole of it at most, and they pass whole, without parts as small
-    as training's batches: that is the mismatch of BatchNorm which the paper speaks of (S4.4.4). On
-    folders of images they pass in parts of training's size; those that do not fit the memory are
-    decoded anew for each generation. A folder with fewer images than that has one row of all.
+    NOTE: for data sets in memory, the paper's larger batches, 64,000 to 980,000 of ImageNet's
+    images, become about the same shares of the training set, at most all of it. A batch is then
+    evaluated in one piece, not in parts of the training's batch size: that is the mismatch of
+    BatchNorm statistics which the paper mentions (S4.4.4). Image files are evaluated in parts of
+    that size; a batch that does not fit in memory is decoded again in each generation. Batches
+    larger than a folder become one row with all of its images.
     """
     every = {
         "digits_16": (64, 128, 256, 512),
@@ -201,7 +203,7 @@ def table_s8(
 def table_s9(
     preset: Preset = "smoke", seeds: tuple[int, ...] | None = None, dataset: str | None = None
 ) -> list[EvolveConfig]:
-    """Table S9: parents from continued training against noise of the same spread."""
+    """Table S9: parents from continued training against a noisy population of the same spread."""
     made = []
     for base in bases(preset, seeds, dataset):
         made.append(evolved(preset, base, "pretrained", "pretrained"))
@@ -211,7 +213,7 @@ def table_s9(
 
 
 def once(runs: list[EvolveConfig]) -> list[EvolveConfig]:
-    """Each run once, and the pretrained network, which is the same for all seeds, for the first."""
+    """Each run once; of the pretrained network, which is the same for all seeds, only the first."""
     seen: dict[EvolveConfig, EvolveConfig] = {}
     for run in runs:
         seen.setdefault(run.with_seed(0) if run.init == "pretrained" else run, run)

@@ -1,4 +1,4 @@
-"""Rows of the tables of pretrained networks, and what each table compares with."""
+"""Rows of the tables on pretrained networks, and the baseline of each table."""
 
 from collections.abc import Mapping
 
@@ -8,19 +8,20 @@ from nslab.experiments.definition import TableRow
 
 
 def initialised_row(config: EvolveConfig) -> TableRow:
-    """Row of Table 2; its measure tells top-1 from top-5."""
+    """Row of Table 2; top-1 and top-5 are told apart by the table's measure."""
     return table_row(config)
 
 
 def depth_row(config: EvolveConfig) -> TableRow:
-    """Row of Table 1, where a vote of parents is not the paper's ensemble."""
+    """Row of Table 1. A vote of parents gets its own name, as it is not the paper's Ensemble."""
     row = table_row(config)
     row.pop("initialization")
     return row | ({"method": "vote"} if row["method"] == "ensemble" else {})
 
 
 def ingredient_row(config: EvolveConfig) -> TableRow:
-    """Row of Table 3; the initial population is blank where it is last epochs."""
+    """Row of Table 3: method, ingredients, and initial population, which is blank for last
+    epochs."""
     method, init = str(table_row(config)["method"]), config.initialization
     has = {
         "de": method == "de",
@@ -39,7 +40,7 @@ def initialization_row(config: EvolveConfig) -> TableRow:
     return {"initialization": names[config.initialization]}
 
 
-# What the paper compares with, by table; Table 3 starts from plain DE, S7 is set against its size.
+# The baseline of each table: in Table 3 plain DE, in Table S7 the population size of other tables.
 PLAIN = {"method": "de", "de": "yes"} | dict.fromkeys(("sade", "shade", "trigonometric"), "no")
 TABLE_BASELINES: dict[str, Mapping[str, str | float]] = {
     "de/table1": {"method": "pretrained"},

@@ -1,7 +1,7 @@
-"""Robustness: Tables S4 to S6, networks by Adam and by evolution on corrupted test images.
+"""Robustness, Tables S4 to S6: trained and evolved networks on corrupted test images.
 
-The runs of the LeNets are those of Table S1, so nothing is trained twice; what the tables show of
-them are the errors of `nslab.analysis.robustness`.
+The runs of the LeNets are those of Table S1, so nothing is trained twice. The tables show errors
+computed by `nslab.analysis.robustness`.
 """
 
 import dataclasses
@@ -28,10 +28,11 @@ from nslab.experiments.presets import SEEDS, Preset
 LENETS = ("lenet1", "lenet5")
 DEEPER: tuple[EvolutionMethod, ...] = ("population_best", METHOD)
 
-# The paper's names of what ours stands beside.
-# NOTE: its ResNet has no depth and was trained by Adam; ours are the best of several epochs of
-# training by SGD, and what evolution makes of all of them. Its MobileNet has no version either;
-# ours is a MobileNetV2 trained from scratch by Adam with early stopping, as the LeNets are.
+# Our value -> the value in the paper's table that it is printed beside.
+# NOTE: the paper does not give the depth of its ResNet, which was trained by Adam. Ours is the best
+# of several epochs of SGD, compared with the network that evolution finds from all of them. The
+# paper does not give the version of its MobileNet either; ours is a MobileNetV2 trained from
+# scratch by Adam with early stopping, as the LeNets are.
 MOBILENET = "mobilenet_v2_cifar"
 PRINTED: dict[str, str] = {"population_best": "adam", METHOD: "de", MOBILENET: "mobilenet"}
 PRINTED |= {name: "resnet" for key in ("digits_16", "cifar10") for name in DEPTHS[key]}
@@ -53,7 +54,7 @@ def table_s5(
     networks: tuple[str, ...] = LENETS,
     methods: tuple[SmallMethod, ...] = ("adam", "de"),
 ) -> list[RunConfig]:
-    """Table S5: LeNets trained on CIFAR-10, for CIFAR-10-C; Table S1 has LeNet-5 of them."""
+    """Table S5: LeNets trained on CIFAR-10, for CIFAR-10-C; LeNet-5 is also in Table S1."""
     return lenets(preset, "cifar10", seeds, networks, methods)
 
 
@@ -62,8 +63,9 @@ def table_s6(
     seeds: tuple[int, ...] | None = None,
     networks: tuple[str, ...] | None = None,
 ) -> list[RunConfig]:
-    """Table S6: ResNets and a MobileNet for CIFAR-10-C, the best parent and what evolution makes
-    of all; with them LeNet-1 by Adam, in percent of which their errors are given."""
+    """Table S6: ResNets and a MobileNet for CIFAR-10-C: the best parent, and the network evolved
+    from all parents. LeNet-1 by Adam is included, since their errors are given in percent of its
+    error."""
     made = lenets(preset, "cifar10", seeds, LENETS[:1], ("adam",))
     dataset = "digits" if preset == "smoke" else "cifar10"
     more = (MOBILENET,) if preset == "paper" else ()
@@ -79,7 +81,7 @@ def table_s6(
 
 
 def of_last_epochs(preset: Preset, base: TrainConfig, method: EvolutionMethod) -> EvolveConfig:
-    """A method on the last epochs of Adam's training, as `evolved` sizes it."""
+    """A method run on the last epochs of a training by Adam, with the sizes of the preset."""
     sizes = EVOLUTION_SIZES[preset]
     base = dataclasses.replace(base, keep_last=sizes["size"])
     return EvolveConfig(base, "last_epochs", method=EVOLUTION_METHODS[method], **sizes)
@@ -92,7 +94,7 @@ def lenets(
     networks: tuple[str, ...],
     methods: tuple[SmallMethod, ...],
 ) -> list[RunConfig]:
-    """The runs of Table S1 with these networks; at preset smoke on digits."""
+    """The runs of Table S1 with these networks; at preset ``smoke`` on digits."""
     dataset = "digits" if preset == "smoke" else dataset
     return [
         small_run(preset, adam(preset, dataset, network, seed), method)

@@ -1,4 +1,4 @@
-"""Small networks: Table S1 and Figs. S2 to S8, Adam with early stopping against evolution."""
+"""Small networks, Table S1 and Figs. S2 to S8: Adam with early stopping against evolution."""
 
 import dataclasses
 from typing import Any, Literal
@@ -15,15 +15,16 @@ from nslab.experiments.presets import SEEDS, Preset
 
 SmallMethod = Literal["adam", "de", "wa", "pso", "pso_constriction"]
 
-# The paper: NP 20, 200 to 300 generations on a batch of 50,000, all of the network evolves.
-# NOTE: 5,000 samples are held out of 60,000 or 50,000, so a batch is nearly the whole training set,
-# or all of it; it is drawn anew after ten generations each, when held-out samples are looked at.
+# The paper: 20 members, 200 to 300 generations on a batch of 50,000; the whole network evolves.
+# NOTE: 5,000 of 60,000 or 50,000 samples are held out, so a batch is nearly the whole training set,
+# or all of it. A new batch is drawn every ten generations, after an evaluation on held-out samples.
 SMALL_EVOLUTION: dict[str, dict[str, Any]] = {
     "smoke": {"size": 8, "batches": 2, "generations": 4, "batch_size": 1094},
     "cpu": {"size": 20, "batches": 4, "generations": 10, "batch_size": 5000},
     "paper": {"size": 20, "batches": 25, "generations": 10, "batch_size": 50000},
 }
-# Patience is shorter than the population: the network that counts as Adam's is one of its parents.
+# Patience is less than the size of the population, so that the epoch chosen by early stopping,
+# which counts as Adam's result, is among the last epochs that become parents.
 SMALL_TRAINING: dict[str, dict[str, Any]] = {
     "smoke": {"epochs": 20, "lr": 2e-3, "batch_size": 64, "hold_out": 200, "patience": 4},
     "cpu": {"epochs": 60, "lr": 1e-3, "batch_size": 128, "hold_out": 5000, "patience": 10},
@@ -41,17 +42,17 @@ PAIRS = {
 }
 PAIRS["paper"] = PAIRS["cpu"]
 
-# The paper's grid (Table S2) and the one pair of it that its other tables leave unnamed.
+# The paper's grid (Table S2). NOTE: it does not say which pair its other tables use; we take DE's.
 FACTORS, RATES = (0.01, 0.1, 1.0, 2.0), (0.0, 0.05, 0.5, 1.0)
 DE = AdaptiveDE(f=0.1, cr=0.5)
 
 
 def adam(preset: Preset, dataset: str, network: str, seed: int, **changes: Any) -> TrainConfig:
-    """Adam with early stopping; the paper's best L2 factor, 1e-4, as weight decay.
+    """Training by Adam with early stopping; weight decay is the paper's best L2 factor, 1e-4.
 
     NOTE: the paper adds alpha times the squared norm to the loss, whose gradient is that of a
-    ``weight_decay`` of 2 alpha. We take its alpha for the ``weight_decay`` of an optimizer, half as
-    much: that is what code in PyTorch would be given.
+    ``weight_decay`` of 2 alpha. We set ``weight_decay`` to alpha, half as much, as code in PyTorch
+    probably would.
     NOTE: learning rate, batch size and patience are ours; the paper names none.
     """
     base = TrainConfig(
@@ -74,7 +75,10 @@ def small_run(
     init: Init = "last_epochs",
     **changes: Any,
 ) -> RunConfig:
-    """Adam's run, or what a method makes of its last epochs."""
+    """The training ``base`` itself for ``"adam"``, else the run of a method from its last epochs.
+
+    ``de`` gives F and Cr for method ``"de"``; ``changes`` are fields of `EvolveConfig`.
+    """
     if method == "adam":
         return base
     chosen = de if method == "de" else EVOLUTION_METHODS[method]
@@ -124,7 +128,7 @@ def soup(
                 if method == "adam":
                     made.append(base)
                     continue
-                # random weights know nothing of a training's L2 factor
+                # random weights do not depend on the training's L2 factor
                 made += [
                     small_run(preset, base, method, init=init)
                     for init in inits
@@ -140,10 +144,10 @@ def complexity(
     shares: tuple[float, ...] | None = None,
     dataset: str | None = None,
 ) -> list[RunConfig]:
-    """[DE Fig. S3], left: more or less training data.
+    """[DE Fig. S3], left: less and more training data.
 
-    NOTE: the paper has more than the training set by augmentation; here are parts of it, and all of
-    it with random crops.
+    NOTE: the paper enlarges the training set by augmentation; here there are parts of it, and all
+    of it with random crops.
     """
     name, made = dataset or ("digits" if preset == "smoke" else "mnist"), []
     for seed in seeds or SEEDS[preset][:1]:
@@ -164,7 +168,8 @@ def decay(
     dataset: str | None = None,
     network: str = "lenet5",
 ) -> list[RunConfig]:
-    """[DE Fig. S3], middle: the L2 factor of Adam's training; evolution's fitness has none."""
+    """[DE Fig. S3], middle: the L2 factor of the training by Adam; the fitness that evolution
+    minimises has no L2 term."""
     name = dataset or ("digits" if preset == "smoke" else "mnist")
     return [
         small_run(preset, adam(preset, name, network, seed, weight_decay=factor), method)
@@ -199,7 +204,7 @@ def f_and_cr(
     network: str = "rnn",
     dataset: str | None = None,
 ) -> list[RunConfig]:
-    """Figs. S6 and S7: F and Cr of the paper's grid, on a recurrent network."""
+    """Figs. S6 and S7: F and Cr of the paper's grid, on the recurrent network (an LSTM)."""
     name = dataset or ("digits" if preset == "smoke" else "mnist")
     return [
         small_run(
@@ -212,10 +217,10 @@ def f_and_cr(
 
 
 def factor_row(config: EvolveConfig) -> TableRow:
-    """F and Cr."""
+    """F and Cr; ``ValueError`` for a method without them."""
     method: Any = config.method
     if not (hasattr(method, "f") and hasattr(method, "cr")):
-        raise ValueError(f"{method} has no F and Cr")
+        raise ValueError(f"{method} has no F and Cr: this table is for runs of plain DE")
     return {"f": method.f, "cr": method.cr}
 
 

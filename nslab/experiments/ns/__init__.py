@@ -1,4 +1,4 @@
-"""Natural Selection's experiments: one function per table or figure, giving its runs."""
+"""Experiments of the Natural Selection paper: one function per table or figure lists its runs."""
 
 from nslab.experiments.definition import Experiment
 from nslab.experiments.ns import (

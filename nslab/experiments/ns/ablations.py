@@ -13,7 +13,8 @@ AblationMethod = Literal["ns_ws", "ce_constant"]
 
 
 def ablation_base(preset: Preset, epochs: int | None = None) -> TrainConfig:
-    """Tables VI to VIII are on CIFAR-100 (section IV-C1); smoke has digits and a small network."""
+    """The training of Tables VI to VIII: on CIFAR-100 (section IV-C1); at preset ``smoke`` a small
+    network on digits."""
     if preset == "smoke":
         small = SMALL | ({} if epochs is None else {"epochs": epochs})
         return base(preset, network="mlp", augment="none", **small)
@@ -35,7 +36,7 @@ def table7(
     methods: tuple[AblationMethod, ...] = ("ns_ws", "ce_constant"),
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Table VII: the base value sigma, with rho = 1; and beside each the control that the paper
+    """Table VII: the base value sigma, with rho = 1; and beside each a control that the paper
     lacks, cross-entropy times the same mean weight, sigma + 1."""
     sigmas = (0.0, 0.1, 0.5, 0.8, 1.0, 1.5, 1.8)
     objectives = _with_controls([NS(sigma=sigma) for sigma in sigmas], methods)
@@ -48,7 +49,8 @@ def table8(
     methods: tuple[AblationMethod, ...] = ("ns_ws", "ce_constant"),
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Table VIII: the factor rho, with sigma = 0.8, and beside each that control.
+    """Table VIII: the factor rho, with sigma = 0.8; and beside each that control, with the mean
+    weight 0.8 + rho.
 
     NOTE: with rho = 0 every weight is 0.8, so this row trains at 0.8 times the learning rate of
     the baseline; the paper prints the baseline's accuracy there. It is its own control.
@@ -61,6 +63,7 @@ def table8(
 def _with_controls(
     settings: list[NS], methods: tuple[AblationMethod, ...]
 ) -> list[ObjectiveConfig]:
+    """Each setting, followed by its control of constant weight unless it is one already."""
     made: list[ObjectiveConfig] = []
     for ns in settings:
         made += [ns] if "ns_ws" in methods else []
@@ -69,10 +72,10 @@ def _with_controls(
 
 
 def ns_row(config: TrainConfig) -> TableRow:
-    """Hyper-parameters of NS as the ablation tables print them."""
+    """Hyper-parameters of NS as the ablation tables print them; ``ValueError`` for other runs."""
     ns = config.objective
     if not isinstance(ns, NS):
-        raise ValueError(f"{ns} is no row of an ablation of NS")
+        raise ValueError(f"{ns} is not NS, and this table is an ablation of NS: leave the run out")
     return {"grid": f"{ns.grid[0]}x{ns.grid[1]}", "sigma": ns.sigma, "rho": ns.rho}
 
 
@@ -82,7 +85,7 @@ def grid_row(config: TrainConfig) -> TableRow:
 
 
 def sigma_row(config: TrainConfig) -> TableRow:
-    """Row of Table VII: sigma, or that whose mean weight a control shares."""
+    """Row of Table VII: sigma; for a control, the sigma of the run with the same mean weight."""
     ns = ns_row(config)
     if ns["rho"] == 0:
         return {"sigma": round(float(ns["sigma"]) - 1, 9), "method": "ce_constant"}
@@ -90,14 +93,14 @@ def sigma_row(config: TrainConfig) -> TableRow:
 
 
 def rho_row(config: TrainConfig) -> TableRow:
-    """Row of Table VIII: rho, or that whose mean weight a control shares."""
+    """Row of Table VIII: rho; for a control, the rho of the run with the same mean weight."""
     ns = ns_row(config)
     if ns["rho"] == 0 and ns["sigma"] != 0.8:
         return {"rho": round(float(ns["sigma"]) - 0.8, 9), "method": "ce_constant"}
     return {"rho": ns["rho"], "method": "ns_ws"}
 
 
-# NS is set against the control with its own mean weight, groupings against the paper's choice.
+# NS is compared with the control of the same mean weight, groupings with the paper's choice, 2x2.
 CONTROL = {"method": "ce_constant"}
 EXPERIMENTS: dict[str, Experiment] = {
     "ns/table6": Experiment("Grouping", table6, grid_row, "table6", baseline={"grid": "2x2"}),

@@ -1,15 +1,15 @@
-"""Source-free adaptation: Table IV, Office-Home by SHOT, and shifts between sets of digits.
+"""Source-free adaptation: Table IV (SHOT on Office-Home), and shifts between sets of digits.
 
-The networks, epochs, learning rates, batch size and NS-WS's setting are those of section IV-A2, the
-rest is SHOT's own for Office-Home (tim-learn/SHOT): label smoothing and 50 epochs on nine tenths of
-the source, Nesterov momentum, weight decay 1e-3, decaying learning rates. Each row of the table is
-the pseudo-label term with another loss or sampler.
+Networks, epochs, learning rates, batch size and the setting of NS-WS are those of section IV-A2.
+The rest is SHOT's setting for Office-Home (tim-learn/SHOT): label smoothing and 50 epochs on nine
+tenths of the source, Nesterov momentum, weight decay 1e-3, decaying learning rates. Each row of the
+table uses another loss or sampler for the pseudo-labels.
 
-NOTE: in three details SHOT's code is not followed. Images are cropped and resized at random as for
-ImageNet, and tested on their middle; theirs are squeezed to 256 pixels a side, and a square of 224
-is cut out of them. The learning rate of a step is that of its beginning; theirs is one step ahead.
-The tenth of the source that is held out chooses the epoch; theirs is meant to, but the network that
-it saves goes on changing, so in effect the last one is kept.
+NOTE: SHOT's code is not followed in three details. Our images are cropped and resized at random as
+for ImageNet, and tested on their centre crop; theirs are resized to 256 x 256 pixels, whatever
+their shape, and a square of 224 is cut out. Our learning rate of a step is that of its beginning;
+theirs is one step ahead. Our held-out tenth of the source chooses the epoch; theirs is meant to,
+but their code goes on changing the saved network, so in effect the last epoch is kept.
 """
 
 import dataclasses
@@ -29,12 +29,12 @@ from nslab.objectives.label_smoothing import LabelSmoothing
 from nslab.objectives.ns import SETTINGS
 from nslab.system.content_names import short_name
 
-# Beside the paper's methods: the source's network as it is, and training on the target's labels.
+# Besides the paper's methods: the source's network as it is, and training on the target's labels.
 AdaptationMethod = Literal[TrainingMethod, "source_only", "target_labels"]
-PRESETS_OWN = "preset"  # of a start
-TO = "->"  # in the name of a task
+PRESETS_OWN = "preset"  # value of ``start`` for the preset's own weights
+TO = "->"  # between source and target in the name of a task
 OFFICE = {"ar": "Art", "cl": "Clipart", "pr": "Product", "rw": "Real World"}
-ALL = "office_home_all/"  # begins the names of its domains
+ALL = "office_home_all/"  # prefix of Office-Home's domains whose images are all trained on
 WS: NS = SETTINGS["office_home"].objective
 
 SHOT_SOURCE = TrainConfig(
@@ -46,7 +46,7 @@ SHOT_SOURCE = TrainConfig(
     weight_decay=1e-3,
     schedule=InverseDecay(),
 )
-# Small networks begin from nothing: all of them learn at one rate.
+# Small networks are trained from scratch: all layers have the same learning rate.
 SMALL_SOURCE = dataclasses.replace(SHOT_SOURCE, lr=0.05, backbone_lr=1.0, augment="crop")
 TASKS: dict[str, tuple[str, ...]] = {
     "smoke": ("digits->digits_slanted", "digits_slanted->digits"),
@@ -58,7 +58,7 @@ TASKS: dict[str, tuple[str, ...]] = {
         if source != target
     ),
 }
-IMAGES = {"smoke": 0, "cpu": 10_000, "paper": 0}  # used of a domain at most; 0: all
+IMAGES = {"smoke": 0, "cpu": 10_000, "paper": 0}  # most training images of a domain; 0: all
 METHODS_SHOWN: dict[str, tuple[AdaptationMethod, ...]] = {
     "smoke": ("source_only", "ce", "ce_constant", "ns_ws", "target_labels"),
     "cpu": ("source_only", "ce", "ce_constant", "ns_ws", "target_labels"),
@@ -77,16 +77,17 @@ def table4(
     start: str = PRESETS_OWN,
     train_size: int | None = None,
 ) -> list[AdaptConfig | TrainConfig]:
-    """Table IV: SHOT with other losses of the pseudo-labels, by source and target domain.
+    """Table IV: SHOT with different losses for the pseudo-labels, by source and target domain.
 
-    ``tasks`` names data sets as ``source->target``. Beside the paper's methods ``source_only`` is
-    the source's network as it is, and ``target_labels`` a training on the target's own labels, an
-    upper bound: it depends on the target alone, and is tested on images that it has not seen. Of a
-    domain with more training images only ``train_size`` are used (0: all). ``start`` is of the
-    source's training; empty: fresh weights.
+    ``tasks`` names pairs of data sets as ``source->target``. Besides the paper's methods,
+    ``source_only`` is the source's network without adaptation, and ``target_labels`` a training on
+    the target's true labels, an upper bound, which depends on the target alone and is tested on
+    images that it has not seen. At most ``train_size`` training images of a domain are used (0:
+    all). ``start`` names the weights that training on the source begins from; empty for random
+    ones.
     """
     most = IMAGES[preset] if train_size is None else train_size
-    if start == PRESETS_OWN:  # weights of the same name, of another network perhaps
+    if start == PRESETS_OWN:  # without the digest: ``network`` may be another
         start = source_of(preset).start.partition("#")[0]
     changes: dict[str, Any] = {"network": network, "epochs": source_epochs, "start": start}
     given = {name: value for name, value in changes.items() if value is not None}
@@ -96,7 +97,9 @@ def table4(
     for task in tasks or TASKS[preset]:
         pair = [part.strip() for part in task.split(TO)]
         if len(pair) != 2:
-            raise ValueError(f"a task is written source{TO}target, not {task!r}")
+            raise ValueError(
+                f"a task is written source{TO}target, such as digits{TO}mnist, not {task!r}"
+            )
         for seed in seeds or SEEDS[preset]:
             trained = dataclasses.replace(source_on(pair[0], source, most), seed=seed)
             fields: dict[str, Any] = {"dataset": pair[1], "train_size": used(pair[1], most)}
@@ -109,8 +112,8 @@ def table4(
 
 @functools.cache
 def source_of(preset: Preset) -> TrainConfig:
-    """The training on the source. Made when it is asked for: torchvision, which its weights are
-    looked up in, takes a second to import."""
+    """The training on the source. Not a constant, because the lookup of its weights imports
+    torchvision, which takes a second."""
     if preset == "smoke":
         return dataclasses.replace(SMALL_SOURCE, network="bottleneck/mlp", epochs=8)
     if preset == "cpu":
@@ -137,12 +140,13 @@ def adaptation_of(preset: Preset) -> AdaptConfig:
 
 
 def used(dataset: str, most: int) -> int:
-    """``train_size`` for a domain of which at most so many images are used (0: all)."""
+    """``train_size`` for a domain of which at most ``most`` images are used (0: all)."""
     return most if dataset_of(dataset).layout.train > most else 0
 
 
 def source_on(dataset: str, base: TrainConfig, most: int = 0) -> TrainConfig:
-    """The training on a source domain; of one that is used whole a tenth is held out."""
+    """The training on a source domain; a tenth is held out if the domain has no test split of its
+    own."""
     size = dataset_of(dataset, base.image_size).layout.train
     held = round(size / 10) if getattr(DATASETS.get(resolved(dataset)), "whole", False) else 0
     changes: dict[str, Any] = {"image_size": 0, "hold_out": held, "train_size": used(dataset, most)}
@@ -150,7 +154,8 @@ def source_on(dataset: str, base: TrainConfig, most: int = 0) -> TrainConfig:
 
 
 def arm(config: AdaptConfig, method: AdaptationMethod, most: int = 0) -> AdaptConfig | TrainConfig:
-    """A row of the table for a task: the adaptation by a method, or what frames it."""
+    """A row of the table for a task: the adaptation by a method, or one of the two bounds,
+    ``source_only`` and ``target_labels``."""
     if method == "source_only":
         return dataclasses.replace(config, epochs=0)
     if method == "target_labels":
@@ -162,7 +167,7 @@ def arm(config: AdaptConfig, method: AdaptationMethod, most: int = 0) -> AdaptCo
 
 
 def domain(dataset: str) -> str:
-    """A domain as the paper's table names it; any other by its own name.
+    """A domain of Office-Home by its name in the paper's table; any other data set by its own.
 
     >>> domain("office_home_all/Real World"), domain("mnist")
     ('rw', 'mnist')

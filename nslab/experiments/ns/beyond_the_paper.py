@@ -19,7 +19,7 @@ LOSS_METHODS: tuple[TrainingMethod, ...] = tuple(
 
 
 def ns_settings(dataset: str) -> dict[str, NS]:
-    """The paper's setting of either strategy for a data set."""
+    """The paper's settings of NS-WS and NS-LF for a data set."""
     ws, lf = classification.ns_ws_setting(dataset), long_tail.ns_lf_setting(dataset)
     return {"ns_ws": ws, "ns_lf": lf}
 
@@ -31,7 +31,7 @@ def losses_with_ns(
     strategies: tuple[Strategy, ...] = get_args(Strategy),
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Every loss alone, under NS-WS and under NS-LF, on the long-tailed set of the preset."""
+    """Every loss alone, with NS-WS and with NS-LF, on the preset's long-tailed data set."""
     start = long_tail.LONG_TAIL[preset]
     start = dataclasses.replace(start, epochs=start.epochs if epochs is None else epochs)
     ns = ns_settings(start.dataset)
@@ -64,7 +64,8 @@ def noise(
     rate: float = 0.4,
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Training labels of which a share is wrong; the history tells the two kinds apart."""
+    """Training on labels of which a share ``rate`` is wrong; the history records samples with right
+    and wrong labels separately."""
     small = {"epochs": 8} if preset == "smoke" else {}
     start = plain(preset, noise=kind, noise_rate=rate, **small)
     start = dataclasses.replace(start, epochs=start.epochs if epochs is None else epochs)

@@ -1,4 +1,4 @@
-"""Classification of whole CIFAR: a first experiment, Table II, and Table IX."""
+"""Classification on balanced CIFAR: a first experiment, Table II, and Table IX."""
 
 import dataclasses
 from typing import Literal
@@ -16,7 +16,7 @@ from nslab.types import ObjectiveConfig
 
 FirstMethod = Literal["ce", "ns_ws", "ns_lf"]
 
-# What differs by network (section IV-A2; weight decay from bearpaw/pytorch-classification).
+# Settings that differ by network (section IV-A2; weight decay from bearpaw/pytorch-classification).
 NETWORK_SETTINGS: dict[str, dict[str, dict]] = {
     "smoke": {"lenet5": SMALL, "resnet8": {}},
     "cpu": {"resnet20": {}},
@@ -41,7 +41,7 @@ def first(
     network: str | None = None,
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Cross-entropy against both strategies on one data set: the first thing to look at.
+    """Cross-entropy against both strategies on one data set: the experiment to begin with.
 
     NS-WS has the paper's setting for CIFAR-10, NS-LF its setting for CIFAR-LT-10.
     """
@@ -67,7 +67,7 @@ def table2(
     networks: tuple[str, ...] | None = None,
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Table II: four networks with and without NS-WS, and the two controls it lacks."""
+    """Table II: four networks with and without NS-WS, and two controls that the paper lacks."""
     start, recipes = base(preset), NETWORK_SETTINGS[preset]
     sets = ("cifar10", "cifar100") if preset == "paper" else (start.dataset,)
     keep = {"epochs": epochs} if epochs else {}
@@ -92,8 +92,8 @@ def table9(
     methods: tuple[Literal["ce", "ns"], ...] = ("ns",),
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """Table IX: the runs with NS of Tables II and V, at preset ``paper`` those of Tables I and III
-    too; ``methods`` adds their baselines."""
+    """Table IX: the runs with NS of Tables II and V, and at preset ``paper`` of Tables I and III;
+    ``"ce"`` in ``methods`` adds their baselines."""
     mine = {"ns": ("ns_ws", "ns_lf"), "ce": ("ce", "ce")}
     plain = tuple(mine[method][0] for method in methods)
     tailed = tuple(mine[method][1] for method in methods)
@@ -125,7 +125,7 @@ def stability_row(config: TrainConfig) -> TableRow:
     return {"dataset": config.dataset + ("_lt" if config.imbalance > 1 else "")}
 
 
-# NOTE: its prose speaks of five networks, Table II has four, and their mean is not Table IX's.
+# NOTE: the paper's text speaks of five networks; Table II has four, whose mean is not Table IX's.
 FIFTH = "the paper's mean includes a fifth network that it does not name"
 
 EXPERIMENTS: dict[str, Experiment] = {

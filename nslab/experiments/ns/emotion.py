@@ -22,7 +22,7 @@ WEIGHTS = "torchvision:IMAGENET1K_V1"
 EMOTION_SETS = ("twitter1", "twitter2", "flickr", "instagram", "fi", "emoset")
 EMOTION_NETWORKS = ("alexnet", "vgg16", "resnet50", "densenet121", "vit_b_16", "swin_t")
 
-# On digits: a small network knows half of the classes, and learns all of them with a new head.
+# Preset smoke: a small network trained on half of the digits learns all of them with a new head.
 HALF = TrainConfig(
     "digits_half",
     "resnet8",
@@ -37,8 +37,8 @@ NETWORKS = {"smoke": ("resnet8",), "cpu": ("alexnet",), "paper": EMOTION_NETWORK
 
 
 def base_of(preset: Preset) -> TrainConfig:
-    """The training that a preset begins from. Made when it is asked for: torchvision, which its
-    weights are looked up in, takes a second to import."""
+    """The training of a preset, of which the runs are variants. Not a constant, because the lookup
+    of its weights imports torchvision, which takes a second."""
     if preset == "smoke":
         return dataclasses.replace(
             HALF,
@@ -66,7 +66,7 @@ def base_of(preset: Preset) -> TrainConfig:
 
 
 def ns_lf_setting(dataset: str) -> NS:
-    """The paper's NS-LF for an emotion set; any other takes that of its two largest."""
+    """The paper's NS-LF for an emotion data set; any other takes EmoSet's."""
     return SETTINGS[dataset if dataset in EMOTION_SETS else "emoset"].objective
 
 

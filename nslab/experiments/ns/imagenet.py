@@ -1,11 +1,11 @@
 """ImageNet-1K and ImageNet-Hard: Tables I and X.
 
-Preset ``paper`` has the recipes of section IV-A2; where the paper is silent, weight decay 1e-4 for
-ResNet-18 and random-resized crops of 224 pixels with flips, as in bearpaw/pytorch-classification,
-whose setup this is, and no other augmentation. Preset ``cpu`` is a small network's worth of it: a
-few thousand images at 64 pixels.
+Preset ``paper`` has the recipes of section IV-A2. Where the paper is silent, it follows
+bearpaw/pytorch-classification, whose setup the paper uses: weight decay 1e-4 for ResNet-18,
+random-resized crops of 224 pixels with flips, and no other augmentation. Preset ``cpu`` is much
+smaller: a ResNet-18 on 10,000 images of 64 pixels.
 
-NOTE: the text gives one sigma for ImageNet, 2.0, so NS-LF has it too.
+NOTE: the text gives a single sigma for ImageNet, 2.0, so NS-LF has it too.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from nslab.experiments.presets import SEEDS_OF_MANY, Preset
 from nslab.objectives import NS, CrossEntropy
 from nslab.objectives.ns import SETTINGS
 
-# The four ways to compete: who is strengthened, and how many samples a group has.
+# Cross-entropy, and four settings of NS: who is strengthened, and how many samples form a group.
 ImageNetMethod = Literal["ce", "ns_lf_2", "ns_ws_2", "ns_lf_4", "ns_ws_4"]
 GRIDS = {"2": (1, 2), "4": (2, 2)}
 SIGMA = SETTINGS["imagenet"].objective.sigma
@@ -92,8 +92,8 @@ def table1(
 ) -> list[TrainConfig]:
     """Table I: three kinds of network by cross-entropy and by four settings of NS.
 
-    Several GPUs share a batch (``accelerate launch``); on fewer, ``accumulate`` cuts it into parts.
-    A network that the paper does not have is trained as its ResNet-18.
+    With ``accelerate launch`` several GPUs share a batch; on fewer, ``accumulate`` cuts it into
+    parts. A network that the paper does not have is trained like its ResNet-18.
     """
     recipes = RECIPES[preset]
     given: dict[str, Any] = {"epochs": epochs, "image_size": image_size, "dataset": dataset}
@@ -113,7 +113,7 @@ def table1(
 
 
 def shortened(base: TrainConfig, **changes: Any) -> TrainConfig:
-    """A recipe with other values; its warm-up ends before a shorter training does."""
+    """A recipe with some values changed; warm-up is dropped if it would last the whole training."""
     epochs = changes.get("epochs", base.epochs)
     warmup = base.warmup_epochs if base.warmup_epochs < epochs else 0.0
     return dataclasses.replace(base, **{"warmup_epochs": warmup} | changes)
@@ -136,8 +136,9 @@ def table10(
 ) -> list[EvaluateConfig]:
     """Table X: the networks of Table I on the hard images.
 
-    An image counts as right if the likeliest class is among its right ones. NOTE: the paper does
-    not say so, nor which version of the set it took; the set's own authors count this way.
+    A prediction is right if the most probable class is among the image's right labels. NOTE: the
+    paper says neither this nor which version of the data set it used; the data set's authors count
+    this way.
     """
     chosen = networks or tuple(RECIPES[preset])[:1]
     trained = table1(preset, seeds, methods, chosen, epochs=epochs)

@@ -14,13 +14,13 @@ from nslab.objectives.ns import SETTINGS as NS_SETTINGS
 # NOTE: the paper gives epochs and learning rates (section IV-A2); the rest is the recipe of Cao et
 # al. 2019 (LDAM-DRW): ResNet-32 with padded shortcuts, weight decay 2e-4, crop and flip, 5 epochs
 # of warm-up. "Factors 0.1, 0.1, 0.01" are read as successive, so the last rate is 1e-5.
-# NOTE: in two details their code is not followed, and the paper names neither. Our warm-up rises
-# from step to step; theirs from epoch to epoch, by a fifth each. Our convolutions start from
-# N(0, 2 / (k k out)) and the last layer as torch has it, as in all our CIFAR ResNets; theirs all
-# start from N(0, 2 / fan in).
+# NOTE: their code is not followed in two details, on which the paper is silent. Our warm-up raises
+# the learning rate at every step; theirs at every epoch, by a fifth. Our convolutions are
+# initialised from N(0, 2 / (k k out)) and the last layer by torch's default, as in all our CIFAR
+# ResNets; theirs all from N(0, 2 / fan in).
 LONG_TAIL: dict[str, TrainConfig] = {
-    # The gradients of the losses differ by a factor of 25, and a few hundred digits are soon over:
-    # Adam, which does not mind the scale of a loss, lets every one of them learn in that time.
+    # Gradients of the losses differ in scale by a factor of 25, and a few hundred digits allow few
+    # steps. With Adam, whose steps do not depend on the scale of the loss, all of them learn.
     "smoke": base(
         "smoke",
         dataset="digits",
@@ -54,7 +54,7 @@ METHODS_SHOWN: dict[str, tuple[TrainingMethod, ...]] = {
 
 
 def ns_lf_setting(dataset: str) -> NS:
-    """The paper's NS-LF for a long-tailed set; digits take CIFAR-LT-10's."""
+    """The paper's NS-LF for a long-tailed data set; other data sets take CIFAR-LT-10's."""
     return NS_SETTINGS["cifar100_lt" if dataset == "cifar100" else "cifar10_lt"].objective
 
 

@@ -1,8 +1,8 @@
 """Presets of Natural Selection's experiments, and the names of methods.
 
-Preset ``paper`` is that of section IV-A2, with the recipe of bearpaw/pytorch-classification where
-the paper is silent: weight decay 1e-4 for ResNet-110, random crop and flip, 1x1-convolution
-shortcuts. Its three seeds are those of section IV-C2.
+Preset ``paper`` follows section IV-A2 and, where the paper is silent, the recipe of
+bearpaw/pytorch-classification: weight decay 1e-4 for ResNet-110, random crop and flip, shortcuts of
+1x1 convolutions. Its three seeds are those of section IV-C2.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ WHOLE_CIFAR: dict[str, TrainConfig] = {
     ),
 }
 
-# Adam lets small networks learn in that time by any loss, whatever its scale.
+# Small networks: Adam learns within these epochs whatever the scale of the loss.
 SMALL: dict[str, Any] = {"epochs": 8, "optimizer": "adam", "lr": 0.003, "weight_decay": 0.0}
 
 
@@ -51,7 +51,7 @@ def base(preset: Preset, **changes: Any) -> TrainConfig:
     return dataclasses.replace(WHOLE_CIFAR[preset], **given)
 
 
-# The paper's names of what it compares with, in the order of its Table V, and our controls.
+# The methods that the paper compares with, in the order of its Table V; then NS and our controls.
 TrainingMethod = Literal[
     "ce",
     "focal",
@@ -78,17 +78,17 @@ COMPARED_METHODS: tuple[TrainingMethod, ...] = get_args(TrainingMethod)[:16]
 
 
 def constant_weight(ns: NS) -> NS:
-    """NS with scores left out: each sample has the mean weight of ``ns``, sigma + rho."""
+    """NS without scores: every sample has the mean weight of ``ns``, sigma + rho."""
     return dataclasses.replace(ns, sigma=ns.sigma + ns.rho, rho=0.0)
 
 
 def trained_by(config: TrainConfig, method: TrainingMethod, ns: NS) -> TrainConfig:
-    """``config`` trained by a method, with the settings its source gives for the data set (those
-    for CIFAR-10 where it gives none) and what else of a training it asks for.
+    """``config`` trained by a method, with the settings that the method's source recommends for the
+    data set (or for CIFAR-10 if it gives none), other training settings included.
 
-    ``ns`` gives the setting of ``ns_ws`` and ``ns_lf``, and the mean weight sigma + rho that two
-    controls the paper lacks share with it: ``ce_lr`` is cross-entropy with its learning rate times
-    that mean, ``ce_constant`` with its loss times it (which leaves weight decay as it is).
+    ``ns`` is the setting of ``ns_ws`` and ``ns_lf``. Two controls, which the paper lacks, share its
+    mean weight sigma + rho: ``ce_lr`` is cross-entropy with the learning rate times that mean,
+    ``ce_constant`` with the loss times it (which leaves weight decay as it is).
     """
     mean = ns.sigma + ns.rho
     match method:

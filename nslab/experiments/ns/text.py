@@ -1,12 +1,13 @@
-"""Text classification: Table XI, TextCNN and BERT-base on IMDB and AG News, and a look at sigma.
+"""Text classification: Table XI (TextCNN and BERT-base on IMDB and AG News), and sigma on texts.
 
-The paper names data sets, networks and NS-LF, and no more. NOTE: so sigma is 2.5 and m = 4, its
-commonest setting, and each text is shortened to a quarter before four are joined ("tiled").
-TextCNN is Kim's (2014), trained by Adam at 1e-3 in batches of 50; BERT as Devlin et al. (2019)
-advise: AdamW at 2e-5 with linear decay and warm-up, 3 epochs, batches of 32. Both read 256 tokens
-of IMDB and 128 of AG News. Preset ``cpu`` has 64 numbers a word where Kim has 300, shorter texts
-and few epochs, and as many training texts as are here; an encoder of transformers, named by
-``networks``, takes one epoch there, at 5e-5 and with gradients clipped at a norm of 1.
+The paper names data sets, networks and NS-LF, and no more. NOTE: so we take its most common
+setting, sigma 2.5 and groups of 4, and shorten each text to a quarter before four are joined
+("tiled"). TextCNN is Kim's (2014), trained by Adam at 1e-3 in batches of 50. BERT is trained as
+Devlin et al. (2019) advise: AdamW at 2e-5 with linear decay and warm-up, 3 epochs, batches of 32.
+Both read 256 tokens of IMDB and 128 of AG News. Preset ``cpu`` has word vectors of 64 dimensions
+(Kim's have 300), shorter texts and few epochs, and all training texts that are here; an encoder of
+transformers, named by ``networks``, is trained there for one epoch, at 5e-5 and with gradients
+clipped to a norm of 1.
 """
 
 import dataclasses
@@ -71,7 +72,7 @@ TEXTCNN: dict[str, TrainConfig] = {
     "cpu": dataclasses.replace(KIM, network="textcnn_64", epochs=4, batch_size=64, text_length=64),
     "paper": KIM,
 }
-# What differs on IMDB, whose texts are longer.
+# Settings that differ on IMDB, whose texts are longer.
 IMDB: dict[str, dict[str, Any]] = {
     "cpu": {"text_length": 200, "epochs": 3},
     "paper": {"text_length": 256},
@@ -96,7 +97,8 @@ def table11(
     epochs: int | None = None,
     compose: Literal["tiled", "literal"] = "tiled",
 ) -> list[TrainConfig]:
-    """Table XI: texts classified with and without NS-LF, and a control for its larger step."""
+    """Table XI: texts classified with and without NS-LF, and ``ce_constant``, a control for the
+    larger steps that its mean weight gives."""
     made = []
     ns = dataclasses.replace(NS_LF, compose=compose)
     for dataset in datasets or SETS[preset]:
@@ -117,7 +119,7 @@ def sigmas(
     dataset: str | None = None,
     epochs: int | None = None,
 ) -> list[TrainConfig]:
-    """NS-LF on texts by sigma, which the paper does not give."""
+    """NS-LF on texts with several values of sigma, which the paper does not give."""
     name = dataset or SETS[preset][-1]
     config = text_base(preset, name, NETWORKS[preset][0])
     config = dataclasses.replace(config, epochs=config.epochs if epochs is None else epochs)
@@ -134,7 +136,7 @@ def text_row(config: TrainConfig) -> TableRow:
 
 
 def sigma_row(config: TrainConfig) -> TableRow:
-    """Row of the ablation: sigma."""
+    """Row of `sigmas`: sigma."""
     assert isinstance(config.objective, NS)
     return {"sigma": config.objective.sigma}
 

@@ -1,1 +1,1 @@
-"""The panel on the competition of NS: who wins in a composite, and why."""
+"""The panel on the competition in NS: which image wins in a composite, and why."""

@@ -25,8 +25,8 @@ CLEAR = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1}
 
 @dataclass(frozen=True, eq=False)
 class Competitions:
-    """Groups and how they fare: composites, classes, and after every epoch (untrained first) each
-    sample's q and score."""
+    """g groups of m samples that compete: composites, labels, and for the network after each of e
+    epochs (untrained first) each sample's q (the probability of its class) and score."""
 
     images: Float[Tensor, "g c h w"]
     labels: Int[Tensor, "g m"]
@@ -48,7 +48,7 @@ class CompetitionFigure:
         )
 
     def build(self, groups: Competitions, classes: Sequence[str], epochs: int) -> None:
-        """Lay the figure out for groups of a grid."""
+        """Lay out the figure for groups on a grid."""
         self.canvas.clear()
         figure, m = self.canvas.figure, groups.grid[0] * groups.grid[1]
         self.m, self.classes = m, classes
@@ -143,7 +143,7 @@ class CompetitionFigure:
         self.canvas.follow(self.now, *self.courses, *self.ends)
 
     def draw(self, groups: Competitions, group: int, epoch: int, sigma: float, rho: float) -> None:
-        """Show a group in front of the network after an epoch."""
+        """Show a group as scored by the network after an epoch, with weights sigma + rho s."""
         self.image.set_data(stretched(groups.images[group]))
         q, s = groups.q[epoch, group].tolist(), groups.scores[epoch, group].tolist()
         names = [f"{i + 1}: {self.classes[k]}" for i, k in enumerate(groups.labels[group].tolist())]
@@ -170,10 +170,11 @@ class CompetitionFigure:
 
 
 def score_spread(values: np.ndarray, gap: float) -> np.ndarray:
-    """Places for labels as near to their values as they can be ``gap`` apart, in the same order."""
+    """Positions for labels at least ``gap`` apart, in the order of their values and as near to them
+    as possible (in the least-squares sense)."""
     order = np.argsort(values, kind="stable")
     steps = gap * np.arange(len(values))
-    # moved down by their steps, labels only need to stay in order: isotonic regression
+    # after subtracting the steps, positions only need to be in order: isotonic regression
     placed = isotonic_regression(values[order] - steps).x + steps
     out = np.empty(len(values))
     out[order] = placed

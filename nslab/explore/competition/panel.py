@@ -22,13 +22,13 @@ from nslab.runs.store import Result
 from nslab.types import Batch
 
 _GRIDS: tuple[Grid, ...] = ((1, 2), (2, 1), (2, 2), (2, 3), (3, 3))
-GROUPS = 40
+GROUPS = 40  # groups that can be shown
 
 
 class Competition(Panel):
-    """Choose images, a grid, sigma and rho, and how long the network has been trained.
+    """Choose images, a grid, sigma and rho, and for how many epochs the network has been trained.
 
-    The network is trained by cross-entropy in the background, unless the store has it already.
+    The network is trained by cross-entropy in the background, unless a finished run has it.
     """
 
     name = "competition"
@@ -69,7 +69,7 @@ class Competition(Panel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the figure shows."""
+        """Values of the controls, as provenance of the figure."""
         found = ("dataset", "network", "grid", "epoch", "sigma", "rho", "group")
         return {name: getattr(self, name).value for name in found} | {"seed": self.seed}
 
@@ -79,7 +79,7 @@ class Competition(Panel):
         return small(self.dataset.value, self.network.value, self.epochs, self.seed)
 
     def _begin(self) -> None:
-        """Get images and the untrained network, then the trained ones."""
+        """Load images and the untrained network, then those after each epoch of training."""
         config, largest = self.config, max(rows * columns for rows, columns in _GRIDS)
         self.status.say(f"loading {config.dataset} …")
 
@@ -113,7 +113,7 @@ class Competition(Panel):
         )
 
     def _compete(self) -> None:
-        """Let every group compete in front of every network, and draw."""
+        """Score every group by every network, and draw."""
         if self.batch is None:
             return
         self.competitions = competitions(self.models, self.batch, self.grid.value)
@@ -142,7 +142,7 @@ class Competition(Panel):
 
 @torch.no_grad()
 def competitions(models: Sequence[nn.Module], batch: Batch, grid: Grid) -> Competitions:
-    """How each of the groups of a batch fares in front of each network."""
+    """q and scores of the groups of a batch under each network."""
     m = grid[0] * grid[1]
     x, y = batch.x[: GROUPS * m], batch.y[: GROUPS * m]
     images = composite(x, grid)
@@ -155,5 +155,5 @@ def competitions(models: Sequence[nn.Module], batch: Batch, grid: Grid) -> Compe
 
 
 def chances(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"], m: int) -> Float[Tensor, "g m"]:
-    """q of every sample: the probability that its composite's logits give its class."""
+    """q of every sample: the probability of its class by the logits of its composite."""
     return logits.softmax(-1).gather(1, y.view(-1, m))

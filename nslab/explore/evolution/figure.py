@@ -1,4 +1,4 @@
-"""Figure of the evolution panel: the population in a slice of losses, and what DE learns."""
+"""Figure of the evolution panel: the population in a slice of the loss, and what DE adapts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,10 +33,10 @@ class EvolutionFigure:
         )
 
     def build(self, habitat: Habitat) -> None:
-        """Lay the figure out for an evolution that has not begun."""
+        """Lay out the figure for an evolution that has not begun."""
         self.canvas.clear()
         figure = self.canvas.figure
-        method: Any = habitat.config.method  # one with strategies
+        method: Any = habitat.config.method  # an evolver with strategies
         self.strategies = method.strategies
         left = GridSpec(1, 1, figure, 0.095, 0.19, 0.445, 0.90)
         right = GridSpec(2, 2, figure, 0.535, 0.19, 0.985, 0.93, wspace=0.36, hspace=0.46)
@@ -63,7 +63,7 @@ class EvolutionFigure:
         plane = habitat.slice
         places, losses = plane.places.numpy(), plane.losses.numpy()
         levels = np.unique(np.quantile(losses[np.isfinite(losses)], np.linspace(0, 1, 15)))
-        shades = BoundaryNorm(levels, 256)  # as many of each, whatever the range
+        shades = BoundaryNorm(levels, 256)  # quantiles: every shade covers an equal area
         axes.contourf(places, places, losses, levels, cmap="Greys", norm=shades, alpha=0.45)
         axes.contour(places, places, losses, levels, colors="0.6", linewidths=0.5)
         (self.ways,) = axes.plot([], [], "-", color="0.35", linewidth=0.8)
@@ -87,7 +87,7 @@ class EvolutionFigure:
         self._close_up(axes.inset_axes((0.64, 0.02, 0.34, 0.34)))
 
     def _close_up(self, axes: Axes) -> None:
-        """The members alone, however near to each other they are."""
+        """An inset with the members alone, scaled to their spread."""
         (parents,) = axes.plot([], [], "o", color="0.4", markersize=5, mec="white")
         self.near: dict[str, Any] = {
             name: axes.plot(
@@ -133,7 +133,7 @@ class EvolutionFigure:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     def draw(self, course: Sequence[Moment], shown: int) -> None:
-        """Show a generation, and the curves of all there are."""
+        """Show the population of generation ``shown``, and curves over all generations so far."""
         now, before = course[shown], course[max(0, shown - 1)]
         points, made = now.points.numpy(), now.made.numpy()
         ways = np.full((len(points), 3, 2), np.nan)

@@ -16,14 +16,14 @@ from nslab.explore.ui.small_runs import after_epochs, small, trained
 from nslab.runs.store import Result
 
 SMALL = ("mlp", "lenet1", "lenet5")
-EPOCHS, RATE = 20, 0.01  # of the training whose last epochs are the parents: it is not done yet
+EPOCHS, RATE = 20, 0.01  # of the parents' training, which is too short to converge
 CHOICES = {name: evolver for name, evolver in EVOLVERS.items() if completed(evolver).strategies}
 
 
 class Evolution(LivePanel):
-    """The last epochs of a small training evolve on batches of 512 images, ten generations on each.
+    """Evolve the last epochs of a small training on batches of 512 images, ten generations on each.
 
-    The parents are trained in the background, unless the store has them.
+    The parents are trained in the background, unless a finished run has them.
     """
 
     name = "evolution"
@@ -80,12 +80,12 @@ class Evolution(LivePanel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the figure shows."""
+        """Values of the controls, as provenance of the figure."""
         found = ("dataset", "network", "evolver", "members", "generation")
         return {name: getattr(self, name).value for name in found} | {"seed": self.seed}
 
     def _begin(self) -> None:
-        """End the evolution and prepare another, from parents that are trained or looked up."""
+        """Stop the evolution and prepare another, from parents that are looked up or trained."""
         self.close()
         config, known = self.config, self.habitat
         self.status.say(f"training {config.base.network} on {config.base.dataset}: the parents …")
@@ -111,7 +111,7 @@ class Evolution(LivePanel):
         self.ui_thread.later(prepared, begun, slow=True)
 
     def _hear(self, moments: list[Moment]) -> None:
-        """Later generations: follow them unless an earlier one is being looked at."""
+        """Take in new generations, and show the last unless the user has chosen an earlier one."""
         follows = self.generation.value == self.generation.max
         self.course += moments
         self.generation.max = len(self.course) - 1

@@ -1,4 +1,5 @@
-"""A small population of networks in evolution, seen in its first two principal components."""
+"""Evolution of a small population of networks, step by step, projected onto the population's first
+two principal components."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +18,8 @@ from nslab.neuroevolution.parameter_vector import Extras, ParameterLayout
 from nslab.rng import generator
 from nslab.runs.evolve_setup import EvolveSetup
 
-POINTS, IMAGES = 21, 256  # of the slice: places on a side, images its losses are on
-MARGIN = 1.7  # how far the slice reaches beyond the population
+POINTS, IMAGES = 21, 256  # points along a side of the slice, images for its losses
+MARGIN = 1.7  # the slice reaches this many times as far as the population
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,10 +27,11 @@ class Slice:
     """The plane of the first two principal components of a population, through its mean.
 
     Attributes:
-        centre, basis: the mean, and two orthogonal directions of length 1.
-        shares: of the population's variance, along either.
-        places: coordinates along an axis of the plane; ``losses``: at every pair of them (rows:
-            second coordinate), on a part of the first batch.
+        centre, basis: the mean, and two orthonormal directions.
+        shares: share of the population's variance along each direction.
+        places: coordinates along an axis of the plane.
+        losses: at every pair of coordinates (rows: second coordinate), on a part of the first
+            batch.
     """
 
     centre: Float[Tensor, " d"]
@@ -39,19 +41,20 @@ class Slice:
     losses: Float[Tensor, "a a"]
 
     def of(self, x: Float[Tensor, "np d"]) -> Float[Tensor, "np 2"]:
-        """Where vectors lie when projected onto the plane."""
+        """Coordinates of vectors projected onto the plane."""
         return (x.double() - self.centre) @ self.basis.T
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A population between two generations.
+    """A population after a generation, or at the start.
 
     Attributes:
-        points: where its members lie in the slice; ``losses``: theirs on the current batch.
-        made: the strategy that made each (-1: a parent from the training).
-        row: what happened in the generation before, the evolver's ``report``; empty at the start.
-        batch: number of the batch that the losses are on.
+        points: coordinates of its members in the slice.
+        losses: of its members on the current batch.
+        made: number of the strategy that made each member; -1 for a parent from the training.
+        row: the evolver's ``report`` on the last generation; empty at the start.
+        batch: number of the current batch.
     """
 
     points: Float[Tensor, "np 2"]
@@ -63,7 +66,14 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Habitat:
-    """Everything that an evolution begins with. All genes evolve, those of the last layer too."""
+    """Everything that an evolution starts from. All weights evolve, those of the last layer too.
+
+    Attributes:
+        config, setup, fitness: the evolution's config, its data and model, its fitness function.
+        parents: their weights as vectors.
+        slice: the plane that the population is shown in.
+        start: the parents as the first `Moment`.
+    """
 
     config: EvolveConfig
     setup: EvolveSetup
@@ -74,19 +84,23 @@ class Habitat:
 
     @property
     def extras(self) -> Extras:
-        """Small networks have no BatchNorm: nothing beside the genes."""
+        """Buffers besides the weights: none, as these networks have no BatchNorm."""
         return Extras({}, {})
 
 
 def settled(config: EvolveConfig, states: Sequence[Mapping[str, Tensor]]) -> Habitat:
-    """Score the last of ``states`` as a population, and the slice of losses around it.
+    """Prepare an evolution of the last of ``states`` (state dicts): score them as a population, and
+    compute the slice of the loss around it.
 
     Raises ``ValueError`` for networks with buffers.
     """
     setup = EvolveSetup(config)
     layout = ParameterLayout.of(setup.model, exempt_head=False)
     if layout.buffers:
-        raise ValueError(f"{config.base.network} has buffers, which belong to no place of a slice")
+        raise ValueError(
+            f"{config.base.network} has buffers, such as those of BatchNorm, which points of a "
+            "slice do not have: choose a network without them"
+        )
     parents = torch.stack([layout.vector(state) for state in states[-config.size :]])
     fitness = Fitness(setup.model, layout, config, mode="loop")
     batch = setup.batches.nth(0)
@@ -113,7 +127,8 @@ def settled(config: EvolveConfig, states: Sequence[Mapping[str, Tensor]]) -> Hab
 def evolve_stepwise(worker: Worker, habitat: Habitat, evolver: Evolver, generations: int) -> None:
     """Evolve generation by generation, and post a `Moment` after each.
 
-    As `nslab.neuroevolution.evolve` does, which stops after batches only, not after generations.
+    Computes the same as `nslab.neuroevolution.evolution.evolve`, which can stop only after batches,
+    not after generations.
     """
     config, setup, extras = habitat.config, habitat.setup, habitat.extras
     evolver = completed(evolver, config.generations)

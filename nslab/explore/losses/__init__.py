@@ -1,1 +1,1 @@
-"""The panel that draws losses, also evolved ones."""
+"""The panel that draws losses, evolved ones included."""

@@ -1,4 +1,4 @@
-"""Figure of the panel of losses: curves, gradients, a triangle."""
+"""Figure of the panel of losses: curves, gradients, and one loss over the three-class simplex."""
 
 from collections.abc import Mapping
 
@@ -13,8 +13,8 @@ from nslab.explore.ui.canvas import Canvas
 from nslab.plots.style import method_colour
 
 WIDTH, HEIGHT = 840, 400
-HIGHEST = 2.5  # of the triangle's scale
-# Colours of methods as everywhere; "other" is one of many, and takes what is left.
+HIGHEST = 2.5  # upper end of the triangle's colour scale
+# Methods have the same colours as in all figures; "other" may be any of many losses.
 STYLES: dict[str, dict] = {
     "CE": {"color": method_colour("ce"), "linestyle": "-", "linewidth": 1.5},
     "focal": {"color": method_colour("focal"), "linestyle": "--", "linewidth": 2},
@@ -37,7 +37,7 @@ class LossesFigure:
         )
 
     def build(self) -> None:
-        """Lay the figure out."""
+        """Lay out the figure."""
         figure = self.canvas.figure
         grid = GridSpec(1, 2, figure, 0.06, 0.24, 0.61, 0.91, wspace=0.32)
         values, gradients = (figure.add_subplot(grid[i]) for i in range(2))
@@ -94,7 +94,8 @@ class LossesFigure:
         shown: str,
         heat: Float[Tensor, "h w"],
     ) -> None:
-        """Show the losses there are; ``names`` says what others are called."""
+        """Show the given curves (rows p_y, loss, gradient), and ``heat``, the loss ``shown`` over
+        the triangle; ``names`` has the name of the loss "other"."""
         for name in STYLES:
             found = curves.get(name)
             for lines, row in ((self.values, 1), (self.gradients, 2)):

@@ -19,8 +19,8 @@ from nslab.objectives.weighted import PlainLoss
 from nslab.runs.store import Result
 from nslab.types import Loss
 
-POINTS = 161  # of a curve
-_EDGE = 0.002  # how near to 0 and 1 the curves go
+POINTS = 161  # points of a curve
+_EDGE = 0.002  # distance of a curve's ends from p_y = 0 and 1
 SOURCES: dict[str, Shipped | LossForm] = {
     "shipped: log p, log margin": Shipped("log"),
     "shipped: p, order": Shipped("order"),
@@ -28,18 +28,18 @@ SOURCES: dict[str, Shipped | LossForm] = {
     "evolve now: p and log p": LossForm(log_feature=True),
     "evolve now: label against each": LossForm("pairs"),
 }
-OWN = ("ce", "focal", "gce", "edl")  # shown already
+OWN = ("ce", "focal", "gce", "edl")  # always shown, so not offered as the other loss
 _SHOWN = ("evolved", "CE", "focal", "GCE", "other")
 
 
 class Losses(Panel):
-    """Curves of the losses over p_y, their gradients beside cross-entropy's, and one of them on the
-    triangle of three classes. A loss that is not shipped is evolved in the background."""
+    """Curves of losses over p_y, their gradients relative to cross-entropy's, and one loss on the
+    triangle of three classes. A loss that does not come with nslab is evolved in the background."""
 
     name = "losses"
 
     def __init__(self, *, classes: int = 10, generations: int = 100, seed: int = 2024) -> None:
-        """``generations``: of the search where a loss is evolved now."""
+        """``generations`` and ``seed`` are those of the search if a loss is evolved."""
         self.generations, self.seed = generations, seed
         self.net: LossNet | None = None
         self.view = LossesFigure()
@@ -67,7 +67,7 @@ class Losses(Panel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the figure shows."""
+        """Values of the controls, as provenance of the figure."""
         found = ("gamma", "q", "classes", "source", "other", "shown")
         return {name: getattr(self, name).value for name in found} | {
             "generations": self.generations,
@@ -75,14 +75,14 @@ class Losses(Panel):
         }
 
     def losses(self, classes: int) -> dict[str, Loss]:
-        """The losses shown, by name; the evolved one, if it is there, as steep as cross-entropy
-        where so many classes are equally likely."""
+        """The losses shown, by name. The evolved one, if it is ready, is scaled to cross-entropy's
+        slope at uniform predictions for this number of classes."""
         found: dict[str, Loss] = {} if self.net is None else {"evolved": self.net.matched(classes)}
         found |= {"CE": CrossEntropy().loss, "focal": Focal(self.gamma.value).loss}
         return found | {"GCE": GCE(self.q.value).loss, "other": plain_losses()[self.other.value]}
 
     def _evolve(self) -> None:
-        """Get the evolved loss: read, looked up or evolved, while the others are shown."""
+        """Get the evolved loss: load, look up or evolve it, while the other losses are shown."""
         name, self.net, self.runs = self.source.value, None, []
         source = SOURCES[name]
         if isinstance(source, Shipped):
@@ -130,10 +130,10 @@ def curve(loss: Loss, classes: int) -> Float[Tensor, "3 p"]:
 
 @torch.no_grad()
 def triangle(loss: Loss | None, side: int = 141) -> Float[Tensor, "h w"]:
-    """A loss over all predictions of three classes, as a multiple of that of even ones.
+    """A loss over all predictions for three classes, divided by its value at the uniform one.
 
-    Rows go from p_y = 0 to 1 (the label's corner on top), columns over the triangle's base; nan
-    outside of it, and everywhere without a loss.
+    Rows go from p_y = 0 to 1 (the label's corner on top), ``side`` columns along the triangle's
+    base; NaN outside of the triangle, and everywhere if ``loss`` is None.
     """
     top = torch.linspace(0, 1, round(side * 3**0.5 / 2), dtype=torch.float64)[:, None]
     across = torch.linspace(0, 1, side, dtype=torch.float64)[None]

@@ -1,4 +1,4 @@
-"""Figure of the results panel: accuracy over the epochs, and of each method at one of them."""
+"""Figure of the results panel: accuracy over epochs, and each setting's accuracy at one of them."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from nslab.explore.ui.canvas import Canvas
 from nslab.plots.style import PALETTE, method_colours
 
 WIDTH, HEIGHT = 840, 420
-ROWS, LETTERS = 14, 44  # what has room
+ROWS, LETTERS = 14, 44  # most settings shown, and most characters of a label
 _MARKERS = "osD^vP*X<"
 
 
@@ -27,8 +27,8 @@ class ResultsFigure:
         )
 
     def build(self, runs: pd.DataFrame) -> None:
-        """Lay the figure out for some runs: a row per ``setting``, named by its ``label``; see
-        `nslab.explore.results.run_table`."""
+        """Lay out the figure for some runs of `nslab.explore.results.panel.finished_runs`: a row
+        per ``setting``, named by the column ``label``."""
         self.canvas.clear()
         figure = self.canvas.figure
         curves = figure.add_axes((0.07, 0.13, 0.28, 0.79))
@@ -69,7 +69,7 @@ class ResultsFigure:
         self.canvas.settle()
 
     def draw(self, epoch: int) -> None:
-        """Show accuracies after an epoch; shorter trainings at their last."""
+        """Show accuracies after an epoch; of shorter trainings, those after their last epoch."""
         for place, (courses, points, mean) in enumerate(self.rows):
             now = np.array([course[min(epoch, len(course)) - 1] for course in courses])
             points.set_data(now, np.full(len(now), place))

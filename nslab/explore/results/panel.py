@@ -1,4 +1,4 @@
-"""Panel: every finished run, here or frozen, filtered, and the papers' numbers beside ours."""
+"""Panel: all finished runs, with filters, and the papers' numbers beside ours."""
 
 import math
 from typing import Any
@@ -25,12 +25,12 @@ UNKNOWN_COLUMNS = [*KEYS, "seed", "accuracy", "origin", "run", "unknown"]
 
 
 class Results(Panel):
-    """Choose an experiment, a data set, a network and a method; compare at any epoch."""
+    """Choose an experiment, a data set, a network and a method; compare runs at any epoch."""
 
     name = "results"
 
     def __init__(self, experiment: str = "") -> None:
-        """``experiment``: the first to show; by default the first that has finished runs."""
+        """``experiment`` is the one shown first; by default the first with finished runs."""
         self.table = self.unknown = pd.DataFrame()
         self.changing = False
         self.view = ResultsFigure()
@@ -64,7 +64,7 @@ class Results(Panel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the figure shows."""
+        """Values of the controls, as provenance of the figure."""
         chosen = {key: control.value for key, control in self.filters.items()}
         return chosen | {"experiment": self.experiment.value, "epoch": self.epoch.value}
 
@@ -73,7 +73,7 @@ class Results(Panel):
         self.ui_thread.later(lambda: finished_runs(every_run()), self._show)
 
     def _show(self, table: pd.DataFrame) -> None:
-        """Offer what there is; keep what was chosen."""
+        """Offer the experiments that have runs, and keep the one that was chosen."""
         self.table = table
         self.unknown = pd.DataFrame(table.attrs.pop("unknown"), columns=UNKNOWN_COLUMNS)
         known = [
@@ -88,9 +88,9 @@ class Results(Panel):
         self._choose()
 
     def _choose(self) -> None:
-        """Another experiment: other filters, another comparison."""
+        """Update filters and comparison for another experiment."""
         self.wanted = name = self.experiment.value
-        self.changing = True  # each list tells of its change before all are right
+        self.changing = True  # each filter calls `_filter` as it changes; wait for the last
         for key, control in self.filters.items():
             kept, options = control.value, [EVERY, *sorted(set(self._of_experiment()[key]))]
             control.options = options
@@ -111,7 +111,7 @@ class Results(Panel):
         return self.table[[chosen in names for names in self.table["experiments"]]]
 
     def _filter(self) -> None:
-        """Show the runs that are wanted."""
+        """Show the runs that pass the filters."""
         if self.changing:
             return
         shown, unknown = self._of_experiment(), self.unknown
@@ -144,11 +144,11 @@ class Results(Panel):
 
 
 def finished_runs(results: list[Result]) -> pd.DataFrame:
-    """A line per run that has a test accuracy: what it is, ``experiments`` it belongs to,
-    ``accuracy``, its ``course`` over the epochs (empty where it has none), and the ``result``.
-    ``attrs["unknown"]`` lists those of a class or data set that is not known here."""
+    """A line per run with a test accuracy: `RUN_COLUMNS`; the ``experiments`` it belongs to; the
+    ``course`` of its accuracy over epochs (empty if it has none); its ``setting``; the ``result``.
+    ``attrs["unknown"]`` lists runs of a class or data set that is unknown here."""
     lines, unknown, sizes = [], [], sizes_by_experiment()
-    known: dict[str, dict[str, Any] | None] = {}  # seeds apart, many are the same
+    known: dict[str, dict[str, Any] | None] = {}  # many runs differ only in their seed
     for result in results:
         if "test_accuracy" not in result.metrics:
             continue
@@ -180,11 +180,11 @@ def finished_runs(results: list[Result]) -> pd.DataFrame:
 
 
 def described(config: RunConfig, sizes: dict[str, set[RunConfig]]) -> dict[str, Any]:
-    """What runs that differ in their seeds share."""
+    """The columns that are the same for runs that differ only in their seed."""
     size = size_of(config)
     return columns(config) | {
         "experiments": [name for name, known in sizes.items() if size in known],
-        "setting": config.with_seed(0).id,  # precisions apart
+        "setting": config.with_seed(0).id,  # unlike ``size``, depends on the precision
     }
 
 
@@ -197,8 +197,8 @@ def sizes_by_experiment() -> dict[str, set[RunConfig]]:
 
 
 def labels(runs: pd.DataFrame, experiment: str) -> list[str]:
-    """What tells each run apart from the others shown: its method, and of data set, network and the
-    keys of its row in the paper's table those that differ."""
+    """A label for each run: its method, and those of data set, network, precision and the keys of
+    its row in the paper's table that differ among the runs shown."""
     rows = [dict[str, Any]() for _ in range(len(runs))]
     if experiment in EXPERIMENTS:
         rows = [EXPERIMENTS[experiment].row(decode(result.config)) for result in runs["result"]]
@@ -217,5 +217,5 @@ def labels(runs: pd.DataFrame, experiment: str) -> list[str]:
 
 
 def as_html(table: pd.DataFrame) -> str:
-    """A table as HTML, everything in it escaped."""
+    """A table as HTML, with its contents escaped."""
     return str(table.to_html(index=False, border=0, justify="left"))

@@ -1,1 +1,1 @@
-"""The panel that trains a network while you watch and change its method."""
+"""The panel that trains a network while you watch it and change its method."""

@@ -16,12 +16,12 @@ from nslab.explore.ui.canvas import Canvas
 from nslab.plots.style import PALETTE
 
 WIDTH, HEIGHT = 840, 520
-SMOOTHED = 20  # mini-batches
+SMOOTHED = 20  # mini-batches in a running mean
 BLUE, ORANGE, GREEN, RED = sns.color_palette(PALETTE)[:4]
 
 
 class TrainingFigure:
-    """The figure of the panel, and what was heard of the training it shows."""
+    """The figure of the panel, and the numbers posted by the training it shows."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
@@ -34,7 +34,7 @@ class TrainingFigure:
         )
 
     def build(self, dataset: str, m: int) -> None:
-        """Lay the figure out for a training that has not begun."""
+        """Lay out the figure for a training that has not begun; ``m`` is the size of a group."""
         self.canvas.clear()
         self.m, self.classes = m, DATASETS[dataset].classes
         self.epoch: list[float] = []
@@ -95,7 +95,7 @@ class TrainingFigure:
         return len(self.loss)
 
     def hear(self, notes: list[dict[str, Any]]) -> None:
-        """Take in what was posted, see `nslab.explore.training.stepwise.train_stepwise`."""
+        """Take in notes posted by `nslab.explore.training.stepwise.train_stepwise`."""
         for note in notes:
             if "loss" in note:
                 self.epoch.append(note["epoch"])
@@ -110,7 +110,7 @@ class TrainingFigure:
                 self.weights: Float[Tensor, " n"] = note["weights"]
 
     def draw(self, weights: Float[Tensor, " n"]) -> None:
-        """Show all that was heard; the histogram is of these weights."""
+        """Show all numbers taken in, and the histogram of ``weights``."""
         self.each.set_data(self.epoch, self.loss)
         self.mean.set_data(self.epoch, running_mean(self.loss))
         self.fitted.set_data(self.epoch, 100 * running_mean(self.right))
@@ -126,7 +126,7 @@ class TrainingFigure:
         self.canvas.show()
 
     def reading(self) -> str:
-        """The last numbers, in words."""
+        """The latest numbers, in words."""
         if not self.loss:
             return "untrained"
         loss, right = running_mean(self.loss)[-1], 100 * running_mean(self.right)[-1]
@@ -138,7 +138,7 @@ class TrainingFigure:
 
 
 def running_mean(values: list[float]) -> np.ndarray:
-    """Of each value and up to 19 before it."""
+    """For each value, the mean of it and up to 19 values before it."""
     sums = np.cumsum([0.0, *values])
     places = np.arange(1, len(values) + 1)
     begins = np.maximum(0, places - SMOOTHED)

@@ -1,4 +1,4 @@
-"""Panel: a training that is started, paused and stepped, with its weights and scores (paper NS)."""
+"""Panel: a training to start, pause and step, with its weights and scores (paper NS)."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,8 +22,8 @@ _GRIDS: tuple[Grid, ...] = ((1, 2), (2, 2), (2, 3), (3, 3))
 class Training(LivePanel):
     """Train a small network by any objective, mini-batch by mini-batch.
 
-    Training goes on in a thread of its own, on at most 2,000 images. The sliders of sigma and rho
-    act at once, on the histogram and on the next mini-batch; other settings from a reset on.
+    Training runs in a thread of its own, on at most 2,000 images. The sliders of sigma and rho act
+    at once, on the histogram and on the next mini-batch; other settings begin a new training.
     """
 
     name = "training"
@@ -78,7 +78,7 @@ class Training(LivePanel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the figure shows."""
+        """Values of the controls and steps so far, as provenance of the figure."""
         found = ("dataset", "network", "objective", "grid", "lr", "batch_size", "sigma", "rho")
         return {name: getattr(self, name).value for name in found} | {
             "seed": self.seed,
@@ -97,7 +97,7 @@ class Training(LivePanel):
         return replace(chosen, lr=self.lr.value, batch_size=self.batch_size.value)
 
     def _begin(self) -> None:
-        """End training and prepare another, of an untrained network."""
+        """Stop training and prepare another, of an untrained network."""
         self.close()
         self.status.say(f"loading {self.dataset.value} …")
         config, grid, chosen = self.config, self.grid.value, self._chosen()
@@ -105,7 +105,7 @@ class Training(LivePanel):
 
         def begun(probe: Probe) -> None:
             if chosen != self._chosen():
-                return  # another one is on its way
+                return  # the settings have changed again
             self.probe = probe
             self.watched = watched = Watched(config.objective.build(probe.data.info))
             self.view.build(config.dataset, grid[0] * grid[1])
@@ -121,7 +121,7 @@ class Training(LivePanel):
         return [control.value for control in self.settings]
 
     def _weigh(self) -> None:
-        """Sigma and rho were moved: weigh anew what was scored last, and what comes next."""
+        """Apply sigma and rho to the scores shown and to the mini-batches to come."""
         if self.probe is None or self.watched is None:
             return
         objective: ObjectiveConfig = self.config.objective

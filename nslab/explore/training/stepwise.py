@@ -1,4 +1,4 @@
-"""Training in small steps, watched: nslab's own loop, with a stop before every mini-batch."""
+"""Training in small steps: nslab's own training loop, with a stop before every mini-batch."""
 
 import time
 from collections import deque
@@ -24,16 +24,18 @@ from nslab.training.setup import make_accelerator, make_loaders, prepared
 from nslab.types import Batch, Objective, Scored
 
 PROBED = 240  # samples whose scores are shown; a multiple of every grid's m
-BETWEEN_PROBES = 0.2  # seconds
+BETWEEN_PROBES = 0.2  # seconds between two computations of scores to show, at least
 Note = dict[str, Any]
 
 
 @dataclass
 class Watched:
-    """An objective that lets somebody look on; ``inner`` may be exchanged between two batches.
+    """An objective that reports every batch; ``inner`` may be replaced between two batches.
 
-    ``before`` and ``after`` a batch is scored are called with the network, and with the batch and
-    its scores.
+    Attributes:
+        inner: the objective that scores batches.
+        worker: asked for leave before each batch, if there is one.
+        seen: called with the network, the batch and its scores after each batch, if not None.
     """
 
     inner: Objective
@@ -42,7 +44,7 @@ class Watched:
 
     @property
     def min_batch(self) -> int:
-        """That of the objective watched."""
+        """That of ``inner``."""
         return self.inner.min_batch
 
     def __call__(self, model: nn.Module, batch: Batch) -> Scored:
@@ -56,8 +58,14 @@ class Watched:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """The data of a training, some of its images to look at, and what an untrained network makes
-    of them."""
+    """The data of a training, and a batch of its images whose scores are shown.
+
+    Attributes:
+        data: training set and a part of the test set.
+        batch: the images whose scores are shown, ``PROBED`` of them.
+        grid: how they are grouped.
+        first: the note with their scores by the untrained network.
+    """
 
     data: ImageData
     batch: Batch
@@ -65,14 +73,15 @@ class Probe:
     first: Note
 
     def scores(self, model: nn.Module) -> Float[Tensor, " b"]:
-        """Every image's score in front of a network."""
+        """The score of every image under a network."""
         device = next(model.parameters()).device
         x, y = self.batch.x.to(device), self.batch.y.to(device)
         return ns_scores(model, x, y, self.grid).cpu()
 
 
 def untrained(config: TrainConfig, grid: Grid) -> Probe:
-    """The data of a training, and the scores of a part of it in front of the first network."""
+    """The probe of a training: its data, and the scores of a part of it under the untrained
+    network."""
     data = fewer_tests(training_set(config))
     batch = next(batches_of(data, PROBED, config.seed).epoch(0))
     shape, classes = data.dataset.shape, data.dataset.layout.num_classes
@@ -83,19 +92,22 @@ def untrained(config: TrainConfig, grid: Grid) -> Probe:
 
 
 def train_stepwise(worker: Worker, config: TrainConfig, probe: Probe, watched: Watched) -> None:
-    """Train step by step, and post what happens: of every mini-batch the epoch (a fraction),
-    cross-entropy and share of hits; now and then ``scores`` and ``weights``; after each epoch
-    ``test``, accuracy in percent."""
+    """Train step by step and post notes.
+
+    For every mini-batch: ``epoch`` (a fraction), ``loss`` (cross-entropy), ``right`` (training
+    accuracy, 0 to 1). At most five times a second also ``scores`` of the probe, and ``weights`` of
+    the last mini-batches. After each epoch: ``epoch`` and ``test``, test accuracy in percent.
+    """
     data, latest = probe.data, deque[Tensor](maxlen=4)
     accelerator = make_accelerator(config)
     loader, tests, _ = make_loaders(config, data, watched, accelerator)
     shape, classes = data.dataset.shape, data.dataset.layout.num_classes
     model: Any = build_network(config.network, shape, classes, config.seed)
     model, optimizer = prepared(config, model, accelerator)
-    steps, looked = 0, 0.0
+    steps, probed_at = 0, 0.0
 
     def seen(network: nn.Module, batch: Batch, scored: Scored) -> None:
-        nonlocal steps, looked
+        nonlocal steps, probed_at
         steps += 1
         logits, y = scored.logits.detach().float(), batch.y
         ones = torch.ones(len(y))
@@ -105,9 +117,9 @@ def train_stepwise(worker: Worker, config: TrainConfig, probe: Probe, watched: W
             "loss": float(F.cross_entropy(logits, y)),
             "right": float((logits.argmax(1) == y).float().mean()),
         }
-        if time.monotonic() - looked > BETWEEN_PROBES:
+        if time.monotonic() - probed_at > BETWEEN_PROBES:
             note |= {"scores": probe.scores(network), "weights": torch.cat(tuple(latest))}
-            looked = time.monotonic()
+            probed_at = time.monotonic()
         worker.post(note)
 
     watched.worker, watched.seen = worker, seen

@@ -1,4 +1,8 @@
-"""Controls that say what they are: the paper's symbol and a plain word, reachable by keyboard."""
+"""Controls labelled by the paper's symbol and a plain word, and usable by keyboard.
+
+``name`` is a control's key in ``TOOLTIPS`` and the end of its CSS class; ``symbol`` and ``word``
+are its label.
+"""
 
 import html
 from collections.abc import Callable, Sequence
@@ -9,7 +13,7 @@ import ipywidgets as widgets
 from nslab.explore.ui.tasks import UiThread
 from nslab.explore.ui.tooltips import TOOLTIPS
 
-WIDTH, LABEL = "415px", "160px"  # two in a row of a page of 840 pixels
+WIDTH, LABEL = "415px", "160px"  # two controls fit side by side on a page of 840 pixels
 CELLS = "<style>.nsl-sheet :is(th, td) {padding: 1px 18px 1px 0; text-align: left}</style>"
 
 
@@ -19,7 +23,7 @@ def labelled(symbol: str, word: str) -> str:
 
 
 def finished_text(control: Any, name: str) -> Any:
-    """A control with the common layout and its tooltip, findable as ``nsl-<name>``."""
+    """The control, given the common layout, its tooltip, and the CSS class ``nsl-<name>``."""
     control.tooltip = TOOLTIPS.get(name, control.description)
     control.style.description_width = LABEL
     control.layout = widgets.Layout(width=WIDTH)
@@ -27,14 +31,14 @@ def finished_text(control: Any, name: str) -> Any:
 
 
 def findable(control: Any, name: str) -> Any:
-    """A control that tests and styles find by its class."""
+    """The control, given CSS classes by which tests and styles find it."""
     return control.add_class("nsl-control").add_class(f"nsl-{name}")
 
 
 def slider(
     name: str, symbol: str, word: str, value: float, within: tuple[float, float], step: float
 ) -> widgets.FloatSlider:
-    """A number; arrow keys move it by a step."""
+    """A slider for a number; arrow keys move it by ``step``."""
     low, high = within
     digits = ".2f" if step < 0.1 else ".1f"
     control = widgets.FloatSlider(
@@ -47,7 +51,7 @@ def slider(
 def counter(
     name: str, symbol: str, word: str, value: int, within: tuple[int, int]
 ) -> widgets.IntSlider:
-    """A whole number."""
+    """A slider for a whole number."""
     low, high = within
     control = widgets.IntSlider(value=value, min=low, max=high, description=labelled(symbol, word))
     return finished_text(control, name)
@@ -56,7 +60,7 @@ def counter(
 def magnitude(
     name: str, symbol: str, word: str, value: float, powers: tuple[float, float]
 ) -> widgets.FloatLogSlider:
-    """A positive number on a scale of powers of ten."""
+    """A slider for a positive number on a logarithmic scale; ``powers``: exponents of its ends."""
     low, high = powers
     control = widgets.FloatLogSlider(
         value=value, min=low, max=high, step=0.05, readout_format=".3g", description="?"
@@ -68,9 +72,9 @@ def magnitude(
 def choice(
     name: str, symbol: str, word: str, options: Sequence[Any], value: Any
 ) -> widgets.Dropdown:
-    """One of several; options are values, or pairs of a text and a value."""
+    """A drop-down list; options are values, or pairs of a text and a value."""
     control = finished_text(widgets.Dropdown(options=options, value=value, description="?"), name)
-    # the widget of a list shows no tooltip beside its description: that carries it instead
+    # ipywidgets shows no tooltip for a drop-down list, so its description carries it
     about = html.escape(TOOLTIPS.get(name, word))
     control.description = f'<span title="{about}">{html.escape(labelled(symbol, word))}</span>'
     control.description_allow_html = True
@@ -80,7 +84,7 @@ def choice(
 def button(
     name: str, word: str, icon: str, ui_thread: UiThread, act: Callable[[], object], about: str
 ) -> Any:
-    """A button with a word on it; the interface is told of what goes wrong."""
+    """A button that calls ``act``; errors are shown in the interface. ``about`` is its tooltip."""
     control = widgets.Button(description=word, icon=icon, tooltip=about)
     control.layout = widgets.Layout(width="110px")
     control.on_click(lambda _: ui_thread.deliver(act))
@@ -88,14 +92,13 @@ def button(
 
 
 def on_change(ui_thread: UiThread, act: Callable[[], object], *controls: Any) -> None:
-    """Call ``act`` whenever one of the controls gets another value; the interface is told of
-    what goes wrong."""
+    """Call ``act`` whenever the value of a control changes; errors are shown in the interface."""
     for control in controls:
         control.observe(lambda _: ui_thread.answer(act), "value")
 
 
 def row(*controls: Any) -> widgets.Box:
-    """Controls side by side, in as many lines as they need."""
+    """Controls side by side, wrapped into as many lines as they need."""
     box = widgets.Box(list(controls))
     box.layout = widgets.Layout(display="flex", flex_flow="row wrap", width="100%")
     return box
@@ -108,7 +111,7 @@ def column(name: str, *parts: Any) -> widgets.VBox:
 
 
 class Status:
-    """A line that says what is going on; read out where a screen reader is."""
+    """A line that says what is going on; screen readers read it aloud."""
 
     def __init__(self, name: str) -> None:
         layout = widgets.Layout(width="100%", height="28px", overflow="hidden")
@@ -117,7 +120,7 @@ class Status:
         self.text = ""
 
     def say(self, text: str, wrong: bool = False) -> None:
-        """Show a line in place of the last one."""
+        """Replace the line by ``text``; ``wrong`` marks an error."""
         self.text = text
         mark = "font-weight:bold;color:#a40000" if wrong else ""
         self.widget.value = (
@@ -127,14 +130,14 @@ class Status:
         )
 
     def fail(self, error: Exception) -> None:
-        """Show what went wrong; what a user can act on says so itself."""
+        """Show an error: its message if it is meant for users, else with its type."""
         plain = isinstance(error, OSError | ValueError | RuntimeError)
         text = " ".join(str(error).split())
         self.say(text if plain and text else f"{type(error).__name__}: {text}", wrong=True)
 
 
 class Sheet:
-    """A table of fixed height that scrolls, by keyboard too."""
+    """A table of fixed height that can be scrolled, also by keyboard."""
 
     def __init__(self, name: str, height: int) -> None:
         self.height = height
@@ -143,7 +146,7 @@ class Sheet:
         self.widget.add_class(f"nsl-{name}")
 
     def show(self, table: str, caption: str) -> None:
-        """Show a table that is HTML already."""
+        """Show ``table``, which is HTML already, under a caption."""
         words = html.escape(caption)
         look = f"height:{self.height - 8}px;overflow:auto;border:1px solid #999;line-height:1.4"
         self.widget.value = (

@@ -1,4 +1,4 @@
-"""Show a panel: live where somebody watches, as a figure that is kept where nobody does."""
+"""Show a panel: as widgets in an interactive session, as a saved figure in a headless one."""
 
 from IPython.display import display
 
@@ -10,10 +10,10 @@ _SHOWN: dict[str, Panel] = {}
 
 
 def show(panel: Panel, preset: str, steps: int = 0) -> None:
-    """Display a panel, in place of an earlier one of its kind.
+    """Display a panel; an earlier one of the same kind is closed.
 
-    Headless, take ``steps`` of what it would do when started, then keep its figure as
-    ``explorer_<name>`` and display that.
+    In a headless session, take ``steps`` steps of its work, then save its figure for ``preset`` as
+    ``explorer_<name>`` and display it.
     """
     if earlier := _SHOWN.get(panel.name):
         earlier.close()

@@ -10,7 +10,7 @@ from nslab.runs.store import Result
 
 
 class Panel:
-    """A figure, a line of text, the runs that are shown, and where results of threads arrive."""
+    """A panel: a figure, a status line, the runs shown, and a `UiThread` for background work."""
 
     name: ClassVar[str]
     widget: Any
@@ -23,18 +23,18 @@ class Panel:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What the figure shows."""
+        """Values of the controls, as provenance of the figure."""
         raise NotImplementedError
 
     def advance(self, steps: int) -> None:
-        """Go on for some steps, where something goes on by itself."""
+        """Take some steps of the panel's work; nothing for panels without any."""
 
     def close(self) -> None:
-        """End what goes on."""
+        """Stop background work."""
 
 
 class LivePanel(Panel):
-    """A panel whose work is started, paused, stepped and reset."""
+    """A panel whose work can be started, paused, stepped and reset."""
 
     runner: Runner
 
@@ -43,5 +43,5 @@ class LivePanel(Panel):
         self.runner.advance(steps)
 
     def close(self) -> None:
-        """End the work."""
+        """Stop the work."""
         self.runner.close()

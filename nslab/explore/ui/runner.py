@@ -1,4 +1,4 @@
-"""Buttons of a worker: start, pause, step, reset."""
+"""The buttons that control a worker: start, pause, step, reset."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ STATES = ("loading", "ready", "running", "paused", "done", "failed")
 
 
 class Runner:
-    """A worker and the controls that move it.
+    """A worker and its controls.
 
-    ``settings`` are what a worker is made from: they rest while it is under way, and ``begin`` is
-    called for another worker when one of them changes or at a reset. ``said`` is called whenever
-    the state may have changed.
+    ``settings`` are the controls that a worker is made from. They are disabled while it is running
+    or paused; when one of them changes, or at a reset, ``begin`` is called to make another worker.
+    ``said`` is called whenever the state may have changed.
     """
 
     def __init__(
@@ -28,8 +28,8 @@ class Runner:
         begin: Callable[[], object],
         said: Callable[[], object],
     ) -> None:
-        """``steps``: what the worker takes, in the plural; ``pace``: how many a second at first,
-        and at most."""
+        """``steps``: what the worker's steps are called, in the plural; ``pace``: steps per second
+        at first, and the most that can be set."""
         self.worker: Worker | None = None
         self.settings, self.said, self.ui_thread = settings, said, ui_thread
         self.pace = controls.counter(
@@ -54,7 +54,7 @@ class Runner:
 
     @property
     def buttons(self) -> tuple[Any, ...]:
-        """In their order."""
+        """The buttons start, pause, step and reset."""
         return self.start, self.pause, self.step, self.reset
 
     @property
@@ -63,27 +63,27 @@ class Runner:
         return "loading" if self.worker is None else self.worker.state
 
     def close(self) -> None:
-        """End the worker there is."""
+        """Stop the worker."""
         if self.worker is not None:
             self.worker.stop()
         self.worker = None
         self.show()
 
     def take(self, task: Callable[[Worker], object], hear: Callable[[list[Any]], object]) -> None:
-        """Have a worker for a task; it begins when it is started."""
+        """Make a worker for a task; it begins when the user starts it."""
         self.worker = Worker(self.ui_thread, task, hear, self.show)
         self._hurry()
         self.show()
 
     def advance(self, steps: int) -> None:
-        """Take some steps while the caller waits, as fast as they go."""
+        """Take some steps as fast as possible, while the caller waits."""
         if self.worker is not None:
             self.worker.pace = math.inf
             self.worker.advance(steps)
         self.show()
 
     def show(self) -> None:
-        """Controls that can be used now, and what the panel says."""
+        """Enable the controls that can be used now, and update the panel's status."""
         state = self.state
         self.start.disabled = self.step.disabled = state not in ("ready", "paused")
         self.pause.disabled = state != "running"

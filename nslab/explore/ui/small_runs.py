@@ -1,4 +1,4 @@
-"""Trainings that take seconds on one CPU core, for panels to show."""
+"""Trainings for panels, which take seconds on one CPU core."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from nslab.runs import store
 from nslab.training.checkpoint import load_weights
 from nslab.types import ObjectiveConfig
 
-SAMPLES, TESTS = 2000, 1000  # at most; the digits have 1,294 and 503
+SAMPLES, TESTS = 2000, 1000  # most training and test images; digits has 1,294 and 503
 SMALL_NETWORKS = ("mlp", "lenet5", "resnet8")
 
 
@@ -40,10 +40,10 @@ def fewer_tests(data: ImageData) -> ImageData:
 
 
 def trained(config: RunConfig, subprocess: bool) -> store.Result:
-    """A finished run with its weights, looked up, or computed in a process of its own if
+    """A finished run with its weights: looked up, else computed, in another process if
     ``subprocess``.
 
-    Raises ``RuntimeError`` with the end of its output where that process fails.
+    Raises ``RuntimeError`` with the end of its output if that process fails.
     """
     found = store.find(config, weights=True)
     if found is None and subprocess:
@@ -57,7 +57,7 @@ def trained(config: RunConfig, subprocess: bool) -> store.Result:
 
 
 def after_epochs(config: TrainConfig) -> list[nn.Module]:
-    """The untrained network, and the one after every epoch of a finished run that kept them."""
+    """The untrained network, and those after each epoch of a finished run that kept them all."""
     dataset = DATASETS[config.dataset]
     form = (config.network, dataset.shape, dataset.layout.num_classes, config.seed)
     folder = store.folder_of(config)

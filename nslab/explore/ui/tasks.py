@@ -1,4 +1,4 @@
-"""Background tasks of the interface: other threads compute, the widgets' own one draws."""
+"""Background tasks of the interface: other threads compute, the widgets' own thread draws."""
 
 import asyncio
 import math
@@ -10,14 +10,15 @@ from typing import Any
 
 from nslab.system.progress import headless
 
-BETWEEN_DRAWINGS = 0.2  # seconds
+BETWEEN_DRAWINGS = 0.2  # seconds between two drawings, at least
 
 
 class UiThread:
-    """Where results arrive: the event loop of the thread that made it.
+    """The thread of the interface, with its event loop, to which other threads deliver results.
 
-    ``live``: somebody watches and the loop runs, as in a kernel. Otherwise work is done at once,
-    and errors are raised. ``failed`` is told of errors when live.
+    In an interactive session with a running event loop, as in a kernel, it is ``live``: work is
+    done in the background, and ``failed`` is called with errors. Otherwise work is done at once,
+    and errors are raised.
     """
 
     def __init__(self, failed: Callable[[Exception], object]) -> None:
@@ -32,11 +33,11 @@ class UiThread:
 
     @property
     def live(self) -> bool:
-        """Whether work goes on beside the interface."""
+        """Whether work is done in the background."""
         return self.loop is not None
 
     def deliver(self, act: Callable[[], object], delay: float = 0) -> None:
-        """Call ``act`` in the interface's thread; from any thread."""
+        """Call ``act`` in the interface's thread, after ``delay`` seconds; from any thread."""
         if self.loop is None:
             act()
         elif delay:
@@ -47,8 +48,8 @@ class UiThread:
     def answer(self, act: Callable[[], object]) -> None:
         """Call ``act``, which reads controls, in the interface's thread: at once if this is it.
 
-        JupyterLab hands what a person does to another thread of the kernel (a subshell); however
-        often that happens until that thread has time, ``act`` is called once.
+        JupyterLab passes user actions to another thread of the kernel (a subshell). However many
+        of them come before the interface's thread has time, ``act`` is called once.
         """
         if self.loop is None or threading.get_ident() == self.thread:
             self.attempt(act)
@@ -57,14 +58,14 @@ class UiThread:
             self.loop.call_soon_threadsafe(self._answer, act)
 
     def _answer(self, act: Callable[[], object]) -> None:
-        self._asked.discard(act)  # before: what changes from now on asks anew
+        self._asked.discard(act)  # first, so that later changes call ``act`` again
         self.attempt(act)
 
     def later(
         self, work: Callable[[], Any], then: Callable[[Any], object], *, slow: bool = False
     ) -> None:
-        """Do ``work`` in the background, then ``then`` with its result: one after the other, but
-        what is ``slow`` holds up nothing else."""
+        """Do ``work`` in the background, then call ``then`` with its result. Tasks are done one
+        after another; ``slow`` ones have a queue of their own, so as not to hold up the others."""
         if self.loop is None:
             then(work())
             return
@@ -81,7 +82,7 @@ class UiThread:
         (SLOW if slow else QUICK).put(task)
 
     def attempt(self, act: Callable[[], object]) -> None:
-        """Call ``act``; where somebody watches, an error is told of instead of raised."""
+        """Call ``act``; if live, errors are passed to ``failed`` instead of raised."""
         if self.loop is None:
             act()
             return
@@ -92,7 +93,7 @@ class UiThread:
 
 
 class Background:
-    """One thread that does tasks in their order; it ends with the process."""
+    """A thread that does tasks in order; it ends with the process."""
 
     def __init__(self) -> None:
         self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -114,16 +115,15 @@ QUICK, SLOW = Background(), Background()
 
 
 class TaskStopped(Exception):
-    """Ends a task from within."""
+    """Raised inside a task to end it."""
 
 
 class Worker:
     """A task in a thread of its own that can be started, paused, stepped and stopped.
 
-    ``task(worker)`` calls `wait_for_step` before every small step, which waits while paused, and
-    `post` with what it found. ``hear`` gets what was posted since the last time, in the interface's
-    thread and at most five times a second; ``moved`` is called there when the state changes by
-    itself.
+    ``task(worker)`` calls `wait_for_step` before every step, which waits while paused, and `post`
+    with its results. ``hear`` gets the results posted since its last call, in the interface's
+    thread and at most five times a second; ``moved`` is called there when the task ends.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Worker:
         moved: Callable[[], object],
     ) -> None:
         self.ui_thread, self.task, self.hear, self.moved = ui_thread, task, hear, moved
-        self.pace = math.inf  # steps a second, at most
+        self.pace = math.inf  # most steps per second
         self.error: Exception | None = None
         self._allowed = self._due = self._drawn = 0.0
         self._stopped = self._ended = self._waking = self._waiting = False
@@ -152,7 +152,7 @@ class Worker:
         return "running" if self._allowed >= 1 else "paused"
 
     def start(self) -> None:
-        """Go on until the end or a pause."""
+        """Run until the end or a pause."""
         self._allow(math.inf)
 
     def pause(self) -> None:
@@ -164,12 +164,13 @@ class Worker:
         self._allow(steps)
 
     def stop(self) -> None:
-        """End the task before its next step; nothing that it posts is heard any more."""
+        """End the task before its next step; results that it still posts are dropped."""
         self._stopped = True
         self._allow(0)
 
     def advance(self, steps: int) -> None:
-        """Take some steps while the caller waits, and hear of them; raises what the task raises."""
+        """Take some steps while the caller waits, and pass on their results; raises what the task
+        raises."""
         self.step(steps)
         with self._gate:
             self._gate.wait_for(lambda: self._ended or (self._waiting and self._allowed < 1))
@@ -178,10 +179,10 @@ class Worker:
             raise self.error
 
     def wait_for_step(self) -> None:
-        """For the task: wait for leave to take a step; raises `TaskStopped` to end it."""
+        """For the task: wait until it may take a step; raises `TaskStopped` to end it."""
         with self._gate:
             self._waiting = True
-            self._gate.notify_all()  # `advance` waits for it
+            self._gate.notify_all()  # wakes `advance`
             while not self._stopped:
                 left = self._due - time.monotonic()
                 if self._allowed >= 1 and left <= 0:
@@ -194,7 +195,7 @@ class Worker:
             self._due = time.monotonic() + 1 / self.pace
 
     def post(self, note: Any) -> None:
-        """For the task: hand something over."""
+        """For the task: hand over a result."""
         self._notes.put(note)
         if self.ui_thread.live and not self._waking:
             self._waking = True
@@ -202,7 +203,7 @@ class Worker:
             self.ui_thread.deliver(self.drain, max(0.0, BETWEEN_DRAWINGS - since))
 
     def drain(self) -> None:
-        """Hear what was posted; in the interface's thread."""
+        """Pass posted results to ``hear``; in the interface's thread."""
         self._waking, notes = False, []
         while not self._notes.empty():
             notes.append(self._notes.get())

@@ -1,4 +1,4 @@
-"""A sentence about each control, which appears where the mouse rests on it."""
+"""The tooltip of each control: a sentence that appears when the mouse rests on it."""
 
 _DATA = "The images that the network is trained on. Another choice starts anew."
 _NETWORK = "The classifier. Another choice starts anew."
