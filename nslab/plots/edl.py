@@ -45,7 +45,7 @@ def loss_curves(table: pd.DataFrame, title: str) -> Figure:
     )
     right.axhline(1, color=GREY, linewidth=0.8)
     legend_below(figure, left.get_legend_handles_labels()[0])
-    heading(figure, f"What losses teach, by the probability of the label: {title}")
+    heading(figure, f"Losses and their gradients over the probability of the label: {title}")
     return figure
 
 

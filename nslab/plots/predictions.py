@@ -27,11 +27,11 @@ DISTANCES = {
     "w_p": ("Wasserstein-1 of $p_y$", "distance"),
     "w_log": ("Wasserstein-1 of log10 $p_y$", "distance (decades)"),
     "energy": ("energy distance", "distance"),
-    "told_apart": ("told apart by a forest", "accuracy (%)"),
-    "covered": ("where synthetic ones are", "real predictions (%)"),
-    "covered_gradient": ("where synthetic ones are", "of CE's gradient (%)"),
-    "fainter": ("$p_y$ below 99.9 % of theirs", "real predictions (%)"),
-    "surer": ("$p_y$ above 99.9 % of theirs", "real predictions (%)"),
+    "told_apart": ("random forest, real or synthetic", "accuracy (%)"),
+    "covered": ("covered by synthetic ones", "real predictions (%)"),
+    "covered_gradient": ("covered by synthetic ones", "of CE's gradient (%)"),
+    "fainter": ("$p_y$ below 99.9 % of synthetic", "real predictions (%)"),
+    "surer": ("$p_y$ above 99.9 % of synthetic", "real predictions (%)"),
 }
 IN_PERCENT = ("covered", "covered_gradient", "fainter", "surer")
 _MEDIAN: dict[str, Any] = {"color": "white", "markeredgecolor": "black", "markersize": 4}

@@ -18,7 +18,7 @@ def data_of(result: Result) -> Dataset:
     """
     training: TrainConfig | None = decode(result.config).training
     if training is None:
-        raise ValueError(f"run {result.id} is no classifier's")
+        raise ValueError(f"run {result.id} trains no classifier: give the id of a training run")
     try:
         return training.about
     except (ValueError, FileNotFoundError):

@@ -51,7 +51,7 @@ def resolved_encoder(name: str) -> str:
         return name
     if not (folder / CONFIG).is_file():
         raise ValueError(
-            f"{folder} has no {CONFIG}: expected is a folder written by save_pretrained"
+            f"{folder} has no {CONFIG}: give a folder written by save_pretrained"
         )
     place = folder.absolute() if Path(where).expanduser().is_dir() else where
     return content_name(KIND, place, described_digest(folder))

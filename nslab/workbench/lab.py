@@ -41,7 +41,7 @@ def serve(
     """
     address = checked(ip, expose)
     if voila and find_spec("voila") is None:
-        raise ValueError("--voila needs Voilà, which is not here: pip install voila")
+        raise ValueError("--voila needs Voilà, which is not installed: pip install voila")
     if not voila and not allow_root and hasattr(os, "geteuid") and os.geteuid() == 0:
         raise ValueError(
             "JupyterLab does not run as root unless it is asked to: add --allow-root, as in a "
