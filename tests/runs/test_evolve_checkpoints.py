@@ -301,7 +301,7 @@ def test_a_data_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"policy": "sometimes"}, "policy must be"),
         ({"precision": "fp8"}, "precision must be"),
         ({"held_out": 1.0}, "held_out is a share"),
-        ({"held_out": 0.96}, "too few to evolve on and hold out 29"),
+        ({"held_out": 0.96}, "too few to hold out 29"),
         ({"batches": 0}, "batches must be at least 1"),
         ({"device": "abacus"}, "device 'abacus' is not available"),
         ({"augment": "twirl"}, "augment must be"),

@@ -197,7 +197,7 @@ def test_what_does_not_go_together() -> None:
         ({"image_size": 32}, "texts of imdb have their size"),
         ({"objective": NS()}, "NS composes 'images' and imdb has texts: give it compose='tiled'"),
         ({"dataset": "digits", "network": "mlp", "objective": LF}, "give it compose='images'"),
-        ({"objective": OBJECTIVES["mixup"]()}, "texts cannot be blended"),
+        ({"objective": OBJECTIVES["mixup"]()}, "blends images, not texts"),
         ({"text_length": -1}, "text_length"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -207,7 +207,7 @@ def test_what_does_not_go_together() -> None:
         EvaluateConfig(run, "digits")
     with pytest.raises(ValueError, match="which tokens a network reads is not known"):
         nslab.evaluate(torch.nn.Linear(2, 2), "imdb")
-    with pytest.raises(ValueError, match="do not say which word has which number"):
+    with pytest.raises(ValueError, match="which word has which number"):
         nslab.evolve_checkpoints("textcnn", ["a.pt"] * 10, "imdb")
     assert (run.text_length, run.vocabulary, run.min_count) == (200, 20_000, 2)
     assert run.about.shape == (200, 20_000)
@@ -235,7 +235,7 @@ def test_classes_are_matched_by_name_first() -> None:
 
 def test_kinds_are_checked_inside_of_ns(as_users_call: None) -> None:
     """A method that blends images is refused wherever it stands; a vocabulary has words."""
-    with pytest.raises(ValueError, match="texts cannot be blended"):
+    with pytest.raises(ValueError, match="blends images, not texts"):
         TrainConfig("docstrings", "textcnn_64", NS(compose="tiled", base=Mixup()))
     with pytest.raises(ValueError, match="vocabulary must be at least 3"):
         TrainConfig("docstrings", "textcnn_64", vocabulary=2)
