@@ -42,7 +42,7 @@ def check_folder(config: EvolveConfig, folder: Path) -> None:
     if found != config.id:
         named = differences(config_before, encode(config))
         raise ValueError(
-            f"{folder} holds an evolution with other {', '.join(named) or 'options'}: {advice}"
+            f"{folder} holds an evolution with another {', '.join(named) or 'option'}: {advice}"
         )
 
 

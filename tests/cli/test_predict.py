@@ -127,7 +127,7 @@ def test_mistakes_are_explained(images: Path, tmp_path: Path) -> None:
         (("ffffffffffff", data), "ffffffffffff is no run in"),
         (("best", data), "best is no run in"),
         ((run.id[:2], data), "four at least"),
-        ((run.id, "digits"), "predictions are of images in files, folder:PATH, not of 'digits'"),
+        ((run.id, "digits"), "predictions need image files, folder:PATH, not 'digits'"),
         ((run.id, images), f"the images in {images} are folder:{images}"),
         ((run.id, "folder:/nowhere"), "/nowhere does not exist"),
         ((run.id, f"folder:{tmp_path / 'empty'}"), "empty has no images"),

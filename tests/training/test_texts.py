@@ -205,7 +205,7 @@ def test_what_does_not_go_together() -> None:
     run = TrainConfig("imdb", "textcnn")
     with pytest.raises(ValueError, match="digits has images, the network of imdb textcnn"):
         EvaluateConfig(run, "digits")
-    with pytest.raises(ValueError, match="which tokens a network reads is not known"):
+    with pytest.raises(ValueError, match="a network alone does not say which tokens"):
         nslab.evaluate(torch.nn.Linear(2, 2), "imdb")
     with pytest.raises(ValueError, match="which word has which number"):
         nslab.evolve_checkpoints("textcnn", ["a.pt"] * 10, "imdb")

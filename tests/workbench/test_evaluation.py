@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_explained(images: Path) -> None:
         (ByColour(), f"folder:{images / 'red'}", {}, "12 images in 0 class folders|0 images in 0"),
         (ByColour(), folder, {"mean": (0.5,)}, "a number for each of 3 channels"),
         (ByColour(), folder, {"std": (0.5, 0.5, 0.0)}, "an sd above 0"),
-        (ByColour(), folder, {"mean": 0.5}, "numbers for each channel"),
+        (ByColour(), folder, {"mean": 0.5}, "number for each channel"),
         (ByColour(), folder, {"size": 0}, "size is 0: the pixels a side"),
         (ByColour(), folder, {"size": -8}, "size is -8: the pixels a side"),
         (ByColour(), folder, {"batch_size": 0}, "batch_size 0"),
