@@ -40,10 +40,8 @@ def check_folder(config: EvolveConfig, folder: Path) -> None:
             f"{folder} holds a network of nslab 0.1, which did not store its run: {advice}"
         )
     if found != config.id:
-        named = differences(config_before, encode(config))
-        raise ValueError(
-            f"{folder} holds an evolution with another {', '.join(named) or 'option'}: {advice}"
-        )
+        named = ", ".join(differences(config_before, encode(config))) or "its options"
+        raise ValueError(f"{folder} holds an evolution that differs in {named}: {advice}")
 
 
 def differences(before: Any, now: dict[str, Any]) -> list[str]:

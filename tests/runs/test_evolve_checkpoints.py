@@ -381,7 +381,7 @@ def test_folders_of_other_evolutions_are_left_alone(
         ({"files": task["files"][::-1]}, "parents"),
         ({"augment": "none"}, "augment"),
     ):
-        with pytest.raises(ValueError, match=f"an evolution with another {named}: use another folder"):
+        with pytest.raises(ValueError, match=f"that differs in {named}: use another folder"):
             evolve_checkpoints(**task | other, out=out)
     assert before == {f: f.read_bytes() for f in out.iterdir()}
     evolve_checkpoints(**task, out=out)  # finished: nothing changes

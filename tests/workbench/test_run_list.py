@@ -109,7 +109,10 @@ def test_ids_by_their_beginning(two: tuple[str, str]) -> None:
         ("x" * 6, "is no id of a run"),
         (two[0][:3], "4 at least"),
         ("0123456789ab", "there is no finished run 0123456789ab"),
-        (folder_of(CE.with_seed(92)).name, "is not finished: the command that began it continues it"),
+        (
+            folder_of(CE.with_seed(92)).name,
+            "is not finished: the command that began it continues it",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             run_named(prefix)
