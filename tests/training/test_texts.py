@@ -152,7 +152,7 @@ def test_predictions(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "t.csv")["predicted"].tolist() == ["sky"]
     call(run.dataset, "--to", tmp_path / "own.csv")
     assert len(pd.read_csv(tmp_path / "own.csv")) == 24
-    assert "are of texts, csv:PATH or text:WORDS" in call("folder:.", "--to", tmp_path / "x.csv")
+    assert "need texts, csv:PATH or text:WORDS" in call("folder:.", "--to", tmp_path / "x.csv")
     assert "text: has no words" in call("text: ", "--to", tmp_path / "x.csv")
     (tmp_path / "texts.csv").unlink()
     assert f"40 texts, {right:.2f} % right" in call(f"csv:{file}", "--to", to, "--force")
