@@ -163,7 +163,9 @@ class TrainConfig(RunConfig):
             object.__setattr__(self, "image_size", self.image_size or side)
         elif self.image_size:
             kind = "texts" if is_text(self.dataset) else "images"
-            raise ValueError(f"{kind} of {self.dataset} have a fixed size: image_size is for folders")
+            raise ValueError(
+                f"{kind} of {self.dataset} have a fixed size: image_size is for folders"
+            )
         check_kinds(self.dataset, self.network, self.objective)
         given = {name: getattr(self, name) for name in TEXT_FIELDS}
         for name, value in text_fields(self.dataset, self.network, self.augment, given).items():

@@ -296,7 +296,7 @@ def test_a_data_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"files": 3}, r"at least 6 parents, not 3; fewer are enough for shade \(3\), pso \(2\)"),
         ({"files": 0}, "not 0"),
         ({"data": "cifar99"}, "unknown data set 'cifar99': did you mean cifar10"),
-        ({"data": "digits"}, "images of digits have their size"),
+        ({"data": "digits"}, "images of digits have a fixed size"),
         ({"data": "digits", "image_size": None}, "0.pt: its head .* is for 3 classes, the data"),
         ({"policy": "sometimes"}, "policy must be"),
         ({"precision": "fp8"}, "precision must be"),
