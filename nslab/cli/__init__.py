@@ -3,7 +3,7 @@
 Heavy imports wait until a command needs them, so that help and rendering start at once.
 """
 
-from nslab.cli import (  # each adds its commands
+from nslab.cli import (  # importing a module registers its commands
     check,
     evidence,
     evolve,

@@ -11,7 +11,7 @@ from nslab.cli.options import Plugins, app, explained
 
 @app.command(
     epilog="Example: nslab check --device cuda\n\n"
-    "Of one part: nslab check --part losses --no-ratios"
+    "One part only: nslab check --part losses --no-ratios"
 )
 def check(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
@@ -22,14 +22,14 @@ def check(
         bool, typer.Option("--ratios/--no-ratios", help="Measure times and memory too.")
     ] = True,
     to: Annotated[
-        Path | None, typer.Option(help="Folder of the report; default: figures/check.")
+        Path | None, typer.Option(help="Folder for the report; default: figures/check.")
     ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Compare what nslab computes on a device with float64 references, then time it.
 
-    Writes DEVICE.json and a page DEVICE.html. Ends with status 1 if a reference disagrees. It takes
-    no data and one to two minutes.
+    Writes DEVICE.json and a page DEVICE.html. Exits with status 1 if a reference disagrees. It
+    needs no data and takes one to two minutes.
     """
     from nslab.system.paths import figures_dir
     from nslab.workbench.device_check import check as checked
@@ -37,9 +37,9 @@ def check(
 
     folder = to or figures_dir() / "check"
     with explained():
-        folder.mkdir(parents=True, exist_ok=True)  # before the minutes that the check takes
+        folder.mkdir(parents=True, exist_ok=True)  # fails now, not after the minutes of checking
         if not os.access(folder, os.W_OK):
-            raise ValueError(f"{folder} cannot be written to: give another folder by --to")
+            raise ValueError(f"{folder} cannot be written to: give another folder with --to")
         report = checked(device, part or (), ratios=ratios)
     typer.echo(report.table())
     with explained():

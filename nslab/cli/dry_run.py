@@ -1,4 +1,4 @@
-"""Dry run: what a command would do, said without doing it."""
+"""Dry runs: print what a command would do, without doing it."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 def print_dry_run(
     configs: "Sequence[RunConfig]", notebooks: "Sequence[Planned]", jobs: int, force: bool = False
 ) -> None:
-    """Say what would run, what is there already, and how long it will take as far as is known."""
+    """Print what would run, what is finished already, and how long the rest may take.
+
+    Args:
+        configs: the runs that were asked for; runs they require are listed too.
+        notebooks: the notebooks that were asked for.
+        jobs: processes at once, by which the total time is divided.
+        force: list finished runs and notebooks as to do.
+    """
     from nslab.execution.monitor import duration
     from nslab.runs.estimates import Estimates, finished_here
     from nslab.runs.probe import probed_seconds
@@ -27,7 +34,7 @@ def print_dry_run(
     counts: dict[str, int] = {}
     probed = 0
     every = needed | {c.id: c for c in configs}
-    said_of = labels_apart(list(every.values()))
+    labels = distinct_labels(list(every.values()))
     for config in every.values():
         guess, result = None, None if config.id in needed else find(config)
         state = result.origin if result else "to do"
@@ -37,7 +44,7 @@ def print_dry_run(
                 probed += 1
             guesses.append(guess)
         counts[state] = counts.get(state, 0) + 1
-        print_line(config.id, state, guess, said_of[config.id])
+        print_line(config.id, state, guess, labels[config.id])
     for planned in notebooks:
         guess, state = None, "rendered"
         if force or not planned.rendered():
@@ -46,19 +53,21 @@ def print_dry_run(
         counts[state] = counts.get(state, 0) + 1
         print_line(planned.name, state, guess, "notebook")
     timed = [guess for guess in guesses if guess is not None]
-    said = [", ".join(f"{count} {state}" for state, count in counts.items())]
+    parts = [", ".join(f"{count} {state}" for state, count in counts.items())]
     if timed:
-        said.append(f"about {duration(sum(timed) / max(1, jobs))} with {max(1, jobs)} at once")
+        parts.append(f"about {duration(sum(timed) / max(1, jobs))} with {max(1, jobs)} at once")
     if probed:
-        said.append(f"{probed} by one step of their network on this device, decoding left out")
+        parts.append(
+            f"{probed} estimated from one training step on this device, without image decoding"
+        )
     if unknown := len(guesses) - len(timed):
-        said.append(f"the time of {unknown} is unknown, as nothing like them is finished")
-    typer.echo("; ".join(said))
+        parts.append(f"the time of {unknown} is unknown, because nothing similar has finished")
+    typer.echo("; ".join(parts))
 
 
-def labels_apart(configs: "Sequence[RunConfig]") -> dict[str, str]:
-    """What each run is called, by its id; where several are called the same, with what tells them
-    apart."""
+def distinct_labels(configs: "Sequence[RunConfig]") -> dict[str, str]:
+    """Labels of runs, by their ids; where several runs share one, the fields that differ are
+    added."""
     from nslab.analysis.run_differences import distinguished
     from nslab.configs.labels import label
 
@@ -73,15 +82,16 @@ def labels_apart(configs: "Sequence[RunConfig]") -> dict[str, str]:
 
 
 def print_smallest_effect(name: str, configs: "Sequence[RunConfig]") -> None:
-    """Say the smallest difference to its baseline that an experiment can show with these seeds."""
+    """Print the smallest difference from its baseline that an experiment can detect with the seeds
+    of these configs."""
     from nslab.analysis.smallest_effect import smallest_effect
 
-    if said := smallest_effect(name, configs):
-        typer.echo(said)
+    if sentence := smallest_effect(name, configs):
+        typer.echo(sentence)
 
 
 def print_line(name: str, state: str, seconds: float | None, about: str) -> None:
-    """A line of a dry run."""
+    """Print one line of a dry run: name, state, estimated time and label."""
     from nslab.execution.monitor import duration
 
     guess = "unknown" if seconds is None else f"~{duration(seconds)}"

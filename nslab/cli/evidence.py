@@ -21,7 +21,7 @@ from nslab.workbench.names import check_logs
 
 CLAIMS_NOTE = (
     "Verdicts follow from p values that are adjusted by Holm's method over a paper's comparisons "
-    "of a preset; an interval is of its comparison alone. Runs of preset smoke support no claim."
+    "of a preset; intervals are not adjusted. Runs of preset smoke support no claim."
 )
 
 
@@ -31,10 +31,10 @@ def claims(
         list[str] | None, typer.Option(help="ns, de or edl; repeatable; default: all three.")
     ] = None,
     to: ToFile = None,
-    every: Annotated[bool, typer.Option("--all", help="Also the claims without runs.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also show claims without runs.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """The papers' claims, each with the verdict that finished runs allow; nothing is computed."""
+    """Show the papers' claims, each with the verdict that finished runs allow; runs nothing."""
     from nslab.papers.claims import PAPERS
     from nslab.system.validation import unknown
 
@@ -65,16 +65,17 @@ def claims(
 def queue(
     file: Annotated[
         Path | None,
-        typer.Argument(help="Runs in their order, in YAML; default: what decides most claims."),
+        typer.Argument(help="YAML file of runs in order; default: those that decide most claims."),
     ] = None,
     log: LogOption = None,
     dry_run: DryRun = False,
     *,
     where: ExecutionOptions,
 ) -> None:
-    """Compute runs in the order of a file, frozen as they end; taken up wherever it was.
+    """Compute runs in the order of a file, and freeze each one when it finishes.
 
-    The file is read again after each run, so entries may be added or moved meanwhile.
+    Started again, it continues where it stopped. The file is read again after each run, so you may
+    add or move entries meanwhile.
     """
     with explained():
         check_logs(log)
@@ -99,6 +100,6 @@ def queue(
     told = f", {before} were done before" if before > 0 and not end.later else ""
     typer.echo(f"{len(end.done)} runs done, {len(end.failed) or 'none'} failed{told}")
     if end.later:
-        raise more("the queue is not at its end")
+        raise more("the queue is not finished")
     if end.failed:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""The command for networks of one's own: ``nslab evolve``."""
+"""The command that evolves your own checkpoints: ``nslab evolve``."""
 
 import os
 from functools import partial
@@ -25,42 +25,55 @@ def evolve(
         list[str] | None, typer.Option(metavar="FILE...", help="Checkpoints to evolve.")
     ] = None,
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE...", help="... with or without --parents.")
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Checkpoints too; --parents may be left out."),
     ] = None,
     out: Annotated[str, typer.Option(help="Folder for the best network.")] = "evolved",
-    evolver: Annotated[str, typer.Option(help="How to evolve.")] = "sa-shade-tri-ensin",
-    batches: Annotated[int, typer.Option(help="Batches, one after the other.")] = 20,
+    evolver: Annotated[
+        str, typer.Option(help="An evolver of `nslab list`.")
+    ] = "sa-shade-tri-ensin",
+    batches: Annotated[int, typer.Option(help="Fitness batches, one after the other.")] = 20,
     generations: Annotated[int, typer.Option(help="Generations on each batch.")] = 10,
-    batch_size: Annotated[int, typer.Option(help="Images of a batch.")] = 2048,
+    batch_size: Annotated[int, typer.Option(help="Images per batch.")] = 2048,
     microbatch: Annotated[
-        int | None, typer.Option(help="Images in one pass; default: all.")
+        int | None, typer.Option(help="Images per forward pass; default: the whole batch.")
     ] = None,
-    held_out: Annotated[float, typer.Option(help="Share that only chooses what to write.")] = 0.1,
+    held_out: Annotated[
+        float, typer.Option(help="Share of training images held out to choose the network.")
+    ] = 0.1,
     augment: Annotated[
         str, typer.Option(help="none, crop, crop_flip; auto: folders crop_flip, data sets none.")
     ] = "auto",
-    size: Annotated[int | None, typer.Option(help="Side of a folder's images, else 224.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of a folder's images in pixels; default: 224.")
+    ] = None,
     policy: Annotated[
-        str, typer.Option(help="BatchNorm: inherit (it learns), recalibrate or parent.")
+        str,
+        typer.Option(
+            help="BatchNorm statistics: inherit (updated by each batch), recalibrate or parent."
+        ),
     ] = "inherit",
-    dtype: Annotated[str, typer.Option(help="Of the population: float32, bfloat16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Type of the population's weights: float32 or bfloat16.")
+    ] = "float32",
     precision: Annotated[
-        str, typer.Option("--precision", "--autocast", help="Mixed: no, bf16, fp16.")
+        str, typer.Option("--precision", "--autocast", help="Mixed precision: no, bf16 or fp16.")
     ] = "no",
-    seed: Annotated[int, typer.Option(help="Of batches and evolution.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of batches and evolution.")] = 0,
     exempt_head: Annotated[
-        bool, typer.Option("--exempt-head/--evolve-head", help="Leave the last layer as it is.")
+        bool,
+        typer.Option("--exempt-head/--evolve-head", help="Keep each parent's last linear layer."),
     ] = True,
     workers: Annotated[
-        int, typer.Option(min=0, help="Threads that decode images; 0: one a core.")
+        int, typer.Option(min=0, help="Threads that decode images; 0: one per core.")
     ] = 0,
     dry_run: DryRun = False,
     *,
     where: ExecutionOptions,
 ) -> None:
-    """Evolve checkpoints of any classifier: a run like any other, kept and resumed by its content.
+    """Evolve checkpoints of any classifier, and write the best network to OUT.
 
-    The best network is written to OUT too.
+    It is a run like any other: stored, and resumed if interrupted.
     """
     with explained():
         check_network(model)

@@ -1,4 +1,4 @@
-"""Execution options, here or on a cluster: the same for every command that computes."""
+"""Options of execution, on this machine or a cluster, shared by every command that computes."""
 
 import inspect
 import math
@@ -27,22 +27,23 @@ from nslab.system.provenance import ACCEPT
 
 PANEL = "With --engine slurm"
 EngineOption = Annotated[
-    str, typer.Option("--engine", help="local: processes here. slurm: jobs of a cluster.")
+    str, typer.Option("--engine", help="local: processes here. slurm: jobs on a cluster.")
 ]
-Partition = Annotated[str, typer.Option(help="Queue.", rich_help_panel=PANEL)]
-Gpus = Annotated[int, typer.Option(min=0, help="GPUs of a job.", rich_help_panel=PANEL)]
+Partition = Annotated[str, typer.Option(help="Partition to queue in.", rich_help_panel=PANEL)]
+Gpus = Annotated[int, typer.Option(min=0, help="GPUs per job.", rich_help_panel=PANEL)]
 Processes = Annotated[
-    int, typer.Option(min=1, help="That train one network together.", rich_help_panel=PANEL)
+    int, typer.Option(min=1, help="Processes that train one network.", rich_help_panel=PANEL)
 ]
-Cpus = Annotated[int, typer.Option(min=1, help="Cores of a process.", rich_help_panel=PANEL)]
-Memory = Annotated[str, typer.Option(help="Of a job, such as 16G.", rich_help_panel=PANEL)]
+Cpus = Annotated[int, typer.Option(min=1, help="Cores per process.", rich_help_panel=PANEL)]
+Memory = Annotated[str, typer.Option(help="Memory per job, such as 16G.", rich_help_panel=PANEL)]
 Time = Annotated[
     str, typer.Option(help="Limit of a job; then it is queued again.", rich_help_panel=PANEL)
 ]
-Account = Annotated[str, typer.Option(help="To be charged.", rich_help_panel=PANEL)]
+Account = Annotated[str, typer.Option(help="Account to charge.", rich_help_panel=PANEL)]
 Qos = Annotated[str, typer.Option(help="Quality of service.", rich_help_panel=PANEL)]
 Requeues = Annotated[
-    int, typer.Option(min=0, help="Time limits a job may run into.", rich_help_panel=PANEL)
+    int,
+    typer.Option(min=0, help="How often a job may reach its time limit.", rich_help_panel=PANEL),
 ]
 AtOnce = Annotated[
     int, typer.Option("--array-parallelism", min=1, help="Jobs at once.", rich_help_panel=PANEL)
@@ -51,20 +52,20 @@ Minutes = Annotated[
     float,
     typer.Option(
         min=0,
-        help="End after so many, each run at a checkpoint, with status 75 if there is more to do: "
-        "the same command goes on. 0: never.",
+        help="Stop after so many minutes, each run at a checkpoint. Status 75 means that work is "
+        "left: repeat the command to continue. 0: no limit.",
     ),
 ]
 AcceptStale = Annotated[
     bool,
-    typer.Option("--accept-stale", help="Use results made of other code of yours, or other data."),
+    typer.Option("--accept-stale", help="Use results of earlier versions of your code or data."),
 ]
 More = Annotated[
     list[str] | None,
     typer.Option(
         "--sbatch",
         metavar="NAME=VALUE",
-        help="Another option of sbatch; repeatable.",
+        help="Another option for sbatch; repeatable.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -72,7 +73,15 @@ More = Annotated[
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """Processes at once, here or on a cluster, and how many compute one run together."""
+    """How to execute runs.
+
+    Attributes:
+        jobs: processes, or jobs of a cluster, at once; 0: not given.
+        per_device: processes that share a CUDA device.
+        engine: what runs the processes, see `Engine`.
+        local: whether that is this machine.
+        processes_per_run: processes that compute one run together.
+    """
 
     jobs: int
     per_device: int
@@ -81,8 +90,9 @@ class ExecutionOptions:
     processes_per_run: int
 
     def places(self, share: bool = False) -> tuple[int, list[str]]:
-        """Processes at once and the CUDA devices they are shared out to, on this machine. Where
-        ``share``, and the options do not say, as many to a device as it takes."""
+        """How many processes to run at once, and the CUDA devices of this machine to spread them
+        over (none on a CPU or a cluster). With ``share`` and no ``jobs``, each device gets as many
+        as `room_on` estimates."""
         if not self.local:
             return self.jobs or 1, []
         if share and not self.jobs:
@@ -110,12 +120,12 @@ def where(
     accept_stale: AcceptStale = False,
     plugin: Plugins = None,
 ) -> ExecutionOptions:
-    """What the options say; plug-ins are loaded as they are read.
+    """The execution options of a command line; plug-ins were loaded while it was parsed.
 
-    Raises ``ValueError`` for what SLURM could not understand, for ``minutes`` and ``device`` there,
-    and for a device that is not here.
+    Raises ``ValueError`` for values that SLURM would not understand, for ``minutes`` or ``device``
+    with SLURM, and for a device that this machine lacks.
     """
-    wished = Slurm(
+    requested = Slurm(
         partition,
         gpus,
         processes,
@@ -130,13 +140,13 @@ def where(
     if accept_stale:
         os.environ[ACCEPT] = "1"
     local = engine == "local"
-    chosen = chosen_engine(engine, wished)
+    chosen = chosen_engine(engine, requested)
     if device and not local:
-        raise ValueError("device is for --engine local; of a cluster's jobs --gpus says it")
+        raise ValueError("--device is for --engine local; for jobs of a cluster use --gpus")
     if not math.isfinite(minutes):
-        raise ValueError(f"minutes is {minutes}: a number is meant, or 0 for no limit")
+        raise ValueError(f"--minutes is {minutes}: give a finite number, or 0 for no limit")
     if minutes and not local:
-        raise ValueError("minutes are for --engine local; of a cluster's jobs --time says it")
+        raise ValueError("--minutes is for --engine local; for jobs of a cluster use --time")
     use_device(device)
     if minutes:
         chosen = partial(run_local, until=clock() + 60 * minutes)
@@ -148,7 +158,7 @@ def where(
 def chosen_engine(name: str, slurm: Slurm) -> Engine:
     """The engine of the command line.
 
-    Raises ``ValueError`` for an unknown one, and for wishes that only a cluster could grant.
+    Raises ``ValueError`` for an unknown one, and for options of SLURM without ``slurm``.
     """
     if name not in ("local", "slurm"):
         raise ValueError(f"engine must be local or slurm, not {name!r}")
@@ -157,12 +167,13 @@ def chosen_engine(name: str, slurm: Slurm) -> Engine:
 
         return partial(run_slurm, slurm=slurm)
     if slurm != Slurm():
-        raise ValueError("what is asked of a cluster (partition, gpus, ...) needs --engine slurm")
+        raise ValueError("options of a cluster (--partition, --gpus, ...) need --engine slurm")
     return run_local
 
 
 def takes_where(jobs: int = 1) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of `where`, ``jobs`` at once by default; it gets ``where``."""
+    """Decorate a command with the options of `where`, with ``jobs`` as the default of ``--jobs``;
+    the command gets them as its argument ``where``."""
     options = dict(inspect.signature(where).parameters)
     options["jobs"] = options["jobs"].replace(default=jobs)
 

@@ -1,4 +1,4 @@
-"""Command on figures that were kept: ``nslab figures``."""
+"""The command that lists stored figures: ``nslab figures``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,10 @@ def figures(
     preset: PresetOption = "smoke",
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Write all of them into one .html or .png, at the width of a page."),
+        typer.Option(help="Also put all of them on one .html or .png, at the width of a page."),
     ] = None,
 ) -> None:
-    """List the figures kept for a preset, with their runs and what of them is hard to read."""
+    """List the figures stored for a preset, with their runs and what in them is hard to read."""
     from nslab.plots.contact_sheet import kept_figures, write_sheet
 
     with explained():

@@ -16,34 +16,32 @@ from nslab.cli.options import DryRun, Parameters, Plugins, PresetOption, app, ex
 def render(
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(help="By name, pattern or path; default: all of ours."),
+        typer.Argument(help="Names, patterns or paths; default: all of nslab's notebooks."),
     ] = None,
     preset: PresetOption = "smoke",
     parameter: Parameters = None,
     dry_run: DryRun = False,
     missing: Annotated[
-        bool, typer.Option("--missing", help="Only those whose executed copies are not current.")
+        bool, typer.Option("--missing", help="Only those without an up-to-date executed copy.")
     ] = False,
     *,
     where: ExecutionOptions,
 ) -> None:
     """Execute notebooks headless, each in its own process.
 
-    Figures go to figures/<preset>, those of other parameters to figures/variants.
+    Figures go to figures/<preset>, or to figures/variants if you set other parameters.
     """
     from nslab.workbench import notebooks
     from nslab.workbench.render import render as execute
 
     with explained():
-        wished = parsed(parameter)
-        planned = notebooks.plan(patterns or ["*"], preset, wished)
+        given = parsed(parameter)
+        planned = notebooks.plan(patterns or ["*"], preset, given)
         for one in planned:
-            if lacking := [name for name in wished if name not in one.parameters]:
-                typer.echo(
-                    f"{one.name} goes without {', '.join(lacking)}: it has no such parameter"
-                )
+            if lacking := [name for name in given if name not in one.parameters]:
+                typer.echo(f"{one.name} has no parameter {', '.join(lacking)}: it is ignored")
         if where.processes_per_run > 1:
-            raise ValueError("a notebook has one process: --processes is for runs")
+            raise ValueError("a notebook runs in one process: leave --processes out")
         if missing:
             every, planned = planned, [one for one in planned if not one.rendered()]
             typer.echo(f"{len(every) - len(planned)} of {len(every)} notebooks are current")
@@ -74,7 +72,7 @@ def lab(
         bool, typer.Option("--allow-root", help="Run as root, as in containers.")
     ] = False,
     voila: Annotated[
-        bool, typer.Option("--voila", help="The explorer alone, as a page, instead.")
+        bool, typer.Option("--voila", help="Serve only the explorer, as a web page.")
     ] = False,
     plugin: Plugins = None,
 ) -> None:
@@ -99,21 +97,21 @@ def new_thing() -> None:
 def new_notebook(
     name: Annotated[str, typer.Argument(help="Its name, without folders.")],
     experiment: Annotated[
-        str, typer.Option(help="What it runs; nslab list names them all.")
+        str, typer.Option(help="The experiment it runs: see `nslab list`.")
     ] = "ns/first",
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write it.")] = Path("."),
     plugin: Plugins = None,
 ) -> None:
-    """Start a notebook in the form that ours have; it renders as it is.
+    """Start a notebook in the form of nslab's own; it can be rendered as it is.
 
-    It has an opening, parameters, runs beside the paper's numbers, a figure, a computed sentence on
-    what one sees, and room for what was found.
+    It has an opening, parameters, runs beside the paper's numbers, a figure, a sentence computed
+    from the results, and room for your findings.
     """
     from nslab.system.paths import notebooks_dir
     from nslab.workbench.names import check_experiment
 
     with explained():
-        check_experiment(experiment)  # at once; what follows imports torch
+        check_experiment(experiment)  # first, because the next import loads torch
         from nslab.workbench.new_notebook import new_notebook as write
 
         file = write(name, to, experiment)

@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 def tell_version(asked: bool) -> None:
-    """Print the versions that a report of a fault should name."""
+    """Print the versions that a bug report should name."""
     if asked:
         import nslab
         from nslab.system.provenance import environment
@@ -37,7 +37,7 @@ def tell_version(asked: bool) -> None:
 
 
 def load_plugins(files: list[str] | None) -> list[str] | None:
-    """Load plug-ins before anything else of the command line is looked at."""
+    """Load plug-ins before the rest of the command line is parsed."""
     from nslab.system.plugins import use
 
     with explained():
@@ -62,30 +62,30 @@ Plugins = Annotated[
 def root(
     plugin: Plugins = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Say versions.")
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Show versions.")
     ] = False,
 ) -> None:
     """Workbench for evolution-inspired training of deep networks."""
 
 
 def known(preset: str) -> str:
-    """A preset's name, checked."""
+    """The name of a preset; ``BadParameter`` if there is none of that name."""
     if preset not in PRESETS:
         raise _not_known("preset", preset, PRESETS)
     return preset
 
 
 def known_suite(name: str) -> str:
-    """A suite's name, checked: a preset of the whole, or one of its own."""
+    """The name of a suite, a preset or one of ``NAMED_SUITES``; ``BadParameter`` otherwise."""
     if name not in (*PRESETS, *NAMED_SUITES):
         raise _not_known("suite", name, (*PRESETS, *NAMED_SUITES))
     return name
 
 
-def _not_known(what: str, name: str, there: Iterable[str]) -> typer.BadParameter:
+def _not_known(what: str, name: str, known_names: Iterable[str]) -> typer.BadParameter:
     from nslab.system.validation import unknown  # slow to import
 
-    return typer.BadParameter(str(unknown(what, name, there)))
+    return typer.BadParameter(str(unknown(what, name, known_names)))
 
 
 Parameters = Annotated[
@@ -95,29 +95,32 @@ Parameters = Annotated[
 PresetOption = Annotated[
     str, typer.Option(callback=known, help="smoke (seconds), cpu (hours) or paper (GPU).")
 ]
-Jobs = Annotated[int, typer.Option(min=0, help="Processes at once; 0: one, or see the command.")]
+Jobs = Annotated[
+    int,
+    typer.Option(min=0, help="Processes at once; 0: one, or for first-light as many as fit."),
+]
 PerDevice = Annotated[int, typer.Option(min=1, help="Processes that share a CUDA device.")]
 DeviceOption = Annotated[
     str | None,
     typer.Option(
         "--device",
-        help="cpu, cuda (all CUDA devices) or cuda:1; default: cuda if there, else cpu.",
+        help="cpu, cuda (all CUDA devices) or cuda:1; default: cuda if available, else cpu.",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would run.")]
 LogOption = Annotated[
     list[str] | None,
-    typer.Option("--log", help="Write for tensorboard, mlflow or wandb too; repeatable."),
+    typer.Option("--log", help="Also log to tensorboard, mlflow or wandb; repeatable."),
 ]
-Every = Annotated[bool, typer.Option("--all", help="Also the paper's rows without a run.")]
+Every = Annotated[bool, typer.Option("--all", help="Also show the paper's rows without a run.")]
 
 ToFile = Annotated[
-    Path | None, typer.Option("--to", help="Write it to a .md, .csv, .html or .tex too.")
+    Path | None, typer.Option("--to", help="Also write it to a .md, .csv, .html or .tex file.")
 ]
 
 
 def check_to(file: Path | None) -> None:
-    """``ValueError``, before any work, for a file that a table cannot be written to."""
+    """Raise ``ValueError``, before any work, for a file that no table can be written to."""
     if file is not None:
         from nslab.analysis.exports import check_file
 
@@ -125,7 +128,7 @@ def check_to(file: Path | None) -> None:
 
 
 def show_table(table: "pd.DataFrame", every: bool) -> None:
-    """Print a comparison, without the paper's rows that have no run unless ``every``."""
+    """Print a comparison; rows of the paper that have no run are shown only if ``every``."""
     from nslab.analysis.paper_tables import readable, shortened
 
     short = table if every else shortened(table)
@@ -135,15 +138,15 @@ def show_table(table: "pd.DataFrame", every: bool) -> None:
 
 
 def fail(error: Exception) -> typer.Exit:
-    """Print an error a user can act on, without a traceback."""
+    """Print an error that a user can act on, without a traceback; the exit with status 2."""
     typer.secho(f"error: {error}", fg="red", err=True)
     return typer.Exit(2)
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Errors that say what to do end with status 2, Ctrl-C with 130, SIGTERM with 143 and SIGHUP
-    with 129, as is usual; a traceback would add nothing."""
+    """End without a traceback where it would add nothing: with status 2 after an error that says
+    what to do, and as usual with 130 after Ctrl-C, 143 after SIGTERM and 129 after SIGHUP."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -151,7 +154,7 @@ def explained() -> Iterator[None]:
     except KeyboardInterrupt as error:
         with suppress(OSError):  # the terminal may be gone
             typer.secho(
-                "stopped: what is finished is kept, and the same command goes on from here",
+                "stopped: finished work is kept; the same command goes on from here",
                 err=True,
             )
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
@@ -159,13 +162,14 @@ def explained() -> Iterator[None]:
 
 
 def more(unfinished: str) -> typer.Exit:
-    """Say that the time was over, and what is left; the status that scripts look for."""
+    """Print that time ran out and what is unfinished; the exit with the status 75 that scripts
+    test for."""
     typer.secho(f"out of time: {unfinished}; the same command goes on from here", err=True)
     return typer.Exit(MORE)
 
 
 def parsed(parameters: list[str] | None) -> dict[str, str]:
-    """``name=value`` texts as a dict."""
+    """Texts ``NAME=VALUE`` as a dict."""
     pairs = [text.partition("=") for text in parameters or []]
     if wrong := ["".join(pair) for pair in pairs if not pair[1] or not pair[0]]:
         raise fail(ValueError(f"parameters are written NAME=VALUE, not {', '.join(wrong)}"))
@@ -173,8 +177,8 @@ def parsed(parameters: list[str] | None) -> dict[str, str]:
 
 
 def use_device(name: str | None) -> None:
-    """Compute on a device, here and in processes started from here; ``ValueError``, before any
-    work, for one that is not there."""
+    """Choose the device for this process and those that it starts; ``ValueError``, before any work,
+    for one that this machine lacks. None: leave the default."""
     if name is not None:
         from nslab.system.distributed import choose_device
 
@@ -195,21 +199,21 @@ def cuda_devices() -> list[str]:
 
 
 def shared_devices(per_device: int) -> tuple[int, list[str]]:
-    """Processes at once, as many as the CUDA devices take, or ``per_device`` each if that is more
-    than one; and the devices. On a CPU one."""
+    """How many processes to run at once, and the CUDA devices to spread them over: ``per_device``
+    each if that is more than one, else as many as `room_on` estimates. One on a CPU."""
     from nslab.execution.sharing import room_on
 
     devices = cuda_devices()
     if not devices:
         return 1, []
     each = per_device if per_device > 1 else room_on(len(devices))
-    typer.echo(f"{each} processes to each of {len(devices)} devices (--per-device changes it)")
+    typer.echo(f"{each} processes on each of {len(devices)} devices (--per-device changes it)")
     return each * len(devices), devices
 
 
 def devices_of(jobs: int, per_device: int) -> tuple[int, list[str]]:
-    """Processes at once and the CUDA devices they are shared out to, ``per_device`` each at most;
-    no devices on a CPU."""
+    """How many of ``jobs`` processes to run at once, and the CUDA devices to spread them over, at
+    most ``per_device`` on each. No devices on a CPU."""
     devices = cuda_devices()
     if not devices:
         return jobs, []

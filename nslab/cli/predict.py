@@ -1,4 +1,4 @@
-"""The command for networks that are trained: ``nslab predict``."""
+"""The command that applies a trained network: ``nslab predict``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,22 +13,24 @@ def predict(
     run: Annotated[
         str, typer.Argument(help="A finished run's id, or a best.safetensors of nslab evolve.")
     ],
-    data: Annotated[str, typer.Argument(help="folder:PATH; of texts csv:PATH, or text:WORDS.")],
+    data: Annotated[
+        str, typer.Argument(help="Images: folder:PATH. Texts: csv:PATH or text:WORDS.")
+    ],
     to: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("predictions.csv"),
     force: Annotated[bool, typer.Option("--force", help="Replace the CSV that is there.")] = False,
     device: DeviceOption = None,
     plugin: Plugins = None,
 ) -> None:
-    """Write what a trained network takes images or texts for: the five likeliest classes, as CSV.
+    """Classify images or texts with a trained network: the five likeliest classes of each, as CSV.
 
-    Images and texts are prepared as in the run's own evaluation.
+    Images and texts are preprocessed as in the run's own evaluation.
     """
     with explained():
         kind, _, where = data.partition(":")
         if kind in ("folder", "csv") and "#" not in where and not Path(where).expanduser().exists():
-            raise ValueError(f"there is no {where} to predict")
+            raise ValueError(f"{where} does not exist: there is nothing to predict")
         if to.exists() and not force:
-            raise ValueError(f"{to} is there already: --force replaces it, --to names another file")
+            raise ValueError(f"{to} exists already: --force replaces it, --to names another file")
         from nslab.workbench.prediction import (
             predictions,
             summary,

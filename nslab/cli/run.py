@@ -28,7 +28,7 @@ from nslab.workbench.names import check_experiment, check_logs
     epilog="Example: nslab run ns/first --preset cpu -p methods=ce,ns_ws --dry-run\n\n"
     "On a cluster: nslab run ns/table5 --preset cpu --engine slurm --partition gpu --gpus 1 "
     "--time 4:00:00 --array-parallelism 8 --sbatch constraint=a100\n\n"
-    "Started again, it waits for the jobs that are there, and submits what is missing."
+    "Started again, it waits for the jobs that are queued already, and submits what is missing."
 )
 @takes_where()
 def run(
@@ -62,7 +62,7 @@ def run(
             print_smallest_effect(name, configs)
             return
         for dataset in {config.dataset for config in configs} - {""}:
-            load(dataset)
+            load(dataset)  # fetched once, before any process needs it
         jobs, devices = where.places()
         try:
             results = store.run_all(
@@ -86,7 +86,7 @@ def run(
 
 @app.command(
     epilog="Example: nslab suite smoke --jobs 2 --dry-run\n\n"
-    "On one large GPU, again while it ends with status 75: nslab suite first-light --minutes 8\n\n"
+    "On one large GPU, repeated while it exits with 75: nslab suite first-light --minutes 8\n\n"
     "On a cluster: nslab suite paper --engine slurm --partition gpu --gpus 1 --time 12:00:00"
 )
 @takes_where(jobs=0)
@@ -95,19 +95,19 @@ def suite(
         str,
         typer.Argument(
             callback=known_suite,
-            help="smoke, cpu or paper; or first-light: a paper's cells at its own length, several "
-            "runs to a GPU.",
+            help="smoke, cpu or paper; or first-light: a few of a paper's results at full length, "
+            "several runs per GPU.",
         ),
     ],
     file: Annotated[
-        Path | None, typer.Option(help="What to run, in YAML; default: all there is.")
+        Path | None, typer.Option(help="YAML file of what to run; default: everything.")
     ] = None,
     log: LogOption = None,
     dry_run: DryRun = False,
     *,
     where: ExecutionOptions,
 ) -> None:
-    """Run whole papers: tables, then notebooks; what is finished is not done again.
+    """Run whole papers: tables, then notebooks. What is finished is not computed again.
 
     Each run and notebook has a process of its own. Tables go to figures/<preset>/tables.
     """
@@ -118,7 +118,7 @@ def suite(
 
         named = SUITES.get(preset)
         if named and file:
-            raise ValueError(f"{preset} is a file of its own: give a preset beside --file")
+            raise ValueError(f"suite {preset} has a file of its own: with --file, give a preset")
         of = "paper" if named else preset
         found = read_suite(named or file or DEFAULT, of)  # type: ignore[arg-type]  # checked
         if dry_run:

@@ -18,23 +18,25 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or its firs
 )
 def runs(
     dataset: Annotated[str, typer.Option(help="A name, a part of it, or a pattern.")] = "",
-    network: Annotated[str, typer.Option(help="Likewise.")] = "",
-    method: Annotated[str, typer.Option(help="A key, with its family, or a pattern.")] = "",
-    seed: Annotated[int | None, typer.Option(help="Of the run.")] = None,
-    since: Annotated[str, typer.Option(help="2026-11-30 (UTC), or 3d or 12h ago.")] = "",
-    until: Annotated[str, typer.Option(help="Likewise.")] = "",
+    network: Annotated[str, typer.Option(help="A name, a part of it, or a pattern.")] = "",
+    method: Annotated[str, typer.Option(help="A name, a family (ns), or a pattern.")] = "",
+    seed: Annotated[int | None, typer.Option(help="The run's seed.")] = None,
+    since: Annotated[
+        str, typer.Option(help="Finished since 2026-11-30 (UTC); 3d, 12h: so long ago.")
+    ] = "",
+    until: Annotated[str, typer.Option(help="Finished until then; written likewise.")] = "",
     state: Annotated[
         str, typer.Option(help="frozen, finished, stale, running or unfinished.")
     ] = "",
     paper: Annotated[str, typer.Option(help="Runs of ns, de or edl, at any preset.")] = "",
     experiment: Annotated[str, typer.Option(help="Runs of an experiment, at any preset.")] = "",
-    limit: Annotated[int, typer.Option(min=0, help="Lines that are shown; 0: all.")] = 20,
+    limit: Annotated[int, typer.Option(min=0, help="Lines to show; 0: all.")] = 20,
     to: ToFile = None,
     plugin: Plugins = None,
 ) -> None:
-    """Runs of the store and frozen ones, the newest first; nothing is computed.
+    """List stored and frozen runs, the newest first; nothing is computed.
 
-    A file has all of them, whatever the limit.
+    The file of --to has all of them, whatever the limit.
     """
     with explained():
         check_to(to)
@@ -56,7 +58,7 @@ def runs(
 
 @app.command(epilog="Example: nslab show 1a2b3c4d")
 def show(run: Run, plugin: Plugins = None) -> None:
-    """A finished run: config, numbers, where and of what it was made, its files, stale or not."""
+    """Show a finished run: config, metrics, provenance, files, and whether it is stale."""
     with explained():
         check_id(run)
         from nslab.workbench.run_details import described_run
@@ -67,7 +69,7 @@ def show(run: Run, plugin: Plugins = None) -> None:
 
 @app.command(epilog="Example: nslab diff 1a2b3c4d 5e6f7a8b")
 def diff(a: Run, b: Run, plugin: Plugins = None) -> None:
-    """Two finished runs: the fields that differ, their numbers, and where they were made."""
+    """Compare two finished runs: the fields that differ, their metrics and provenance."""
     with explained():
         for run in (a, b):
             check_id(run)
@@ -85,7 +87,7 @@ def plot(
     ] = None,
     plugin: Plugins = None,
 ) -> None:
-    """Curves of finished runs in one figure; its path is printed."""
+    """Plot the histories of finished runs in one figure, and print its path."""
     with explained():
         if to is not None and to.suffix != ".png":
             raise ValueError(f"{to} must end in .png")
@@ -98,7 +100,7 @@ def plot(
         found = [run_named(run) for run in dict.fromkeys(runs)]
         for result in found:
             if not result.history:
-                typer.echo(f"{result.id} is left out: no history was kept of it")
+                typer.echo(f"{result.id} is left out: it has no stored history")
         figure = curves_of(found)
         ids = "-".join(run.id for run in found[:4]) + (f"-and-{len(found) - 4}" * (len(found) > 4))
         file = to or figures_dir() / "runs" / f"{ids}.png"

@@ -1,4 +1,4 @@
-"""Commands that look: ``nslab compare | ledger | list | plugins | data``."""
+"""Commands that look things up: ``nslab compare | ledger | list | plugins | data``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,16 +35,16 @@ def compare(
     every: Every = False,
     to: ToFile = None,
     classes: Annotated[
-        bool, typer.Option("--classes", help="Also the accuracy of each class.")
+        bool, typer.Option("--classes", help="Also show the accuracy of each class.")
     ] = False,
     confusion: Annotated[
         bool,
-        typer.Option("--confusion", help="Also confusion matrices, computed from kept weights."),
+        typer.Option("--confusion", help="Also plot confusion matrices, from stored weights."),
     ] = False,
     device: DeviceOption = None,
     plugin: Plugins = None,
 ) -> None:
-    """Paper beside ours, for the runs that are finished; nothing is trained."""
+    """Show the paper's numbers beside those of finished runs; nothing is trained."""
     with explained():
         check_to(to)
         check_experiment(name, parsed(parameter))
@@ -84,7 +84,7 @@ def ledger(
     to: ToFile = None,
     plugin: Plugins = None,
 ) -> None:
-    """Every number that the papers print beside ours, looked up; nothing is computed."""
+    """Show every number that the papers print beside ours; nothing is computed."""
     papers = ("ns", "de")
     with explained():
         check_to(to)
@@ -101,26 +101,26 @@ def ledger(
 
 
 def check_papers(given: list[str] | None, known: tuple[str, ...]) -> None:
-    """``ValueError`` for a paper whose numbers are not here."""
+    """``ValueError`` for a paper without a ledger."""
     for name in given or ():
         if name == "edl":
             raise ValueError(
-                "EDL's paper is known by its claims alone: no number that it prints is here to "
-                "stand in a ledger; see nslab claims --paper edl"
+                "there is no ledger for edl: nslab has the EDL paper's claims, but none of its "
+                "printed numbers; see nslab claims --paper edl"
             )
         if name not in known:
             raise unknown("paper with numbers", name, known)
 
 
 def _starred(column: "pd.Series") -> bool:
-    """Whether a cell of a readable table has a mark."""
+    """Whether a cell of the column ends in the mark ``*``, which a note explains."""
     return bool(column.astype(str).str.endswith("*").any())
 
 
 @app.command("list", epilog="Example: nslab list")
 def list_(plugin: Plugins = None) -> None:
-    """Experiments, data sets, networks, objectives, evolvers and notebooks by name; what a plug-in
-    has registered is marked by its name."""
+    """List experiments, data sets, networks, objectives, evolvers and notebooks by name. What a
+    plug-in registered has the plug-in's name beside it."""
     from nslab.system.presets import PRESETS
     from nslab.workbench.notebooks import sources
 
@@ -140,7 +140,7 @@ def list_(plugin: Plugins = None) -> None:
 
 @app.command(epilog="Example: nslab plugins")
 def plugins(plugin: Plugins = None) -> None:
-    """The plug-ins that are loaded: from where, digest, and what each has registered."""
+    """List the loaded plug-ins: path, digest, and what each has registered."""
     from nslab.system.plugins import DIGITS, LOADED
 
     for name, found in LOADED.items():
@@ -162,19 +162,20 @@ def data(
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option(help="Write a part of one data set to a small file, NAME.sheet, see below."),
+        typer.Option(help="Write part of one data set to a small file NAME.sheet, see above."),
     ] = None,
     imbalance: Annotated[
-        float, typer.Option(help="Of the sheet: the training images that this factor keeps.")
+        float, typer.Option(help="Imbalance factor whose training images the sheet keeps.")
     ] = 100.0,
     plugin: Plugins = None,
 ) -> None:
-    """Fetch data sets into NSLAB_DATA (default data/cache) and check them; look folders of images
-    and texts through.
+    """Fetch data sets into NSLAB_DATA (default data/cache) and check them; report on folders of
+    images and on texts.
 
-    A sheet carries the images of a long-tailed training set of factor IMBALANCE, or larger, and the
-    test set, without loss: as NAME.sheet in NSLAB_DATA elsewhere it stands for the data set, and
-    runs made from it are the same runs. CIFAR-10 takes 37 MB (10: 50 MB) and some minutes.
+    A sheet is a small file with the test set and the images of a long-tailed training set of factor
+    IMBALANCE or larger, without loss. Copied to NSLAB_DATA on another machine, NAME.sheet stands in
+    for the data set, and runs on it are the same runs. CIFAR-10 takes 37 MB (50 MB for factor 10)
+    and some minutes.
     """
     with explained():
         for name in names or ():
@@ -213,24 +214,25 @@ def data(
 
 
 def write_sheet_of(names: list[str], file: Path, imbalance: float) -> None:
-    """Write the sheet of one data set, and say what is in it."""
+    """Write the sheet of one data set, and print what it contains."""
     from nslab.datasets import DATASETS, array_sets, load
     from nslab.datasets.sheets import SUFFIX, write_sheet
     from nslab.system.validation import unknown
 
     with explained():
         if len(names) != 1:
-            raise ValueError(f"a sheet is of one data set, not of {', '.join(names)}")
+            raise ValueError(f"a sheet holds one data set: name one of {', '.join(names)}")
         if names[0] not in array_sets():
             raise unknown("data set of arrays", names[0], array_sets())
         if file.name != f"{names[0]}{SUFFIX}":
             raise ValueError(
-                f"it is looked for as {names[0]}{SUFFIX}: call the file so, not {file}"
+                f"nslab looks for a sheet named {names[0]}{SUFFIX}: write that, not {file.name}"
             )
         found = load(names[0])
         if found.present is not None:
             raise ValueError(
-                f"only a sheet of {names[0]} is here: write another where all of it is"
+                f"only a sheet of {names[0]} is here: write another one on a machine that has the "
+                "whole data set"
             )
         classes = DATASETS[names[0]].layout.num_classes
         sheet = write_sheet(file, found.arrays, classes, imbalance)

@@ -10,19 +10,19 @@ from nslab.cli.options import Plugins, app, explained
 if TYPE_CHECKING:
     from nslab.runs.housekeeping import Finding
 
-SHOWN = 20  # lines of a kind
+SHOWN = 20  # lines under each heading, without --all
 
 
 @app.command(epilog="Example: nslab doctor")
 def doctor(
     every: Annotated[
-        bool, typer.Option("--all", help="Every line, not the first of each.")
+        bool, typer.Option("--all", help="Show every line, not only the first 20 of each kind.")
     ] = False,
     plugin: Plugins = None,
 ) -> None:
     """Check the store: results, weights, checkpoints, data, frozen results. Changes nothing.
 
-    Ends with status 1 if something is wrong.
+    Exits with status 1 if something is wrong.
     """
     with explained():
         found = _examined()
@@ -46,12 +46,12 @@ def gc(
     weights: Annotated[
         bool, typer.Option("--weights", help="Also the weights of finished runs.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """Remove what nothing needs from the store: what was set aside as broken, halves of files, runs
-    that never got anywhere, arrays of no run. Says sizes, and asks."""
+    """Remove what nothing needs from the store: files set aside as broken, partly written files,
+    runs that never reached a checkpoint, arrays that no run uses. Shows sizes and asks first."""
     from nslab.runs.housekeeping import remove
 
     more = {"superseded": superseded, "weights": weights}
@@ -85,7 +85,7 @@ def _examined() -> "list[Finding]":
 
 
 def _show(title: str, findings: "list[Finding]", every: bool) -> None:
-    """Lines by what is said, the first of many alike."""
+    """Print findings under a title, the first ``SHOWN`` of them unless ``every``."""
     if findings:
         typer.echo(f"{title}:")
     for number, finding in enumerate(findings):
@@ -101,7 +101,7 @@ def _size(findings: "list[Finding]") -> str:
 
 
 def _bytes(count: float) -> str:
-    """A size for people."""
+    """A number of bytes in the largest fitting unit."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

@@ -1,7 +1,7 @@
-"""Configs: frozen values that say all of a run, their JSON, and the hash that names the run.
+"""Configs: frozen values that define a run completely, their JSON, and the hash that names the run.
 
-A run is a value of a class in ``RUN_KINDS``: a training, an evolution, the search for a loss, a
-network adapted to another domain, or tested on other data.
+A config is a value of a class in ``RUN_KINDS``: a training, an evolution, the search for a loss,
+the adaptation of a network to another domain, or its evaluation on other data.
 """
 
 from nslab.configs.adapt import AdaptConfig

@@ -34,7 +34,8 @@ class AdaptConfig(RunConfig):
             normalised as there; floats must be in the source's units. Its training images are
             adapted to, its test images tested on.
         objective: of the pseudo-labels, any value of a class in ``OBJECTIVES``.
-        epochs: pseudo-labels are renewed at the start of each; 0: the source's network as it is.
+        epochs: number of epochs, at whose starts the pseudo-labels are computed again; 0: the
+            source's network as it is.
         batch_size, optimizer, lr, momentum, nesterov, weight_decay, schedule, augment, precision,
             channels_last, clip_norm, accumulate, decoding: as in `TrainConfig`.
         backbone_lr: multiplies ``lr`` for all but the bottleneck; a network without one is all
@@ -42,7 +43,7 @@ class AdaptConfig(RunConfig):
         sampler: key of ``SAMPLERS``; classes are those of the pseudo-labels.
         train_size: how many of the target's training images are adapted to; 0: all.
         pseudo_weight: factor of the pseudo-label losses.
-        im_weight: factor of the information maximisation.
+        im_weight: factor of the information-maximisation loss.
         threshold: a class must be the likeliest one of more than this many images to be used as a
             pseudo-label.
         eval_every: number of epochs between two classifications of the test images; the last
@@ -92,24 +93,25 @@ class AdaptConfig(RunConfig):
             )
         if not self.source.leaves_weights:
             raise ValueError(
-                f"AdaptConfig: {self.source.label()} leaves no weights of one network to adapt"
+                f"AdaptConfig: {self.source.label()} leaves no weights of one network to adapt: "
+                "take a run that trains or evolves one"
             )
         if not (self.pseudo_weight or self.im_weight):
             raise ValueError(
-                "AdaptConfig: pseudo_weight and im_weight are 0: nothing is left to train by"
+                "AdaptConfig: pseudo_weight and im_weight are 0: set one of the losses above 0"
             )
         object.__setattr__(self, "dataset", resolved(self.dataset))
         if self.training.tokenization or is_text(self.dataset):
             raise ValueError("AdaptConfig: texts are not adapted to, only images")
         try:
-            _ = self.steps  # its checks are these fields'
+            _ = self.steps  # TrainConfig checks the fields that both have
         except (TypeError, ValueError) as error:
             raise type(error)(str(error).replace("TrainConfig", "AdaptConfig")) from None
         self.check_domain()
 
     def check_domain(self) -> None:
-        """``ValueError`` for a target that does not fit the source's network, as far as is known of
-        both without loading them; data that are not here are checked when they are loaded."""
+        """``ValueError`` for a target that does not fit the source's network, as far as that is
+        known without loading data; data that are not here are checked when they are loaded."""
         form = self.training
         try:
             source = dataset_of(form.dataset, form.image_size)
@@ -123,7 +125,7 @@ class AdaptConfig(RunConfig):
         if len({*floats}) > 1:
             raise ValueError(
                 f"AdaptConfig: images are floats in one of {form.dataset} and {self.dataset}, and "
-                "bytes in the other: add them in the same units"
+                "bytes in the other: give both in the same units"
             )
         if 0 < target.layout.train <= self.train_size:
             raise ValueError(
@@ -133,7 +135,8 @@ class AdaptConfig(RunConfig):
 
     @property
     def steps(self) -> TrainConfig:
-        """The training on the target as its steps are: a run of its own would see the labels."""
+        """The training steps on the target as a `TrainConfig`: it sets up optimizer and batches,
+        and is never run itself, because a training of its own would see the labels."""
         form, of_training = self.training, {f.name for f in dataclasses.fields(TrainConfig)}
         same = [f.name for f in dataclasses.fields(self) if f.name in of_training]
         side = dataset_of(form.dataset, form.image_size).shape[1] if is_folder(self.dataset) else 0
@@ -148,7 +151,7 @@ class AdaptConfig(RunConfig):
 
     @property
     def training(self) -> TrainConfig:
-        """The training that gave the network its form."""
+        """The training that defines the network's architecture."""
         return self.source.training
 
     @property
@@ -169,7 +172,7 @@ class AdaptConfig(RunConfig):
 
     @property
     def method(self) -> str:
-        """What the pseudo-labels are learned by; ``source_only`` without adaptation."""
+        """The name of the method that learns the pseudo-labels; ``source_only`` for 0 epochs."""
         if not self.epochs:
             return "source_only"
         return training_method(self.objective, self.sampler, 1.0)
@@ -181,7 +184,7 @@ class AdaptConfig(RunConfig):
         return f"{domains}: {short_name(self.training.network)} {what}, seed {self.seed}"
 
     def columns(self) -> dict[str, str | int | float]:
-        """What tells it apart in tables."""
+        """The columns that identify it in tables."""
         return {
             "source": short_name(self.training.dataset),
             "dataset": short_name(self.dataset),
@@ -191,14 +194,14 @@ class AdaptConfig(RunConfig):
         }
 
     def requires(self) -> list[RunConfig]:
-        """The run of the source's network, and what evolved the objective."""
+        """The searches of losses that it uses, and the run of the source's network."""
         return [*losses_of(self), self.source]
 
     def cost(self, epochs: float = 0) -> float:
-        """Passes over the target's images: of three thirds, one goes to the pseudo-labels."""
+        """Passes over the target's images: the pseudo-labels of an epoch take a third of one."""
         return 1.0 + 4 / 3 * (epochs or self.epochs)
 
     def kin(self) -> list[tuple]:
-        """Adaptations of the same form of network to the same data, by the same loss first."""
+        """Adaptations of the same network to the same data: by the same loss, then by any."""
         rough = (self.kind, self.dataset, self.training.network, self.train_size)
         return [(*rough, type(self.objective), self.batch_size), rough]

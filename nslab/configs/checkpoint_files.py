@@ -13,8 +13,8 @@ class CheckpointFiles:
     """Checkpoints of one network, in files.
 
     Attributes:
-        files: where they lie; made absolute, and no part of a run's identity.
-        digests: SHA-256 of each file, which is; computed where they are not given.
+        files: their paths, which become absolute and are not part of a run's identity.
+        digests: SHA-256 of each file, which are part of it; computed if they are not given.
 
     Raises ``ValueError`` naming a file that cannot be read.
     """
@@ -28,10 +28,12 @@ class CheckpointFiles:
             object.__setattr__(self, "files", tuple(str(Path(f).absolute()) for f in self.files))
             object.__setattr__(self, "digests", tuple(map(digest, self.files)))
         if len(self.digests) != len(self.files):
-            raise ValueError(f"{len(self.digests)} digests of {len(self.files)} files")
+            raise ValueError(
+                f"{len(self.digests)} digests of {len(self.files)} files: give one each, or none"
+            )
 
     def check(self) -> None:
-        """``ValueError`` naming a file that is gone, or is another by now."""
+        """``ValueError`` naming a file that is gone, or has changed."""
         for file, known in zip(self.files, self.digests, strict=True):
             if digest(file) != known:
                 raise ValueError(

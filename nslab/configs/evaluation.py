@@ -19,12 +19,12 @@ class EvaluateConfig(RunConfig):
     """A trained, evolved or adapted network, tested on the test images of another data set.
 
     Attributes:
-        trained: the run whose network it is; it is computed first.
+        trained: the run whose network is tested; it is computed first.
         dataset: key of ``DATASETS`` or ``folder:PATH`` with the classes of that run's data set;
             of a folder without ``test/`` or ``val/`` all images are tested on, unless the network
             was trained on that very folder: then one in five, as after training.
-            Images are as large as that run's and normalised as it does. Texts (``csv:PATH`` too)
-            become tokens as in that run, and their labels are its classes, by name or number.
+            Images get the size and the normalisation of that run's. Texts (``csv:PATH`` too) become
+            tokens as in that run, and their labels are its classes, by name or number.
 
     >>> config = EvaluateConfig(TrainConfig("digits", "mlp"), "digits")
     >>> config.label(), config.requires()[0] == config.trained
@@ -54,7 +54,8 @@ class EvaluateConfig(RunConfig):
             )
         if not self.trained.leaves_weights:
             raise ValueError(
-                f"EvaluateConfig: {self.trained.label()} leaves no weights of one network to test"
+                f"EvaluateConfig: {self.trained.label()} leaves no weights of one network to test: "
+                "take a run that trains or evolves one"
             )
 
     @property
@@ -64,12 +65,12 @@ class EvaluateConfig(RunConfig):
 
     @property
     def seedless(self) -> bool:
-        """Whether the network has none."""
+        """Whether the network's run does not depend on its seed."""
         return bool(self.trained.seedless)
 
     @property
     def training(self) -> TrainConfig:
-        """The training that gave the network its form."""
+        """The training that defines the network's architecture."""
         return self.trained.training
 
     def with_seed(self, seed: int) -> "EvaluateConfig":
@@ -83,7 +84,7 @@ class EvaluateConfig(RunConfig):
         return f"{short_name(self.dataset)}: {label(self.trained)}"
 
     def columns(self) -> dict[str, str | int | float]:
-        """As the network's run has them, with the data set it is tested on."""
+        """The columns of the network's run, with the data set it is tested on."""
         return columns(self.trained) | {"dataset": short_name(self.dataset)}
 
     def requires(self) -> list[RunConfig]:
@@ -91,5 +92,5 @@ class EvaluateConfig(RunConfig):
         return [self.trained]
 
     def kin(self) -> list[tuple]:
-        """Evaluations of the same form of network on the same data."""
+        """Evaluations of the same network on the same data."""
         return [(self.kind, self.dataset, self.training.network)]

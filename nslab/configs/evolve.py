@@ -1,4 +1,5 @@
-"""`EvolveConfig`: what is made of trained networks, as a frozen value whose hash names it."""
+"""`EvolveConfig`: an evolution or combination of trained networks, as a frozen value whose hash
+names it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -39,9 +40,10 @@ class EvolveConfig(EvolveOptions, RunConfig):
         base: how the parents are trained, and on which data; its seed is the run's. Its held-out
             samples are used neither for training nor for evolution; they choose the network that
             is reported.
-        init: ``"last_epochs"`` of the base run; ``"cyclic"``: the minima of its cyclic learning
-            rate; ``"init_rs"``, ``"init_hp"``, ``"init_hp_top_k"``
-            (with the smooth top-k loss instead of label smoothing); ``"noise"``: around the
+        init: the initial population, see `nslab.configs.initial_populations`. ``"last_epochs"`` of
+            the base run; ``"cyclic"``: the minima of its cyclic learning rate; ``"init_rs"``: runs
+            with other seeds; ``"init_hp"``: runs with other hyper-parameters; ``"init_hp_top_k"``:
+            the same with the smooth top-k loss instead of label smoothing; ``"noise"``: around the
             pretrained network, with the spread of the last epochs; ``"random"``: untrained;
             ``"pretrained"``: the single network that ``base`` starts from; or `CheckpointFiles` of
             networks like ``base``'s, which then only gives the architecture, the data and the seed.
@@ -74,7 +76,8 @@ class EvolveConfig(EvolveOptions, RunConfig):
             raise TypeError(f"EvolveConfig: base must be a TrainConfig, not {self.base!r}")
         if isinstance(self.method, type) or not isinstance(self.method, Evolver | Baseline):
             raise TypeError(
-                f"EvolveConfig: method is {self.method!r}, neither an evolver nor a baseline"
+                f"EvolveConfig: method is {self.method!r}: give a value of an evolver or a "
+                "baseline, such as nslab.evolve.EVOLVERS['de']"
             )
         if self.size < self.method.min_population:
             raise ValueError(
@@ -92,22 +95,25 @@ class EvolveConfig(EvolveOptions, RunConfig):
                 f"EvolveConfig: {self.method} chooses by held-out samples: set hold_out of base"
             )
         if isinstance(self.init, CheckpointFiles) and len(self.init.files) != self.size:
-            raise ValueError(f"EvolveConfig: size is {self.size}, files {len(self.init.files)}")
+            raise ValueError(
+                f"EvolveConfig: size is {self.size}, and init has {len(self.init.files)} files: "
+                "they must be equal"
+            )
         if self.init in ("last_epochs", "noise") and self.base.epochs < self.size:
             raise ValueError(
-                f"EvolveConfig: {self.size} last epochs of a training of {self.base.epochs}: train "
-                "longer, or take fewer members"
+                f"EvolveConfig: a training of {self.base.epochs} epochs has no {self.size} last "
+                "ones: train longer, or take fewer members"
             )
         if self.init == "cyclic":
             cyclic(self.base, self.size)
         if self.init == "pretrained" and (self.size > 1 or not self.base.origin):
-            raise ValueError("EvolveConfig: pretrained is a size of 1 and a base that has a start")
+            raise ValueError("EvolveConfig: pretrained needs a size of 1 and a base with a start")
         if self.init == "noise" and self.size < 2:
-            raise ValueError("EvolveConfig: one network has no spread: noise needs a size of 2")
+            raise ValueError("EvolveConfig: noise needs a size of 2 or more: one has no spread")
 
     @property
     def revision(self) -> int:
-        """Once networks were evaluated in float32 whatever the precision."""
+        """Before revision 1, networks were evaluated in float32 whatever the precision."""
         return int(self.precision != "no")
 
     @property
@@ -128,7 +134,7 @@ class EvolveConfig(EvolveOptions, RunConfig):
         return f"{about['dataset']} {about['network']} {made}"
 
     def columns(self) -> dict[str, str | int | float]:
-        """What tells it apart in tables."""
+        """The columns that identify it in tables."""
         about = self.base.columns()
         return {
             "dataset": about["dataset"],
@@ -145,7 +151,7 @@ class EvolveConfig(EvolveOptions, RunConfig):
 
     @property
     def leaves_weights(self) -> bool:
-        """Whether the finished run keeps the weights of one network of the base's form."""
+        """Whether the finished run keeps the weights of one network of the base's architecture."""
         many = isinstance(self.method, Parents) and self.method.report == "all" and self.size > 1
         return not many and not isinstance(self.method, Vote | SparseMutations)
 
@@ -162,21 +168,22 @@ class EvolveConfig(EvolveOptions, RunConfig):
 
     @property
     def seedless(self) -> bool:
-        """A pretrained network as it is."""
+        """Whether the seed changes nothing: true of a pretrained network as it is."""
         return self.init == "pretrained"
 
     def requires(self) -> list[RunConfig]:
-        """The evolution of the parents' loss, and the parents."""
+        """The searches of the losses it uses, and the runs of the parents."""
         return [*losses_of(self), *(parent.config for parent in self.parents())]
 
     def cost(self, epochs: float = 0) -> float:
-        """Samples scored, or 1 for a combination."""
+        """Number of forward passes of samples, or 1 for a combination."""
         if isinstance(self.method, Baseline):
             return 1.0
         return float((self.generations + 1) * self.batches * self.size * self.batch_size)
 
     def kin(self) -> list[tuple]:
-        """Those of as many of the same networks by the same class of method, and of any number."""
+        """Evolutions of the same network by the same class of method: of populations of this size,
+        then of any size."""
         rough = (self.kind, self.dataset, self.base.network, type(self.method))
         return [(*rough, self.size), rough]
 
@@ -190,6 +197,6 @@ class EvolveConfig(EvolveOptions, RunConfig):
             "init_hp": init_hp,
             "init_hp_top_k": partial(init_hp, smoothed="top_k"),
         }
-        word = self.initialization
-        trained = makers[word](self.base, self.size) if word in makers else []
+        name = self.initialization
+        trained = makers[name](self.base, self.size) if name in makers else []
         return trained or self.base.parents()

@@ -1,6 +1,6 @@
 """A dataclass as JSON, for a child process: unlike a pickle it holds only data.
 
-The classes are imported by their names, so this is for what this very program wrote, not for files.
+Reading it imports classes by name, so read only what this program itself wrote, never files.
 """
 
 import dataclasses
@@ -12,12 +12,12 @@ from nslab.system.validation import check_parameters, hints
 
 
 def packed(value: Any) -> str:
-    """A dataclass of plain values, lists and other such dataclasses, as text."""
+    """A dataclass of plain values, lists, tuples and other such dataclasses, as JSON text."""
     return json.dumps(_plain(value))
 
 
 def unpacked(text: str) -> Any:
-    """What `packed` wrote."""
+    """The value that `packed` wrote."""
     return _whole(json.loads(text))
 
 

@@ -1,5 +1,5 @@
-"""Initial populations: the runs that give them, by last epochs, a cyclic
-learning rate, other seeds, other settings.
+"""Initial populations: the runs whose weights form them. They differ by epoch, by cycle of the
+learning rate, by seed, or by hyper-parameters.
 
 Source: the DE paper, sections 3, 3.3 and 4.2.
 """
@@ -15,8 +15,8 @@ from nslab.objectives import LabelSmoothing, Mixup, SmoothTopK
 def last_epochs(config: TrainConfig, size: int) -> list[Parent]:
     """The last ``size`` epochs of one run, oldest first.
 
-    With ``config.start`` this is continued training, as for the paper's pretrained networks, which
-    are trained on for "ps partial epochs": ``config.epoch_parts`` cuts passes into such.
+    With ``config.start`` this is continued training, as of the paper's pretrained networks, which
+    are trained for "ps partial epochs" more; ``config.epoch_parts`` cuts passes into such parts.
     """
     kept = dataclasses.replace(config, keep_last=size)
     return [Parent(kept, epoch) for epoch in range(-size, 0)]
@@ -52,8 +52,8 @@ def init_hp(
     """Init-HP: runs that differ by learning rate, weight decay, mixup and smoothed loss.
 
     NOTE: the paper names these four and gives no values. Here member i has learning rate times
-    1, 1/2, 2 and weight decay times 1, 2, 1/2 in turn (nine pairs before one comes again), and
-    plain cross-entropy, mixup 0.2, a smoothed loss, or both, in turn. Seeds differ too.
+    1, 1/2, 2 and weight decay times 1, 2, 1/2 in turn (nine pairs before one repeats), and
+    ``config.objective``, mixup 0.2, a smoothed loss, or both, in turn. Seeds differ too.
 
     NOTE: for the "smoothed loss" the paper cites Berrada et al. 2018, a smooth top-k loss, and
     trains with TIMM, whose ``--smoothing`` smooths labels; ``smoothed`` offers both, labels (by

@@ -1,6 +1,6 @@
 """Labels: what every method, evolver, loss and network is called, its colour, and a run's name.
 
-``LABELS`` is open: your own method adds a line, or goes by its key.
+``LABELS`` is open: add an entry for a method of your own, or it is shown by its key.
 """
 
 import dataclasses
@@ -10,8 +10,8 @@ from typing import Any
 # The ten colours of seaborn's palette "colorblind".
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"
 BROWN, PINK, GREY, YELLOW, SKY = "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
-OTHER = SKY  # of the many methods compared with
-BASE = "#404040"  # of what others are compared with; lighter greys say that nothing was learnt
+OTHER = SKY  # colour of the many methods that a paper's own are compared with
+BASE = "#404040"  # colour of baselines; lighter greys mark runs that learnt nothing
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Label:
 
     Attributes:
         text: its name for people; blank: its key.
-        colour: wherever it is drawn; blank: a figure chooses.
+        colour: its colour in every figure; blank: a figure chooses.
         paper_name: what the papers' tables call it; blank: its key.
     """
 
@@ -29,8 +29,8 @@ class Label:
     paper_name: str = ""
 
 
-# By registry key or by the method's name in the papers' tables. Words that mean something else as
-# the name of a method have their kind before a colon.
+# By registry key or by the method's name in the papers' tables. Keys that are also the name of a
+# method with another label have their kind before a colon.
 LABELS: dict[str, Label] = {
     "ce": Label("CE", BASE),
     "ns_ws": Label("NS-WS", GREEN),
@@ -99,7 +99,7 @@ LABELS: dict[str, Label] = {
     "resnet20_public": Label("ResNet-20"),
     "resnet32_public": Label("ResNet-32"),
     "resnet56_public": Label("ResNet-56"),
-    # the shortcut's option is not in the paper's name
+    # names that differ from the papers'
     "alexnet_cifar": Label(paper_name="alexnet"),
     "vgg19_bn_cifar": Label(paper_name="vgg19"),
     "resnet110b": Label(paper_name="resnet110"),
@@ -113,7 +113,7 @@ LABELS: dict[str, Label] = {
     "rand/2": Label("S$_3$", GREEN, "S3"),
     "current-to-rand/1": Label("S$_4$", RED, "S4"),
     "trigonometric": Label("S$_{Trigo}$", PURPLE, "S_Trigo"),
-    # what searches for a loss
+    # evolvers that search for a loss
     "search:gaussian": Label("Gaussian", BASE),
     "search:chaotic": Label("chaotic (logistic map)", RED),
     "search:arcsine": Label("arcsine, independent", BLUE),
@@ -157,13 +157,14 @@ def paper_name_of(key: str) -> str:
 
 
 def label(config: Any) -> str:
-    """A run in a few words: as its config's own ``label()`` has it, else what `short_repr` says."""
+    """A run in a few words: its config's own ``label()``, or `short_repr` if it has none."""
     own = getattr(config, "label", None)
     return own() if callable(own) else short_repr(config)
 
 
 def short_repr(value: Any) -> str:
-    """A dataclass as it would be written, without what is the default; anything else as it is."""
+    """A dataclass as it would be written, without fields that have their default; any other value
+    as ``str``."""
     if not dataclasses.is_dataclass(value):
         return str(value)
     given = []
@@ -177,7 +178,7 @@ def short_repr(value: Any) -> str:
 
 
 def columns(config: Any) -> dict[str, str | int | float]:
-    """The columns that tell a run apart in tables, as its config's own ``columns()`` has them; of a
-    config without: ``method``, in a few words, and ``seed``."""
+    """The columns that identify a run in tables: its config's own ``columns()``, or ``method`` (its
+    label) and ``seed`` if it has none."""
     own = getattr(config, "columns", None)
     return own() if callable(own) else {"method": label(config), "seed": config.seed}

@@ -22,9 +22,10 @@ WEIGHTS = "weights.safetensors"
 
 @dataclass(frozen=True)
 class LossSearchConfig(RunConfig):
-    """One evolution of a loss network on synthetic pairs; the fields are `pretrain`'s.
+    """One evolution of a loss network on synthetic pairs of predictions; the fields are the
+    parameters of `nslab.lossnet.pretrain`.
 
-    With 0 generations it is the random network that evolution begins at.
+    With 0 generations its result is the random network that evolution starts from.
 
     >>> LossSearchConfig(generations=3, seed=7).label()
     'equivariant loss, ES(), seed 7'
@@ -51,7 +52,9 @@ class LossSearchConfig(RunConfig):
         for name, kind in (("form", LossForm), ("search", Evolver), ("regimes", Regimes)):
             value = getattr(self, name)
             if isinstance(value, type) or not isinstance(value, kind):
-                raise TypeError(f"LossSearchConfig: {name} cannot be {value!r}")
+                raise TypeError(
+                    f"LossSearchConfig: {name} must be a {kind.__name__}, not {value!r}"
+                )
         size = completed(self.search).population_size(self.members)
         if size < self.search.min_population:
             raise ValueError(
@@ -61,15 +64,15 @@ class LossSearchConfig(RunConfig):
 
     @property
     def leaves_weights(self) -> bool:
-        """Those of the loss network."""
+        """Always: the weights of the loss network."""
         return True
 
     def label(self) -> str:
-        """What evolves, by what, seed."""
+        """Kind of loss, evolver, seed."""
         return f"{self._method}, seed {self.seed}"
 
     def columns(self) -> dict[str, str | int | float]:
-        """What tells it apart in tables."""
+        """The columns that identify it in tables."""
         return {"method": self._method, "seed": self.seed}
 
     @property
@@ -77,7 +80,7 @@ class LossSearchConfig(RunConfig):
         return f"{self.form.kind} loss, {short_repr(self.search)}"
 
     def cost(self, epochs: float = 0) -> float:
-        """Pairs scored."""
+        """Number of pairs that are scored."""
         return max(1.0, self.generations * self.pairs * self.members)
 
     def kin(self) -> list[tuple]:
@@ -85,7 +88,7 @@ class LossSearchConfig(RunConfig):
         return [(self.kind, self.form, type(self.search))]
 
     def evolve(self, folder: Path | None = None, *, show: bool = False) -> Pretrained:
-        """Evolve it; with a ``folder`` the network is kept there, with where it comes from."""
+        """Evolve the loss network; with a ``folder``, save it there with its provenance."""
         label = f"{self.form.kind} loss {self.id}"
         with Progress(self.generations, label, unit="generation", show=show) as bar:
             made = pretrain(
@@ -108,13 +111,14 @@ class LossSearchConfig(RunConfig):
         return made
 
     def net(self) -> LossNet:
-        """The evolved network: of its finished run if that is here, else evolved now, in memory."""
+        """The evolved network, from its finished run if that is here, else evolved now and not
+        saved."""
         file = runs_dir() / self.id / WEIGHTS
         return load_loss(file)[0] if file.exists() else self.evolve().net
 
 
 def losses_of(config: object) -> list[LossSearchConfig]:
-    """The loss networks to be evolved that a config names anywhere inside."""
+    """The searches for loss networks that a config contains anywhere inside."""
     if isinstance(config, LossSearchConfig):
         return [config]
     if not dataclasses.is_dataclass(config):

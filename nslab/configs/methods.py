@@ -1,4 +1,4 @@
-"""Names of methods in tables: how a network was trained, what was made of trained ones."""
+"""Names of methods in tables: of training, and of evolving or combining trained networks."""
 
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from nslab.objectives import NS, OBJECTIVES, Asymmetric
 from nslab.system.content_names import short_name
 from nslab.types import ObjectiveConfig
 
-# What is made of trained networks, by its name in the DE paper's tables, else by ours.
+# Ways to evolve or combine trained networks, by their names in the DE paper's tables, else ours.
 EVOLUTION_METHODS: dict[str, Any] = {
     "pretrained": Parents("all"),
     "population_mean": Parents("all"),
@@ -33,8 +33,8 @@ EVOLUTION_METHODS: dict[str, Any] = {
 
 
 def objective_name(objective: ObjectiveConfig) -> str:
-    """The name of an objective in the papers' tables: its key, or that of its class, in lower case,
-    if it has none."""
+    """The name of an objective in the papers' tables: its key, or the name of its class in lower
+    case if it has no key."""
     if isinstance(objective, Asymmetric):
         return objective.kind if not objective.alpha else f"nce_{objective.kind}"
     keys = {cls: key for key, cls in OBJECTIVES.items()}
@@ -42,7 +42,8 @@ def objective_name(objective: ObjectiveConfig) -> str:
 
 
 def training_method(objective: ObjectiveConfig, sampler: str, lr_scale: float) -> str:
-    """The name of what trained a network; a sampler is a method of its own."""
+    """The name of the method that trained a network; a sampler other than ``shuffle`` counts as a
+    method of its own."""
     if sampler != "shuffle":
         return sampler
     if isinstance(objective, NS):
@@ -55,7 +56,8 @@ def training_method(objective: ObjectiveConfig, sampler: str, lr_scale: float) -
 
 
 def evolution_method(method: Any, init: str) -> str:
-    """The name of what was made of trained networks; DE is DE with any F and Cr."""
+    """The name of the method that evolved or combined trained networks; DE with any F and Cr is
+    ``de``."""
     if init == "pretrained":
         return "pretrained"
     if init == "cyclic" and method == Vote():

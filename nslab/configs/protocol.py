@@ -1,7 +1,8 @@
-"""`RunConfig`, the protocol of a run: store, tables and command line ask nothing else of it.
+"""`RunConfig`, the protocol of a run: all that store, tables and command line ask of it.
 
-Your own kind is a frozen dataclass that inherits from `RunConfig`, entered in ``RUN_KINDS``
-under its ``kind``, and a function that computes it, entered in ``nslab.runs.compute.COMPUTE``.
+A kind of run of your own is a frozen dataclass that inherits from `RunConfig`, entered in
+``RUN_KINDS`` under its ``kind``, and a function that computes it, entered in
+``nslab.runs.compute.COMPUTE``.
 """
 
 import dataclasses
@@ -22,9 +23,9 @@ class RunConfig(Protocol):
         kind: the key of its class in ``RUN_KINDS``.
         dataset: the data set it needs, by name; empty for none.
         leaves_weights: whether the finished run keeps the weights of one network.
-        training: the training whose data and form of network it has, if any.
+        training: the `TrainConfig` that defines its data and its network's architecture, if any.
         seedless: whether the seed changes nothing.
-        measured: the metrics that each finished run has, finite numbers.
+        measured: the metrics that each finished run has, as finite numbers.
     """
 
     kind: ClassVar[str]
@@ -36,7 +37,7 @@ class RunConfig(Protocol):
     seed: Any
 
     def __new__(cls, *args: Any, **fields: Any) -> Self:
-        """``TypeError`` for a field that there is not, with those that there are."""
+        """Raises ``TypeError`` for an unknown field, and names the known ones."""
         names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
         for name in fields.keys() - set(names):
             raise TypeError(str(unknown(f"field of {cls.__name__}", name, names)))
@@ -52,7 +53,7 @@ class RunConfig(Protocol):
         return short_repr(self)
 
     def columns(self) -> dict[str, str | int | float]:
-        """What tells it apart in tables."""
+        """The columns that identify it in tables."""
         return {"method": self.label(), "seed": self.seed}
 
     def requires(self) -> Sequence["RunConfig"]:
@@ -64,11 +65,11 @@ class RunConfig(Protocol):
         return self if seed == self.seed else dataclasses.replace(self, seed=seed)  # type: ignore[type-var]
 
     def cost(self, epochs: float = 0) -> float:
-        """What its seconds are proportional to, in a unit that runs like it share; ``epochs`` is
-        how long a training lasted, or will."""
+        """An amount that its computing time is proportional to, comparable among runs of the same
+        `kin`. ``epochs``: how many a training took, or is expected to; 0: as many as planned."""
         return 1.0
 
     def kin(self) -> Sequence[tuple]:
-        """Names of the kinds of run it is one of, the closest kin first: what took time before
-        says how long it will take."""
+        """Keys of the groups of similar runs that it belongs to, the most similar first. The times
+        of finished runs of a group are used to estimate its own."""
         return [(self.kind, type(self).__name__)]

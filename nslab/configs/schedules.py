@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions of how far training is."""
+"""Learning-rate schedules: pure functions of the epoch."""
 
 import math
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ class Schedule(Protocol):
     """Multiplies the base learning rate."""
 
     def factor(self, epoch: float, start: float, end: float) -> float:
-        """The factor at ``epoch`` (fractional) of a training that decays from start to end."""
+        """The factor at ``epoch`` (fractional), for a decay from epoch ``start``, the end of the
+        warm-up, to epoch ``end``."""
         ...
 
 
 def typed(schedule: object, **values: object) -> None:
-    """Set fields of a frozen schedule to values of their declared types; ``TypeError`` if wrong."""
+    """Set fields of a frozen schedule, each checked for its declared type (``TypeError``)."""
     for name, value in values.items():
         checked = strict(f"{type(schedule).__name__}: {name}", value, hints(type(schedule))[name])
         object.__setattr__(schedule, name, checked)
@@ -43,7 +44,9 @@ class Step:
     def __post_init__(self) -> None:
         typed(self, milestones=tuple(self.milestones), factors=tuple(self.factors))
         if len(self.milestones) != len(self.factors):
-            raise ValueError(f"{len(self.milestones)} milestones, but {len(self.factors)} factors")
+            raise ValueError(
+                f"{len(self.milestones)} milestones, but {len(self.factors)} factors: give one each"
+            )
         if not all(0 < factor < math.inf for factor in self.factors):
             raise ValueError(f"factors {self.factors} are not all positive")
         if list(self.milestones) != sorted(set(self.milestones)):
@@ -74,7 +77,7 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Polynomial:
-    """(1 - progress) ** power."""
+    """(1 - t) ** power, for t from 0 at the start to 1 at the end."""
 
     power: float = 0.9
 
@@ -120,9 +123,9 @@ class Triangular:
 
 @dataclass(frozen=True)
 class InverseDecay:
-    """(1 + rate * progress) ** -power.
+    """(1 + rate * t) ** -power, for t from 0 at the start to 1 at the end.
 
-    Source: Ganin and Lempitsky 2015, and since then the rule of domain adaptation.
+    Source: Ganin and Lempitsky 2015; common in domain adaptation since.
 
     >>> [round(InverseDecay().factor(epoch, 0, 15), 3) for epoch in (0, 5, 15)]
     [1.0, 0.333, 0.166]

@@ -1,4 +1,4 @@
-"""Model selection: the network that is reported, one rule for all kinds of run."""
+"""Model selection: one rule for all kinds of run by which the reported network is chosen."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class ModelSelection:
-    """The network that is best on held-out samples; the first of equals.
+    """Chooses the network that is best on held-out samples; the first of equals.
 
     Attributes:
-        by: what counts; the other one decides between equals. NaN is worse than any number.
+        by: the measure that counts; the other decides between equals. NaN is worse than any number.
     """
 
     by: Literal["accuracy", "loss"] = "accuracy"
 
     @property
     def name(self) -> str:
-        """What a result says of it."""
+        """The rule as a result records it under ``selected_by``."""
         return f"held-out {self.by}"
 
     def key(self, row: Mapping[str, Any]) -> tuple[float, float]:
@@ -35,10 +35,10 @@ class ModelSelection:
         return (accuracy, -loss) if self.by == "accuracy" else (-loss, accuracy)
 
     def best(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
-        """The place of the best of those rows that were looked at on held-out samples, if any."""
+        """The index of the best row among those with held-out numbers; None if there are none."""
         seen = [place for place, row in enumerate(rows) if "held_out_loss" in row]
         return max(seen, key=lambda place: self.key(rows[place]), default=None)
 
 
 SELECTION = ModelSelection()
-LAST = "last"  # what a result says where nothing was held out
+LAST = "last"  # what a result records if nothing was held out

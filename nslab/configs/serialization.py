@@ -1,7 +1,7 @@
 """Configs as JSON and back, and the hash that names a run.
 
 A dataclass becomes an object whose ``"@"`` names its class by its key in a registry
-(``{"@": "ns", "grid": [2, 2], ...}``), so a config reads well and no code is ever unpickled.
+(``{"@": "ns", "grid": [2, 2], ...}``), so people can read configs and no code is ever unpickled.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from nslab.system.registry import CONFIG_CLASSES, Registry, config_class
 from nslab.system.validation import PLUGIN_ADVICE, check_parameters, hints, unknown
 from nslab.types import TokenInfo
 
-# Kinds of run by their key, filled by `nslab.configs`; your own kind adds itself.
+# Kinds of run by their key, filled by `nslab.configs`; register kinds of your own here.
 RUN_KINDS: Registry[type] = Registry(
     "kind of run",
     check=config_class("kind", "id", "with_seed", "requires", "label", "columns"),
@@ -31,14 +31,14 @@ PARTS |= {"loss_form": LossForm, "regimes": Regimes, "shipped": Shipped}
 
 
 def classes() -> dict[str, type]:
-    """All classes a config may name, by key: those of every registry that `nslab.configs` needs."""
+    """All classes that a config may name, by key: those of the registries in `CONFIG_CLASSES`."""
     return {
         k: cls for registry in CONFIG_CLASSES.registries.values() for k, cls in registry.items()
     }
 
 
 def encode(value: Any) -> Any:
-    """A config as plain JSON values."""
+    """A config as plain JSON values; ``TypeError`` for a value that has no such form."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         keys = {cls: key for key, cls in classes().items()}
         if type(value) not in keys:
@@ -56,7 +56,7 @@ def _without_key(cls: type, keys: Mapping[type, str]) -> str:
     same = [k for k in keys if (k.__module__, k.__qualname__) == (cls.__module__, cls.__qualname__)]
     if same:
         return f"{cls.__name__} was defined again since this value was made: make the value again"
-    return f"{cls.__name__} has no key: add it to a registry (OBJECTIVES, say)"
+    return f"{cls.__name__} has no key: add it to a registry, such as OBJECTIVES"
 
 
 def decode(data: Any) -> Any:
@@ -75,22 +75,23 @@ def decode(data: Any) -> Any:
         if "omitted_means" in f.metadata and f.name not in given
     }
     config = cls(**given, **{name: then["omitted_means"] for name, then in later.items()})
-    # where such a field changes nothing it has today's default, as in a config made today
+    # where such a field changes nothing, it gets today's default, as in a config made today
     return cls(**given, **{n: t["omitted_means"] for n, t in later.items() if t["used"](config)})
 
 
 def identity(config: Any) -> str:
     """Twelve hexadecimal digits that hash every field of a config: the name of its run.
 
-    A fix that changes what a config computes, and no field, raises its ``revision``: the number of
-    such fixes that bite on it. It is hashed above 0, so that a run made before the fix does not
-    answer for one made after it.
+    A fix that changes what a config computes without a new field raises its ``revision``, the
+    number of such fixes that affect it. A revision above 0 is hashed, so that a run made before the
+    fix is not taken for one made after it.
     """
     return _digest(_hashed(config))
 
 
 def without_seed(data: Mapping[str, Any]) -> str:
-    """The JSON of a config without its own seed: what runs that differ in no more share."""
+    """The JSON of a config without its own seed, which is the same for runs that differ only in
+    that."""
     return json.dumps({k: v for k, v in data.items() if k != "seed"}, sort_keys=True)
 
 

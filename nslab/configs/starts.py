@@ -1,4 +1,4 @@
-"""Starts of trainings by name: pretrained weights, files, runs."""
+"""Names of the weights that trainings start from: pretrained ones, files, runs."""
 
 import os
 import re
@@ -12,7 +12,11 @@ FILE = "file:"  # begins a start from a file of weights
 
 
 def resolved_start(start: str, network: str) -> str:
-    """A start as a run stores it: for a file with its absolute path and digest.
+    """A start as a config stores it; a file gets its absolute path and its digest.
+
+    Args:
+        start: see ``TrainConfig.start``.
+        network: the name of the network, which must have such weights.
 
     Raises ``ValueError`` for an unknown start, a file that cannot be read, and weights that do not
     exist.

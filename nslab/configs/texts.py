@@ -1,4 +1,4 @@
-"""Texts in a training's config: what goes with them, and how they become tokens by default."""
+"""Texts in a training's config: which fields fit texts, and the defaults of their tokenisation."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ KINDS = ("images", "texts")
 
 
 def check_kinds(dataset: str, network: str, objective: ObjectiveConfig) -> None:
-    """``ValueError`` unless data, network and method are all of images, or all of texts."""
+    """``ValueError`` unless data, network and objective are all for images, or all for texts."""
     texts, reads = is_text(dataset), takes_texts(network)
     if texts != reads:
         own = " (one of your own that reads texts: mark it with for_texts = True)" if texts else ""
@@ -34,16 +34,17 @@ def check_kinds(dataset: str, network: str, objective: ObjectiveConfig) -> None:
                 f"{KINDS[texts]}: give it compose={ways}"
             )
     elif texts and isinstance(objective, Mixup):
-        raise ValueError("TrainConfig: Mixup blends images, and texts cannot be blended")
+        raise ValueError("TrainConfig: Mixup blends images, not texts: choose another objective")
 
 
 def text_fields(
     dataset: str, network: str, augment: str, given: Mapping[str, int]
 ) -> dict[str, int]:
-    """How texts become tokens: what is given, else what the data set and nslab say.
+    """The fields `TEXT_FIELDS` of a config: those given, else the defaults of the data set and of
+    nslab. Empty for images.
 
-    Raises ``ValueError`` for images, for augmented texts, and for a vocabulary beside a network
-    that brings its tokenizer.
+    Raises ``ValueError`` if they are given for images, for augmented texts, and for a vocabulary
+    with a network that has its own tokenizer.
 
     >>> text_fields("imdb", "textcnn", "none", {"vocabulary": 5000})
     {'text_length': 200, 'vocabulary': 5000, 'min_count': 2}
@@ -54,7 +55,7 @@ def text_fields(
             raise ValueError(f"TrainConfig: {asked[0]} is for texts, {dataset} has images")
         return {}
     if augment != "none":
-        raise ValueError(f"TrainConfig: augment is {augment!r}, which is for images")
+        raise ValueError(f"TrainConfig: augment is {augment!r}, which is for images: set 'none'")
     if 0 < given.get("vocabulary", 0) < 3:
         raise ValueError(
             "TrainConfig: vocabulary must be at least 3: two ids are padding and unknown words"

@@ -26,7 +26,7 @@ from nslab.system.encoder_files import is_encoder, resolved_encoder
 from nslab.system.validation import check_fields, hashed_as, omitted_means
 from nslab.types import ObjectiveConfig
 
-# of frozen parts: everything but the head; the layer that gives the logits
+# names in the field ``frozen``: everything but the head; the layer that gives the logits
 BACKBONE, LAST_LINEAR = "backbone", "last_linear"
 
 
@@ -163,7 +163,9 @@ class TrainConfig(RunConfig):
             object.__setattr__(self, "image_size", self.image_size or side)
         elif self.image_size:
             kind = "texts" if is_text(self.dataset) else "images"
-            raise ValueError(f"{kind} of {self.dataset} have their size: image_size is for folders")
+            raise ValueError(
+                f"{kind} of {self.dataset} have a fixed size: image_size is for folders"
+            )
         check_kinds(self.dataset, self.network, self.objective)
         given = {name: getattr(self, name) for name in TEXT_FIELDS}
         for name, value in text_fields(self.dataset, self.network, self.augment, given).items():
@@ -171,8 +173,8 @@ class TrainConfig(RunConfig):
         check_objective("TrainConfig: objective", self.objective)
         if isinstance(self.schedule, type) or not hasattr(self.schedule, "factor"):
             raise TypeError(
-                f"TrainConfig: schedule must have a method factor, not {self.schedule!r}: a value "
-                "such as nslab.configs.schedules.Constant() is meant"
+                f"TrainConfig: schedule must have a method factor, not {self.schedule!r}: give a "
+                "value such as nslab.configs.schedules.Constant()"
             )
         if not isinstance(self.ancestor, TrainConfig | None) or (self.ancestor and self.start):
             raise TypeError(
@@ -193,7 +195,7 @@ class TrainConfig(RunConfig):
                 "train longer than the warm-up, or set warmup_epochs lower"
             )
         if self.nesterov and not self.momentum:
-            raise ValueError("TrainConfig: nesterov needs momentum")
+            raise ValueError("TrainConfig: nesterov needs momentum: set momentum above 0")
 
     @property
     def tokenization(self) -> Tokenization | None:
@@ -204,13 +206,13 @@ class TrainConfig(RunConfig):
 
     @property
     def about(self) -> Dataset:
-        """What is known of its data before they are loaded: shape, classes, mean and sd."""
+        """A description of its data, which are not loaded for it: shape, classes, mean and sd."""
         data, texts = dataset_of(self.dataset, self.image_size), self.tokenization
         return dataclasses.replace(data, tokens=texts.info) if texts else data
 
     @property
     def revision(self) -> int:
-        """Once LeNet-5 took images of 28 x 28 as they are, and had fewer parameters."""
+        """Before revision 1, LeNet-5 took images of 28 x 28 unpadded, and had fewer parameters."""
         if self.network != "lenet5" or self.dataset not in DATASETS:
             return 0
         return int(any(padding(side) for side in DATASETS[self.dataset].shape[1:]))
@@ -221,7 +223,7 @@ class TrainConfig(RunConfig):
         return f"{data} {network} {short_repr(self.objective)}, seed {self.seed}"
 
     def columns(self) -> dict[str, str | int | float]:
-        """What tells it apart in tables."""
+        """The columns that identify it in tables."""
         method = training_method(self.objective, self.sampler, self.lr_scale)
         return {
             "dataset": short_name(self.dataset),
@@ -232,7 +234,7 @@ class TrainConfig(RunConfig):
 
     @property
     def origin(self) -> str:
-        """Where training starts: as ``start``, with the ancestor by its id."""
+        """Where training starts: the ancestor's id, or ``start``."""
         return self.ancestor.id if self.ancestor else self.start
 
     @property
@@ -250,22 +252,24 @@ class TrainConfig(RunConfig):
         return [Parent(self.ancestor)] if self.ancestor else []
 
     def requires(self) -> list[RunConfig]:
-        """The evolution of its loss, and the run it starts from."""
+        """The searches of the losses it uses, and the run it starts from."""
         return [*losses_of(self), *(parent.config for parent in self.parents())]
 
     def cost(self, epochs: float = 0) -> float:
-        """Passes over the data: those of a training that stopped early, or will, where known."""
+        """Passes over the data: over ``epochs`` if given (a training may stop early), else as many
+        as planned."""
         return max(1.0, epochs or self.epochs) / self.epoch_parts
 
     def kin(self) -> list[tuple]:
-        """Trainings by the same loss on as much data, and of the same network."""
+        """Trainings of the same network on the same data set: with the same class of loss, sampler
+        and amounts of data, then with any."""
         rough = (self.kind, self.dataset, self.network)
         near = (self.batch_size, self.train_size, self.hold_out, self.imbalance, self.precision)
         side = (self.image_size,) if self.image_size else ()
         return [(*rough, type(self.objective), *near, *side, self.sampler), (*rough, *side)]
 
     def lr_at(self, step: int, steps_per_epoch: int) -> float:
-        """Learning rate of a step (from 0)."""
+        """Learning rate of a step (from 0): warm-up, then the schedule."""
         epoch, peak = step / steps_per_epoch, self.lr * self.lr_scale
         if epoch < self.warmup_epochs:
             return peak * min(1.0, (step + 1) / (self.warmup_epochs * steps_per_epoch))

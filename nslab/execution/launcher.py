@@ -1,7 +1,8 @@
-"""Processes that compute one run together, by torch's launcher; none outlives its parent.
+"""Start processes that compute one run together, by torch's launcher; none outlives its parent.
 
-``python -m nslab.execution.launcher`` takes what ``torchrun`` takes. Killed, torch's own launcher
-leaves the processes it started behind; here they follow it, and it follows the one that started it.
+``python -m nslab.execution.launcher`` takes the arguments of ``torchrun``. When torch's own
+launcher is killed, the processes that it started stay behind. Here they end with the launcher, and
+the launcher ends with the process that started it.
 """
 
 import os

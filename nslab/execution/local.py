@@ -1,4 +1,5 @@
-"""Run commands in processes of their own, several at once; none outlives the one that asked."""
+"""Run commands in processes of their own, several at once; none outlives the process that started
+it."""
 
 import os
 import signal
@@ -18,16 +19,16 @@ from nslab.execution import warm
 from nslab.system.files import explaining
 from nslab.system.time_limits import MORE, UNTIL
 
-PARENT = "NSLAB_PARENT"  # process that a child must not outlive
+PARENT = "NSLAB_PARENT"  # in a child's environment: the process that it must not outlive
 KILLED = getattr(signal, "SIGKILL", 9)  # a signal that Windows lacks
 GRACE = 45.0  # seconds for a job to get to its next checkpoint when its time is over
-OUT_OF_TIME = "its time was up: the same command continues from there"
+OUT_OF_TIME = "it ran out of time: the same command continues from its last checkpoint"
 UNWRITABLE = 74  # exit status of a child that could not write (EX_IOERR of sysexits)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A command, where its output goes, and what it finds in its environment."""
+    """A command, the file its output is appended to, and variables added to its environment."""
 
     name: str
     command: Sequence[str]
@@ -37,8 +38,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that ended: its exit status (negative: the signal that killed it), its seconds, where
-    in the log its output begins, and what else is known."""
+    """A job that ended.
+
+    Attributes:
+        job: which.
+        status: its exit status; negative: the signal that killed it.
+        seconds: how long it ran.
+        start: where in the log its output begins, in bytes.
+        note: why it failed, if the status does not say it.
+    """
 
     job: Job
     status: int
@@ -65,20 +73,20 @@ class Ended:
             if self.status == -KILLED:
                 what += "; by the system, out of memory?"
         elif self.status == UNWRITABLE:
-            what += ": it could not read or write; if the disk is full or a quota used up, make "
-            what += "room, if the folder is read-only, set NSLAB_HOME, then run the same command "
+            what += ": it could not read or write. If the disk is full or a quota is used up, make "
+            what += "room; if the folder is read-only, set NSLAB_HOME. Then run the same command "
             what += "again"
-        nothing = "(it printed nothing; a full disk does that: make room, then run it again)"
+        nothing = "(it printed nothing; if the disk is full, make room and run it again)"
         return f"{what}\n{self.tail() or nothing}"
 
 
 def no_result(end: Ended) -> Ended:
-    """The end of a job that left nothing behind, whatever its exit status: it failed."""
+    """The end of a job that left no result: failed, even if its exit status was 0."""
     return end if end.status else replace(end, status=1, note="it ended but left no result")
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody asked this process to end, by the signal ``number``."""
+    """This process was asked to end by the signal ``number``."""
 
     def __init__(self, number: int = signal.SIGTERM) -> None:
         super().__init__(f"signal {int(number)}")
@@ -119,20 +127,21 @@ def run_local(
     With ``devices`` (numbers of CUDA devices) each job sees one of them, in turn; otherwise the
     CPU's cores are shared out as threads, the same number whatever is left to do, since results
     depend on it in the last bits. Several runs on a CPU are forked, see `nslab.execution.warm`.
-    Ctrl-C, SIGTERM and SIGHUP stop every job before they go on from here, the last two as
-    `Stopped`. At the time ``until`` (seconds since 1970), which they know too, no more are started,
-    and those that have not ended `GRACE` later are stopped: what was cut short ends with status
-    `MORE`. Returns how the jobs ended, in their order.
+    Ctrl-C, SIGTERM and SIGHUP stop every job before they are raised here, the last two as
+    `Stopped`. From the time ``until`` on (seconds since 1970), which the jobs know too, no more are
+    started; those that have not ended `GRACE` seconds later are stopped. Jobs that were cut short
+    or never started have the status `MORE`. ``on_start`` and ``on_end`` are called for each job.
+    Returns how the jobs ended, in their order.
     """
     if max_parallel < 1:
         raise ValueError(f"jobs at once must be at least 1, not {max_parallel}")
     waiting = list(enumerate(jobs))
     running: dict[int, tuple[Job, Process, float, int]] = {}
-    among = devices or [""]
-    free = [among[i % len(among)] for i in range(max_parallel)]
+    places = devices or [""]
+    free = [places[i % len(places)] for i in range(max_parallel)]
     slots: dict[int, str] = {}
     ended: dict[int, Ended] = {}
-    asked: set[int] = set()  # to end, as their time is over
+    asked: set[int] = set()  # jobs that were asked to end because time is up
     cores = str(max(1, (os.cpu_count() or 1) // max_parallel))
     shared = {"OMP_NUM_THREADS": cores, "TORCHINDUCTOR_COMPILE_THREADS": cores}
     with stoppable():
@@ -145,7 +154,9 @@ def run_local(
                             on_end(ended[number])
                     waiting = []
                     if time.time() >= until + GRACE:
-                        for number in running.keys() - asked:  # once: the next would cut it short
+                        for number in (
+                            running.keys() - asked
+                        ):  # only once: a second signal could disturb the first one's clean-up
                             running[number][1].terminate()
                             asked.add(number)
                 while waiting and free:
@@ -185,9 +196,10 @@ def run_with_retries(
     on_end: OnEnd | None = None,
     engine: Engine = run_local,
 ) -> list[Ended]:
-    """Run all jobs, those that fail up to ``retries`` times more once the others are through.
+    """Run all jobs; those that fail are tried up to ``retries`` more times after the others.
 
-    ``verify`` has the last word on how a job ended; names of jobs must differ.
+    ``verify`` gets the end of each job and returns the one that counts. Names of jobs must differ.
+    The other arguments are those of `run_local`, or of another ``engine``.
     """
     ended: dict[str, Ended] = {}
     left = list(jobs)
@@ -206,10 +218,11 @@ def run_with_retries(
 
 
 def launch(job: Job, env: dict[str, str], forked: bool, begin: bool) -> tuple[Process, int]:
-    """Start a job, its output appended to its log; and where in there it begins.
+    """Start a job; returns its process, and where in the log its output begins.
 
-    Appended, as another batch may be waiting for the very same run and write there too. It is
-    ``forked`` from a warm process where that can be, which may ``begin`` for it.
+    Output is appended, because another batch may wait for the same run and write to that log too.
+    With ``forked`` the job is forked from a warm server if possible, see `nslab.execution.warm`;
+    ``begin``: start such a server if there is none.
     """
     with explaining(job.log):
         job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -222,7 +235,7 @@ def launch(job: Job, env: dict[str, str], forked: bool, begin: bool) -> tuple[Pr
 
 
 def stop(running: Sequence[Process]) -> None:
-    """End processes: asked first, and after ten seconds, or a second interrupt, forced."""
+    """End processes: ask them first; kill them after ten seconds, or at a second interrupt."""
     for process in running:
         process.terminate()
     deadline = time.monotonic() + 10
@@ -239,8 +252,8 @@ def stop(running: Sequence[Process]) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP (the terminal is gone) interrupt what runs inside, like Ctrl-C, where
-    signals can be handled; `nohup` stays what it is."""
+    """Make SIGTERM and SIGHUP (the terminal is gone) interrupt the block like Ctrl-C, as `Stopped`.
+    Only in the main thread, where Python can handle signals; `nohup` keeps its effect."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -258,19 +271,19 @@ def stoppable() -> Iterator[None]:
 
 
 def hangs_up() -> bool:
-    """Whether the end of a terminal ends this process: not on Windows, nor under `nohup`."""
+    """Whether closing the terminal ends this process: not on Windows, nor under `nohup`."""
     return hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
 
 def follow_parent(end: Callable[[], object] = lambda: os._exit(1)) -> None:
-    """In a job: ``end`` at once when the process that started it is gone, however that ended.
+    """In a job: call ``end`` as soon as the process that started it is gone, however that ended.
 
-    An own session or process group would not do: what kills a group must reach its children too.
+    The job stays in its parent's process group, so that a signal to the group reaches it, too.
     """
     parent = int(os.environ.pop(PARENT, "0"))
 
     def watch() -> None:
-        # Windows goes on naming a parent that has gone.
+        # On Windows getppid still gives the id of a parent that is gone.
         while os.getppid() == parent and psutil.pid_exists(parent):
             time.sleep(0.5)
         end()

@@ -1,4 +1,4 @@
-"""Monitor of a batch: a live table for a person watching, a line now and then for a log."""
+"""Monitor of a batch of jobs: a live table on a terminal, a line now and then in a log."""
 
 import sys
 import threading
@@ -18,12 +18,21 @@ from nslab.execution.local import Ended, Job
 from nslab.system.progress import FILE, SECONDS_BETWEEN_LINES, headless, read_progress
 from nslab.system.time_limits import MORE
 
-SHOWN = 8  # failures in the table
+SHOWN = 8  # most failed jobs in the table
 
 
 @dataclass
 class Entry:
-    """A job: what it is, ``waiting``, ``running``, ``done`` or ``failed``, and since when."""
+    """A job as the monitor sees it.
+
+    Attributes:
+        label: what it is.
+        state: ``waiting``, ``running``, ``done`` or ``failed``.
+        since: when it started, by the monotonic clock.
+        seconds: how long it took, once it ended.
+        file: where it writes its progress, if it does.
+        tries: how often it was started.
+    """
 
     label: str
     state: str = "waiting"
@@ -33,16 +42,16 @@ class Entry:
     tries: int = 0
 
     def progress(self) -> dict[str, Any]:
-        """What the job itself says of how far it is."""
+        """The progress that the job itself reports; empty if it reports none."""
         return (read_progress(self.file) if self.file else None) or {}
 
 
 class Monitor:
     """Keeps count of jobs by name; use as a context manager around the engine that runs them.
 
-    `start` and `end` are what an engine calls. How far a job is, it says itself in the file that
-    its environment names. On a terminal there is a table; elsewhere at most one line every ten
-    seconds, and one at the end.
+    An engine calls `start` and `end`. A job reports its own progress in the file that its
+    environment names. On a terminal there is a table; elsewhere at most one line every ten seconds,
+    and one at the end.
     """
 
     def __init__(self, max_parallel: int = 1, *, show: bool = True) -> None:
@@ -54,24 +63,24 @@ class Monitor:
         self.thread: threading.Thread | None = None
 
     def expect(self, labels: Mapping[str, str]) -> None:
-        """Jobs that will come, by name, with what they are."""
+        """Announce jobs, by name, with their labels."""
         for name, label in labels.items():
             self.entries.setdefault(name, Entry(label))
 
     def start(self, job: Job) -> None:
-        """A job started."""
+        """Note that a job started."""
         entry = self.entries.setdefault(job.name, Entry(job.name))
         entry.file = Path(job.env[FILE]) if FILE in job.env else None
         entry.state, entry.since, entry.tries = "running", time.monotonic(), entry.tries + 1
 
     def end(self, ended: Ended) -> None:
-        """A job ended."""
+        """Note that a job ended."""
         entry = self.entries[ended.job.name]
         entry.state = {0: "done", MORE: "waiting"}.get(ended.status, "failed")
         entry.seconds = ended.seconds
 
     def give_up(self, name: str) -> None:
-        """A job will not be started, as one that it needs failed."""
+        """Note that a job will not be started, because one that it needs failed."""
         self.entries[name].state = "failed"
 
     def of(self, state: str) -> dict[str, Entry]:
@@ -79,39 +88,41 @@ class Monitor:
         return {name: entry for name, entry in list(self.entries.items()) if entry.state == state}
 
     def left(self) -> float | None:
-        """Seconds to go, as long as others took so far; None before any is done."""
+        """Estimated seconds to go, by the mean time of the jobs that are done and what running ones
+        report; None before any is done."""
         done = [entry.seconds for entry in self.of("done").values()]
         if not done:
             return None
         mean, now = sum(done) / len(done), time.monotonic()
         rest = mean * len(self.of("waiting"))
         for entry in self.of("running").values():
-            said = entry.progress().get("left")
-            rest += said if said is not None else max(0.0, mean - (now - entry.since))
+            left = entry.progress().get("left")
+            rest += left if left is not None else max(0.0, mean - (now - entry.since))
         return rest / self.max_parallel
 
     def line(self) -> str:
-        """The counts, and how far the running ones are."""
+        """The number of jobs in each state, the time so far, and the estimated time to go."""
         counts = {state: len(self.of(state)) for state in ("done", "running", "failed", "waiting")}
-        said = ", ".join(f"{n} {state}" for state, n in counts.items() if n or state == "done")
+        shown = ", ".join(f"{n} {state}" for state, n in counts.items() if n or state == "done")
         left = self.left() if counts["running"] or counts["waiting"] else None
         more = "" if left is None else f", about {duration(left)} to go"
-        return f"{said} ({duration(time.monotonic() - self.began)} so far{more})"
+        return f"{shown} ({duration(time.monotonic() - self.began)} so far{more})"
 
     def running(self) -> list[tuple[str, str, str, str, str]]:
-        """Of each running job: name, what it is, how far, a reading, time left."""
+        """For each running job: name, label, steps done, its note (such as the accuracy), and the
+        time left."""
         rows = []
         for name, entry in self.of("running").items():
-            said = entry.progress()
-            far = f"{said['unit']} {said['done']}/{said['total']}" if "total" in said else ""
-            left = said.get("left")
+            seen = entry.progress()
+            steps = f"{seen['unit']} {seen['done']}/{seen['total']}" if "total" in seen else ""
+            left = seen.get("left")
             until = f"{duration(left)} to go" if left is not None else ""
             again = " (again)" if entry.tries > 1 else ""
-            rows.append((name, entry.label + again, far, str(said.get("note", "")), until))
+            rows.append((name, entry.label + again, steps, str(seen.get("note", "")), until))
         return rows
 
     def table(self) -> Group:
-        """What a terminal shows."""
+        """The counts, running jobs and latest failures, for a terminal."""
         grid = Table.grid(padding=(0, 2))
         for row in self.running():
             grid.add_row(*map(Text, row))

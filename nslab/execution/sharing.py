@@ -1,16 +1,16 @@
-"""Sharing of a GPU: how many processes that each train a small network it takes at once."""
+"""Sharing of a GPU: how many processes, each training a small network, fit on it at once."""
 
 import os
 
-# NOTE: rough, and not yet measured on a GPU. A CIFAR network's kernels fill a part of a large GPU's
-# multiprocessors; a process needs a core to launch them and half of another for the rest, and of
-# memory CUDA's own state, its data set and activations.
+# NOTE: what one process needs: rough figures, not yet measured on a GPU. The kernels of a network
+# for CIFAR fill part of a large GPU's multiprocessors. A process needs one core to launch them and
+# half of another for the rest, and memory for CUDA's own state, its data set and activations.
 MULTIPROCESSORS, CORES, BYTES = 12, 1.5, 6e9
 
 
 def processes_per_device(multiprocessors: int, memory: float, cores: float) -> int:
-    """Processes that share a device with this many multiprocessors, bytes of memory and cores of
-    the machine; at least one.
+    """How many processes a device should be shared by, given its multiprocessors and bytes of
+    memory, and the machine's cores per device; at least one.
 
     >>> processes_per_device(132, 139e9, 16), processes_per_device(16, 8e9, 8)
     (10, 1)
@@ -20,7 +20,8 @@ def processes_per_device(multiprocessors: int, memory: float, cores: float) -> i
 
 
 def room_on(devices: int) -> int:
-    """Processes for each of this many CUDA devices, by the first one's size and the cores here."""
+    """How many processes to run on each of this many CUDA devices, judging all by the first; the
+    cores of this machine are divided among them."""
     import torch
 
     about = torch.cuda.get_device_properties(0)

@@ -1,15 +1,16 @@
-"""Warm start: processes forked from one that has imported what they need, not started from nothing.
+"""Warm start: fork processes from a server that has imported what they need already.
 
-A run in a process of its own imports PyTorch, ``torch._dynamo`` and this package first, for four
-seconds of CPU. A server that imported them once forks each in milliseconds. It is a fresh process
-of ours, not a copy of the one that asks, and serves that one alone, by an anonymous socket. It ends
-with it, or after a minute without work; its children follow it. A child is what ``python -m`` would
-have started: own log, environment, folder, signals, exit status, and exit handlers.
+A run in a process of its own first imports PyTorch, ``torch._dynamo`` and this package, which takes
+four seconds of CPU time. A server that has imported them forks each process in milliseconds. The
+server is a fresh process, not a copy of the one that asks for processes (the client), and serves
+that client alone, through an anonymous socket. It ends with the client, or after a minute without
+work, and its children end with it. A child is like a process that ``python -m`` has started: it has
+its own log, environment, folder, signals, exit status and exit handlers.
 
-There is no warm start, and `start` says None so that the caller starts plainly, where forking is
-unsafe or a fork would not be the same: other systems than Linux, a server that has threads or has
-touched CUDA, plug-ins, another environment than the server's (but for names of ours), sources that
-have changed since it imported them, or ``NSLAB_WARM=0``.
+`start` returns None, and the caller starts a process in the usual way, where forking is unsafe or a
+fork would differ: on systems other than Linux; for a server that has threads or has used CUDA; with
+plug-ins; in another environment than the server's (names of nslab's aside); if sources have changed
+since the server imported them; and with ``NSLAB_WARM=0``.
 """
 
 import atexit
@@ -29,30 +30,30 @@ from typing import Any
 from nslab.system import safe_python
 
 SWITCH = "NSLAB_WARM"
-KERNELS_PARENT = "JPY_PARENT_PID"  # the process that a kernel must not outlive
+KERNELS_PARENT = "JPY_PARENT_PID"  # Jupyter's: the process that a kernel must not outlive
 SERVER = "nslab.execution.warm_server"
 NUMBER = struct.Struct("q")
 RUN = ("torch._dynamo", "accelerate", "nslab.runs.store", "sklearn.datasets")
 KERNEL = (*RUN, "ipykernel.kernelapp", "ipywidgets", "pandas", "seaborn", "nslab.experiments")
-# What a process imports in any case, by the module that it runs; never that module itself.
+# What a server imports for processes that run a module, by that module; never the module itself.
 IMPORTS: dict[str, tuple[str, ...]] = {
     "nslab.runs.worker": RUN,
     "nslab.workbench.render": (*KERNEL, "papermill", "nslab.workbench.notebooks"),
     "ipykernel_launcher": KERNEL,
 }
-# A server has no threads yet, and Matplotlib reads on import what a kernel sets before.
+# A server's own settings: it must have no threads, and Matplotlib reads its backend on import.
 OWN = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
-# What may differ between a server's environment and a child's, as nothing reads it on import.
+# Beginnings of variables that may differ between server and child: no import reads them.
 FREE = ("NSLAB_", "JUPYTER_", "JPY_", "IPYTHONDIR", "PYTEST_CURRENT_TEST")
 THREADS, DEVICES = "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"
 
 
 class Process:
-    """A forked process, with what `subprocess.Popen` has for one that was started."""
+    """A forked process, with the interface of `subprocess.Popen` as far as it is needed."""
 
     stdin = stdout = stderr = None
 
@@ -88,7 +89,7 @@ class Process:
     def _look(self, timeout: float | None) -> int | None:
         if self.returncode is None and readable(self._status, timeout):
             found = os.read(self._status, NUMBER.size)
-            if len(found) < NUMBER.size:  # its server was killed, which it does not outlive
+            if len(found) < NUMBER.size:  # its server was killed, and it must not outlive that
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGKILL)
             self.returncode = NUMBER.unpack(found)[0] if found else -signal.SIGKILL
@@ -101,15 +102,16 @@ class Process:
 
 
 class Server:
-    """The process that forks, as the one that asks sees it."""
+    """The client's view of a server: its socket, its process, and the environment it shares with
+    its children."""
 
-    def __init__(self, asking: socket.socket, process: Any) -> None:
-        self.socket, self.process = asking, process
+    def __init__(self, client: socket.socket, process: Any) -> None:
+        self.socket, self.process = client, process
         self.env = dict[str, str]()
 
     @classmethod
     def started(cls, module: str, env: Mapping[str, str]) -> "Server":
-        """A new process that imports what a module will."""
+        """A new server, which imports what ``module`` needs."""
         ours, its = socket.socketpair()
         words = [str(its.fileno()), *IMPORTS[module]]
         with its:
@@ -126,7 +128,9 @@ class Server:
         return found
 
     def fork(self, task: Mapping[str, object], files: Sequence[int]) -> tuple[int, int] | None:
-        """Id of a new process, and the pipe on which its status will come; None if refused."""
+        """The id of a new process, and the pipe on which its exit status will come; None if the
+        server refuses. ``task`` is what `nslab.execution.warm_server.become` takes, ``files`` its
+        standard input, output and error."""
         told, tell = os.pipe()
         try:
             try:
@@ -138,22 +142,22 @@ class Server:
                 os.close(tell)
             if len(found := os.read(told, NUMBER.size)) == NUMBER.size:
                 return NUMBER.unpack(found)[0], told
-        except BaseException:  # interrupted: a process that nobody knows is not left, see `serve`
+        except BaseException:  # `serve` kills a child whose pipe is closed
             os.close(told)
             raise
         os.close(told)
         return None
 
     def close(self) -> None:
-        """End it, and whatever it started."""
+        """End the server, and whatever it started."""
         self.socket.close()
         self.process.wait()
 
 
 _SERVERS: dict[str, Server] = {}
-_COLD: set[str] = set()  # modules whose server never could
+_COLD: set[str] = set()  # modules whose server refused its first task; not tried again
 _LOCK = threading.Lock()
-forked = False  # whether this very process was
+forked = False  # whether this very process was forked from a server
 
 
 def start(
@@ -165,20 +169,25 @@ def start(
     begin: bool = True,
     group: bool = False,
 ) -> Process | None:
-    """Fork what ``command`` (of `safe_python.python_command`) would start; None if it cannot be.
+    """Fork what ``command`` (of `safe_python.python_command`) would start; None if impossible.
 
-    ``files`` are its standard input, output and error; with ``group`` it leads a process group of
-    its own. A server is started for the first, unless ``begin`` is False, and then takes as long as
-    the first would have.
+    Args:
+        command: what to run.
+        env: the whole environment of the process.
+        files: its standard input, output and error.
+        cwd: its working directory; None: this one.
+        begin: whether to start a server if there is none; the first process then takes as long as
+            without one.
+        group: whether it leads a process group of its own.
     """
     if not possible(env) or (module := safe_python.module_of(command)) not in IMPORTS:
         return None
     words = list(command)[len(safe_python.python_of_ours()) :]
     try:
         folder = cwd or os.getcwd()
-    except FileNotFoundError:  # it was deleted: a plain start stays in it
+    except FileNotFoundError:  # it was deleted; a process started plainly can stay in it
         return None
-    if not os.path.isdir(folder):  # a plain start says so at once
+    if not os.path.isdir(folder):  # a plain start raises the error
         return None
     with _LOCK:
         server = _SERVERS.get(module)
@@ -194,14 +203,14 @@ def start(
         if (found := server.fork(task, files)) is None:
             _SERVERS.pop(module).close()
             _COLD.update({module} if fresh else ())
-    if found is None:  # an older server may have been killed, or be of older sources
+    if found is None:  # an older server may have been killed, or have imported older sources
         return None if fresh else start(command, env, files, cwd, begin=begin, group=group)
     return Process(command, *found)
 
 
-def keep(module: str, asking: socket.socket, process: Any) -> None:
-    """Take a process as the server of a module, which has this one's environment."""
-    server = _SERVERS[module] = Server(asking, process)
+def keep(module: str, client: socket.socket, process: Any) -> None:
+    """Use a process with the same environment as this one as the server for a module."""
+    server = _SERVERS[module] = Server(client, process)
     server.env = apart(os.environ)
 
 
@@ -212,7 +221,7 @@ def possible(env: Mapping[str, str]) -> bool:
 
 
 def apart(env: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment a server and its children must share."""
+    """The part of an environment that a server and its children must share."""
     return {
         name: value
         for name, value in env.items()
@@ -224,15 +233,15 @@ def apart(env: Mapping[str, str]) -> dict[str, str]:
 def close_all() -> None:
     """End all servers of this process."""
     while _SERVERS:
-        with contextlib.suppress(KeyboardInterrupt):  # its server ends all the same
+        with contextlib.suppress(KeyboardInterrupt):  # the server ends anyway
             _SERVERS.popitem()[1].close()
 
 
 def _forget() -> None:
-    """In a fork of the one that asks: its servers are not ours."""
+    """After a fork of the client: the child must not use its parent's servers."""
     for server in _SERVERS.values():
         server.socket.close()
-        server.process.returncode = 0  # not ours to wait for
+        server.process.returncode = 0  # only the parent can wait for it
     _SERVERS.clear()
 
 
@@ -241,7 +250,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def readable(file: int, timeout: float | None) -> bool:
-    """Whether something can be read in time."""
+    """Whether a file has something to read, or its end, within ``timeout`` seconds; None: wait."""
     poll = select.poll()
     poll.register(file, select.POLLIN)
     return bool(poll.poll(None if timeout is None else max(0, timeout * 1000)))

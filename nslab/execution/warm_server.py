@@ -1,7 +1,7 @@
-"""The process that forks warm ones: ``python -m nslab.execution.warm_server SOCKET MODULES``.
+"""The server that forks processes: ``python -m nslab.execution.warm_server SOCKET MODULES``.
 
-It imports the modules, then forks whatever it is asked for, and ends with the process that asks, or
-after a minute without work. See `nslab.execution.warm`.
+It imports the modules, then forks whatever its client asks for, and ends with the client, or after
+a minute without work. See `nslab.execution.warm`.
 """
 
 import contextlib
@@ -23,24 +23,24 @@ from nslab.execution.local import PARENT
 from nslab.execution.warm import KERNELS_PARENT, NUMBER, THREADS, readable
 from nslab.system import safe_python
 
-IDLE = 60.0  # seconds without a child
+IDLE = 60.0  # seconds without children after which a server ends
 
 
-def serve(asking: socket.socket, modules: Sequence[str]) -> dict[str, Any] | None:
-    """Fork what is asked for; returns in each child what it should run, and None at the end."""
+def serve(client: socket.socket, modules: Sequence[str]) -> dict[str, Any] | None:
+    """Fork what the client asks for; returns in each child its task, and in the server None."""
     begun = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
-    for number in handlers:  # a terminal sends them to all: the one that asks decides
+    for number in handlers:  # a terminal sends them to all processes; the client decides
         signal.signal(number, signal.SIG_IGN)
     for name in modules:
         importlib.import_module(name)
     made = {name: value for name, value in os.environ.items() if begun.get(name) != value}
-    gc.freeze()  # else the first collection in a child copies it all
+    gc.freeze()  # otherwise the first collection in a child would copy all memory
     known = written(sources())
-    children: dict[int, int] = {}  # to whom their status is told
+    children: dict[int, int] = {}  # their pipes, by their ids
     last = time.monotonic()
     while children or time.monotonic() < last + IDLE:
-        asked = readable(asking.fileno(), 0.02 if children else IDLE)
+        asked = readable(client.fileno(), 0.02 if children else IDLE)
         while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
             tell, last = children.pop(ended[0]), time.monotonic()
             with contextlib.suppress(OSError):
@@ -48,25 +48,25 @@ def serve(asking: socket.socket, modules: Sequence[str]) -> dict[str, Any] | Non
             os.close(tell)
         if not asked:
             continue
-        head, files, *_ = socket.recv_fds(asking, NUMBER.size, 4)
+        head, files, *_ = socket.recv_fds(client, NUMBER.size, 4)
         if len(head) < NUMBER.size or not safe() or written(known) != known:
             break
         text = b""
         while len(text) < NUMBER.unpack(head)[0]:
-            text += asking.recv(1 << 20)
+            text += client.recv(1 << 20)
         task = json.loads(text)
         if not (child := os.fork()):
-            for file in (asking.detach(), files[0], *children.values()):
+            for file in (client.detach(), files[0], *children.values()):
                 os.close(file)
             return task | {"files": files[1:], "handlers": handlers, "made": made}
-        if task["group"]:  # here, so that it is so before anybody knows of it
+        if task["group"]:  # in the server, so that it is done before the client knows the id
             os.setpgid(child, child)
         for file in files[1:]:
             os.close(file)
         children[child] = files[0]
         try:
             os.write(files[0], NUMBER.pack(child))
-        except OSError:  # nobody waits for it any more
+        except OSError:  # the client does not wait for it any more
             os.kill(child, signal.SIGKILL)
     for child in children:
         os.kill(child, signal.SIGKILL)
@@ -83,18 +83,18 @@ def safe() -> bool:
 
 
 def sources() -> list[str]:
-    """The files of this package that are imported."""
+    """The files of this package's modules that are imported."""
     found = [(name, getattr(module, "__file__", None)) for name, module in sys.modules.items()]
     return [file for name, file in found if file and name.partition(".")[0] == safe_python.NAME]
 
 
 def written(files: Iterable[str]) -> dict[str, int]:
-    """When each was last written; 0 for one that is gone."""
+    """When each file was last written, in nanoseconds since 1970; 0 for one that is gone."""
     return {file: Path(file).stat().st_mtime_ns if Path(file).exists() else 0 for file in files}
 
 
 def become(task: Mapping[str, Any]) -> None:
-    """In a child: be the process that was asked for, as though it had been started."""
+    """In a child: run a task as though ``python -m`` had started it."""
     for number, handler in task["handlers"].items():
         signal.signal(number, handler)
     for number, file in enumerate(task["files"]):
@@ -105,7 +105,7 @@ def become(task: Mapping[str, Any]) -> None:
     warm.forked = True
     for name in {PARENT, KERNELS_PARENT} & set(os.environ):
         os.environ[name] = str(os.getppid())
-    if KERNELS_PARENT in os.environ:  # which it reads on import
+    if KERNELS_PARENT in os.environ:  # ipykernel read the variable on import, in the server
         task["words"].append(f"--IPKernelApp.parent_handle={os.getppid()}")
     os.chdir(task["cwd"])
     use_threads(int(os.environ.get(THREADS) or os.cpu_count() or 1))
@@ -115,21 +115,22 @@ def become(task: Mapping[str, Any]) -> None:
 
 
 def use_threads(count: int) -> None:
-    """What libraries take from the environment as they are loaded."""
+    """Set the number of threads, which libraries read from the environment when they are loaded."""
     if count > 1:
         sys.modules["torch"].set_num_threads(count)
-        if limits := sys.modules.get("threadpoolctl"):  # scikit-learn's: of NumPy's library
+        if limits := sys.modules.get("threadpoolctl"):  # comes with scikit-learn; sets NumPy's
             limits.threadpool_limits(count)
 
 
-def main(asking: socket.socket, modules: Sequence[str]) -> None:
-    """Be a server, and in a child what was asked for."""
-    if task := serve(asking, modules):
+def main(client: socket.socket, modules: Sequence[str]) -> None:
+    """Be a server, and in each child run its task."""
+    if task := serve(client, modules):
         become(task)
 
 
 class Copy:
-    """A fork of this process that is a server, with what is used of `subprocess.Popen`."""
+    """A fork of this process that is a server, with the methods of `subprocess.Popen` that `Server`
+    uses."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -145,9 +146,10 @@ class Copy:
 
 
 def keep_copy(module: str) -> None:
-    """In a forked process without threads: have a copy of it fork ``module``, without new imports.
+    """In a forked process without threads: make a copy of it the server for ``module``, which then
+    needs no imports.
 
-    Not where this one was started plainly, as it has not imported what that needs.
+    Does nothing in a process that was started plainly, since it lacks the imports.
     """
     if not warm.forked:
         return

@@ -1,1 +1,2 @@
-"""Runs by their identity: the store, its results and frozen rows, and how each kind is computed."""
+"""Runs, named by the hash of their config: the store, its results and frozen rows, and how each
+kind is computed."""

@@ -1,4 +1,4 @@
-"""The best network of an evolution of checkpoints, written beside the store with its origin."""
+"""The best network of an evolution of checkpoints, written to a folder with its provenance."""
 
 import csv
 import io
@@ -23,7 +23,7 @@ BEST, RECORD, HISTORY = "best.safetensors", "best.json", "history.csv"
 
 
 def check_folder(config: EvolveConfig, folder: Path) -> None:
-    """``ValueError`` if the folder has the network of anything but this very evolution."""
+    """``ValueError`` if the folder holds the network of anything but this very evolution."""
     record, best = folder / RECORD, folder / BEST
     advice = f"use another folder, or remove {RECORD} and {BEST} to have them written again"
     if not record.exists():
@@ -40,14 +40,13 @@ def check_folder(config: EvolveConfig, folder: Path) -> None:
             f"{folder} holds a network of nslab 0.1, which did not store its run: {advice}"
         )
     if found != config.id:
-        named = differences(config_before, encode(config))
-        raise ValueError(
-            f"{folder} holds an evolution of other {', '.join(named) or 'options'}: {advice}"
-        )
+        named = ", ".join(differences(config_before, encode(config))) or "its options"
+        raise ValueError(f"{folder} holds an evolution that differs in {named}: {advice}")
 
 
 def differences(before: Any, now: dict[str, Any]) -> list[str]:
-    """The fields in which two configs differ, those of the base too; where files lie is none."""
+    """The fields in which two encoded configs differ, including those of ``base`` and ``init``. The
+    paths of files do not count."""
     names: list[str] = []
     for name, value in now.items():
         old = before.get(name) if isinstance(before, dict) else None
@@ -59,13 +58,13 @@ def differences(before: Any, now: dict[str, Any]) -> list[str]:
 
 
 def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
-    """Write ``best.safetensors``, under the names that the parents' files have, with a header that
-    says whose weights these are and how good; ``best.json`` with config, parents, numbers and
-    environment; and ``history.csv``, a row per generation.
+    """Write ``best.safetensors``, with the parameter names of the parents' files and a header that
+    says which run the weights are from and how good they are; ``best.json`` with config, parents,
+    metrics and environment; and ``history.csv``, a row per generation.
 
-    One process at a time: of two evolutions with one folder the second raises ``ValueError``.
-    ``best.json`` has the SHA-256 of the other two, so that a mixture can be told, which is then
-    written anew; what is there already, and whole, stays as it is.
+    One process writes at a time. Raises ``ValueError`` if the folder holds another evolution.
+    ``best.json`` has the SHA-256 of the other two files: files that do not belong together are
+    written again, and a complete set is left as it is.
     """
     assert isinstance(config.init, CheckpointFiles)
     assert result.folder is not None
@@ -95,9 +94,9 @@ def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
         try:
             check_folder(config, folder)
         except ValueError as error:
-            kept = f"run {config.id} is kept, the same command with another folder looks it up"
+            kept = f"run {config.id} is stored, so with another folder the command only writes it"
             raise ValueError(f"{error}; {kept}") from None
-        # the record comes first: it says whose the folder is
+        # the record comes first: it says which evolution the folder belongs to
         files = [folder / RECORD, folder / HISTORY, folder / BEST]
         for file in files:
             remove_strays(folder, file.name)
@@ -111,20 +110,20 @@ def write_best(config: EvolveConfig, result: Result, folder: Path) -> None:
 
 
 def whole(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether a folder holds all three files of the evolution of ``record``, and of one writing."""
+    """Whether a folder holds all three files of the evolution of ``record``, written together."""
     if not all((folder / name).exists() for name in (RECORD, HISTORY, BEST)):
         return False
     found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     digests = found.pop("sha256", {})
     if others := misfits(folder, digests):
         names = " and ".join(others)
-        problem = f"{folder}: {names} did not belong to {RECORD}, all three are written again"
+        problem = f"{folder}: {names} did not belong to {RECORD}; all three are written again"
         warnings.warn(problem, stacklevel=3)
     return bool(digests) and not others and found == json.loads(json.dumps(record))
 
 
 def history_csv(rows: list[dict[str, Any]]) -> str:
-    """A row per generation; lists as JSON."""
+    """A history as the text of a CSV: a row per generation, lists as JSON."""
     text = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = csv.DictWriter(text, columns, lineterminator="\n")

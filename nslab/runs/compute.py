@@ -1,6 +1,7 @@
 """Computation of each kind of run: ``COMPUTE[kind](config, context)``, the only dispatch.
 
-What a run requires is finished before it is asked for. Your own kind adds a line.
+The runs that a config requires are finished before its own is computed. A kind of run of your own
+adds an entry.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,8 +36,13 @@ from nslab.types import Row
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where a run is computed: its ``folder``, for checkpoints and weights; ``show``: progress on
-    screen; ``log``: takes each row of its history as it comes."""
+    """What a run gets beside its config.
+
+    Attributes:
+        folder: where it keeps its checkpoints and weights.
+        show: whether to show progress on the screen.
+        log: called with each row of its history as soon as there is one.
+    """
 
     folder: Path
     show: bool = True
@@ -66,7 +72,9 @@ def compute_evolution(config: EvolveConfig, context: RunContext) -> Trained:
             config, states, context.folder, show=context.show, on_generation=context.log
         )
     except torch.OutOfMemoryError as error:
-        raise ValueError(f"the device has too little memory; try microbatch: {error}") from None
+        raise ValueError(
+            f"the device ran out of memory: set microbatch, or a smaller one ({error})"
+        ) from None
 
 
 def compute_adaptation(config: AdaptConfig, context: RunContext) -> Trained:

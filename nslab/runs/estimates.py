@@ -1,4 +1,4 @@
-"""Estimates of how long runs will take, from finished runs like them on this device."""
+"""Estimates of how long runs will take, from similar finished runs on such a device."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,8 +21,8 @@ Run = dict[str, Any]  # with keys config (as JSON), metrics, env
 
 
 def finished_here() -> list[Run]:
-    """All finished runs, stored and frozen, that were computed on a device like this one's. Stored
-    ones are not checked: that would take longer than an estimate is worth."""
+    """All finished runs, stored and frozen, that were computed on a device like this machine's. The
+    stored files are not verified: that would take longer than an estimate is worth."""
     found: list[Run] = list(frozen.runs().values())
     with many_objects():
         for file in runs_dir().glob(f"*/{RESULT}"):
@@ -34,12 +34,13 @@ def finished_here() -> list[Run]:
 
 
 class Estimates:
-    """Seconds of runs to come; what was finished at other lengths is scaled."""
+    """Estimated times of runs: the median time per unit of `RunConfig.cost` of similar finished
+    runs, times the cost of the run in question."""
 
     def __init__(self, runs: Iterable[Run]) -> None:
         self.rates: dict[tuple, list[float]] = {}
         self.epochs: dict[tuple, list[float]] = {}
-        decoded: dict[str, RunConfig | None] = {}  # seeds apart, many are the same
+        decoded: dict[str, RunConfig | None] = {}  # many differ by the seed alone
         for run in runs:
             metrics = run["metrics"]
             seconds, name = metrics.get("seconds"), without_seed(run["config"])
@@ -54,7 +55,7 @@ class Estimates:
                 self.rates.setdefault(key, []).append(seconds / config.cost(length))
 
     def of(self, config: RunConfig) -> float | None:
-        """Seconds of a run in a process of its own; None if no run was like it."""
+        """Seconds of a run in a process of its own; None if no similar run is finished."""
         length = 0.0
         if getattr(config, "patience", 0):  # it may end early, as others did
             length = median(self.epochs.get(stopping(config), [0]))
@@ -65,6 +66,6 @@ class Estimates:
 
 
 def stopping(config: RunConfig) -> tuple:
-    """What trainings that stop early share, as far as it says when."""
+    """The fields by which trainings with early stopping are grouped to guess when one stops."""
     parts = ("dataset", "network", "epochs", "patience")
     return tuple(getattr(config, part, None) for part in parts)

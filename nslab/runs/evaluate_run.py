@@ -1,4 +1,4 @@
-"""Run of an evaluation: the network of a finished run on the test images of another data set."""
+"""Compute an evaluation: test the network of a finished run on another data set."""
 
 import dataclasses
 import time
@@ -29,8 +29,8 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
     """Test the network that ``config.trained`` ended with.
 
     Where images have several right labels, the likeliest class counts as right if it is any of
-    them; ``top5`` likewise. Raises ``ValueError`` for images of another shape, or other classes,
-    than the network's, in number or, of class folders, in name.
+    them; ``top5`` likewise. Raises ``ValueError`` if the images have another shape, or the data set
+    other classes, than the network was trained for: another number, or other folder names.
     """
     started, training = time.perf_counter(), config.training
     form = training.about
@@ -75,8 +75,9 @@ def run_evaluation(config: EvaluateConfig) -> Trained:
 
 
 def tested_images(data: ImageData, training: TrainConfig) -> ImageData:
-    """The data with the images to test on: of a plain folder of class folders all there are, as
-    nothing is trained on them; but not where the network was trained on that very folder."""
+    """The data with the images to test on as its test set. A folder of class folders without a
+    split is tested on as a whole, because none of it was trained on, unless the network was trained
+    on that very folder."""
     kind, where, _ = parts_of(data.name) or ("", "", "")
     own = content_of(data.name) == content_of(training.dataset)
     if kind != "folder" or own or split_root(Path(where)) is not None:

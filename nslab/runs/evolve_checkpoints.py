@@ -1,4 +1,4 @@
-"""Evolve your own checkpoints: from files, by a run of the store, to the best network."""
+"""Evolve your own checkpoint files in a run of the store, and write the best network."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ from nslab.system.content_names import parts_of
 from nslab.system.distributed import process_group
 from nslab.system.validation import check_parameters, coerce, hints, unknown
 
-FEW = 200  # held-out images, below which a choice by them is mostly luck
+FEW = 200  # with fewer held-out images, choosing a network by them is mostly luck
 
 
 def checkpoint_config(
@@ -43,9 +43,9 @@ def checkpoint_config(
     seed: int = 0,
     **options: Any,
 ) -> EvolveConfig:
-    """The run that evolves checkpoint files; for what it takes see `evolve_checkpoints`.
+    """The config of the run that evolves checkpoint files; `evolve_checkpoints` has the arguments.
 
-    Raises ``ValueError`` for files, data and a model that do not fit each other.
+    Raises ``ValueError`` for files, data and a model that do not fit together.
     """
     names = tuple(map(str, [files] if isinstance(files, str | Path) else files))
     if evolver not in EVOLVERS:
@@ -61,12 +61,12 @@ def checkpoint_config(
     options = check_parameters(options, hints(EvolveOptions), "an evolution")
     augment = coerce("augment", augment, Augment | Literal["auto"])
     if not 0 <= held_out < 1:
-        raise ValueError(f"held_out is a share, at least 0 and below 1, not {held_out}")
+        raise ValueError(f"held_out is a share: at least 0 and below 1, not {held_out}")
     check_network(model)
     if is_text(data) or takes_texts(model):
         raise ValueError(
-            "checkpoint files of text networks do not say which word has which number: evolve "
-            "a run, whose vocabulary is known, by nslab.EvolveConfig(TrainConfig(...))"
+            "checkpoint files of text networks have no vocabulary (which word has which number): "
+            "evolve a run, which has one, by nslab.EvolveConfig(TrainConfig(...))"
         )
     known = data in DATASETS or is_folder(data) or parts_of(data)
     if not known and not os.path.isdir(data):
@@ -74,13 +74,16 @@ def checkpoint_config(
     name = resolved(data if known else f"{PREFIX}{data}")
     folder = is_folder(name)
     if image_size and not folder:
-        raise ValueError(f"images of {data} have their size: a size is for folders of images")
+        raise ValueError(
+            f"the images of {data} have a fixed size: leave the size out, it is for folders"
+        )
     about = dataset_of(name, image_size or 0)
     images, classes = about.layout.train, about.layout.num_classes
     held = max(1, round(held_out * images)) if held_out else 0
     if images - held < 2:
         raise ValueError(
-            f"{data} has {images} training images: too few to evolve on and hold out {held}"
+            f"{data} has {images} training images: too few to hold out {held} and evolve on the "
+            "rest; give a smaller held_out, or more images"
         )
     states = from_checkpoints(names)
     model = with_heads(model, states[0])
@@ -115,10 +118,10 @@ def evolve_checkpoints(
 ) -> Result:
     """Evolve checkpoint files of any classifier and write the best network into ``out``.
 
-    It is a run of the store like any other. If it is killed, the same call continues where it
-    stopped, with the same bits on one device; once finished, it is looked up; the explorer shows
-    it. The identity hashes the contents of files and folders, not their paths. Several processes
-    (torchrun) share the work.
+    It is a run of the store like any other, and the explorer shows it. If it is killed, the same
+    call continues where it stopped, with the same bits on one device; once finished, it is looked
+    up. The run's id hashes the contents of files and folders, not their paths. Several processes
+    (torchrun) share the work. Returns the evolution's result.
 
     Args:
         model: a key of ``NETWORKS``, ``torchvision/<name>`` or ``timm/<name>``.
@@ -126,11 +129,13 @@ def evolve_checkpoints(
         data: a key of ``DATASETS`` or a folder of images, see `nslab.datasets.image_folder`.
         out: folder for the best network, see `write_best`; None: keep it in the store only.
         evolver: key of ``EVOLVERS``.
-        held_out: share of the training images that is used only to choose the network. NOTE: on
-            images that the parents were trained on they look better than they are.
-        augment: ``"none"``, ``"crop"`` or ``"crop_flip"``; ``"auto"``: the last for folders.
+        held_out: share of the training images that is used only to choose the network. NOTE: if the
+            parents were trained on these images, they look better than they are.
+        augment: ``"none"``, ``"crop"`` or ``"crop_flip"``; ``"auto"``: ``"crop_flip"`` for folders,
+            ``"none"`` for other data sets.
         image_size: side of a folder's images, 224 by default.
         seed: of batches and evolution.
+        show: whether to print what is done, and to show progress.
         options: the fields of `EvolveOptions` (``batches``, ``generations``, ``microbatch``, ...).
 
     Raises ``ValueError`` before any work for files, data and models that do not fit together and
@@ -201,26 +206,27 @@ def plain_average(config: EvolveConfig) -> EvolveConfig:
 
 
 def cautions(config: EvolveConfig) -> list[str]:
-    """What a person should know before an evolution begins."""
+    """Warnings to print before an evolution begins."""
     base, lines = config.base, []
     assert isinstance(config.init, CheckpointFiles)
     if twice := config.size - len(set(config.init.digests)):
-        lines.append(
-            f"{twice} of the {config.size} checkpoints are listed twice: a duplicate adds nothing"
-        )
+        lines.append(f"{twice} of the {config.size} checkpoints are duplicates, which add nothing")
     layout = base.about.layout
     if (left := layout.train - base.hold_out) < config.batch_size:
-        lines.append(f"batches have {left} images, fewer than the {config.batch_size} of one batch")
+        lines.append(
+            f"batches have {left} images, not {config.batch_size}: there are no more to evolve on"
+        )
     if 0 < base.hold_out < FEW:
         lines.append(
-            f"only {base.hold_out} held-out images choose the network (below {FEW}, mostly luck "
-            "decides between good ones): hold out more, if there are more"
+            f"only {base.hold_out} held-out images choose the network; below {FEW}, the choice "
+            "between good networks is mostly luck: hold out more if you can"
         )
     return lines
 
 
 def summary(config: EvolveConfig, result: Result, average: Result) -> list[str]:
-    """What is said at the end: the best parent, their plain average, and the network chosen."""
+    """Lines to print at the end: numbers of the best parent, of the parents' plain average and of
+    the chosen network."""
     row, lines = result.metrics, []
     test = "test accuracy {:.2f} %".format
     if config.base.hold_out:

@@ -1,4 +1,4 @@
-"""Run of an evolution: evolve or combine trained networks, choose one, test it once."""
+"""Compute an evolution: evolve or combine trained networks, choose one, test it once."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from nslab.training.loop import Trained
 from nslab.training.texts import save_vocabulary
 from nslab.types import Row, StateDict
 
-BEST = "best-{}.safetensors"  # the network after a batch, from 1
+BEST = "best-{}.safetensors"  # the fittest network after a batch; batches count from 1
 
 
 def run_evolution(
@@ -37,16 +37,16 @@ def run_evolution(
 ) -> Trained:
     """Evolve or combine ``parents``, the states of ``config.parents()`` in order.
 
-    Of the networks that an evolution has, the fittest after each batch and the best parent before,
-    the best on held-out samples is the result, see `ModelSelection`; without such samples the last.
-    Nothing is chosen by the test set. An interrupted evolution goes on from ``folder``, which gets
-    the result's weights if it is one network of this form. ``on_generation`` takes each
-    generation's row.
+    The candidates of an evolution are the best parent and the fittest network after each batch. The
+    result is the candidate that is best on the held-out samples, see `ModelSelection`; without such
+    samples it is the last. Nothing is chosen by the test set. An interrupted evolution continues
+    from ``folder``, which also gets the result's weights if the result is one network of the base's
+    architecture. ``on_generation`` is called with the row of each generation.
 
-    The metrics are the result's test numbers, means over networks where a rival gives several. An
-    evolution also has ``chosen_batch`` (0: a parent), ``last_test_accuracy`` of the last batch's
-    fittest, ``start_test_accuracy`` of the best parent and, where the fittest of each batch is
-    tested, ``best_test_accuracy``, by which nothing is chosen.
+    The metrics are the result's test numbers: means over networks if a baseline gives several. An
+    evolution also has ``chosen_batch`` (0: a parent), ``last_test_accuracy`` of the fittest after
+    the last batch, ``start_test_accuracy`` of the best parent and, where the fittest of each batch
+    is tested, ``best_test_accuracy``, by which nothing is chosen.
     """
     started, states = time.perf_counter(), population(config, parents)
     with closing(EvolveSetup(config)) as setup:
@@ -65,7 +65,8 @@ def combined(
     show: bool,
     on_generation: Callable[[Row], object] | None,
 ) -> tuple[nn.Module, list[Row], Row]:
-    """The network that a method makes of trained ones, a row per generation, the test numbers."""
+    """The network that a method makes of trained ones, a row per generation, and the test metrics;
+    a baseline has no generations."""
     if isinstance(config.method, Baseline):
         inputs = BaselineInputs(
             setup.calibration, setup.score, setup.rank, generator(config.seed, "rival")
@@ -89,8 +90,8 @@ def evolution(
     show: bool,
     on_generation: Callable[[Row], object] | None,
 ) -> tuple[nn.Module, list[Row], Row]:
-    """The chosen network, a row per generation, and the test numbers."""
-    parent, *looks = best_parent(setup, states)
+    """The network that an evolution ends with, a row per generation, and the test metrics."""
+    parent, *candidates = best_parent(setup, states)  # no row without held-out samples
     chosen: dict[str, StateDict] = {}
 
     def after_batch(evolved: Evolved) -> Row:
@@ -102,16 +103,16 @@ def evolution(
         if not setup.held:
             return row
         row |= setup.held_out(fittest)
-        before = looks[:1] + [r for r in evolved.history if "held_out_loss" in r]
+        before = candidates[:1] + [r for r in evolved.history if "held_out_loss" in r]
         ranks = [SELECTION.key(r) for r in before]
         if SELECTION.key(row) > max(ranks):
             chosen["state"] = {k: t.detach().clone() for k, t in fittest.state_dict().items()}
             if folder and process_group().is_main_process:
-                # killed before the batch counts as done, the one before is still the best
-                kept = {BEST.format(ranks.index(max(ranks))), BEST.format(len(ranks))}
+                # the previous best is still needed if this process dies before its checkpoint
+                needed = {BEST.format(ranks.index(max(ranks))), BEST.format(len(ranks))}
                 save_weights(fittest, folder, name=BEST.format(len(ranks)))
                 for file in folder.glob(BEST.format("*")):
-                    if file.name not in kept:
+                    if file.name not in needed:
                         file.unlink()
         return row
 
@@ -132,28 +133,28 @@ def evolution(
         config,
         seed=config.seed,
         calibration=tuple(setup.calibration()) if config.policy == "recalibrate" else (),
-        mode="loop",  # the same each time
+        mode="loop",  # "auto" measures, so two evolutions could differ by rounding
         folder=folder,
         show=show,
         on_batch=log,
     )
     try:
         evolved = evolving()
-    except OtherEvolution:  # the parents were trained anew since, say
-        process_group().wait_for_everyone()  # all have seen it
+    except OtherEvolution:  # for example, the parents were trained again since
+        process_group().wait_for_everyone()  # until all have read the checkpoint
         if folder and process_group().is_main_process:
             set_aside(folder / EVOLUTION, "is of other parents or options; it starts over")
         process_group().wait_for_everyone()
         evolved = evolving()
     last, history = evolved.network(), evolved.history
-    looks += [row for row in history if "held_out_loss" in row]
-    ranks = list(map(SELECTION.key, looks))
+    candidates += [row for row in history if "held_out_loss" in row]
+    ranks = list(map(SELECTION.key, candidates))
     batch = ranks.index(max(ranks)) if ranks else config.batches
     if batch == 0:
         made = parent
     elif batch == config.batches:
         made = last
-    else:  # an evolution that was taken up here has the chosen network in its folder
+    else:  # a resumed evolution has the chosen network in its folder
         try:
             state = chosen.get("state") or kept(folder, batch)
         except (FileNotFoundError, ValueError) as error:
@@ -162,21 +163,24 @@ def evolution(
             return evolution(config, evolver, setup, states, folder, show, on_generation)
         made = network_with(setup.model, state)
     tested = setup.test(made)
-    metrics = tested | {"chosen_batch": batch, "selected_by": SELECTION.name if looks else LAST}
+    metrics = tested | {
+        "chosen_batch": batch,
+        "selected_by": SELECTION.name if candidates else LAST,
+    }
     for name, other in (("last_test_accuracy", last), ("start_test_accuracy", parent)):
         row = tested if other is made else setup.test(other)
         metrics[name] = row["test_accuracy"]
     if seen := [r["test_accuracy"] for r in history if "test_accuracy" in r]:
         metrics["best_test_accuracy"] = max(*seen, metrics["start_test_accuracy"])
-    for name in ("held_out_accuracy", "held_out_loss") if looks else ():
-        metrics |= {name: looks[batch][name], f"start_{name}": looks[0][name]}
+    for name in ("held_out_accuracy", "held_out_loss") if candidates else ():
+        metrics |= {name: candidates[batch][name], f"start_{name}": candidates[0][name]}
     return made, history, metrics
 
 
 def kept(folder: Path | None, batch: int) -> StateDict:
-    """The best network of an evolution that was taken up, as its folder has it."""
+    """The best network of a resumed evolution, the fittest after ``batch``, from its folder."""
     if folder is None:
-        raise FileNotFoundError("it is kept in memory alone")
+        raise FileNotFoundError("there is no folder that keeps it")
     return read_weights(folder / BEST.format(batch), folder.name)
 
 
@@ -194,7 +198,7 @@ def best_parent(
 
 
 def mean_row(rows: Sequence[Row]) -> Row:
-    """The means of rows of numbers and of lists of numbers."""
+    """The mean over rows of each column; of lists, element by element."""
 
     def mean(values: list) -> object:
         if isinstance(values[0], list):

@@ -1,4 +1,4 @@
-"""Setup of an evolution: the network, fitness batches, validation and test data."""
+"""Setup of an evolution: the network, fitness batches, held-out and test data."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -28,13 +28,14 @@ from nslab.training.setup import evaluation_batch
 from nslab.training.starts import start_weights
 from nslab.types import AUTOCAST, Batch, Row, StateDict
 
-CALIBRATION = 20  # batches of the size of training's, for BatchNorm's statistics
-WHOLE_BYTES = 2**32  # of images as floats; a batch of files that takes more comes in parts
-PART = 256  # samples of such a part, unless microbatch says another number
+CALIBRATION = 20  # batches, of the training's size, to estimate BatchNorm's statistics
+WHOLE_BYTES = 2**32  # a fitness batch of image files that takes more as float32 is read in parts
+PART = 256  # samples of such a part, unless ``microbatch`` gives their number
 
 
 class EvolveSetup:
-    """A network's form, and the data it is judged on: training, held-out and test batches."""
+    """A network, and the data that evolution scores networks on: batches of the training set for
+    fitness and for BatchNorm's statistics, held-out and test batches."""
 
     def __init__(self, config: EvolveConfig) -> None:
         base, device = config.base, process_group().device
@@ -49,11 +50,11 @@ class EvolveSetup:
         share = {"rank": group.process_index, "world": group.num_processes}
 
         def training(size: int, seed: int) -> DatasetBatches:
-            size = min(size, len(y))  # and no shorter batches at the end of an epoch
-            way: dict[str, Any] = {"seed": seed, "augment": base.augment, "min_batch": size}
+            size = min(size, len(y))  # as min_batch, too: no shorter last batch
+            options: dict[str, Any] = {"seed": seed, "augment": base.augment, "min_batch": size}
             if base.decoding != "exact":
-                way |= {"decoding": base.decoding}
-            return make_batches(x, y, data.dataset, device, batch_size=size, **way)
+                options |= {"decoding": base.decoding}
+            return make_batches(x, y, data.dataset, device, batch_size=size, **options)
 
         def evaluated(x: np.ndarray, y: np.ndarray) -> DatasetBatches:
             size = tests * group.num_processes
@@ -66,7 +67,8 @@ class EvolveSetup:
         self.precision, self.part = config.precision, config.microbatch or PART
 
     def batch_of(self, k: int) -> Batch | BatchParts:
-        """Batch k of fitness: whole, or in parts where it is of files and too large."""
+        """Fitness batch k: whole, or in parts if it is of image files and larger than
+        ``WHOLE_BYTES``."""
         batches = self.batches
         shape = torch.Size((min(batches.batch_size, len(batches.y)), *self.shape))
         if isinstance(batches, ImageFiles) and 4 * shape.numel() > WHOLE_BYTES:
@@ -75,7 +77,7 @@ class EvolveSetup:
         return batches.nth(k)
 
     def close(self) -> None:
-        """Decode no images ahead: nobody will ask for them."""
+        """Stop decoding images ahead; no more batches will be asked for."""
         for batches in (self.batches, self.statistics):
             batches.close()
 
@@ -88,16 +90,16 @@ class EvolveSetup:
         return float(self.held_out(network)["held_out_accuracy"])
 
     def rank(self, network: nn.Module) -> tuple[float, float]:
-        """By what the best network is chosen, see `ModelSelection`."""
+        """The key by which the best network is chosen, see `ModelSelection`: larger is better."""
         return SELECTION.key(self.held_out(network))
 
     def held_out(self, network: nn.Module) -> Row:
-        """Loss and accuracy on held-out samples; configs that need them have them."""
+        """Loss and accuracy on held-out samples, for a config that has them (``hold_out``)."""
         assert self.held is not None
         return metrics_row("held_out", self._evaluate(network, self.held))
 
     def test(self, network: nn.Module) -> Row:
-        """Test numbers of a network."""
+        """Test metrics of a network."""
         tally = self._evaluate(network, self.tests)
         return metrics_row("test", tally) | {"test_top5": tally.top5}
 
@@ -111,7 +113,8 @@ class EvolveSetup:
 
 
 def population(config: EvolveConfig, parents: Sequence[StateDict]) -> list[StateDict]:
-    """The states that the method begins with."""
+    """The states that the method begins with: ``parents``, states from files, or for the other
+    values of ``config.init`` networks made here."""
     base = config.base
     if isinstance(config.init, CheckpointFiles):
         return read_files(config.init, base)
@@ -130,8 +133,10 @@ def population(config: EvolveConfig, parents: Sequence[StateDict]) -> list[State
 
 
 def read_files(given: CheckpointFiles, base: TrainConfig) -> list[StateDict]:
-    """The states in files, in the types of the network; ``ValueError`` naming a file that is not
-    what it was, or is another network's."""
+    """The states in files, in the network's own types.
+
+    Raises ``ValueError``, naming the file, if one has changed or belongs to another network.
+    """
     given.check()
     data = base.about
     model = build_network(base.network, data.shape, data.layout.num_classes, base.seed)

@@ -1,4 +1,4 @@
-"""Our own results in version control: one CSV a set, a row a run, with its provenance."""
+"""Frozen results, kept in version control: a CSV per set, a row per run, with its provenance."""
 
 import csv
 import functools
@@ -36,7 +36,7 @@ FREEZING = "another process is freezing results"
 
 @runtime_checkable
 class Finished(Protocol):
-    """What is frozen of a run."""
+    """What `freeze` needs of a run."""
 
     @property
     def id(self) -> str: ...
@@ -52,7 +52,7 @@ class Finished(Protocol):
 
 @dataclass(frozen=True)
 class Written:
-    """What is written of a run: all but the places on this machine."""
+    """A run as it is frozen: without the folders of this machine."""
 
     id: str
     config: dict[str, Any]
@@ -62,7 +62,7 @@ class Written:
 
     @classmethod
     def of(cls, result: Finished) -> "Written":
-        """That of a result."""
+        """A result without the folders that it names."""
         config, env = without_places(result.config), without_places(result.env)
         return cls(result.id, config, result.metrics, result.history, env)
 
@@ -84,14 +84,15 @@ def without_places(value: Any) -> Any:
 def freeze(
     name: str, results: Sequence[Finished], folder: Path | None = None, *, history: bool = True
 ) -> list[Path]:
-    """Write ``<name>.csv`` (one row per run) and ``<name>.history.csv`` (one row per epoch; none
-    without ``history``, for many runs whose final numbers are what counts).
+    """Write ``<name>.csv`` (one row per run) and ``<name>.history.csv`` (one row per epoch; left
+    out without ``history``, for many runs of which only the final numbers count) into ``folder``,
+    by default that of your frozen results. Returns the files.
 
     For data and weights on this machine only the last part of the path is written; the digest
     identifies them. Runs already in the files are kept unless ``results`` contains them too. Values
     are JSON, so numbers are read back exactly. This is checked before anything is written:
-    ``ValueError`` for a value or a name that would not be found again. Only one process writes at a
-    time; if it is killed, each run is as it was before or as it is now.
+    ``ValueError`` for a value or a name that could not be read back. Only one process writes at a
+    time; if it is killed, each run has either its old rows or its new ones.
 
     >>> import tempfile
     >>> from nslab import TrainConfig, run
@@ -134,16 +135,16 @@ def freeze(
 
 
 def check_name(name: str, folder: Path | None = None, suffix: str = ".csv") -> str:
-    """The name of a set's file in a folder.
+    """The file name of a set in a folder.
 
-    Raises ``ValueError`` for one under which it would not be found again: not a plain name, one of
-    the files beside another set, or an existing one but for upper and lower case, which are the
-    same file on some disks.
+    Raises ``ValueError`` for a name under which the set could not be found again: one that is no
+    plain file name, that ends like the files beside a set, or that differs from an existing one
+    only in upper and lower case, because some disks take the two for the same file.
     """
     checked_filename(name, "results" if suffix == ".csv" else "table")
     if name.casefold().endswith((".history", ".table")):
         end = name.rpartition(".")[2]
-        raise ValueError(f"{name!r} would be taken for a set's {end}: give a name without that end")
+        raise ValueError(f"{name!r} would be taken for a set's {end}: give another name")
     file = name + suffix
     for other in (folder or frozen_dir()).glob("*.csv"):
         if other.name != file and other.name.casefold() == file.casefold():
@@ -152,8 +153,8 @@ def check_name(name: str, folder: Path | None = None, suffix: str = ".csv") -> s
 
 
 def cells(result: Finished, *, history: bool) -> tuple[Cells, list[Cells]]:
-    """A run's row and those of its history, as they are written; ``ValueError`` for a value that
-    would not come back."""
+    """A run's row and those of its history, as texts of a CSV; ``ValueError`` for a value that
+    could not be read back."""
 
     def text(column: str, value: Any) -> str:
         try:
@@ -163,10 +164,10 @@ def cells(result: Finished, *, history: bool) -> tuple[Cells, list[Cells]]:
         else:
             if len(found) <= csv.field_size_limit():
                 return found
-            problem = f"has {len(found)} characters, a field of a CSV {csv.field_size_limit()}"
+            problem = f"has {len(found)} characters, of at most {csv.field_size_limit()} in a CSV"
         raise ValueError(
             f"run {result.id} cannot be frozen, its {column} {problem}: freeze the others, or this "
-            "one without it, by dataclasses.replace(result, ...)"
+            "one without that value, by dataclasses.replace(result, ...)"
         )
 
     row: Cells = {"id": result.id}
@@ -183,27 +184,30 @@ def cells(result: Finished, *, history: bool) -> tuple[Cells, list[Cells]]:
 
 
 def check_readable(results: Sequence[Finished], table: str, text: str, *, history: bool) -> None:
-    """``ValueError`` unless the results come back from the texts of a set's files as they are."""
+    """``ValueError`` unless the results are read back exactly from the texts of a set's files."""
     try:
         back = assembled(parsed(table), parsed(text))
     except (ValueError, LookupError) as error:
-        raise ValueError(f"nothing is frozen, it would not be read again: {error}") from None
+        raise ValueError(f"nothing was frozen, as it could not be read back: {error}") from None
     for result in results:
         found = back.run(result.id) if result.id in back.rows else {}
         for part in ("metrics", "env", "config", "history"):
             given = getattr(result, part) if history or part != "history" else []
             if json.dumps(given, sort_keys=True) != json.dumps(found.get(part), sort_keys=True):
                 raise ValueError(
-                    f"run {result.id} cannot be frozen: its {part} would not come back as it is; "
-                    "are names in there empty, taken (id, digest), no text, or of several lines?"
+                    f"run {result.id} cannot be frozen: its {part} could not be read back exactly; "
+                    "look in it for names that are empty, reserved (id, digest), no text, or of "
+                    "several lines"
                 )
 
 
 def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> Path:
     """Write ``<name>.table.csv``: numbers derived from runs whose weights stay out of version
-    control. Its column ``run`` says which; commit, device and versions are added."""
+    control. The column ``run`` says which run each row is from; columns for the commit, the source,
+    the device and the version of PyTorch are added. Raises ``ValueError`` for a table without
+    ``run``, or one that could not be read back."""
     if "run" not in table:
-        raise ValueError("a frozen table needs a column 'run' that says where each line comes from")
+        raise ValueError("a frozen table needs a column 'run' that says where each row comes from")
     env = environment()
     kept = {key: env[key] for key in ("commit", "dirty", "source", "device")}
     kept["torch"] = env["versions"]["torch"]
@@ -212,7 +216,7 @@ def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> 
     text = table.assign(**kept).to_csv(index=False, lineterminator="\n")
     back = pd.read_csv(io.StringIO(text))
     if list(back.columns) != [*table.columns, *kept] or len(back) != len(table):
-        raise ValueError("a frozen table needs columns of different names, and no empty lines")
+        raise ValueError("a frozen table needs columns of different names, and no empty rows")
     with locked(folder / ".lock", FREEZING):
         remove_strays(folder, escape(file.name))
         write_text(file, text)
@@ -220,7 +224,7 @@ def freeze_table(name: str, table: pd.DataFrame, folder: Path | None = None) -> 
 
 
 def table(name: str, folder: Path | None = None) -> pd.DataFrame:
-    """What `freeze_table` wrote; ``FileNotFoundError`` listing what there is."""
+    """The table that `freeze_table` wrote; ``FileNotFoundError`` if there is none of that name."""
     checked_filename(name, "table")
     every = {
         file.name.removesuffix(".table.csv"): file
@@ -245,7 +249,8 @@ def runs(folder: Path | None = None) -> dict[str, dict[str, Any]]:
 
 
 def _places(folder: Path | None) -> list[Path]:
-    """Where to look: what comes with nslab, then what was frozen here, which has the last word."""
+    """The folders to read: results that come with nslab, then those frozen here, which replace
+    them where both have a run."""
     return [folder] if folder else list(dict.fromkeys((shipped_results_dir(), frozen_dir())))
 
 

@@ -1,9 +1,9 @@
-"""The two files of a frozen set: ``<name>.csv``, a row a run, and ``<name>.history.csv``, a row an
-epoch or generation.
+"""The two files of a frozen set: ``<name>.csv`` with a row per run, and ``<name>.history.csv`` with
+a row per epoch or generation.
 
-Values are JSON. A run's ``digest``, in its row and in those of its history, is of both together: it
-tells a run whose rows are of two writings, or were changed since. Rows of earlier versions have
-none, and state no more than how many there are.
+Values are JSON. Each run has one ``digest`` of its row and its history together, which stands in
+all of these rows. It reveals rows that were not written together, or that were changed since. Rows
+written by earlier versions have no digest; they only say how many rows the history has.
 """
 
 import csv
@@ -20,14 +20,14 @@ from nslab.system.files import stamp
 
 RESTORE = "restore both from version control, such as by git checkout, or remove both"
 DIGEST, DIGITS = "digest", 16
-LINKS = ("id", DIGEST)  # columns that say which run a row of a history is of
-Cells = dict[str, str]  # texts by column; what a run has not is empty
+LINKS = ("id", DIGEST)  # columns that say which run a row of a history belongs to
+Cells = dict[str, str]  # texts by column; empty where a run has no such value
 
 
 @dataclass(frozen=True)
 class FrozenSet:
-    """Rows of runs by their ids, and rows of their histories by ids and digests. Histories of runs
-    that are not there, or of other writings of them, do not count."""
+    """Rows of runs by their ids, and rows of histories by the run's id and the digest. Histories
+    that belong to no row (another run, or another version of it) are ignored."""
 
     rows: dict[str, Cells]
     epochs: dict[str, dict[str, list[Cells]]]
@@ -37,14 +37,14 @@ class FrozenSet:
         return self.epochs.get(run, {}).get(self.rows[run].get(DIGEST, ""), [])
 
     def histories(self, run: str) -> list[Cells]:
-        """The same, with those of other writings."""
+        """The same, with the histories of other versions of the run."""
         return [row for rows in self.epochs.get(run, {}).values() for row in rows]
 
     def problem(self, run: str) -> str:
-        """Why a run is not to be used, or nothing."""
+        """Why a run must not be used; empty if it may."""
         row, history = self.rows[run], self.history(run)
         if digest := row.get(DIGEST):
-            return "" if digest == digest_of(row, history) else "its rows have another digest"
+            return "" if digest == digest_of(row, history) else "its rows do not fit their digest"
         stated = json.loads(row.get("rows") or row.get("metrics.epochs") or "null")
         if stated in (None, len(history)):
             return ""
@@ -65,7 +65,7 @@ class FrozenSet:
 
 
 def digest_of(row: Cells, history: Iterable[Cells]) -> str:
-    """Digest of a run's row and its history, without what they say of it themselves."""
+    """Digest of a run's row and its history, without their own digest columns and empty cells."""
     every = [
         sorted((column, text) for column, text in cells.items() if text and column != DIGEST)
         for cells in (row, *history)
@@ -74,12 +74,12 @@ def digest_of(row: Cells, history: Iterable[Cells]) -> str:
 
 
 def history_file(file: Path) -> Path:
-    """Where the history of a set's runs lies."""
+    """The file with the histories of a set's runs."""
     return file.with_suffix(".history.csv")
 
 
 def read_set(file: Path) -> FrozenSet:
-    """What the files of a set hold, as of one moment, though another process may be writing them.
+    """The two files of a set, read as they were at one moment, even if another process writes them.
 
     Raises ``ValueError`` with advice for files that are cut short or no CSV.
     """
@@ -91,11 +91,11 @@ def read_set(file: Path) -> FrozenSet:
     try:
         return assembled(rows, history)
     except KeyError as error:
-        raise ValueError(f"{file} is broken (it lacks {error}): {RESTORE}") from None
+        raise ValueError(f"{file} is broken (there is no column {error}): {RESTORE}") from None
 
 
 def assembled(rows: Iterable[Cells], history: Iterable[Cells]) -> FrozenSet:
-    """A set of its rows."""
+    """A set from the rows of its two files."""
     epochs: dict[str, dict[str, list[Cells]]] = {}
     for row in history:
         epochs.setdefault(row["id"], {}).setdefault(row.get(DIGEST, ""), []).append(row)
@@ -103,13 +103,14 @@ def assembled(rows: Iterable[Cells], history: Iterable[Cells]) -> FrozenSet:
 
 
 def runs_of(file: Path) -> dict[str, dict[str, Any]]:
-    """The runs of a set by their ids; one whose rows do not fit is named in a warning."""
+    """The runs of a set by their ids. A run whose rows do not fit together is left out, with a
+    warning."""
     found: dict[str, dict[str, Any]] = {}
     try:
         whole = read_set(file)
         for run in whole.rows:
             if problem := whole.problem(run):
-                advice = f"freeze it anew, or {RESTORE}"
+                advice = f"freeze it again, or {RESTORE}"
                 warnings.warn(f"run {run} in {file} is not used, {problem}: {advice}", stacklevel=4)
             else:
                 found[run] = whole.run(run)
@@ -130,7 +131,7 @@ def read_rows(file: Path) -> list[Cells]:
 
 
 def parsed(text: str) -> list[Cells]:
-    """The rows of a CSV; ``ValueError`` for a text that is none, or is cut short."""
+    """The rows of a CSV; ``ValueError`` for a text that is no CSV, or is cut short."""
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:

@@ -1,6 +1,6 @@
-"""Look over a store, and find what nothing needs: for ``nslab doctor`` and ``nslab gc``.
+"""Examine a store for faults and for what nothing needs: ``nslab doctor`` and ``nslab gc``.
 
-Nothing is changed but by `remove`, and there under the lock of each run.
+Only `remove` changes anything, and holds the lock of each run while it does.
 """
 
 import re
@@ -36,7 +36,7 @@ from nslab.system.seals import BROKEN, JSON, load_tensors, torch_problem, unseal
 
 MONTH = 30 * 86_400  # seconds; jobs may wait in a queue for weeks
 RUN = re.compile("[0-9a-f]{12}")
-# what a run has before its first checkpoint
+# files that a run may have before its first checkpoint
 OF_A_BEGINNING = ("config.json", "env.json", STRETCHES, PROGRESS, "log.txt")
 Need = Literal["nothing", "superseded", "weights", ""]
 
@@ -49,9 +49,9 @@ class Finding:
         path: what it is about.
         what: what is the matter, and what to do about it.
         wrong: whether something is wrong; else it is only worth knowing.
-        need: who would miss the path: ``nothing`` and nobody; ``superseded``: those who go back to
-            code or data of before; ``weights``: runs that start from them, which would compute them
-            again. Empty: it is needed.
+        need: what still needs the path. ``nothing``; ``superseded``: only someone who goes back to
+            earlier code or data; ``weights``: runs that start from them, which would compute them
+            again. Empty: the path is needed and is never removed.
     """
 
     path: Path
@@ -67,7 +67,8 @@ class Finding:
 
 
 def examine(every: Callable[[Any], Any] = iter) -> list[Finding]:
-    """All there is to say of runs, data and frozen results; ``every`` shows progress over runs."""
+    """All findings about runs, data and frozen results. ``every`` wraps the list of run folders, to
+    show progress."""
     folder = runs_dir()
     runs = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
     found: list[Finding] = []
@@ -79,28 +80,29 @@ def examine(every: Callable[[Any], Any] = iter) -> list[Finding]:
             found += _of_run(run, result)
         named = _named_by(run, result)
         used |= {parts[2] for t in named if (parts := parts_of(t)) and parts[0] == "arrays"}
-        if result is None:  # by its field start; it needs their weights
+        if result is None:  # unfinished, it needs the weights of runs that it starts from
             starts |= {text.partition("@")[0] for text in named}
     found = [f for f in found if f.need != "weights" or f.path.parent.name not in starts]
     return [*found, *_of_arrays(used), *_of_data(), *_of_frozen()]
 
 
 def is_run(path: Path) -> bool:
-    """Whether something among the runs is one: a folder, no link to one, with a run's name."""
+    """Whether a path is a run's folder: not a link, and named like a run."""
     return bool(RUN.fullmatch(path.name)) and path.is_dir() and not path.is_symlink()
 
 
 def remove(findings: Sequence[Finding]) -> list[Finding]:
-    """Remove what findings are about, but what a process works on now; returns what is gone."""
+    """Remove the paths of findings, except those that a process is using; returns what is gone."""
     gone = []
     for finding in findings:
         path = finding.path
         in_runs = is_run(path) or is_run(path.parent)
         lock = (path if path.is_dir() else path.parent) / LOCK
-        if not in_runs:  # `.name.npz.abc.part` is a half of `name.npz`, whose lock is `.name.lock`
-            end = "." if path.is_dir() else ".npz"  # a half of a folder of images
+        if not in_runs:  # `.name.npz.abc.part` is a part of `name.npz`, whose lock is `.name.lock`
+            end = "." if path.is_dir() else ".npz"  # a part of a folder of images
             lock = path.with_name(f".{path.name.removeprefix('.').partition(end)[0]}.lock")
-        # of a run that got nowhere only what nslab wrote; a lock that others may wait for stays
+        # of a run without a checkpoint, remove only what nslab wrote; keep the lock, for which
+        # another process may be waiting
         files = [path / name for name in OF_A_BEGINNING] if path.is_dir() else [path]
         if not in_runs and not path.name.endswith(STRAY):
             files.append(path.with_suffix(".json"))
@@ -125,7 +127,7 @@ def _of_run(run: Path, result: Result | None) -> Iterator[Finding]:
         if file.is_dir():
             continue
         if file.name.endswith(STRAY):
-            yield Finding(file, "half a file of a killed process", need="nothing")
+            yield Finding(file, "was left half written by a killed process", need="nothing")
         elif BROKEN in file.name or file.name == "result.broken":
             yield Finding(file, "was set aside as broken", need="nothing")
         elif OUTDATED in file.name:
@@ -145,25 +147,25 @@ def _of_run(run: Path, result: Result | None) -> Iterator[Finding]:
         yield from _unfinished(run)
         return
     for file in interim(run):
-        yield Finding(file, "is of a run that has finished", need="nothing")
+        yield Finding(file, "is a checkpoint of a run that has finished", need="nothing")
     for name in damaged(result) if result.files else ():
         there = (run / name).exists()
         says = "is damaged" if there else "is not here"
         yield Finding(run / name, f"{says}: runs that need it compute it again", wrong=there)
     for name in result.files:
         if (run / name).exists():
-            yield Finding(run / name, "the numbers remain", need="weights")
+            yield Finding(run / name, "holds weights; the run's numbers remain", need="weights")
     try:
         config = decode(result.config)
     except (ValueError, TypeError) as error:
-        yield Finding(run, f"is of something unknown here ({error})")
+        yield Finding(run, f"names something that is unknown here ({error})")
         return
     if what := changed(config, result.env):
-        yield Finding(run, f"{', '.join(what)} changed since: the next run is computed again")
+        yield Finding(run, f"{', '.join(what)} changed since: it is computed again when requested")
 
 
 def _unfinished(run: Path) -> Iterator[Finding]:
-    """What a run without a result has."""
+    """Findings about a run without a result that can be read."""
     if (run / RESULT).exists():
         what = "is broken: the run counts as unfinished, and is computed again when requested"
         yield Finding(run / RESULT, what, wrong=True)
@@ -185,7 +187,7 @@ def _unfinished(run: Path) -> Iterator[Finding]:
 
 
 def _problem(file: Path) -> str:
-    """Why what a run goes on from cannot be trusted, if so."""
+    """What is wrong with a file that a run would continue from; empty if nothing."""
     if not fnmatch(file.name, BEST.format("*")):
         return torch_problem(file)
     try:
@@ -196,7 +198,7 @@ def _problem(file: Path) -> str:
 
 
 def _named_by(run: Path, result: Result | None) -> set[str]:
-    """All texts in the config of a run, finished or not."""
+    """All texts in the config of a run, finished or not: among them the runs and data it names."""
     try:
         begun = JSON.validate_json((run / "config.json").read_bytes())
     except (OSError, ValueError):
@@ -220,7 +222,7 @@ def _of_arrays(used: set[str]) -> Iterator[Finding]:
         except ValueError as error:
             yield Finding(file, str(error), wrong=True)
         if file.stem not in used and time.time() - file.stat().st_mtime > MONTH:
-            yield Finding(file, "no run here is on these arrays", need="nothing")
+            yield Finding(file, "no run here uses these arrays", need="nothing")
 
 
 def _of_data() -> Iterator[Finding]:
@@ -234,7 +236,7 @@ def _of_data() -> Iterator[Finding]:
                 yield Finding(file, str(error), wrong=True)
     for folder in dict.fromkeys((cache_dir(), arrays_dir())):
         for stray in folder.glob(f".*{STRAY}"):
-            yield Finding(stray, "half a file of a killed process", need="nothing")
+            yield Finding(stray, "was left half written by a killed process", need="nothing")
 
 
 def _of_frozen() -> Iterator[Finding]:

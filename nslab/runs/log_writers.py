@@ -1,4 +1,4 @@
-"""Writers of logs for TensorBoard and MLflow, and what these have of a run already."""
+"""Writers of logs for TensorBoard and MLflow, which do not write again what a log has already."""
 
 import importlib
 import json
@@ -21,7 +21,7 @@ ACCUMULATOR = "tensorboard.backend.event_processing.event_accumulator"
 
 @runtime_checkable
 class Writer(Protocol):
-    """One viewer's file of one run. ``held`` are the tags and steps that it has."""
+    """The log of one run for one viewer. ``held``: the (tag, step) pairs that it has already."""
 
     held: set[tuple[str, int]]
 
@@ -31,7 +31,7 @@ class Writer(Protocol):
 
 
 def write(writer: Writer, step: int, row: LoggedNumbers) -> None:
-    """Write those numbers of a step that a writer has not."""
+    """Write those numbers of a step that the log lacks."""
     new = {tag: value for tag, value in row.items() if (tag, step) not in writer.held}
     if new:
         writer.write(step, new)
@@ -39,19 +39,17 @@ def write(writer: Writer, step: int, row: LoggedNumbers) -> None:
 
 
 def log_name(config: RunConfig) -> str:
-    """The name of a run in a viewer: what it is, and its id."""
+    """The name of a run in a viewer: its label, shortened, and its id."""
     return checked_filename(
         re.sub(r"[^\w.=+-]+", "_", label(config))[:100] + f"_{config.id}", "log"
     )
 
 
 class TensorBoard:
-    """Event files in a folder."""
+    """Event files of TensorBoard in a folder; ``fresh`` removes earlier ones."""
 
     def __init__(self, config: RunConfig, fresh: bool) -> None:
-        accumulators = extra(
-            "tensorboard.backend.event_processing.event_accumulator", "tensorboard"
-        )
+        accumulators = extra(ACCUMULATOR, "tensorboard")
         self.folder = logs_dir() / "tensorboard" / log_name(config)
         if fresh:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -67,7 +65,7 @@ class TensorBoard:
             self.out.add_text("config", f"    {text}", 0)
 
     def open(self) -> None:
-        """Begin another file."""
+        """Begin another event file."""
         self.out = extra("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(self.folder))
 
     def write(self, step: int, numbers: LoggedNumbers) -> None:
@@ -77,8 +75,8 @@ class TensorBoard:
         self.out.flush()
 
     def fill(self, rows: Sequence[tuple[int, LoggedNumbers]]) -> None:
-        """Write what is missing; where that is not at the end, all anew, as curves are drawn in the
-        order of the file."""
+        """Write what is missing. If that is not at the end, write everything again, because
+        TensorBoard draws curves in the order of the file."""
         wanted = {(tag, step) for step, row in rows for tag in row}
         last = max((step for _, step in self.held), default=0)
         if any(step <= last for _, step in wanted - self.held):
@@ -96,7 +94,7 @@ class TensorBoard:
 
 
 class MLflow:
-    """A run of MLflow, found again by its tag ``nslab.run``."""
+    """A run of MLflow, found again by its tag ``nslab.run``; ``fresh`` deletes earlier ones."""
 
     def __init__(self, config: RunConfig, fresh: bool) -> None:
         self.entities = extra("mlflow.entities", "mlflow")
@@ -117,11 +115,11 @@ class MLflow:
         made = self.client.create_run(experiment, tags=tags, run_name=log_name(config))
         self.run = made.info.run_id
         params = [self.entities.Param(k, v[:500]) for k, v in flat("", encode(config))]
-        for first in range(0, len(params), 100):  # as many as it takes at once
+        for first in range(0, len(params), 100):  # MLflow's limit for one call
             self.client.log_batch(self.run, params=params[first : first + 100])
 
     def write(self, step: int, numbers: LoggedNumbers) -> None:
-        """Write a step at once."""
+        """Write all numbers of a step in one call."""
         now = int(1000 * time.time())
         points = [self.entities.Metric(tag, v, now, step) for tag, v in numbers.items()]
         self.client.log_batch(self.run, metrics=points)
@@ -143,8 +141,11 @@ WRITERS: dict[str, Callable[[RunConfig, bool], Writer]] = {
 
 
 def mlflow_client() -> tuple[Any, str]:
-    """MLflow's client and the id of the experiment ``nslab``, made where there is none."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # it reports on its users otherwise
+    """MLflow's client and the id of the experiment ``nslab``, which is created if it is missing.
+
+    Raises ``ValueError`` if the database or server cannot be used.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # else it sends usage data
     tracking = extra("mlflow.tracking", "mlflow")
     file = logs_dir() / "mlflow.db"
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{file}"
@@ -154,7 +155,9 @@ def mlflow_client() -> tuple[Any, str]:
         found = client.get_experiment_by_name("nslab")
         return client, found.experiment_id if found else client.create_experiment("nslab")
     except Exception as error:  # of whichever database or server it is
-        raise ValueError(f"MLflow at {uri} cannot be used: {error}") from error
+        raise ValueError(
+            f"MLflow at {uri} cannot be used: check MLFLOW_TRACKING_URI ({error})"
+        ) from error
 
 
 def flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -174,7 +177,7 @@ PACKAGES = {
 
 
 def extra(module: str, name: str) -> Any:
-    """A module of an optional dependency; ``ValueError`` saying how to get it."""
+    """A module of an optional dependency; ``ValueError`` saying how to install it if missing."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -1,7 +1,7 @@
 """Loggers: a run's numbers for TensorBoard, MLflow and W&B, beside nslab's own history.
 
-All are optional, the extras ``tensorboard``, ``mlflow`` and ``wandb``, and off by default. They lie
-in ``data/logs``, each run under a name of its own:
+All are optional (the extras ``tensorboard``, ``mlflow`` and ``wandb``) and off by default. Logs lie
+in ``data/logs``, each run's under a name of its own:
 
     tensorboard --logdir data/logs/tensorboard
     mlflow ui --backend-store-uri sqlite:///data/logs/mlflow.db
@@ -9,8 +9,8 @@ in ``data/logs``, each run under a name of its own:
 
 (``mlflow ui`` needs the whole of mlflow; with ``MLFLOW_TRACKING_URI`` a server gets them instead.
 W&B is offline unless ``WANDB_MODE`` says otherwise: nothing leaves this machine before the sync.)
-A step is an epoch, or a generation of an evolution, from 1. A run that is taken up goes on under
-its name: no step is written twice, and what a kill swallowed is filled in at the end.
+A step is an epoch, or a generation of an evolution, from 1. A resumed run continues its log: no
+step is written twice, and steps that were lost with a killed process are filled in at the end.
 """
 
 import warnings
@@ -35,8 +35,8 @@ PLACES = ("epoch", "batch", "generation")  # columns that say where a row belong
 class RunLog:
     """A callback that writes rows: ``fit(..., on_epoch=log)``, ``evolve(..., on_generation=log)``.
 
-    Whatever goes wrong in a viewer's own code is a warning, and ends its writing: a training is
-    worth more than its log. `finish` then gets another chance to write what is missing.
+    An error in a viewer's own code becomes a warning and ends that viewer's log for now: a training
+    is worth more than its log. `finish` tries again to write what is missing.
     """
 
     def __init__(self, config: RunConfig, writers: Sequence[Writer]) -> None:
@@ -76,7 +76,7 @@ class RunLog:
 
 
 def row_numbers(row: Row) -> LoggedNumbers:
-    """The numbers of a row; of lists each under its place."""
+    """The numbers of a row, without ``PLACES``; item i of a list as ``name/i``."""
     found: LoggedNumbers = {}
     for name, value in row.items():
         if isinstance(value, list):
@@ -87,8 +87,8 @@ def row_numbers(row: Row) -> LoggedNumbers:
 
 
 def ready(names: Sequence[str]) -> None:
-    """``ValueError`` now, before any work, for a viewer that is unknown or cannot be written for;
-    several processes then find what they share in place."""
+    """``ValueError``, before any work, for a viewer that is unknown or cannot be written for. Also
+    creates what several processes will share, such as MLflow's database."""
     for name in names:
         if name not in WRITERS:
             raise unknown("log", name, WRITERS)
@@ -104,8 +104,9 @@ def ready(names: Sequence[str]) -> None:
 def logging(
     config: RunConfig, names: Sequence[str], *, fresh: bool = False, refusal: str = ""
 ) -> Iterator[RunLog]:
-    """A `RunLog` for some viewers, closed with how it ended; ``fresh`` forgets what they have of an
-    earlier one. One process at a time writes for a run; for ``refusal`` see `locked`."""
+    """A `RunLog` for the viewers ``names``, closed with how the run ended. ``fresh`` discards what
+    they have of an earlier computation. One process at a time writes for a run; for ``refusal`` see
+    `locked`."""
     busy = f"another process is writing the log of run {config.id}"
     lock = locked(logs_dir() / f".{config.id}.lock", busy, refusal=refusal)
     with lock if names else nullcontext():
@@ -122,8 +123,8 @@ def logging(
 
 
 def fill(config: RunConfig, result: Result, names: Sequence[str]) -> Result:
-    """A finished run, its rows written for those viewers that lack them, unless another process is
-    doing that."""
+    """Write the rows of a finished run for those viewers that lack them, unless another process is
+    doing that; returns the result."""
     if names:
         with suppress(Busy), logging(config, names, refusal="it has these rows") as log:
             log.finish(result.history)

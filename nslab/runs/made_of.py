@@ -1,7 +1,7 @@
-"""Digests of people's own code and of data: what a result was made of beyond its config.
+"""Digests of users' own code and of data: what a result was made of beyond its config.
 
-A config names both, and names stay when a loss is edited or images are replaced. So a result keeps
-digests of them, and one that was made of other code or data does not answer for today's.
+A config only names both, and the names stay when a loss is edited or images are replaced. So a
+result keeps digests of them; one that was made of other code or data is not taken for today's.
 """
 
 import dataclasses
@@ -26,14 +26,14 @@ from nslab.system.plugins import LOADED, owner
 from nslab.system.provenance import ACCEPT
 from nslab.system.registry import CONFIG_CLASSES, EVERY, Registry
 
-COMPUTES = "function that computes runs"  # what that registry is of; it imports from here
+COMPUTES = "function that computes runs"  # `what` of the registry COMPUTE, which imports this
 MADE_OF = "made_of"  # the key of a result's environment
 _SAID: set[str] = set()
 _DIGESTS: dict[tuple[str, str], tuple[object, str]] = {}
 
 
 def entries(config: Any) -> Iterator[tuple[Registry, str]]:
-    """The registries' entries that a config names."""
+    """The registry entries that a config names, anywhere inside."""
     if isinstance(config, tuple | list):
         for item in config:
             yield from entries(item)
@@ -55,15 +55,16 @@ def entries(config: Any) -> Iterator[tuple[Registry, str]]:
 
 
 def made_of(config: RunConfig) -> dict[str, str]:
-    """Digests by what they are of: each class or function of somebody's own that the run names, and
-    each data set whose values its name does not tell."""
+    """Digests of what a run is made of, by what it is: each class or function of a user's own that
+    the run names, and each data set whose contents its name does not determine."""
     return {what: found for what, digest in _parts(config).items() if (found := digest())}
 
 
 def changed(config: RunConfig, then: Mapping[str, Any], *, data_only: bool = False) -> list[str]:
-    """What of the run is other code, or other data, than ``then`` (the environment of a result).
+    """The code and data of a run that differ from ``then``, the environment of a result.
 
-    What was not written down, as in results of older versions, or is not here, cannot differ.
+    Parts that ``then`` has no digest of (results of older versions), or that are not here, count as
+    unchanged. ``data_only`` leaves code out.
     """
     known = then.get(MADE_OF)
     if not isinstance(known, dict):
@@ -77,9 +78,10 @@ def changed(config: RunConfig, then: Mapping[str, Any], *, data_only: bool = Fal
 
 
 def accepted(run: str, what: list[str], frozen: bool) -> bool:
-    """Whether a result made of other code or data is used all the same; said in a line.
+    """Whether a result made of other code or data is used all the same; prints which, once.
 
-    Frozen results of other data are: they are not the ones to be computed again.
+    It is used if the user accepts stale results. A frozen result is also used if only data changed,
+    since frozen numbers are not meant to be computed again.
     """
     names = ", ".join(what)
     used = os.environ.get(ACCEPT, "0") not in ("", "0")
@@ -99,7 +101,7 @@ def _is_code(what: str) -> bool:
 
 
 def _parts(config: RunConfig) -> dict[str, Callable[[], str]]:
-    """How to digest each part, as data are large and mostly need not be read."""
+    """A function that digests each part; called only where needed, because data are large."""
     parts: dict[str, Callable[[], str]] = {}
     for registry, key in entries(config):
         if registry is DATASETS:
@@ -118,10 +120,11 @@ def _data(name: str) -> str:
 
 
 def _code(registry: Registry, key: str) -> str:
-    """The digest of what is registered; where it does not show what it holds, of its sources.
+    """The digest of a registered value, or of its source files if the value cannot be digested.
 
-    What a file has registered is looked at once: it is read again as a whole when it changes, and
-    what it counts while it runs makes no other code of it. A session's code may change around it.
+    The digest of an entry from a file is computed once: a file that changes is loaded again as a
+    whole, and state that its code accumulates while it runs, such as a counter, must not count as a
+    change. Code of a session (``__main__``) is digested each time, because what it uses may change.
     """
     value, origin = registry[key], registry.origins[key]
     known = _DIGESTS.get((registry.what, key))

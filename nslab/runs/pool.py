@@ -1,4 +1,4 @@
-"""Runs in processes of their own: what a run needs before it, failures tried again."""
+"""Runs in processes of their own: required runs come first, and failed ones are tried again."""
 
 import json
 from collections.abc import Sequence, Set
@@ -29,9 +29,11 @@ def run_in_subprocesses(
     engine: Engine,
     processes_per_run: int = 1,
 ) -> dict[str, str]:
-    """Compute runs step by step; what failed in the end, by id, and why.
+    """Compute runs step by step; returns why each run failed that did in the end, by its id.
 
-    A run whose needs failed is not tried. One whose process ends well and leaves no result failed.
+    Runs of one step need only runs of earlier steps. Those with ids in ``forced`` begin afresh. A
+    run is not tried if one that it requires failed. A run whose process exits with status 0 but
+    leaves no result failed, too.
     """
     every = {config.id: config for step in steps for config in step}
     parents = {before.id for config in every.values() for before in config.requires()}
@@ -79,8 +81,9 @@ def job(
 ) -> Job:
     """The process that computes a run, or ``processes_per_run`` of them that do.
 
-    A forced one begins afresh here and now, so that it can go on wherever it is cut short; `Busy`
-    if another process is computing the run, whose work that would throw away.
+    With ``force``, the files that the run would continue from are removed now and not by the
+    process, which can then be interrupted and continue. Raises `Busy` if another process is
+    computing the run, since that would throw its work away.
     """
     folder, description = folder_of(config), json.dumps(encode(config), indent=1)
     try:

@@ -1,4 +1,4 @@
-"""Whether what a config names is where other processes look, and whether it is known here."""
+"""Whether other processes can find the code that a config names, and whether this one can."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,8 @@ from nslab.system.registry import Origin, Registry, name_of
 
 
 def check_portable(configs: Sequence[RunConfig]) -> None:
-    """``ValueError`` for what only this process knows: what a notebook's cell, a script or a module
-    that is no plug-in has registered."""
+    """``ValueError`` for configs that name something only this process knows: what a notebook's
+    cell, a script or a module that is no plug-in has registered."""
     for registry, key in (entry for config in configs for entry in entries(config)):
         origin = registry.origins[key]
         ours = origin.module.partition(".")[0] == "nslab" and not parts_of(key)
@@ -57,19 +57,20 @@ def _advice(registry: Registry, key: str, origin: Origin) -> str:
     place = origin.file if parts else origin
     return (
         f"{what} is defined in {place}, where other processes cannot find it: put it into a file, "
-        'mine.py say, together with the line that registers it, then nslab.use("mine.py"); or '
+        'such as mine.py, together with the line that registers it, then nslab.use("mine.py"); or '
         "compute it in this process, with jobs=1"
     )
 
 
 def known_config(form: Mapping[str, Any]) -> RunConfig | None:
-    """A config of which this is the JSON; None if its class or data set is unknown here."""
+    """The config that ``form`` encodes; None if its class or data set is unknown here."""
     return None if isinstance(found := _decoded(form), Exception) else found
 
 
 def unknown_here(result: Result) -> dict[str, Any]:
-    """What can be said of such a run: a line as of `nslab.configs.labels.columns`, and ``unknown``:
-    what is, and the plug-in that it was made with if that is not loaded."""
+    """What can be said of a run whose config is unknown here: the columns of
+    `nslab.configs.labels.columns`, and ``unknown``: what of it is unknown, and the plug-in that it
+    was made with if that is not loaded."""
     form = result.config.get("trained", result.config)
     form = form.get("base", form)
     method = result.config.get("method") or _training_method(form)
@@ -84,7 +85,8 @@ def unknown_here(result: Result) -> dict[str, Any]:
 
 
 def _training_method(form: Mapping[str, Any]) -> str:
-    """What trained a network, as far as that is known here."""
+    """The name of the method that trained a network, or the key of its objective if that is
+    unknown here."""
     written = form.get("objective") or {}
     objective = _decoded(written)
     if isinstance(objective, Exception):
@@ -101,7 +103,8 @@ def _decoded(form: Mapping[str, Any]) -> Any:
 
 
 def lacking(env: Mapping[str, Any]) -> str:
-    """What to say of a run that was made, or begun, with plug-ins that are not loaded here."""
+    """A sentence with advice if a run was made, or begun, with plug-ins that are not loaded here;
+    else empty."""
     here = digests()
     known = env.get("plugins") or {}
     gone = [f"{name} (digest {digest})" for name, digest in known.items() if name not in here]

@@ -1,8 +1,9 @@
-"""Estimates of runs on folders of images before any like them is finished: one step is timed.
+"""Estimated times of runs on folders of images before a similar one is finished: one training step
+is timed.
 
-Random images go through the network once forward and once backward, on this device; what a run
-takes is then a matter of counting samples. Decoding is left out: it goes on beside the computing,
-and where the processor computes too it comes on top.
+Random images go through the network on this device, once with and once without the backward pass.
+The time of a run then follows from its number of samples. Decoding images is left out: on a GPU it
+overlaps with the computation, on a CPU it takes additional time.
 """
 
 import dataclasses
@@ -21,12 +22,13 @@ from nslab.objectives import NS
 from nslab.system.distributed import process_group
 from nslab.types import AUTOCAST, ImageShape, Precision
 
-SAMPLES = {"cpu": 2, "cuda": 32}  # of the timed batch
+SAMPLES = {"cpu": 2, "cuda": 32}  # images in the timed batch
 
 
 @dataclasses.dataclass(frozen=True)
 class StepSeconds:
-    """Seconds that a sample takes: ``forward`` without gradients, ``both`` in a training step."""
+    """Seconds per sample: ``forward`` for a forward pass without gradients, ``both`` for forward
+    and backward pass of a training step."""
 
     forward: float
     both: float
@@ -36,7 +38,7 @@ class StepSeconds:
 def step_seconds(
     network: str, shape: ImageShape, classes: int, precision: Precision
 ) -> StepSeconds:
-    """Time a network on random images, the second time, when everything is warm."""
+    """Time a network on random images; each step runs twice, and the second run is timed."""
     device = process_group().device
     count = SAMPLES.get(device.type, 2)
     model = build_network(network, shape, classes, seed=0).to(device)
@@ -94,18 +96,19 @@ def _training(config: TrainConfig, data: Dataset, step: StepSeconds) -> float:
     if isinstance(config.objective, NS):
         rows, columns = config.objective.grid
         composites = step.forward / (rows * columns)
-    looks = -(-config.epochs // config.eval_every) * (data.layout.test + config.hold_out)
-    return passes * samples * (step.both + composites) + looks * step.forward
+    evaluated = -(-config.epochs // config.eval_every) * (data.layout.test + config.hold_out)
+    return passes * samples * (step.both + composites) + evaluated * step.forward
 
 
 def _evolution(config: EvolveConfig, data: Dataset, step: StepSeconds) -> float:
     test, held = data.layout.test, config.base.hold_out
     if not isinstance(config.method, Evolver):
         return config.size * (test + held) * step.forward
-    looks = config.size * held + config.batches * (held + config.test_each_batch * test) + 3 * test
-    there = config.base.train_size or data.layout.train - held
-    scored = config.cost() * min(1.0, there / config.batch_size)  # a batch has all images at most
-    return (scored + looks) * step.forward
+    parents, each_batch = config.size * held, held + config.test_each_batch * test
+    evaluated = parents + config.batches * each_batch + 3 * test
+    images = config.base.train_size or data.layout.train - held
+    scored = config.cost() * min(1.0, images / config.batch_size)  # a batch has all images at most
+    return (scored + evaluated) * step.forward
 
 
 def _wait(device: torch.device) -> None:

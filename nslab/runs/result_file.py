@@ -1,4 +1,4 @@
-"""The file of a finished run: what it holds, and what is not taken for one."""
+"""The file with a finished run's result: how it is written, read and checked."""
 
 import dataclasses
 import functools
@@ -54,11 +54,12 @@ class Result:
 
     @property
     def learnt(self) -> bool:
-        """Whether its test accuracy is above chance, see `above_chance`; True for a run without."""
+        """Whether its test accuracy is above chance, see `above_chance`; True for a run that has no
+        test accuracy, or whose data set is unknown here."""
         if "test_accuracy" not in self.metrics:
             return True
         name = str(self.config.get("base", self.config).get("dataset"))
-        if own := self.env.get("data"):  # of a folder, which may be gone, or be a part of a set
+        if own := self.env.get("data"):  # recorded for a folder, which may be gone by now
             size = own["classes"], own["test"]
         elif name in DATASETS:
             layout = DATASETS[name].layout
@@ -78,10 +79,16 @@ def read_result(
     identities: Identities | None = None,
     name: str = RESULT,
 ) -> Result | None:
-    """The result in a run's folder, or None; ``config``, where it is known, is the run's.
+    """The result in a run's folder, or None.
 
-    A file that is broken, hollow or another run's is left where it is with a warning: the run is
-    computed again, and `quarantine` then keeps it.
+    Args:
+        folder: the run's.
+        config: the run's, if known; then a result without a seal must have this config's id.
+        identities: computes ids of stored configs; pass one object to many calls.
+        name: of the file in the folder.
+
+    A file that is broken, incomplete or another run's is left where it is, with a warning: the run
+    counts as unfinished, and `quarantine` renames the file when it is computed again.
     """
     file = folder / name
     try:
@@ -108,20 +115,20 @@ def _result(data: bytes, folder: Path, config: RunConfig | None, identities: Ide
     parts = ((result.config, dict), (result.metrics, dict), (result.history, list))
     more = ((result.env, dict), (result.files, dict), *((row, dict) for row in result.history))
     if not all(isinstance(part, kind) for part, kind in (*parts, *more)):
-        raise TypeError("its parts are not what they should be")
+        raise TypeError("its parts have the wrong types")
     if result.id != folder.name:
         raise ValueError(f"it is run {result.id}'s")
     if "@" not in result.config:
         raise ValueError("it has no config")
     if not all(isinstance(d, str) and name == Path(name).name for name, d in result.files.items()):
-        raise ValueError("its files are not what they should be")
-    if not sealed:  # of an older version, or by somebody else
+        raise ValueError("its list of files is malformed")
+    if not sealed:  # written by an older version, or by hand
         try:
             made = identities.of(result.config)
         except (ValueError, TypeError):
             if config is not None:
                 raise
-            made = result.id  # of a class that is unknown here: nobody asks for it
+            made = result.id  # its class is unknown here, so no config can ask for it
         if made != result.id:
             raise ValueError(f"its config is that of run {made}")
     wrong = [k for k, v in result.metrics.items() if isinstance(v, float) and not math.isfinite(v)]
@@ -136,7 +143,8 @@ def _result(data: bytes, folder: Path, config: RunConfig | None, identities: Ide
 
 
 def lacking_metrics(kind: str, metrics: Mapping[str, Any]) -> str:
-    """The names of numbers that each finished run of a kind has, and these metrics have not."""
+    """The names of the metrics that every finished run of a kind has and these lack, or have no
+    finite number for; separated by commas."""
     names = getattr(RUN_KINDS.get(kind), "measured", ())
     values = {name: metrics.get(name) for name in names}
     return ", ".join(
@@ -147,7 +155,7 @@ def lacking_metrics(kind: str, metrics: Mapping[str, Any]) -> str:
 
 
 def _defined(value: Any) -> Any:
-    """Numbers for a file, null for what is NaN or infinite: JSON has no words for these."""
+    """Values for a JSON file, with None for NaN and infinities, which JSON lacks."""
     if isinstance(value, Mapping):
         return {key: _defined(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -156,7 +164,7 @@ def _defined(value: Any) -> Any:
 
 
 def _undefined(value: Any) -> Any:
-    """Numbers of a file, nan for null."""
+    """Values from a JSON file, with NaN for null."""
     if isinstance(value, dict):
         return {key: _undefined(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -165,13 +173,13 @@ def _undefined(value: Any) -> Any:
 
 
 def write_result(folder: Path, whole: Mapping[str, Any]) -> None:
-    """Write a finished run's result in one step, and keep one that was made of other code or data
-    under another name."""
+    """Write a finished run's result in one step. An earlier result that was made of other code or
+    data is kept under another name."""
     before = folder / RESULT
     try:
         old = unsealed_json(before.read_bytes())[0]["env"].get(MADE_OF)
     except (OSError, ValueError, LookupError, AttributeError, TypeError):
-        old = None  # there is none, or a broken one, which `quarantine` keeps
+        old = None  # there is none, or a broken one, which `quarantine` has renamed
     if old and old != whole["env"].get(MADE_OF):
         number = 1
         while (folder / SUPERSEDED.format(number)).exists():
@@ -184,15 +192,16 @@ def write_result(folder: Path, whole: Mapping[str, Any]) -> None:
 
 
 def kept_files(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file of weights that a finished run keeps, and of what lies beside it."""
+    """The SHA-256 of each file of weights that a finished run keeps, and of the JSON file that lies
+    beside some of them, by the names of the files."""
     files = [f for f in folder.glob("*.safetensors") if not fnmatch(f.name, BEST.format("*"))]
     beside = [file.with_suffix(".json") for file in files if file.with_suffix(".json").exists()]
     return {file.name: sha256(file) for file in sorted([*files, *beside])}
 
 
 def quarantine(folder: Path) -> None:
-    """Keep broken files under other names; for those who hold the run's lock, lest a result that
-    was just written be taken for the broken one."""
+    """Rename broken files. The caller holds the run's lock; without it, a result that another
+    process has just written could be taken for the broken one."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = read_result(folder)
@@ -204,7 +213,7 @@ def quarantine(folder: Path) -> None:
 
 
 def damaged(result: Result) -> list[str]:
-    """What of a run's kept files is missing, or not what was written."""
+    """The names of a run's kept files that are missing, or not as they were written."""
     assert result.folder is not None
     files = result.files or {WEIGHTS: ""}  # older results have no digests
     return [name for name, digest in files.items() if not _intact(result.folder / name, digest)]
@@ -221,13 +230,13 @@ def _intact(file: Path, digest: str) -> bool:
             raise
         problem = str(error)
     if problem:
-        warnings.warn(f"{problem}: the run is computed again to have it", stacklevel=2)
+        warnings.warn(f"{problem}: the run is computed again to restore it", stacklevel=2)
     return not problem
 
 
 @functools.lru_cache(maxsize=4096)
 def _problem(file: Path, digest: str, mtime: int, size: int, inode: int) -> str:
-    """What is wrong with a file that is as old and as large as that."""
+    """What is wrong with a file, or nothing; cached as long as its time, size and inode stay."""
     if digest and sha256(file) != digest:
         return f"{file} is not the file that this run wrote"
     try:

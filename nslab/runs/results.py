@@ -1,4 +1,4 @@
-"""Finished runs: how they are found, what is not taken for one, and what is to be done yet."""
+"""Finished runs: how they are found and checked, and which runs are still to be computed."""
 
 import dataclasses
 import gc
@@ -26,9 +26,10 @@ from nslab.system.paths import runs_dir
 def find(config: RunConfig, *, weights: bool = False) -> Result | None:
     """The finished run: from its folder, else from the frozen results in git, else None.
 
-    With ``weights``, only a run whose weights are here as they were written; frozen results keep
-    numbers only, and an ensemble has none. One that was made of other code of the user's, or of
-    other data, is passed over and said, see `nslab.runs.made_of`.
+    With ``weights``, only a run whose weights are here as they were written; this rules out frozen
+    results, which have only numbers, but not runs that leave no weights, such as ensembles. A
+    result made of other code of the user's, or of other data, is passed over with a message, see
+    `nslab.runs.made_of`.
     """
     folder, weights = folder_of(config), weights and config.leaves_weights
     stored = read_result(folder, config)
@@ -36,7 +37,7 @@ def find(config: RunConfig, *, weights: bool = False) -> Result | None:
         same = None if weights else superseded(config, folder)
         stored = same or (stored if accepted(config.id, what, frozen=False) else None)
     if stored and not (weights and damaged(stored)):
-        # where data and files lie may have changed since
+        # data and files may lie elsewhere by now, which this config knows
         return dataclasses.replace(stored, config=encode(config))
     if weights or not (found := find_frozen(config)):
         return None
@@ -45,10 +46,10 @@ def find(config: RunConfig, *, weights: bool = False) -> Result | None:
 
 
 def superseded(config: RunConfig, folder: Path) -> Result | None:
-    """A result from before code or data changed, if they are now what they were."""
+    """A result from before code or data changed, if they have been changed back since."""
     for file in folder.glob(SUPERSEDED.format("*")):
         old = read_result(folder, config, name=file.name)
-        if old and not changed(config, old.env):  # the weights are of another by now
+        if old and not changed(config, old.env):  # the weights here are those of a later result
             return dataclasses.replace(old, files={}, folder=None)
     return None
 
@@ -92,8 +93,8 @@ def stored_runs() -> list[Result]:
 
 @contextmanager
 def many_objects() -> Iterator[None]:
-    """Keep the garbage collector from looking for cycles, again and again, among thousands of
-    results that have none."""
+    """Pause the garbage collector, which would search thousands of new objects for reference cycles
+    again and again; results have none."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -104,7 +105,8 @@ def many_objects() -> Iterator[None]:
 
 
 def stages(todo: Mapping[str, RunConfig]) -> list[list[RunConfig]]:
-    """Runs to be computed and what they need that is not finished, each after what it needs."""
+    """The runs ``todo``, and those they require that are not finished, as steps: each run comes in
+    a later step than all that it requires."""
     steps: list[list[RunConfig]] = []
     level: dict[str, int] = {}  # -1: finished
 

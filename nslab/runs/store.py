@@ -1,4 +1,4 @@
-"""Runs by identity: look a run up before computing it, and never lose or repeat a finished one.
+"""The store of runs: look a run up before computing it, and never lose or repeat a finished one.
 
 A run is a folder ``data/runs/<id>``. It is finished when it contains ``result.json``, which is
 written last and in one step. Until then the folder holds a checkpoint to continue from. A lock per
@@ -50,8 +50,8 @@ from nslab.training.epoch import NonFiniteLoss
 
 
 class RunsFailed(RuntimeError):
-    """Some runs failed, by their ids in ``failed``, or were out of time (``later``: all of them);
-    the others are finished and kept."""
+    """Some runs failed, or ran out of time; the others are finished and kept. ``failed``: why, by
+    their ids. ``later``: whether time is the only reason, so that the same command continues."""
 
     def __init__(self, message: str, failed: dict[str, str]) -> None:
         super().__init__(message)
@@ -117,7 +117,7 @@ def run(
             write_row.finish(outcome.history)
         if lacking := lacking_metrics(config.kind, outcome.metrics):
             raise NonFiniteLoss(f"the run ended without a finite number for {lacking}: it failed")
-        if what := changed(config, env, data_only=True):  # code may count what it does
+        if what := changed(config, env, data_only=True):  # code may hold counters that change
             raise ValueError(f"{', '.join(what)} changed while the run was computed: run it again")
         env = stretches.told(before, env | {MADE_OF: made_of(config) | parts, "finished": now()})
         whole = broadcast(
@@ -155,12 +155,13 @@ def run_all(
     """Results of many runs, in the given order; finished ones are looked up.
 
     ``jobs`` > 1, or ``subprocess``, computes the others in child processes, after the runs that
-    they need. One that fails is tried ``retries`` more times, from where it stopped. ``engine``
-    runs those processes, here or elsewhere; ``processes_per_run`` > 1 uses that many for each run.
-    ``weights`` asks for weights too. A failing run does not stop the rest; at the end `RunsFailed`
-    says which failed, why, and that the rest is kept. Raises ``ValueError`` before any work for
-    ``jobs`` below 1 and a class that child processes would not find, see `nslab.runs.portability`.
-    ``monitor`` shows the progress, by default a new one; for ``log`` see `run`.
+    they require. One that fails is tried ``retries`` more times, from where it stopped. ``engine``
+    runs those processes, here or elsewhere, ``devices`` (numbers of CUDA devices) are shared out
+    among them, and ``processes_per_run`` > 1 uses that many for each run. A failing run does not
+    stop the rest; at the end `RunsFailed` says which failed, why, and that the rest is kept. Raises
+    ``ValueError`` before any work for ``jobs`` below 1 and for a class that child processes would
+    not find, see `nslab.runs.portability`. ``monitor`` shows the progress, by default a new one;
+    for ``weights``, ``force`` and ``log`` see `run`.
 
     >>> from nslab import TrainConfig
     >>> configs = [TrainConfig("digits", "mlp", epochs=1, train_size=200, seed=s) for s in (1, 2)]
@@ -226,11 +227,12 @@ def run_all(
 
 
 def looked_up(found: Sequence[Result | None]) -> str:
-    """How many of some runs existed already, and where they came from."""
+    """A sentence on how many of some runs were found, where, and how many are to be computed;
+    ``found`` has None for the latter."""
     counts = Counter(result.origin for result in found if result)
     whence = ", ".join(f"{count} {origin}" for origin, count in counts.items())
-    there = f"{counts.total()} of {len(found)} runs looked up" + (f" ({whence})" if whence else "")
-    return f"{there}, {len(found) - counts.total()} to compute"
+    have = f"{counts.total()} of {len(found)} runs looked up" + (f" ({whence})" if whence else "")
+    return f"{have}, {len(found) - counts.total()} to compute"
 
 
 def now() -> str:
@@ -241,7 +243,7 @@ def now() -> str:
 def weights_of(
     parents: Sequence[Parent], *, show: bool = True, log: Sequence[str] = ()
 ) -> list[dict[str, Tensor]]:
-    """The parents' states, on the CPU; runs that are not there are computed first.
+    """The parents' states, on the CPU; runs that are not finished are computed first.
 
     Raises ``FileNotFoundError`` for an epoch that its run did not keep.
     """

@@ -1,4 +1,4 @@
-"""The stretches of a run that is computed in several goes: where and of what each was."""
+"""The stretches of a run that was interrupted and resumed: the environment of each."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from nslab.runs.made_of import MADE_OF, accepted, changed
 from nslab.system.files import no_file, write_text
 from nslab.system.seals import sealed_json, unsealed_json
 
-# what is told of each
+# entries of an environment that are kept of each stretch
 KEPT = (
     *("begun", "commit", "dirty", "source", "device", "processes", "threads", "versions"),
     *("plugins", "data", MADE_OF),
@@ -17,11 +17,11 @@ KEPT = (
 
 
 def begin(config: RunConfig, folder: Path, env: dict[str, Any]) -> list[dict[str, Any]]:
-    """The stretches before, if the run goes on from where they ended; the one that begins now in
-    ``env`` is written down.
+    """The environments of earlier stretches, if the run continues from them; writes down ``env``,
+    that of the stretch which begins now.
 
-    What was begun with other code of the user's, or on other data, is set aside, and the run begins
-    afresh.
+    If an earlier stretch used other code of the user's, or other data, its checkpoints are set
+    aside and the run begins afresh.
     """
     try:
         before = read(folder) if has_interim(folder) else []
@@ -36,8 +36,8 @@ def begin(config: RunConfig, folder: Path, env: dict[str, Any]) -> list[dict[str
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """What is known of the stretches so far; nothing of an older version's. ``ValueError`` for a
-    file that is damaged."""
+    """The environments of the stretches so far; none where an older version of nslab began the run.
+    ``ValueError`` for a file that is damaged."""
     try:
         found, sealed = unsealed_json((folder / STRETCHES).read_bytes())
     except FileNotFoundError:
@@ -52,7 +52,8 @@ def read(folder: Path) -> list[dict[str, Any]]:
 
 
 def told(before: list[dict[str, Any]], env: dict[str, Any]) -> dict[str, Any]:
-    """A result's environment: today's and, of a run in several goes, that of each."""
+    """A result's environment: that of the last stretch and, if there were several, of each under
+    ``stretches``."""
     if not before:
         return env
     each = [{key: stretch[key] for key in KEPT if key in stretch} for stretch in (*before, env)]

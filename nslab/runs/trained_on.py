@@ -10,15 +10,15 @@ from nslab.runs.result_file import Result
 
 
 def data_of(result: Result) -> Dataset:
-    """The data of a run's training, from the data, or from what the run wrote down of a folder or
-    of texts that are gone or have changed since.
+    """A description of the data that a run was trained on: from the data, or, for a folder or texts
+    that are gone or have changed since, from what the run recorded of them.
 
-    Raises ``ValueError`` or ``FileNotFoundError``, with what to do, where neither is there, and
+    Raises ``ValueError`` or ``FileNotFoundError``, with what to do, if there is neither, and
     ``ValueError`` for a run that trains no classifier.
     """
     training: TrainConfig | None = decode(result.config).training
     if training is None:
-        raise ValueError(f"run {result.id} trains no classifier: give the id of a training run")
+        raise ValueError(f"run {result.id} trains no classifier: give a run that does")
     try:
         return training.about
     except (ValueError, FileNotFoundError):

@@ -15,7 +15,7 @@ from nslab.system.paths import logs_dir
 from nslab.system.validation import unknown
 
 MODES = ("offline", "online", "shared", "disabled")
-# It sends reports of its own errors otherwise, and a picture of the machine's use.
+# Without these W&B records the console, the code and how the machine is used.
 QUIET = {
     "silent": True,
     "console": "off",
@@ -29,9 +29,9 @@ QUIET = {
 class WandB:
     """A run of W&B, in ``data/logs/wandb``, or, with ``WANDB_MODE=online``, on its server.
 
-    Steps of W&B only rise. So what was written is kept beside it, and where a step is missing
-    before others, or a kill left it unknown what there is, all are written anew under another id,
-    and what lay here of the old one is removed.
+    W&B takes steps in rising order only. So a file beside its own records what was written. If a
+    step is missing before others, or a killed process left it open what was written, everything is
+    written again under another id, and local files of the old one are removed.
     """
 
     def __init__(self, config: RunConfig, fresh: bool) -> None:
@@ -56,7 +56,7 @@ class WandB:
         self.log.log(dict(numbers), step=step)
 
     def fill(self, rows: Sequence[tuple[int, LoggedNumbers]]) -> None:
-        """Write what is missing; where that is not at the end, all anew."""
+        """Write what is missing; if that is not at the end, write everything again."""
         wanted = {(tag, step) for step, row in rows for tag in row}
         last = max((step for _, step in self.held), default=0)
         if any(step <= last for _, step in wanted - self.held):
@@ -71,7 +71,7 @@ class WandB:
         self._keep(closed=True)
 
     def _open(self) -> None:
-        """Begin, or go on with, this attempt at the run."""
+        """Begin or continue W&B's run for this attempt."""
         self._keep(closed=False)
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self.log = self.wandb.init(
@@ -82,7 +82,7 @@ class WandB:
             dir=str(logs_dir()),
             mode=mode(),
             resume="allow",
-            reinit="create_new",  # a run that another needs is logged while that one is
+            reinit="create_new",  # a required run logs while the dependent one does
             settings=self.wandb.Settings(**QUIET),
         )
 
@@ -96,14 +96,14 @@ class WandB:
         self.log = None
 
     def _another(self) -> None:
-        """Begin anew under another id; what lies here of the old one goes."""
-        # not by the folder's name: of two in one second W&B gives the second another
+        """Begin again under another id; remove local files of the old one."""
+        # found by the file, since W&B may change the folder's name if two start in one second
         for file in self.state.parent.glob(f"offline-run-*/run-{self._id}.wandb"):
             shutil.rmtree(file.parent, ignore_errors=True)
         self.attempt, self.held = self.attempt + 1, set()
 
     def _keep(self, closed: bool) -> None:
-        """Write down what W&B has of the run."""
+        """Record what W&B has of the run."""
         held: dict[str, list[int]] = {}
         for tag, step in sorted(self.held):
             held.setdefault(tag, []).append(step)
@@ -113,7 +113,7 @@ class WandB:
 
 
 def mode() -> str:
-    """``WANDB_MODE``, else ``offline``; ``ValueError`` for a mode that W&B has not."""
+    """``WANDB_MODE``, else ``offline``; ``ValueError`` for a mode that W&B does not have."""
     found = os.environ.get("WANDB_MODE") or "offline"
     if found not in MODES:
         raise unknown("WANDB_MODE", found, MODES)
@@ -128,6 +128,10 @@ def check_wandb() -> None:
         try:
             known = wandb.login(anonymous="never", timeout=1, relogin=False)
         except Exception as error:
-            raise ValueError(f"W&B cannot be used online: {error}") from None
+            raise ValueError(
+                f"W&B cannot be used online: check its server, or unset WANDB_MODE ({error})"
+            ) from None
         if not known:
-            raise ValueError("W&B is to be online, and nobody is logged in: wandb login")
+            raise ValueError(
+                "WANDB_MODE asks for W&B online, and nobody is logged in: run `wandb login`"
+            )

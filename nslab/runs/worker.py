@@ -16,7 +16,7 @@ from nslab.training.epoch import NonFiniteLoss
 
 
 def main(folder: Path, options: Sequence[str]) -> int:
-    """Compute the run whose ``config.json`` lies in ``folder``; the exit status."""
+    """Compute the run whose ``config.json`` lies in ``folder``; returns the exit status."""
     follow_parent()
     log = [text.removeprefix("--log=") for text in options if text.startswith("--log=")]
     try:
@@ -36,7 +36,7 @@ def main(folder: Path, options: Sequence[str]) -> int:
 
 
 def made_in(folder: Path) -> dict[str, Any]:
-    """What is known of where a run was made, or begun."""
+    """The environment in which a run was begun, as far as its folder records it."""
     try:
         found = json.loads((folder / "env.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

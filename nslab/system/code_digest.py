@@ -1,7 +1,7 @@
-"""A digest of a person's own code: of a function or class, and of what of theirs it uses.
+"""A digest of a user's own code: of a function or class, and of the user's code that it uses.
 
-What is edited is another thing then, whatever its name: results of the old code never answer for
-the new. Code of installed packages counts by its name alone.
+Edited code thus has another digest, though its name is the same, and results of the old code are
+never taken for results of the new. Code of installed packages counts by its name alone.
 """
 
 import dataclasses
@@ -27,20 +27,20 @@ _INSTALLED = tuple(
     for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _PACKAGE = str(Path(__file__).resolve().parents[1])
-_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")  # operations
+_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")  # bytecode operations that read globals
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...))
 _BUILT_IN = (
     *(types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
     *(types.GetSetDescriptorType, types.MemberDescriptorType, types.ClassMethodDescriptorType),
 )
-# Modules whose values show all they hold when printed, but for those that print an address.
+# Packages whose values show everything they hold in their repr, unless it has an address.
 _SHOWN = ("builtins", "torch", "re", "pathlib", "decimal", "fractions", "datetime", "numpy")
-# What dataclasses write: the fields say it.
+# Methods that dataclasses generate from the fields, which are digested themselves.
 _GENERATED = (
     *("__init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__"),
     *("__setattr__", "__delattr__", "__replace__", "__getstate__", "__setstate__"),
 )
-# What Python itself writes into a class, and annotations, which compute nothing.
+# Attributes that Python itself adds to a class, and annotations, which compute nothing.
 _OF_CLASSES = (
     *("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__annotate__"),
     *("__annotate_func__", "__annotations_cache__", "__firstlineno__", "__static_attributes__"),
@@ -50,11 +50,11 @@ _OF_CLASSES = (
 
 
 def code_digest(target: Any) -> str:
-    """Twelve hexadecimal digits that hash a function or class, those of the same author that it
-    uses (functions, classes, base classes, constants), and files of theirs that it imports.
+    """Twelve hexadecimal digits that hash a function or class, the user's own functions, classes
+    and constants that it uses, and the user's own files that it imports.
 
     Comments and layout change nothing; another minor version of Python does. Values that code
-    encloses or refers to count by what they hold; ``ValueError`` for one that does not show it.
+    encloses or refers to count by their contents; ``ValueError`` for one that does not show them.
 
     >>> def double(x):
     ...     return 2 * x
@@ -67,7 +67,7 @@ def code_digest(target: Any) -> str:
     try:
         walk.see(target)
     except (RuntimeError, NotImplementedError, TypeError, AttributeError, OSError) as error:
-        problem = f"whether {target!r} is what it was cannot be told ({error})"
+        problem = f"nslab cannot tell whether {target!r} has changed ({error})"
         raise ValueError(problem) from None
     return walk.digest.hexdigest()[:DIGITS]
 
@@ -87,11 +87,12 @@ def is_own(value: Any) -> bool:
 
 
 class _Walk:
-    """Everything of the user's that can be reached, each thing once."""
+    """Visits all of the user's code that can be reached from a value, each part once, and digests
+    it."""
 
     def __init__(self) -> None:
         self.digest, self.seen = hashlib.sha256(), set[int]()
-        self.kept: list[Any] = []  # so that no id is used twice
+        self.kept: list[Any] = []  # keeps values alive, so that no id is used twice
         self.modules = set[tuple[int, Set[str]]]()
 
     def add(self, *words: object) -> None:
@@ -112,11 +113,11 @@ class _Walk:
             for part in (value.func, value.args, value.keywords):
                 self.see(part)
         elif isinstance(value, Registry):
-            self.add("registry", value.what)  # what is taken from it is named by the code
+            self.add("registry", value.what)  # the code names the entries that it uses
         elif isinstance(value, set | frozenset):
             self.add(type(value).__name__, *sorted(code_digest(item) for item in value))
         elif isinstance(value, tuple | list | dict) and is_own(type(value)):
-            self.see(type(value))  # of methods of its own
+            self.see(type(value))  # it may have methods of its own
             self.see(dict(value) if isinstance(value, dict) else list(value))
         elif isinstance(value, tuple | list):
             self.add(type(value).__name__, len(value))
@@ -150,11 +151,11 @@ class _Walk:
             self.object(value)
 
     def named(self, value: Any) -> None:
-        """Something of an installed package, which its name says."""
+        """Add something of an installed package, by its name."""
         self.add("named", getattr(value, "__module__", ""), value.__qualname__)
 
     def object(self, value: Any) -> None:
-        """A value that code encloses or refers to: by what it holds."""
+        """Add a value that code encloses or refers to, by its contents."""
         self.add("object", type(value).__module__, type(value).__qualname__)
         if hasattr(value, "detach") and hasattr(value, "numpy"):  # a tensor
             value = value.detach().cpu()
@@ -168,7 +169,7 @@ class _Walk:
             for name, part in value.named_modules():
                 self.add(name)
                 self.see(type(part))
-                self.see(dict(part.named_buffers(recurse=False)))  # also those not in the state
+                self.see(dict(part.named_buffers(recurse=False)))  # some are not in the state dict
                 self.see({k: v for k, v in vars(part).items() if not k.startswith("_")})
         elif isinstance(value, re.Pattern):
             self.add(value.pattern, value.flags)
@@ -181,18 +182,19 @@ class _Walk:
             self.see(vars(value))
         else:
             raise ValueError(
-                f"whether {value!r} changes what is computed cannot be told, so results of the old "
-                "would stand for the new: make it inside the function, or put the code into a "
-                "plug-in file, see nslab.use"
+                f"nslab cannot tell when {value!r} changes, so old results would be taken for new "
+                "ones: make it inside the function, or put the code into a plug-in file, see "
+                "nslab.use"
             )
 
     @staticmethod
     def byte(tensor: Any) -> Any:
-        """torch's bytes, without importing torch."""
+        """``torch.uint8``, without importing torch."""
         return sys.modules[type(tensor).__module__.partition(".")[0]].uint8
 
     def module(self, module: types.ModuleType, names: Set[str]) -> None:
-        """What code that looks up ``names`` uses of a module: as it is now, not as in its file."""
+        """Add what code that looks up ``names`` uses of a module: the module as it is now, which
+        may differ from its file."""
         self.add("module", module.__name__)
         for name in sorted(names & vars(module).keys()) if is_own(module) else ():
             self.add("of module", name)
@@ -212,7 +214,7 @@ class _Walk:
             made = (
                 isinstance(value, types.FunctionType) and value.__code__.co_filename == "<string>"
             )
-            if name in _OF_CLASSES or made:  # what dataclasses write: the fields say it
+            if name in _OF_CLASSES or made:  # generated methods follow from the fields
                 continue
             self.add("member", name)
             self.see(value)
@@ -223,7 +225,7 @@ class _Walk:
                     self.see(default)
 
     def function(self, function: types.FunctionType) -> None:
-        # its code is what runs; the text may have been edited since
+        # the compiled code, which is what runs: the source may have been edited since
         self.add("function", function.__name__)
         self.code(function.__code__, function.__doc__)
         self.see(function.__defaults__)
@@ -246,7 +248,8 @@ class _Walk:
             self.imported(name)
 
     def imported(self, name: str) -> None:
-        """A module that a function imports when it runs: if it is the user's, by its sources."""
+        """Add a module that a function imports when it runs, by its sources, if it is the
+        user's."""
         try:
             path = location(name)
         except ValueError:
@@ -268,8 +271,8 @@ class _Walk:
 
 
 def names_of(code: types.CodeType, how: Sequence[str] = ()) -> set[str]:
-    """The names that a function looks up outside itself, inner functions' too: all, or those of
-    some operations."""
+    """The names that a function and its inner functions look up outside themselves: all, or only
+    those by the bytecode operations ``how``."""
     found = (
         {str(step.argval) for step in dis.get_instructions(code) if step.opname in how}
         if how

@@ -1,7 +1,8 @@
-"""Names of what is identified by its content: ``kind:where#digest``, such as a folder of images.
+"""Names of things that are identified by their content: ``kind:where#digest``, such as a folder of
+images.
 
-``where`` says where to look, or what people call it; only the digest is part of a run's identity,
-so what moved or was renamed is the same still, and what changed is another.
+``where`` says where to look, or is a name for people. Only the digest is part of a run's identity,
+so a folder that was moved or renamed is still the same, and one that changed is another.
 """
 
 import re
@@ -16,7 +17,7 @@ def content_name(kind: str, where: object, digest: str) -> str:
 
 
 def parts_of(name: str) -> tuple[str, str, str] | None:
-    """Kind, where and digest of such a name; None for any other.
+    """Kind, where and digest of a name of this form; None for any other name.
 
     >>> parts_of("folder:/data/pets#0123456789ab")
     ('folder', '/data/pets', '0123456789ab')
@@ -27,7 +28,7 @@ def parts_of(name: str) -> tuple[str, str, str] | None:
 
 
 def content_of(name: str) -> str:
-    """The name without where to look: what is hashed of it.
+    """The name without where to look; this is the part that is hashed.
 
     >>> content_of("folder:/data/pets#0123456789ab"), content_of("cifar10")
     ('folder:#0123456789ab', 'cifar10')
@@ -37,7 +38,7 @@ def content_of(name: str) -> str:
 
 
 def without_place(name: str) -> str:
-    """The name with the last part of where to look, which says nothing of this machine.
+    """The name with only the last part of where to look, which reveals no folders of this machine.
 
     >>> without_place("folder:/data/pets#0123456789ab"), without_place("cifar10")
     ('folder:pets#0123456789ab', 'cifar10')

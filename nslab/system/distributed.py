@@ -12,7 +12,7 @@ from accelerate.utils import broadcast_object_list
 
 
 def process_group() -> PartialState:
-    """Rank, number of processes and device, the group of processes joined at the first call.
+    """Rank, number of processes and device; joins the group of processes at the first call.
 
     `accelerate launch` (GPUs, MPI), `torchrun` and clusters tell each process its place through
     its environment. The device is a CUDA device or the CPU: sums are kept in double precision,
@@ -26,11 +26,11 @@ def process_group() -> PartialState:
 
 
 def choose_device(name: str) -> None:
-    """Have this process, and those it starts, compute on a device: ``cpu``, ``cuda`` or ``cuda:1``.
-    ``cuda`` leaves all CUDA devices to those it starts, a number that one alone.
+    """Make this process, and those it starts, compute on a device: ``cpu``, ``cuda`` or ``cuda:1``.
+    With ``cuda`` the processes it starts see all CUDA devices; with a number, only that one.
 
-    Raises ``ValueError`` if it is not available, or is asked for after another was used, or by
-    processes of a launcher, each of which has its own.
+    Raises ``ValueError`` if the device is not available, if another one was used before, and in
+    processes of a launcher, each of which has its own device.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("device is for a single process: with several, each already has its own")
@@ -58,13 +58,13 @@ def choose_device(name: str) -> None:
 
 
 def broadcast(value: Any) -> Any:
-    """The first process's value, in every process: their clocks and look-ups may differ."""
+    """The first process's value, in every process, whose clocks and look-ups may differ."""
     return broadcast_object_list([value])[0] if process_group().num_processes > 1 else value
 
 
 @functools.cache
 def _leave_at_exit() -> None:
-    """Leave the group before the interpreter ends: left alone, gloo's threads may abort it."""
+    """Leave the group before the interpreter ends; otherwise gloo's threads may abort it."""
     atexit.register(_leave)
 
 

@@ -1,9 +1,9 @@
-"""Files of transformers' models: where they lie, and names of them by their content.
+"""Files of models of the transformers library: where they lie, and their names by content.
 
 A network ``transformers/NAME`` is a folder as ``save_pretrained`` writes it, or a model of the
-Hugging Face hub that lies in its local cache; nothing is downloaded here. Resolved it is
-``transformers:NAME#digest``, with a digest of the configuration and the tokenizer's files; that of
-the weights belongs to the start of a training.
+Hugging Face hub in its local cache; nothing is downloaded here. Its resolved name is
+``transformers:NAME#digest``, with a digest of the configuration and the tokenizer's files. The
+digest of the weights is part of a training's start.
 """
 
 import functools
@@ -27,7 +27,7 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def is_encoder(name: str) -> bool:
-    """Whether a network is one of transformers.
+    """Whether a network is a model of the transformers library.
 
     >>> is_encoder("transformers/bert-base-uncased"), is_encoder("transformers:x#0123456789ab")
     (True, True)
@@ -36,10 +36,10 @@ def is_encoder(name: str) -> bool:
 
 
 def resolved_encoder(name: str) -> str:
-    """The name of a network of transformers by the content of its configuration and tokenizer; a
+    """The name of a network of transformers with the digest of its configuration and tokenizer. A
     model of the hub that is not here keeps its name, so that runs can be planned.
 
-    Raises ``ValueError`` for a folder that is not there, or is none of a model.
+    Raises ``ValueError`` for a folder that does not exist, or holds no model.
     """
     if parts_of(name):
         return name
@@ -51,7 +51,7 @@ def resolved_encoder(name: str) -> str:
         return name
     if not (folder / CONFIG).is_file():
         raise ValueError(
-            f"{folder} has no {CONFIG}: give a folder written by save_pretrained"
+            f"{folder} has no {CONFIG}: give a folder that save_pretrained has written"
         )
     place = folder.absolute() if Path(where).expanduser().is_dir() else where
     return content_name(KIND, place, described_digest(folder))
@@ -60,8 +60,8 @@ def resolved_encoder(name: str) -> str:
 def encoder_folder(name: str) -> Path:
     """The folder of a resolved network of transformers.
 
-    Raises ``FileNotFoundError`` where it is not here, with what to fetch, and ``ValueError`` for
-    other files than those of its digest, and for files that came after the name was given.
+    Raises ``FileNotFoundError``, with what to fetch, if it is not here, and ``ValueError`` if its
+    files do not match the digest, or came only after the run was planned.
     """
     _, where, digest = parts_of(name) or (KIND, name.removeprefix(PREFIX), "")
     folder = _found(where)
@@ -75,22 +75,22 @@ def encoder_folder(name: str) -> Path:
         )
     if not digest:
         raise ValueError(
-            f"the files of {name} have come since the run was planned: plan it anew, and it is "
-            "known by their content"
+            f"the files of {name} came after the run was planned: make its config again, so that "
+            "it is named by their content"
         )
     if not described_digest(folder).startswith(digest):
         raise ValueError(
             f"{folder} has another configuration or tokenizer than when the run was planned: put "
-            "the old files back, or plan the run anew"
+            "the old files back, or make its config again"
         )
     return folder
 
 
 def resolved_weights_of(network: str) -> str:
-    """The start of a training from the weights of a network of transformers, by their content; as
-    it was given where the network is not here.
+    """The start of a training from the weights of a network of transformers, with their digest;
+    without one if the network's files are not here.
 
-    Raises ``ValueError`` for a network of another kind, and where there are no safetensors.
+    Raises ``ValueError`` for a network of another kind, and if there are no safetensors.
     """
     if not is_encoder(network):
         raise ValueError(
@@ -109,7 +109,7 @@ def described_digest(folder: Path) -> str:
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 of the safetensors of a folder; ``ValueError`` where there are none."""
+    """SHA-256 of the safetensors of a folder; ``ValueError`` if there are none."""
     if (folder / WEIGHTS).is_file():
         return _digest_of(folder, [WEIGHTS])
     if not (folder / INDEX).is_file():
@@ -140,7 +140,7 @@ def _file_digest(file: Path, size: int, mtime: int) -> str:
 
 
 def _found(where: str) -> Path | None:
-    """A folder, or where the hub's cache has a model of that name; None where there is neither."""
+    """The folder ``where``, or that of the model of this name in the hub's cache; else None."""
     folder = Path(where).expanduser()
     if folder.is_dir():
         return folder

@@ -1,4 +1,4 @@
-"""Names that become part of a path: checked in one place, so that none leaves its folder."""
+"""Names that become part of a path, checked in one place so that none points out of its folder."""
 
 LONGEST = 150  # bytes: file systems take 255, and suffixes and temporary names need room
 # Windows has no such files, whatever comes after a dot
@@ -6,11 +6,11 @@ RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{p}{n}" for p in ("COM", "LPT") for 
 
 
 def checked_filename(name: str, what: str) -> str:
-    """``name``, if it can stand for one file or folder inside of another.
+    """``name``, if it can be the name of one file or folder inside another.
 
-    Raises ``ValueError`` naming ``what`` for an empty or very long name, ``.`` and ``..``, a hidden
-    file's name or an option's, for separators, control characters and what is no text, and for what
-    Windows takes for no file: results and figures are passed on.
+    Raises ``ValueError`` naming ``what`` for an empty or very long name, ``.`` and ``..``, names
+    that begin like a hidden file or an option, separators, control characters, invalid Unicode, and
+    names that Windows cannot use, because results and figures are passed on.
     """
     problem = _problem(name)
     if problem:

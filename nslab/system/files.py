@@ -1,4 +1,4 @@
-"""Write files so that a reader sees the old one or the new one, never half of it."""
+"""Write files so that a reader sees either the old file or the new one, never half of one."""
 
 import errno
 import hashlib
@@ -27,8 +27,8 @@ ADVICE = {
 
 
 def no_file(error: OSError) -> bool:
-    """Whether something lies where a file should that can never be read as one: a folder, or links
-    that go round in circles."""
+    """Whether an error means that there is no file to read but something else: a folder, or links
+    that form a circle."""
     return isinstance(error, IsADirectoryError) or error.errno == errno.ELOOP
 
 
@@ -46,9 +46,9 @@ def explaining(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when all went well.
+    """A temporary path beside ``path``, which replaces it if the block succeeds.
 
-    With ``flush`` file and name have reached the disk then: not even a power cut loses them. On any
+    With ``flush``, file and name have then reached the disk and survive a power cut. On any
     failure the temporary file is removed and ``path`` stays as it was. A full disk or a folder that
     cannot be written raises ``OSError`` saying which and what to do.
     """
@@ -71,8 +71,8 @@ def replacing(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def replacing_all(*paths: Path) -> Iterator[list[Path]]:
-    """Temporary paths beside several files that belong together; they take their places in this
-    order, and none does before all of them have reached the disk."""
+    """Temporary paths beside several files that belong together. They replace the files in this
+    order, and none does before all have reached the disk."""
     with ExitStack() as stack:
         entered = [stack.enter_context(replacing(path)) for path in reversed(paths)]
         yield entered[::-1]
@@ -87,13 +87,13 @@ def sha256(path: Path) -> str:
 
 
 def misfits(folder: Path, digests: Mapping[str, str]) -> list[str]:
-    """The names of files in a folder that are there and have another SHA-256 than is given."""
+    """The names of files that exist in a folder with another SHA-256 than in ``digests``."""
     found = ((name, folder / name) for name in digests)
     return [name for name, file in found if file.exists() and sha256(file) != digests[name]]
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
-    """What changes whenever a file is replaced; None if it is not there."""
+    """Inode and time of a file, which change whenever it is replaced; None if it does not exist."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -102,27 +102,27 @@ def stamp(path: Path) -> tuple[int, int] | None:
 
 
 def remove_strays(folder: Path, name: str) -> None:
-    """Remove what processes that were killed while they replaced a file ``name`` (or a pattern of
-    names) left beside it; for those that hold the lock on that file."""
+    """Remove temporary files of processes that were killed while they replaced a file ``name`` (or
+    files whose names match that pattern); the caller holds the lock on that file."""
     for stray in folder.glob(f".{name}.*{STRAY}"):
         stray.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path, device: Any = "cpu") -> Any:
-    """What ``torch.save`` wrote, without running any code in it.
+    """Read a file of ``torch.save`` without running any code in it.
 
-    Raises ``ValueError`` with torch's reason, in a line, for whatever cannot be read: torch itself
-    has a different error for every way in which a file can be broken.
+    Raises ``ValueError``, with torch's reason in one line, if it cannot be read: torch itself
+    raises a different error for every way in which a file can be broken.
     """
     import torch
 
-    if torch.device(device).type == "cpu":  # torch.load knows no cpu:0, as processes together say
+    if torch.device(device).type == "cpu":  # torch.load does not know cpu:0, a rank's device
         device = "cpu"
     try:
-        with warnings.catch_warnings():  # of protocols, for what is no such file at all
+        with warnings.catch_warnings():  # about pickle protocols, if it is no such file at all
             warnings.simplefilter("ignore")
             return torch.load(path, map_location=device, weights_only=True)
-    except (UnpicklingError, LookupError):  # torch would advise to run what lies in there
+    except (UnpicklingError, LookupError):  # torch's message would advise to run the file's code
         reason = "it is not a file of torch.save, is damaged, or holds more than tensors"
     except (RuntimeError, EOFError, ValueError) as error:
         reason = str(error).partition("\n")[0] or "it ends too early"

@@ -1,4 +1,4 @@
-"""Locks for what several processes may write: taken in one way, and let go when the work ends."""
+"""Locks on files that several processes may write; released when the work or the process ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ from filelock import FileLock, Timeout
 
 from nslab.system.files import explaining
 
-PATIENCE = 0.2  # seconds of waiting in silence: most locks are held for less
+PATIENCE = 0.2  # seconds of waiting without a message; most locks are held for less
 
 
 class Busy(ValueError):
-    """Another process holds a lock that was not to be waited for."""
+    """Another process holds the lock, and the caller did not want to wait."""
 
 
 @contextmanager
 def locked(file: Path, busy: str, *, refusal: str = "") -> Iterator[None]:
-    """Hold the lock ``file``, made with its folder if it is not there, while the block runs.
+    """Hold the lock ``file`` while the block runs; file and folder are created if necessary.
 
     It is released when the block ends, however that ends, and by the system when the process dies.
-    When another process has it, print ``busy``, which says what that does, and wait. With
+    If another process has it, print ``busy``, which says what that process is doing, and wait; with
     ``refusal``, which says what to do instead, raise `Busy`. Raises ``OSError`` with advice for a
     folder that cannot be written.
     """

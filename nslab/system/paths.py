@@ -1,6 +1,6 @@
-"""Paths: one home for data and figures; notebooks and frozen results with the package.
+"""Paths: one home for data and figures, and the notebooks and frozen results of the package.
 
-In a checkout they lie beside ``nslab/``; in an installed copy, inside it.
+The latter lie beside ``nslab/`` in a checkout, and inside it in an installed copy.
 """
 
 import os
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
-INSIDE = {"notebooks": "_notebooks", "data/results": "_results"}  # where a wheel has them; setup.py
+INSIDE = {"notebooks": "_notebooks", "data/results": "_results"}  # their names in a wheel: setup.py
 
 
 def checkout() -> Path | None:
@@ -21,8 +21,8 @@ def home() -> Path:
     """Root of ``data/`` and ``figures/``.
 
     ``NSLAB_HOME`` if set, else the checkout, else (installed) ``nslab-runs`` in the working
-    directory. The last is said once, and set for this process and those that it starts: a
-    notebook's kernel works in another directory.
+    directory. The last is printed once, and set for this process and those that it starts, because
+    a notebook's kernel works in another directory.
     """
     if folder := _given("NSLAB_HOME") or checkout():
         return folder
@@ -39,32 +39,33 @@ def cache_dir() -> Path:
 
 
 def home_cache_dir() -> Path:
-    """Data sets that this installation has made files of."""
+    """The folder ``data/cache`` of the home, even if ``NSLAB_DATA`` is set: for files that nslab
+    itself generates."""
     return home() / "data" / "cache"
 
 
 def arrays_dir() -> Path:
-    """People's own arrays, by their digest."""
+    """Users' own arrays, by their digest."""
     return home() / "data" / "arrays"
 
 
 def runs_dir() -> Path:
-    """Run folders, one a config."""
+    """Run folders, one per config."""
     return home() / "data" / "runs"
 
 
 def logs_dir() -> Path:
-    """What is logged for other viewers."""
+    """Logs for TensorBoard, MLflow and W&B."""
     return home() / "data" / "logs"
 
 
 def figures_dir() -> Path:
-    """Figures, one folder a preset: ``NSLAB_FIGURES`` if set, else ``figures``."""
+    """Figures, one folder per preset: ``NSLAB_FIGURES`` if set, else ``figures``."""
     return _given("NSLAB_FIGURES") or home() / "figures"
 
 
 def papers_dir() -> Path:
-    """The papers' numbers, one folder a paper."""
+    """The papers' numbers, one folder per paper."""
     return PACKAGE / "papers"
 
 
@@ -79,16 +80,16 @@ def shipped_results_dir() -> Path:
 
 
 def frozen_dir() -> Path:
-    """Where results are frozen: into the checkout, to be committed, else into the home."""
+    """The folder for frozen results: the checkout's, to be committed, else the home's."""
     return (checkout() or home()) / "data" / "results"
 
 
-_ABSOLUTE: set[str] = set()  # what `_given` has made so; it is asked thousands of times
+_ABSOLUTE: set[str] = set()  # paths that `_given` has resolved already; it is called very often
 
 
 def _given(wanted: str) -> Path | None:
-    """The folder that a variable names. All that are set become absolute, as processes that are
-    started from here may work in another directory."""
+    """The folder that an environment variable names, if set. All such variables are made absolute,
+    because processes that are started from here may work in another directory."""
     for name in ("NSLAB_HOME", "NSLAB_DATA", "NSLAB_FIGURES"):
         if (given := os.environ.get(name)) and given not in _ABSOLUTE:
             os.environ[name] = str(Path(given).expanduser().resolve())

@@ -1,19 +1,19 @@
-"""Checks of single values that people give: a name, a number of jobs."""
+"""Checks of single arguments of users: a name, a number of jobs."""
 
 from typing import Any
 
 
 def check_line(what: str, name: Any) -> None:
-    """``ValueError`` for a name that is blank, or longer than a line.
+    """``ValueError`` for a name that is blank, or has several lines; ``what`` says what it names.
 
     >>> check_line("the name of a method", "NS (pairs)")
     """
     if isinstance(name, str) and (not name.strip() or len(name.splitlines()) > 1):
-        raise ValueError(f"{what} is {name!r}: some words on one line are meant")
+        raise ValueError(f"{what} is {name!r}: give some words on one line")
 
 
 def check_jobs(jobs: Any) -> None:
-    """``ValueError`` unless ``jobs`` says how many runs are computed at once.
+    """``ValueError`` unless ``jobs``, the number of runs computed at once, is 1 or more.
 
     >>> check_jobs(2)
     """

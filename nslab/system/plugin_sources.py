@@ -1,4 +1,4 @@
-"""Sources of a plug-in: its files, where they lie, their digest."""
+"""Sources of a plug-in: its files and their digest."""
 
 import ast
 import hashlib
@@ -23,8 +23,8 @@ def location(name: str) -> Path:
 
 
 def sources_of(path: Path) -> dict[Path, bytes]:
-    """The source of a plug-in: all files of a package; or a file and those beside it that it
-    imports, and so on."""
+    """The sources of a plug-in, by their paths: all files of a package; or a file and, recursively,
+    the files beside it that it imports."""
     if path.is_dir():
         return {file: file.read_bytes() for file in sorted(path.rglob("*.py"))}
     found, waiting = dict[Path, bytes](), [path]
@@ -45,7 +45,7 @@ def _imports(source: bytes) -> set[str]:
     """The top-level modules that a source imports; none if it is no Python."""
     try:
         nodes = [*ast.walk(ast.parse(source))]
-    except (SyntaxError, ValueError):  # said when it is run
+    except (SyntaxError, ValueError):  # running it will report that
         return set()
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]

@@ -32,12 +32,11 @@ class Plugin:
     """A plug-in that is loaded.
 
     Attributes:
-        name: of its module, or of its package.
+        name: the name of its module or package.
         path: its file, or the folder of its package.
-        digest: SHA-256 of its file; of the files of its package; or of its file and of those beside
-            it that it imports.
-        modules: what these are called.
-        installed: whether an installed package brings it, by an entry point.
+        digest: SHA-256 of its sources, see `sources_of`.
+        modules: the names of its modules, including those of files beside it that it imports.
+        installed: whether it is the entry point of an installed package.
     """
 
     name: str
@@ -51,7 +50,7 @@ class Plugin:
         return module.partition(".")[0] in self.modules
 
     def registered(self) -> dict[str, list[str]]:
-        """The keys it has registered, by what they are of."""
+        """The keys that it has registered, by the name of their registry."""
         found = {
             what: [key for key in registry if self.owns(registry.origins[key].module)]
             for what, registry in EVERY.items()
@@ -95,7 +94,7 @@ def digests() -> dict[str, str]:
 
 
 def owner(module: str) -> str:
-    """The name of the plug-in that a module is part of; empty if it is part of none."""
+    """The name of the plug-in that a module is part of; empty if there is none."""
     return next((plugin.name for plugin in LOADED.values() if plugin.owns(module)), "")
 
 
@@ -108,7 +107,7 @@ def load_all() -> None:
         try:
             use(item)
         except ValueError as error:
-            advice = f"{VARIABLE} in the environment asks for it: unset that, or put it right"
+            advice = f"{VARIABLE} in the environment asks for it: unset or correct it"
             raise ValueError(f"{error} ({advice})") from None
     if not _some_entry_points():
         return
@@ -132,8 +131,8 @@ def load_all() -> None:
 
 
 def load_all_or_end() -> None:
-    """`load_all` at the import of nslab: what is wrong ends a command of ours in a line, as there
-    is no command line yet that could say it."""
+    """`load_all` at the import of nslab. In one of nslab's own commands, an error is printed in one
+    line and ends the process, because the command line cannot report it yet."""
     try:
         load_all()
     except ValueError as error:
@@ -145,7 +144,7 @@ def load_all_or_end() -> None:
 
 
 def _some_entry_points() -> bool:
-    """Whether an installed package may have entry points for us: a quick look at their files."""
+    """Whether an installed package may have entry points for nslab; faster than ``importlib``."""
     for folder in sys.path:
         try:
             with os.scandir(folder or ".") as entries:
@@ -165,7 +164,7 @@ def _some_entry_points() -> bool:
 def _load(path: Path, name: str) -> ModuleType:
     """Load the file or package at ``path``, or ``name`` of it, unless it is loaded as it is now."""
     top = name.partition(".")[0]
-    if top in _LOADING:  # it asks for itself
+    if top in _LOADING:  # it calls `use` on itself
         return sys.modules[top]
     file = path / "__init__.py" if path.is_dir() else path
     if not file.is_file():
@@ -190,21 +189,22 @@ def _load(path: Path, name: str) -> ModuleType:
 
 @contextmanager
 def _loading(made: Plugin) -> Iterator[bool]:
-    """Make room for a plug-in: whether it must be loaded. If that fails all is as before."""
+    """Prepare to load a plug-in, and give whether it must be loaded. If loading fails, modules and
+    registries are restored."""
     known, folder = LOADED.get(made.name), str(made.path.parent)
     if folder not in sys.path:
         sys.path.append(folder)
     fresh = not (known and known.digest == made.digest and made.name in sys.modules)
     entries, wrote = snapshot(), sys.dont_write_bytecode
     there = modules_of(known or made)
-    # what others in this folder import too is theirs, until a file of this plug-in has changed
+    # modules beside it may be shared with other plug-ins: reload them only if its sources changed
     before = {m: there[m] for m in there if known or m.partition(".")[0] == made.name}
     if fresh:
         forget(lambda module: module in before or made.owns(module))
         for module in before:
             del sys.modules[module]
         importlib.invalidate_caches()
-        sys.dont_write_bytecode = True  # what is edited within a second would look as before
+        sys.dont_write_bytecode = True  # bytecode would hide an edit within the same second
     _LOADING.add(made.name)
     try:
         for beside in made.modules - {made.name}:
@@ -237,7 +237,7 @@ def modules_of(plugin: Plugin) -> dict[str, ModuleType]:
 
 
 def _run(file: Path, name: str, source: bytes) -> ModuleType:
-    """The module of a file, made of the very bytes that were digested."""
+    """Run a file as a module, from the very bytes that were digested."""
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -246,7 +246,7 @@ def _run(file: Path, name: str, source: bytes) -> ModuleType:
 
 
 def _check_name(name: str, path: Path) -> None:
-    """``ValueError`` for a name that no module can have, or that another has."""
+    """``ValueError`` for a name that no module can have, or that another module has."""
     known, there = LOADED.get(name), sys.modules.get(name)
     place = Path(str(getattr(there, "__file__", None) or name)).resolve()
     problem = ""
@@ -271,7 +271,7 @@ def _asked() -> list[str]:
 
 
 def _said(error: Exception | SystemExit, folder: Path | None = None) -> str:
-    """An error in a line, with the last line in ``folder`` that it went through."""
+    """An error in one line, with the last line of its traceback that lies in ``folder``."""
     if isinstance(error, SyntaxError):
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -279,7 +279,7 @@ def _said(error: Exception | SystemExit, folder: Path | None = None) -> str:
     where = f"{lines[-1].filename}, line {lines[-1].lineno}: " if lines else ""
     if isinstance(error, SystemExit):
         return (
-            f"{where}it ends Python (SystemExit: {error.code}): put what it does as a script under "
+            f"{where}it ends Python (SystemExit: {error.code}): put a script's code under "
             'if __name__ == "__main__"'
         )
     return f"{where}{type(error).__name__}: {error}"

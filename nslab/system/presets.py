@@ -1,7 +1,7 @@
-"""Names of the presets, apart from torch so that a command line need not wait for it."""
+"""Names of the presets, in a module without torch, so that the command line starts fast."""
 
 from typing import Literal, get_args
 
 Preset = Literal["smoke", "cpu", "paper"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
-FIRST_SEED = 2024  # of those that are counted, such as ``n_seeds=3``
+FIRST_SEED = 2024  # where only the number of seeds is given, as in ``n_seeds=3``

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar for a person watching, plain lines for a log, a file for others."""
+"""Progress of long work: a bar on a terminal, plain lines in a log, a file for other processes."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from nslab.system.files import write_text
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BETWEEN_FILES = 1.0
-FILE = "NSLAB_PROGRESS"  # where a process that is waited for says how far it is
+FILE = "NSLAB_PROGRESS"  # environment variable: the file in which a process reports its progress
 
 
 def headless() -> bool:
-    """Whether nobody watches: ``NSLAB_HEADLESS`` says so, or output goes to neither a terminal
-    nor a notebook."""
+    """Whether nobody is watching: by ``NSLAB_HEADLESS`` if set, else whether output goes to neither
+    a terminal nor a notebook."""
     if given := os.environ.get("NSLAB_HEADLESS"):
         return given != "0"
     return not (sys.stderr.isatty() or "ipykernel" in sys.modules)
@@ -29,17 +29,17 @@ def headless() -> bool:
 class Progress:
     """Counts steps towards ``total``; use as a context manager.
 
-    Headless, it prints at most one line every ten seconds, all that go on at the same time taken
-    together, and one at the end of the outermost. Where the environment names a file in
-    ``NSLAB_PROGRESS``, that says the same, at most once a second.
+    Headless, it prints at most one line every ten seconds, nested ones included, and one at the end
+    of the outermost. If the environment names a file in ``NSLAB_PROGRESS``, progress is written
+    there too, at most once a second.
     """
 
-    printed: ClassVar[float] = 0.0  # when any of them printed a line
-    outer: ClassVar[int] = 0  # how many are under way
+    printed: ClassVar[float] = 0.0  # when the last line was printed, by any instance
+    outer: ClassVar[int] = 0  # how many instances are active
 
     def __init__(self, total: int, label: str, *, unit: str = "epoch", show: bool = True) -> None:
         self.total, self.label, self.unit, self.done = total, label, unit, 0
-        self.before = 0  # steps that were done when this process took the work up
+        self.before = 0  # steps that were done before this process resumed the work
         self.note = ""
         self.started = time.monotonic()
         self.inner = False
@@ -49,7 +49,7 @@ class Progress:
         self.kept = -SECONDS_BETWEEN_FILES
 
     def advance(self, note: str = "", steps: int = 1) -> None:
-        """One more step is done; ``note`` is a short reading, such as the accuracy."""
+        """Note that ``steps`` more are done; ``note`` is a short text, such as the accuracy."""
         self.done, self.note = self.done + steps, note
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
@@ -63,19 +63,19 @@ class Progress:
         self._keep()
 
     def resume(self, steps: int) -> None:
-        """So many steps were done before; they say nothing about how long the others take."""
+        """Note that ``steps`` were done before; they do not count for the time left."""
         self.before += steps
         self.advance("resumed", steps)
 
     def left(self) -> float | None:
-        """Seconds to go, if steps take as long as those so far; None before there is one."""
+        """Seconds to go, by the mean time of the steps so far; None before the first."""
         new = self.done - self.before
         if not new:
             return None
         return (time.monotonic() - self.started) / new * (self.total - self.done)
 
     def line(self) -> str:
-        """How far it is."""
+        """The progress as a line of text."""
         left = self.left() if self.done < self.total else None
         more = "" if left is None else f", {left:.0f} s to go"
         seconds = time.monotonic() - self.started
@@ -90,7 +90,7 @@ class Progress:
             return
         self.kept = now
         kept = {name: getattr(self, name) for name in ("label", "unit", "done", "total", "note")}
-        with suppress(OSError):  # the work itself will say that the disk is full
+        with suppress(OSError):  # if the disk is full, the work itself will report it
             write_text(self.file, json.dumps(kept | {"left": self.left()}), flush=False)
 
     def __enter__(self) -> Self:
@@ -113,7 +113,8 @@ class Progress:
 
 
 def read_progress(file: Path) -> dict[str, Any] | None:
-    """What a process said in its file: label, unit, done, total, note, and seconds left or None."""
+    """The progress in a file: label, unit, done, total, note, and ``left``, the seconds to go or
+    None. None if there is no such file."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -13,10 +13,10 @@ from typing import Any
 from nslab.system.paths import checkout
 from nslab.system.plugins import digests
 
-# Set to use results of other code and data than today's; processes started from here agree.
+# Environment variable: use results of earlier versions of the user's code and data all the same.
 ACCEPT = "NSLAB_ACCEPT_STALE"
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "accelerate", "matplotlib")
-GIT_SETTINGS = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")  # no repository's
+GIT_SETTINGS = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM")  # kept by `git`
 
 
 @functools.cache
@@ -47,7 +47,7 @@ def commit() -> tuple[str | None, bool | None]:
 
 
 def git(folder: Path, *words: str) -> str | None:
-    """What git says in a folder, whatever repository the environment names; None if it fails."""
+    """Git's output in a folder, whatever repository the environment names; None if it fails."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in GIT_SETTINGS}
     command = ["git", "-C", str(folder), *words]
     try:
@@ -58,7 +58,7 @@ def git(folder: Path, *words: str) -> str | None:
 
 
 def versions(*names: str) -> dict[str, str]:
-    """Versions of packages, those that are here; without names Python's and the main packages'."""
+    """Versions of the packages ``names``, if installed; without names, of Python and `PACKAGES`."""
     if not names:
         return {"python": platform.python_version()} | versions(*PACKAGES)
     found = {}

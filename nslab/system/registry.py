@@ -1,4 +1,5 @@
-"""Registries: dicts from keys to what configs and commands may name, open to your own classes.
+"""Registries: dicts of the classes and values that configs and commands name by a key; you can add
+your own.
 
 >>> LOSSES: Registry[type] = Registry("loss")
 >>> @LOSSES.register
@@ -7,8 +8,8 @@
 >>> LOSSES["doubt"].__name__
 'Doubt'
 
-A key is given once: another value under it is refused where it is registered. The same class
-defined again, in a notebook's cell or a file that runs again, takes the place of the old one.
+A key is given once: registering another value under it raises an error. The same class defined
+again, in a notebook's cell or a file that runs again, replaces the old one.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ KEY = re.compile(r"[\w+][\w+.-]*(/[\w+.-]+( [\w+.-]+)*)?")
 RULE = "keys are words of letters, digits, _, +, . and -, with one / at most (and spaces after it)"
 C = TypeVar("C", bound=type)
 ABSENT: Any = object()
-EVERY: dict[str, "Registry"] = {}  # by what they are of
+EVERY: dict[str, "Registry"] = {}  # all registries, by their `what`
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class Origin:
 
 @dataclass
 class NameSpace:
-    """Registries that share their keys; importing the module ``home`` makes them all."""
+    """Registries in which no key may occur twice; importing the module ``home`` creates all."""
 
     home: str
     registries: dict[str, "Registry"] = field(default_factory=dict)
 
 
-# Classes whose values may be parts of a config, which names each of them by its key alone.
+# Classes whose values may be parts of a config, which names a class by its key alone.
 CONFIG_CLASSES = NameSpace("nslab.configs")
 
 
@@ -61,10 +62,10 @@ class Registry(dict[str, V]):
     """A dict of what has been registered.
 
     Args:
-        what: what its values are called in messages: "objective".
-        check: says what is wrong with a key and its value, or nothing.
-        key: the attribute in which a class has its key.
-        names: the name space its keys are part of, if it shares one.
+        what: what its values are called in messages, such as "objective".
+        check: returns what is wrong with a key and its value; empty if nothing.
+        key: the attribute of a class that holds its key.
+        names: the name space in which its keys must be unique, if it shares one.
     """
 
     def __init__(
@@ -92,10 +93,11 @@ class Registry(dict[str, V]):
         """Add a value and return it: ``@register`` above a class that has its key, or
         ``register(key, value)``, or ``@register(key)``.
 
-        Raises ``ValueError`` for a key that is taken, and for a value that cannot be one.
+        Raises ``ValueError`` for a key that is taken or malformed, and for a value that `check`
+        refuses.
         """
         if self.names and self.names.home not in sys.modules:
-            import_module(self.names.home)  # its keys are taken, too
+            import_module(self.names.home)  # registers its own keys, which are taken, too
         if not isinstance(key, str):
             self[self._key_of(key)] = key
             return key
@@ -105,7 +107,7 @@ class Registry(dict[str, V]):
         return value
 
     def _key_of(self, value: Any) -> str:
-        """The key that a class has of its own: an inherited one is that of another class."""
+        """The key in a class itself; an inherited one belongs to its base class."""
         own = vars(value).get(self.key) if isinstance(value, type) else None
         fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
         shown = name_of(value)
@@ -142,14 +144,15 @@ class Registry(dict[str, V]):
         super().__setitem__(key, value)
 
     def _again(self, key: str, value: V, origin: Origin) -> bool:
-        """Whether ``value`` is what the key has, defined again, or moved from a cell to a file."""
+        """Whether ``value`` is the value of ``key``, the same defined again, or the same moved from
+        a cell to a file."""
         old, known = self[key], self.origins[key].module
         if old is value or known not in (origin.module, "__main__"):
             return old is value or (all(_place(old)) and _place(old) == _place(value))
         return type(old) is type(value) and name_of(old) == name_of(value)
 
     def update(self, *given: Any, **named: Any) -> None:
-        """As of a dict, each value checked."""
+        """As `dict.update`, with each value checked."""
         for key, value in dict(*given, **named).items():
             self[key] = value
 
@@ -158,26 +161,27 @@ class Registry(dict[str, V]):
         return self
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """As of a dict, the value checked."""
+        """As `dict.setdefault`, with the value checked."""
         if key not in self:
             self[key] = default
         return self[key]
 
 
 def forget(modules: Callable[[str], bool]) -> None:
-    """Take out what modules of such names have registered."""
+    """Remove from all registries what modules have registered for whose names ``modules`` is
+    true."""
     for registry in EVERY.values():
         for key in [key for key in registry if modules(registry.origins[key].module)]:
             del registry[key]
 
 
 def snapshot() -> list[tuple["Registry", dict[str, Any], dict[str, Origin]]]:
-    """All that is registered, for `restore`."""
+    """The contents of all registries, for `restore`."""
     return [(registry, dict(registry), dict(registry.origins)) for registry in EVERY.values()]
 
 
 def restore(before: list[tuple["Registry", dict[str, Any], dict[str, Origin]]]) -> None:
-    """Bring what a `snapshot` saw back; registries made since stay as they are."""
+    """Restore a `snapshot`; registries created since stay as they are."""
     for registry, entries, origins in before:
         registry.clear()
         dict.update(registry, entries)
@@ -185,7 +189,8 @@ def restore(before: list[tuple["Registry", dict[str, Any], dict[str, Origin]]]) 
 
 
 def config_class(*members: str) -> Callable[[str, Any], str]:
-    """The check of a class whose values are parts of a config: a frozen dataclass with these."""
+    """The check of a class whose values are parts of a config: a frozen dataclass with these
+    ``members``."""
 
     def check(key: str, value: Any) -> str:
         if not isinstance(value, type):
@@ -200,7 +205,7 @@ def config_class(*members: str) -> Callable[[str, Any], str]:
 
 
 def callable_with(*arguments: Any, says: str) -> Callable[[str, Any], str]:
-    """The check of what is called with such ``arguments``."""
+    """The check of a function that is called with ``arguments``, which ``says`` names."""
 
     def check(key: str, value: Any) -> str:
         try:
@@ -208,14 +213,14 @@ def callable_with(*arguments: Any, says: str) -> Callable[[str, Any], str]:
         except TypeError as error:
             return f"it is called with {says} ({error})"
         except ValueError:
-            pass  # of builtins nothing is known
+            pass  # builtins have no signature to check
         return ""
 
     return check
 
 
 def instance_of(kind: type) -> Callable[[str, Any], str]:
-    """The check of a value of a class or protocol."""
+    """The check that a value is an instance of a class or protocol."""
 
     def check(key: str, value: Any) -> str:
         if isinstance(value, type):
@@ -237,7 +242,7 @@ def _place(value: Any) -> tuple[str, str]:
 
 
 def caller() -> Origin:
-    """The line outside of this module that is running."""
+    """The innermost running line outside this module."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__") == __name__:
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""Old names: using one raises an error that names the new one and its place."""
+"""Old names of modules and objects: using one raises an error that gives the new name."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -159,7 +159,7 @@ NAMES |= {
     "nslab.objectives.ns.group_scores": "nslab.objectives.competition.group_scores",
     "nslab.objectives.ns.stitch": "nslab.objectives.composites.stitch",
 }
-# of a module that moved: what it calls differently now, or where else that is
+# objects of moved modules that have another name now, or are somewhere else
 CHANGED = {
     "nslab.bench": {"Bench": "EvolveSetup"},
     "nslab.board": {"Board": "Monitor"},
@@ -180,17 +180,17 @@ CHANGED = {
 
 
 class Renamed(MetaPathFinder):
-    """Asked for every module: ``ImportError`` that names the new one of an old one."""
+    """An import finder that raises ``ImportError`` for old names, with the new name."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> None:
-        """Find nothing, and say why."""
+        """Raise ``ImportError`` for an old name; find nothing."""
         tell_new_name(fullname)
 
 
 def tell_new_name(name: str) -> None:
-    """``ImportError`` if ``name`` is an old one of a module or of what a package has."""
+    """``ImportError`` if ``name`` is an old name of a module or of an object in a package."""
     if name in NAMES:
         raise ImportError(f"{name} is now {NAMES[name]}")
     if name in MODULES:
@@ -200,7 +200,7 @@ def tell_new_name(name: str) -> None:
 
 
 def refuse_old_names(package: str) -> Callable[[str], object]:
-    """The ``__getattr__`` of a package that had other names."""
+    """A ``__getattr__`` for a package that raises ``ImportError`` for old names in it."""
 
     def missing(name: str) -> object:
         tell_new_name(f"{package}.{name}")
@@ -210,7 +210,8 @@ def refuse_old_names(package: str) -> Callable[[str], object]:
 
 
 def renamed_keywords(**new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Have a function answer keywords of version 0.1.0 with their new names: ``TypeError``."""
+    """Decorate a function so that keywords of version 0.1.0 raise ``TypeError`` with their new
+    names."""
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)

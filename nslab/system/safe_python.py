@@ -1,13 +1,13 @@
 """Commands that start Python: nothing is imported from the working directory.
 
-``python -m`` puts that directory first on the path, and ``python FILE`` the file's, so a
-``secrets.py`` or ``types.py`` lying there would run in place of Python's own. So every process of
-ours is ``python -P THIS_FILE -m MODULE``. An nslab that is not installed is still found, and it is
-the one that asked: this file has a process take the package that it lies in. What else is to be
-imported, from beside a plug-in or a notebook, comes at the end of the path.
+``python -m`` puts that directory first on the path, and ``python FILE`` that of the file, so a
+``secrets.py`` or ``types.py`` there would run in place of Python's own. Therefore nslab starts
+every process as ``python -P THIS_FILE -m MODULE``. This file makes the process import the package
+in which it lies itself, so an nslab that is not installed is found, and it is the same one as in
+the process that started it. Folders of plug-ins or notebooks come at the end of the path.
 
-A process that started so also imports what lies in its working directory, last of all, if
-``--here`` comes before ``-m``.
+With ``--here`` before ``-m``, the process also imports modules from its working directory, last of
+all.
 """
 
 import importlib.machinery
@@ -31,8 +31,8 @@ def python_command(module: str, *words: str, here: bool = False) -> list[str]:
 
 
 def from_module(command: Sequence[str]) -> list[str]:
-    """What a command that runs a module has from ``-m`` on, ``--here`` before it; nothing of
-    another command.
+    """The words of a command from ``-m`` on, including ``--here`` before it; none of a command that
+    runs no module.
 
     >>> from_module(["python3", "-m", "ipykernel_launcher", "-f", "x"])
     ['-m', 'ipykernel_launcher', '-f', 'x']
@@ -56,18 +56,18 @@ def module_of(command: Sequence[str]) -> str:
 
 
 def python_of_ours() -> list[str]:
-    """What stands in place of ``python`` in front of ``-m``."""
+    """The words that replace ``python`` in front of ``-m``."""
     return [sys.executable, "-P", __file__]
 
 
 class OurPackage:
-    """Finds the package that this file lies in, whatever else goes by its name."""
+    """An import finder for the package in which this file lies, whatever else has its name."""
 
     @staticmethod
     def find_spec(
         name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Where the package is; nothing of any other module."""
+        """The package's spec; None for any other module."""
         if name != NAME:
             return None
         folder = Path(__file__).resolve().parents[1]
@@ -77,14 +77,15 @@ class OurPackage:
 
 
 def find_ours(here: bool = False) -> None:
-    """Have this process import our package, and with ``here`` what lies in its folder."""
+    """Make this process import the package in which this file lies and, with ``here``, modules from
+    its working directory."""
     sys.meta_path.insert(0, OurPackage)
     root = str(Path(__file__).resolve().parents[2])
     sys.path += [folder for folder in (root, *([""] if here else [])) if folder not in sys.path]
 
 
 def main(words: list[str]) -> None:
-    """Run a module as ``python -m`` does; options of Python's before that are passed over."""
+    """Run a module as ``python -m`` does; words before ``-m`` other than ``--here`` are ignored."""
     at = words.index("-m")
     find_ours("--here" in words[:at])
     sys.argv[1:] = words[at + 2 :]

@@ -1,7 +1,8 @@
-"""Seals: files that carry a digest of themselves, so that a flipped bit or a swap shows.
+"""Seals: files that contain a digest of themselves, so that damage or a swap is noticed.
 
-Each stays a file of its kind: JSON has the digest as its first entry, a zip file of torch as its
-comment, safetensors in its metadata. Files without one, of older stores, are read as before.
+Each file stays readable as what it is: JSON has the digest as its first entry, a zip file of torch
+as its comment, safetensors in its metadata. Files of older stores without a seal are read as
+before.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from safetensors import SafetensorError
 from nslab.system.files import no_file, read_tensors, replacing
 
 JSON: TypeAdapter[Any] = TypeAdapter(Any)  # reads faster than Python's own
-BROKEN = ".broken"  # ends the names of files that were set aside
+BROKEN = ".broken"  # suffix of files that were set aside
 _CHUNK = 1 << 22
 _DAMAGED = "its contents do not match the digest in it: it was damaged, or changed by hand"
 
@@ -41,9 +42,9 @@ def sealed_json(data: Mapping[str, Any]) -> str:
 
 
 def unsealed_json(text: bytes) -> tuple[dict[str, Any], bool]:
-    """The object that `sealed_json` wrote, or any other, and whether it had a seal.
+    """The object in a JSON text, and whether it has a seal of `sealed_json`.
 
-    Raises ``ValueError`` for a broken seal, and for what is no JSON object.
+    Raises ``ValueError`` for a broken seal, and for a text that is no JSON object.
     """
     try:
         found = JSON.validate_json(text)
@@ -61,7 +62,8 @@ def unsealed_json(text: bytes) -> tuple[dict[str, Any], bool]:
 
 
 class _Writer:
-    """A file that is hashed as it is written, and tells why it could not be: torch does not."""
+    """A file that is hashed as it is written, and keeps the error of a failed write, which torch
+    does not report."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.digest = file, hashlib.sha256()
@@ -80,7 +82,8 @@ class _Writer:
 
 
 def save_torch(data: Any, path: Path) -> None:
-    """``torch.save`` in one step, with a digest as the comment of the zip file that it writes."""
+    """``torch.save`` to a file that is replaced in one step, with a digest as the comment of the
+    zip file."""
     import torch
 
     with replacing(path) as temporary, temporary.open("wb+") as file:
@@ -96,7 +99,7 @@ def save_torch(data: Any, path: Path) -> None:
 
 
 def torch_problem(path: Path) -> str:
-    """Why a file is not what `save_torch` wrote; empty if it is, or has no seal."""
+    """Why a file is not as `save_torch` wrote it; empty if it is, or if it has no seal."""
     try:
         return _torch_problem(path)
     except OSError as error:
@@ -126,9 +129,9 @@ def _torch_problem(path: Path) -> str:
 
 
 def load_torch(path: Path, device: Any = "cpu") -> Any:
-    """What `save_torch` wrote, or ``torch.save`` alone, without running any code in it.
+    """Read a file of `save_torch` or ``torch.save`` without running any code in it.
 
-    Raises ``ValueError`` in a line for whatever cannot be read, or is not what was written.
+    Raises ``ValueError``, in one line, if it cannot be read, or is not as it was written.
     """
     if problem := torch_problem(path):
         raise ValueError(f"{path} cannot be read: {problem}")
@@ -136,13 +139,13 @@ def load_torch(path: Path, device: Any = "cpu") -> Any:
 
 
 def save_tensors(tensors: Mapping[str, Any], path: Path, run: str = "") -> None:
-    """Write safetensors in one step, with a digest and the ``run`` they are of in the metadata."""
+    """Write safetensors in one step, with a digest and the id of their ``run`` in the metadata."""
     from safetensors.torch import save
 
     plain = save(dict(tensors))
     head = 8 + int.from_bytes(plain[:8], "little")
     about = {"format": "pt", "sha256": _ZEROS.decode()} | ({"run": run} if run else {})
-    # by hand: in the order of the library, equal weights make different files
+    # the header is written here, because the library's order would make equal weights differ
     header = {"__metadata__": about} | json.loads(plain[8:head])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -157,7 +160,7 @@ def save_tensors(tensors: Mapping[str, Any], path: Path, run: str = "") -> None:
 def load_tensors(path: Path, run: str = "") -> dict[str, Any]:
     """The tensors of a safetensors file, on the CPU.
 
-    Raises ``ValueError`` for a file that is broken, not what was written, or another run's.
+    Raises ``ValueError`` for a file that is broken, has changed, or is another run's than ``run``.
     """
     from safetensors.torch import load
 
@@ -183,8 +186,8 @@ def load_tensors(path: Path, run: str = "") -> dict[str, Any]:
 
 
 def set_aside(path: Path, why: object, end: str = BROKEN) -> None:
-    """Give a file that cannot be trusted another name, with a warning that says why; of several
-    processes that see it the first one does."""
+    """Rename a file that cannot be trusted, with a warning that says why. If several processes try,
+    only the first one does."""
     kept, number = path.with_name(path.name + end), 1
     while kept.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Time limits: work that ends by itself, in a state that it goes on from, when its time is over."""
+"""Time limits: work that ends by itself when its time is over, and can be resumed."""
 
 import os
 import time
@@ -8,7 +8,7 @@ MORE = 75  # exit status: nothing is wrong, there is more to do (EX_TEMPFAIL of 
 
 
 class OutOfTime(Exception):
-    """The time of this process is over; what it computed is kept, and goes on from there."""
+    """The time of this process is over; its work is kept and can be continued."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -17,7 +17,7 @@ class OutOfTime(Exception):
 
 
 def over() -> bool:
-    """Whether the time that the environment allows is over; never, if it says nothing.
+    """Whether the time limit in the environment (`UNTIL`) is over; False if there is none.
 
     >>> over()
     False

@@ -1,7 +1,7 @@
-"""Compare ways of doing the same thing on a machine that has other work too.
+"""Compare the times of alternatives on a machine that has other work, too.
 
-All contenders take a turn in every round, and only times of one round are divided by one another:
-what slows the machine for a while slows both sides of a ratio.
+All contenders take a turn in every round, and ratios are taken within a round only: whatever slows
+the machine for a while then slows both sides of a ratio.
 """
 
 import re
@@ -21,7 +21,7 @@ Seconds = NDArray[np.float64]  # one per round
 
 
 class Times(NamedTuple):
-    """What a contender took in each round: CPU time of all threads of this process, and wall."""
+    """A contender's times in each round: CPU time of all threads of this process, and wall time."""
 
     cpu: Seconds
     wall: Seconds
@@ -43,8 +43,8 @@ def interleaved(
 ) -> dict[str, Times]:
     """Seconds of every contender in every round.
 
-    Each order is followed by its reverse, then rotates: nobody comes first more often than others,
-    nor always after the same one. Raises ``ValueError`` for less than one round.
+    Each order is followed by its reverse and then rotated, so that no contender comes first more
+    often than others, or always after the same one. Raises ``ValueError`` for less than one round.
     """
     if rounds < 1:
         raise ValueError(f"{rounds} rounds measure nothing: take at least 1, better 20 or more")
@@ -62,7 +62,7 @@ def interleaved(
 
 
 def clock(device: str) -> tuple[float, float]:
-    """CPU and wall time, in seconds, once the device has done all it was given."""
+    """CPU and wall time, in seconds, after the device has finished all its work."""
     if device != "cpu":
         torch.cuda.synchronize(device)
     return time.process_time(), time.perf_counter()
@@ -76,7 +76,7 @@ def ratio(a: Seconds, b: Seconds) -> Quartiles:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Have torch compute with this many threads for a while."""
+    """Make torch compute with this many threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -86,10 +86,10 @@ def threads(number: int) -> Iterator[None]:
 
 
 def resident_peak() -> int:
-    """Most bytes of memory this process has had in use.
+    """Peak resident memory of this process, in bytes.
 
-    On Linux not ``ru_maxrss``, which begins with the size of the process that started this one: a
-    notebook's kernel is larger than training a small network. On Windows the peak working set.
+    On Linux this is not ``ru_maxrss``, which begins with the size of the parent process: that of a
+    notebook's kernel exceeds the training of a small network. On Windows: the peak working set.
     """
     status = Path("/proc/self/status")
     text = status.read_text(encoding="utf-8") if status.exists() else ""

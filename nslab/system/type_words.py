@@ -1,4 +1,4 @@
-"""Types of parameters in words, as messages to people need them."""
+"""Types of parameters in plain words, for error messages."""
 
 import types
 import typing
@@ -7,7 +7,7 @@ from typing import Any
 
 from nslab.system.unknown_names import near
 
-WORDS = {  # of one, and of several
+WORDS = {  # singular and plural
     int: ("a whole number", "whole numbers"),
     float: ("a number", "numbers"),
     bool: ("true or false", "values true or false"),
@@ -17,7 +17,7 @@ WORDS = {  # of one, and of several
 
 
 def in_words(hint: Any) -> str:
-    """What a value of a type is; a type that has no words goes by its name.
+    """A type in plain words; a type without such words by its name.
 
     >>> in_words(tuple[int, ...] | None), in_words(tuple[float, float])
     ('a list of whole numbers, or none', '2 numbers')
@@ -51,7 +51,7 @@ def choices(hint: Any) -> list[str]:
 
 
 def not_one_of(what: str, word: str, allowed: Iterable[str]) -> str:
-    """What is said of a word that is none of those that are allowed."""
+    """The message for a word that is not among those allowed."""
     allowed = list(allowed)
     likely = near(word, allowed)
     meant = f": did you mean {' or '.join(likely)}?" if likely else ""
@@ -59,7 +59,7 @@ def not_one_of(what: str, word: str, allowed: Iterable[str]) -> str:
 
 
 def misfit(what: str, value: Any, hint: Any) -> str:
-    """What a value should have been: one of certain words, where it is another, or of a type."""
+    """The message for a value that does not fit a type."""
     allowed, words = choices(hint), value if isinstance(value, tuple | list) else [value]
     wrong = [word for word in words if isinstance(word, str) and word not in allowed]
     if allowed and wrong:

@@ -1,10 +1,10 @@
-"""Names that mean nothing here, and the nearest that do."""
+"""Errors for unknown names, with suggestions of similar known ones."""
 
 import difflib
 from collections.abc import Iterable
 
 PLUGIN_ADVICE = "one of your own comes with its plug-in: --plugin FILE, or nslab.use(FILE)"
-# What other libraries call some fields.
+# Fields by the names they have in other libraries.
 ALIASES = {
     "learning_rate": "lr",
     "lr_schedule": "schedule",
@@ -18,7 +18,7 @@ ALIASES = {
 
 
 def near(name: object, known: Iterable[object]) -> list[str]:
-    """The known names that were perhaps meant, two at most, the nearest first.
+    """The known names that were perhaps meant, at most two, the most similar first.
 
     >>> near("CIFAR-10", ["digits", "cifar10", "cifar100"])
     ['cifar10', 'cifar100']
@@ -30,7 +30,9 @@ def near(name: object, known: Iterable[object]) -> list[str]:
 
 
 def unknown(what: str, name: object, known: Iterable[object], more: str = "") -> ValueError:
-    """The error for a name that means nothing: the nearest that does, and all there are.
+    """The error for an unknown name: the most similar known ones, and all known ones.
+
+    ``what`` says what it should name, ``more`` is appended to the list.
 
     >>> print(unknown("network", "resnet21", ["mlp", "resnet20"]))
     unknown network 'resnet21': did you mean resnet20? There are mlp, resnet20
@@ -47,6 +49,7 @@ def unknown(what: str, name: object, known: Iterable[object], more: str = "") ->
 
 
 def perhaps(names: Iterable[object], known: Iterable[object], subject: str) -> str:
-    """What joins a complaint about names with the list of those that there are."""
+    """The part of a message between unknown ``names`` and the list of ``known`` ones, which begins
+    with ``subject``: a question with the most similar ones, if there are any."""
     meant = list(dict.fromkeys(key for name in names for key in near(name, known)))
     return f": did you mean {' or '.join(meant)}? {subject}" if meant else f"; {subject.lower()}"

@@ -1,4 +1,4 @@
-"""Parameters from a command line, a notebook or a file, brought to the types they must have."""
+"""Parameters from a command line, a notebook or a file, converted to their types and checked."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from nslab.system.unknown_names import near as near
 from nslab.system.unknown_names import unknown as unknown
 
 MOST_COMBINATIONS = 10_000
-# A number of seeds and a list of them are easily taken for one another.
+# Advice, since a number of seeds and a list of them are easily confused.
 MEANT = {
     "seeds": "n_seeds=3 asks for three seeds; a list, such as seeds=1,2,3, is for experiments",
     "n_seeds": "seeds=1,2,3 names the seeds; their number, such as n_seeds=3, is for notebooks",
@@ -32,7 +32,8 @@ FIXED = (
 
 
 def check_count(what: str, sizes: Mapping[str, int]) -> None:
-    """``ValueError`` for more combinations than anybody means, before one of them is built.
+    """``ValueError`` for more than `MOST_COMBINATIONS`, before one of them is built. ``sizes`` has
+    the number of values of each parameter.
 
     >>> check_count("the grid", {"seeds": 3, "lr": 4})
     """
@@ -49,7 +50,7 @@ def hints(target: Callable | type) -> dict[str, Any]:
     return dict(_hints(target))
 
 
-@functools.lru_cache(maxsize=1024)  # many runs are read at once
+@functools.lru_cache(maxsize=1024)  # needed again for each of many stored configs
 def _hints(target: Callable | type) -> dict[str, Any]:
     found = typing.get_type_hints(target, include_extras=True)
     if dataclasses.is_dataclass(target):
@@ -58,19 +59,19 @@ def _hints(target: Callable | type) -> dict[str, Any]:
 
 
 def omitted_means(old: Any, used: Callable[[Any], bool] = lambda config: True) -> dict[str, Any]:
-    """Metadata of a field that a config got later: what a config without it has always meant.
+    """Metadata of a field that was added later: the value that a config without it stands for.
 
     A value of ``old`` is left out of the hash, so runs made before the field existed keep their
     identity, and a stored config that lacks the field is read back as ``old``. Both hold for ever:
-    a new default is only what new configs start with, and gives them identities of their own.
-    ``used(config)`` says whether the field can change anything; where not, no value of it counts.
+    a new default applies to new configs only, and gives them identities of their own.
+    ``used(config)`` says whether the field can change anything; if not, it is never hashed.
     """
     return {"omitted_means": old, "used": used}
 
 
 def hashed_as(content: Callable[[Any], Any]) -> dict[str, Any]:
-    """Metadata of a field of whose value only ``content(value)`` is part of a run's identity: not
-    where something lies, say."""
+    """Metadata of a field whose identity is ``content(value)``: for example, without the path of
+    a file."""
     return {"hashed_as": content}
 
 
@@ -80,14 +81,14 @@ def check_parameters(
     what: str,
     advice: Mapping[str, str] = MEANT,
 ) -> dict:
-    """``given`` with values brought to the types of ``allowed``.
+    """``given`` with values converted to the types of ``allowed``; ``what`` takes them.
 
     Text is read as a command line or YAML would give it ("1e-2" is a float where a float is
-    wanted). Raises ``ValueError`` naming the parameter, for unknown names (with what ``advice`` has
-    on them) and wrong types.
+    wanted). Raises ``ValueError`` naming the parameter, for unknown names (with the text that
+    ``advice`` has for them) and wrong types.
     """
     if wrong := [name for name in given if name not in allowed]:
-        # where a name was plainly meant, that preset fixes another is beside the point
+        # no advice for what is only a misspelling of an allowed name
         unclear = [n for n in wrong if n in MEANT or not near(n, allowed)]
         told = (advice.get(n) or advice.get(ALIASES.get(n, n), "") for n in unclear)
         hint = "".join(f" ({text})" for text in dict.fromkeys(told) if text)
@@ -109,9 +110,9 @@ def items_of(text: str) -> list[str]:
 
 
 def coerce(what: str, value: Any, hint: Any) -> Any:
-    """One value brought to a type, see `check_parameters`."""
+    """One value converted to a type, see `check_parameters`."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return value  # decoded already; its owner checks what it can do
+        return value  # decoded already; the config that takes it checks it
     union = typing.get_origin(hint) in (types.UnionType, typing.Union)
     plain = set(typing.get_args(hint)) if union else {hint}
     if value is None and type(None) in plain:
@@ -136,8 +137,8 @@ def coerce(what: str, value: Any, hint: Any) -> Any:
 
 
 def _config_meant(word: Any, hint: Any) -> str:
-    """What to write where a config is wanted, for a word: of the classes that fit, the one that has
-    it as its key, or the nearest, or the first."""
+    """What to write where a config is wanted instead of a word: an example of the class that has
+    the word as its key, or of the most similar key, or of the first class that fits."""
     kinds = tuple(kind for kind in typing.get_args(hint) or (hint,) if is_config(kind))
     known = {key: cls for part in CONFIG_CLASSES.registries.values() for key, cls in part.items()}
     fit = {key: cls for key, cls in known.items() if _fits(cls, kinds)}
@@ -158,12 +159,13 @@ def _config_meant(word: Any, hint: Any) -> str:
 def _fits(cls: type, kinds: tuple[type, ...]) -> bool:
     try:
         return issubclass(cls, kinds)
-    except TypeError:  # a protocol that asks for more than methods
+    except TypeError:  # a protocol with members other than methods allows no such question
         return False
 
 
 def strict(what: str, value: Any, hint: Any) -> Any:
-    """A value that must have its type already (whole numbers may stand for floats)."""
+    """A value that must have its type already (whole numbers may stand for floats); ``TypeError``
+    otherwise."""
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError:
@@ -179,11 +181,11 @@ def check_fields(
     below: Mapping[str, float] | None = None,
     one_of: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Bring the fields of a frozen dataclass to their declared types and check their ranges.
+    """Convert the fields of a frozen dataclass to their declared types and check their ranges.
 
-    Every number must be finite; None is in every range; ``one_of`` names the registry that has a
-    field's value as a key. Raises ``TypeError`` for a wrong type, ``ValueError`` for a value that
-    cannot be, both naming class and field.
+    Every number must be finite; None is in every range; ``one_of`` gives the registry that must
+    have a field's value as a key. Raises ``TypeError`` for a wrong type, ``ValueError`` for a value
+    out of range, both naming class and field.
     """
     name = type(config).__name__
     for field, declared in hints(type(config)).items():
@@ -192,7 +194,7 @@ def check_fields(
             continue
         hint = without_configs(declared)
         if hint is None or (hint != declared and dataclasses.is_dataclass(value)):
-            continue  # it has checked itself
+            continue  # another config, which checked itself when it was made
         value = strict(f"{name}: {field}", value, hint)
         object.__setattr__(config, field, value)
         if isinstance(value, float) and not math.isfinite(value):
@@ -213,7 +215,7 @@ def check_fields(
 
 @functools.cache
 def is_config(hint: Any) -> bool:
-    """Whether a type, or one of a union, is another config: a dataclass or a protocol of some."""
+    """Whether a type, or one of a union, is another config: a dataclass, or a protocol of such."""
     kinds = typing.get_args(hint) or (hint,)
     return any(getattr(k, "_is_protocol", False) or dataclasses.is_dataclass(k) for k in kinds)
 

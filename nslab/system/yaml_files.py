@@ -1,4 +1,4 @@
-"""YAML files written by people: plain values only, and nothing that blows up when read."""
+"""YAML files written by people: only plain values, and of limited size when read."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -15,10 +15,11 @@ MOST_BYTES, MOST_VALUES = 1_000_000, 100_000
 
 
 class UniqueKeys(yaml.SafeLoader):
-    """Plain values only, and no key twice in a mapping: YAML would keep the last one silently."""
+    """A loader of plain values that refuses a key which a mapping has twice; YAML itself would
+    silently keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """A mapping; ``YAMLError`` naming a key that it has twice, or that is no plain value."""
+        """A mapping; ``YAMLError`` naming a key that occurs twice, or is no plain value."""
         seen = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -31,8 +32,8 @@ class UniqueKeys(yaml.SafeLoader):
 
 
 def read_yaml(file: Path, what: str) -> Any:
-    """What a file holds; ``ValueError`` for one that is broken, or too large once its aliases are
-    written out, which nothing does before that is known."""
+    """The contents of a file. ``ValueError`` for one that is broken, or that would be too large
+    with its aliases expanded; the size is computed before any is expanded."""
     try:
         if (size := file.stat().st_size) > MOST_BYTES:
             raise yaml.YAMLError(f"it has {size:,} bytes, and {MOST_BYTES:,} at most are read")
@@ -42,7 +43,7 @@ def read_yaml(file: Path, what: str) -> Any:
         if (count := written_out(node, {})) > MOST_VALUES:
             raise yaml.YAMLError(
                 f"with its aliases (*) written out it has {count:.3g} values, and {MOST_VALUES:,} "
-                "at most are read: name what is meant directly"
+                "at most are read: write the values without aliases"
             )
         return loader.construct_document(node)
     except RecursionError:
@@ -62,8 +63,8 @@ def read_entries(file: Path, what: str) -> list[Any]:
 
 @contextmanager
 def within_entry(file: Path, number: int, keys: Collection[str] = ()) -> Iterator[None]:
-    """What is wrong in an entry (from 1) becomes a ``ValueError`` that names it and the file; a key
-    that is none of ``keys``, with the nearest and all that there are."""
+    """Turn errors in the block into a ``ValueError`` that names the file and the entry (from 1).
+    For a key that is not among ``keys``, it also names the most similar and all of these."""
     try:
         yield
     except ValidationError as error:
@@ -78,8 +79,8 @@ def within_entry(file: Path, number: int, keys: Collection[str] = ()) -> Iterato
 
 
 def written_out(node: yaml.Node, known: dict[int, float]) -> float:
-    """How many values a part of a document is, aliases written out; infinitely many if it is a
-    part of itself."""
+    """The number of values in a part of a document with its aliases expanded; infinite if the part
+    contains itself."""
     if id(node) not in known:
         known[id(node)] = math.inf  # while it is being counted
         parts = [*node.value] if isinstance(node, yaml.CollectionNode) else []

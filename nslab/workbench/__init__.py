@@ -1,1 +1,2 @@
-"""Notebooks and suites: list, render, store without outputs, open in JupyterLab."""
+"""Notebooks, suites and queues; comparisons, trials and predictions on your own data; lists of
+runs."""

@@ -1,4 +1,4 @@
-"""Data sets that somebody has to put down and are not here: which runs have to be left out."""
+"""Data sets that are not here and that nslab cannot fetch: which runs have to be left out."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,8 +7,8 @@ from nslab.datasets import MissingDataset, array_sets, is_folder, is_text, load
 
 
 def absent_folders(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
-    """The folders of images, and the texts, that runs need and that are not here: how many runs,
-    and what to do."""
+    """The folders of images and the texts that runs need and that are not here, by name: how many
+    runs need them, and what to do."""
     absent: dict[str, tuple[int, str]] = {}
     names = {config.dataset for config in todo}
     for name in sorted(name for name in names if is_folder(name) or is_text(name)):
@@ -22,7 +22,7 @@ def absent_folders(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
 
 
 def absent_arrays(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
-    """The same of data sets of arrays: those that cannot be had."""
+    """The same for data sets of arrays that are not here and cannot be fetched."""
     absent: dict[str, tuple[int, str]] = {}
     for name in sorted({config.dataset for config in todo} & set(array_sets())):
         try:
@@ -33,6 +33,6 @@ def absent_arrays(todo: Sequence[RunConfig]) -> dict[str, tuple[int, str]]:
 
 
 def needs(config: RunConfig, datasets: Collection[str]) -> bool:
-    """Whether a run, or one that it requires, is on one of these data sets."""
+    """Whether a run, or one that it requires, uses one of these data sets."""
     own = config.dataset in datasets
     return bool(datasets) and (own or any(needs(c, datasets) for c in config.requires()))

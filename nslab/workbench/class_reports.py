@@ -16,13 +16,13 @@ from nslab.plots.confusion import LEGIBLE, confusion_matrix
 from nslab.plots.style import apply, save
 from nslab.runs.results import Result
 
-PLACE = ("dataset", "network")  # what a table of classes is of
-SHOWN = 30  # classes of a table, unless all are asked for
+PLACE = ("dataset", "network")  # there is one table of classes for each pair of these
+SHOWN = 30  # most classes in a table, unless all are asked for
 
 
 def by_line(results: Sequence[Result]) -> dict[tuple[str, ...], list[Result]]:
-    """Runs that differ in their seed alone, by what tells them apart: data set, network, method,
-    and where that is not enough the run in more words, or its id."""
+    """Groups of runs that differ only in their seed, by data set, network and method; if these do
+    not identify a group, also by its objective or else its id."""
     groups: dict[RunConfig, list[Result]] = {}
     for result in results:
         groups.setdefault(decode(result.config).with_seed(0), []).append(result)
@@ -38,12 +38,13 @@ def _name(config: RunConfig) -> tuple[str, ...]:
 
 
 def worst_classes(results: Sequence[Result], every: bool = False) -> list[str]:
-    """A table for each data set and network, as text: test accuracy of each class by each method
-    in percent, means over seeds; of more than 30 classes those that are recognised worst."""
+    """A table for each data set and network, as text: test accuracy of each class by each method in
+    percent, means over seeds. Of more than `SHOWN` classes only the least accurate are listed,
+    unless ``every``."""
     known = [result for result in results if "per_class_accuracy" in result.metrics]
     if not known:
-        return ["no run has numbers of classes"]
-    said = []
+        return ["no run has accuracies of its classes"]
+    lines = []
     tables = []
     for name, runs in by_line(known).items():
         own = class_table(runs)
@@ -58,20 +59,20 @@ def worst_classes(results: Sequence[Result], every: bool = False) -> list[str]:
         if len(wide) > SHOWN and not every:
             title += f"; the worst {SHOWN} of {len(wide)} (--all shows them)"
             wide = wide.loc[wide.mean(axis=1).sort_values(kind="stable").index[:SHOWN]]
-        said.append(f"{title}\n{as_text(wide.reset_index())}")
-    return said
+        lines.append(f"{title}\n{as_text(wide.reset_index())}")
+    return lines
 
 
 def confusions(results: Sequence[Result], experiment: str, preset: str) -> list[str]:
-    """Writes a confusion matrix for each line of runs whose weights are here, and says where, with
-    the classes that are confused most."""
-    said = []
+    """Plot a confusion matrix for each group of runs whose weights are here; returns, for each, the
+    path of the figure and the classes that are confused most, as text."""
+    lines = []
     for line, runs in by_line(results).items():
         name = ", ".join(line)
         try:
             found = confusion(runs)
         except (FileNotFoundError, ValueError) as error:
-            said.append(f"\n{name}: {error}")
+            lines.append(f"\n{name}: {error}")
             continue
         with mpl.rc_context():
             apply()
@@ -79,8 +80,8 @@ def confusions(results: Sequence[Result], experiment: str, preset: str) -> list[
             file = f"confusion_{plain(experiment)}_{plain('_'.join(line))}"
             path = save(figure, file, preset, runs=runs)
         pairs = found.pairs(10 if len(found.classes) <= LEGIBLE else 20)
-        said.append(f"\n{name}: {path}\n{as_text(pairs)}")
-    return said or ["no run is finished"]
+        lines.append(f"\n{name}: {path}\n{as_text(pairs)}")
+    return lines or ["no run is finished"]
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -89,5 +90,5 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def plain(name: str) -> str:
-    """A name as a part of a file's."""
+    """A name with only characters that suit a file name, at most 80."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.")[:80]

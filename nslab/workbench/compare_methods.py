@@ -33,8 +33,8 @@ TAKEN = {  # fields that have parameters of their own
 
 
 def name_of(method: Any) -> str:
-    """What a method is called that was given without a name: its key, its class with what is not
-    the default, or the name of a function."""
+    """The name of a method that was given without one: its key, its class with the fields that
+    differ from their defaults, or the name of a function."""
     if isinstance(method, str):
         return method
     plain = isinstance(method, type) or (callable(method) and not hasattr(method, "build"))
@@ -58,42 +58,44 @@ def compare_methods(
 ) -> MethodComparison:
     """Train a network by several methods on the same data with the same seeds.
 
-    What it returns prints, or shows in a notebook, a table: each method's test accuracy with its sd
-    over seeds, and its paired difference to the first method with the 95 % interval; a sentence
-    says what that shows. ``found.figure()`` draws it and ``found.to("table.html")`` writes it (or
-    a ``.md``, ``.csv``, ``.tex``); ``found.runs`` and ``found.results`` are the runs;
-    ``found.per_class`` and ``found.confusion("ns")`` say which classes are confused.
+    The result ``found`` prints, or shows in a notebook, a table: each method's mean test accuracy
+    with its sd over seeds, and its paired difference from the first method with the 95 % interval;
+    and a sentence on what that shows. ``found.figure()`` draws it, and ``found.to("table.html")``
+    writes it (or a ``.md``, ``.csv``, ``.tex``); ``found.runs`` and ``found.results`` are the runs;
+    ``found.per_class`` and ``found.confusion("ns")`` show which classes are confused.
 
     Args:
-        model: a class of ``nn.Module``, a function that makes one (of nothing, of the number of
-            classes, or of the images' shape and the number of classes), or the name of a network.
-            One that reads texts has an attribute ``for_texts = True``.
+        model: a subclass of ``nn.Module``, a function that returns a network (called without
+            arguments, with the number of classes, or with the images' shape and the number of
+            classes), or the name of a network. One for texts has an attribute
+            ``for_texts = True``.
         train, test: pairs ``(images, labels)`` of arrays or tensors, or torch data sets, see
             `add_arrays`; or ``train`` alone: the name of a data set, ``"folder:PATH"``, or
             ``"csv:PATH"`` for texts.
-        methods: by their names in the table, the first being the baseline: keys of
-            ``OBJECTIVES``, values of such classes (``nslab.NS(rho=-1)``), one's own, or functions
-            of logits and labels that give the loss of each sample. Other words of our tables:
-            ``"ns_ws"``, ``"ns_lf"`` and ``"aul"``; cross-entropy on rebalanced batches, ``"cbs"``,
-            ``"srs"`` and ``"pbs"``; and cross-entropy with the mean weight of the one NS among the
-            methods as a factor of the loss, ``"ce_constant"``, or of the learning rate,
-            ``"ce_lr"``: where it gains as much as NS, the scores are not what helps.
+        methods: a list, or a dict by names for the table; the first is the baseline. A method is a
+            key of ``OBJECTIVES``, a value of such a class (``nslab.NS(rho=-1)``) or of your own, or
+            a function of logits and labels that gives the loss of each sample. Other words of our
+            tables: ``"ns_ws"``, ``"ns_lf"`` and ``"aul"``; cross-entropy on rebalanced batches,
+            ``"cbs"``, ``"srs"`` and ``"pbs"``; and two controls, cross-entropy with the mean weight
+            of the one NS among the methods as a factor of its loss, ``"ce_constant"``, or of its
+            learning rate, ``"ce_lr"``. Where a control gains as much as NS, the scores are not what
+            helps.
         seeds: how many (from 2024 on), or which.
         sweep: several values of some fields of `TrainConfig`, ``{"lr": [0.01, 0.1]}``: every method
-            is trained with each combination, and the one with the best mean accuracy on validation
-            samples stands in the table. These are a fifth of the training samples, or ``hold_out``
-            of them, which no run trains on; each run's result is its epoch that is best on them.
-            Test samples have no part in either choice. ``found.grid`` has every setting. A fair
-            comparison needs it: a method whose weights do not average to 1 also changes the size
-            of the steps.
-        name, classes: what tables call the data, and its classes.
+            is trained with each combination, and the table has the one with the best mean accuracy
+            on validation samples. These are a fifth of the training samples, or ``hold_out`` of
+            them, which no run trains on; each run's result is its best epoch on them. Test samples
+            have no part in either choice. ``found.grid`` has every setting. A fair comparison needs
+            a sweep: a method whose weights do not average to 1 also changes the size of the steps.
+        name, classes: the name of the data in tables, and the names of its classes.
         jobs: runs at once, each in a process of its own.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``; default: a CUDA device if there is one. It
             stays this process's device.
+        show: whether to show progress.
         settings: other fields of `TrainConfig`, such as ``epochs=5, batch_size=64, lr=0.05``.
 
-    Every run is kept and looked up the next time, by the content of data and code: an edited
-    network is trained anew. Raises ``ValueError`` before any work for what cannot be.
+    Every run is stored and looked up the next time, by the content of data and code: an edited
+    network is trained again. Raises ``ValueError`` before any work for arguments that do not fit.
 
     >>> import torch
     >>> x, y = torch.rand(64, 1, 8, 8), torch.arange(64) % 2
@@ -114,7 +116,7 @@ def compare_methods(
             raise ValueError(f"data set {train!r} has its own test images: leave test out")
         data = resolved(train)
     elif test is None:
-        raise ValueError("test is missing: what is trained on cannot tell how good a network is")
+        raise ValueError("test is missing: give samples that are not trained on, as a pair or set")
     else:
         data = add_arrays(train, test, name, classes)
     network = network_name(model)
@@ -173,7 +175,7 @@ def _trainings(methods: Any, given: Set[str]) -> dict[str, dict[str, Any]]:
         raise ValueError("methods has pairs: give a dict, such as dict([('CE', 'ce'), ...])")
     named = methods if isinstance(methods, Mapping) else {name_of(m): m for m in methods}
     if len(named) < len(methods):
-        raise ValueError("two methods go by one name: give them as {name: method, ...}")
+        raise ValueError("two methods have one name: give them as {name: method, ...}")
     if not named:
         raise ValueError("no methods: give their names, or values by name")
     for name in named:
@@ -206,8 +208,8 @@ def _seeds(seeds: Any) -> list[int]:
 def _outcomes(
     configs: Mapping[tuple[str, int, int], TrainConfig], jobs: int, show: bool
 ) -> dict[tuple[str, int, int], Result | None]:
-    """Results of a grid, None for a run that failed: a learning rate may be too large. Where some
-    method has no setting that ended with every seed, the failure is raised."""
+    """Results of a grid, None for a run that failed, for example because a learning rate was too
+    large. `RunsFailed` is raised if some method has no setting that succeeded with every seed."""
     try:
         results = run_all(list(configs.values()), jobs=jobs, show=show)
         return dict(zip(configs, results, strict=True))

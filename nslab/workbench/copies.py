@@ -1,7 +1,7 @@
-"""A person's own copies of the notebooks that come with an installed package.
+"""A user's own copies of the notebooks that come with an installed package.
 
-What lies in site-packages is nobody's to edit and may be read-only. Copies are never overwritten: a
-new version of a notebook that has a copy already is put beside it.
+Files in site-packages should not be edited and may be read-only. Copies are never overwritten: the
+new version of a notebook that has been copied already is put beside the copy.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ def notebooks_to_edit() -> Path:
 
 
 def copy_notebooks(source: Path, target: Path) -> Path:
-    """Copy notebooks into a folder, and say where; return that folder.
+    """Copy the notebooks of ``source`` into ``target``, and print which; returns ``target``.
 
-    Any that is there is left as it is, whatever it holds. If its version in ``source`` is another
-    than the one it was copied from, and than itself, that comes beside it, as ``<name>-<version of
-    nslab>``, once.
+    A file that exists is left as it is, whatever it holds. If the notebook in ``source`` differs
+    both from the version that was copied and from the copy, it is written beside the copy once, as
+    ``<name>-<version of nslab>``.
     """
     try:
         record = json.loads((target / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         record = {}
-    put = []
+    copied = []
     for file in sorted(source.glob("*.ipynb")):
         text, copy = file.read_text(encoding="utf-8"), target / file.name
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -47,10 +47,10 @@ def copy_notebooks(source: Path, target: Path) -> Path:
             copy = copy.with_name(f"{file.stem}-{nslab.__version__}{file.suffix}")
         if not copy.exists():
             write_text(copy, text)
-            put.append(copy.name)
+            copied.append(copy.name)
         record[file.name] = digest
-    if put:
+    if copied:
         write_text(target / RECORD, json.dumps(record, indent=1))
-        more = f" and {len(put) - 3} more" if len(put) > 3 else ""
-        print(f"copied into {target}: {', '.join(put[:3])}{more}", flush=True)
+        more = f" and {len(copied) - 3} more" if len(copied) > 3 else ""
+        print(f"copied into {target}: {', '.join(copied[:3])}{more}", flush=True)
     return target

@@ -1,4 +1,4 @@
-"""A network on a data set, whatever trained it: top-1, top-5 and loss."""
+"""Evaluate any network on a data set, whatever trained it: top-1, top-5 and loss."""
 
 import dataclasses
 import hashlib
@@ -38,27 +38,30 @@ def evaluate(
     classes: Sequence[str] = (),
     decoding: Decoding = "exact",
 ) -> dict[str, float]:
-    """Top-1 and top-5 accuracy of a network, in percent, its mean cross-entropy in nats, and n.
+    """Top-1 and top-5 accuracy of a network, in percent, its mean cross-entropy in nats, and the
+    number of images ``n``.
 
-    On the test images of a data set: of a folder those in ``test/`` or ``val/`` where it has such;
-    of a plain folder of class folders all of them, as nothing is trained here. Where images have
-    several right labels, any of them counts, and the loss is that of their probabilities together.
+    It is tested on the test images of a data set: for a folder, those in ``test/`` or ``val/`` if
+    it has such; otherwise all images in its class folders, since nothing is trained here. Where
+    images have several right labels, any of them counts as right, and the loss is that of the sum
+    of their probabilities.
 
     Args:
-        model: gives logits, or a tuple, dict or object with them; it stays where it is, and its
-            modes are as before.
+        model: gives logits, or a tuple, dict or object with them; its device and modes stay as they
+            are.
         data: a name of ``DATASETS``, or ``folder:PATH``.
-        size: pixels a side: the shorter side of an image is resized to 256/224 of it, and its
-            middle taken. Image files of just that size, both ways, are taken for prepared and stay
-            as they are, as images in arrays do.
-        mean, std: per channel, of pixels in [0, 1]; default: the data set's, ImageNet's for
-            folders.
-        classes: names of the network's classes, in the order of its outputs, by which class folders
-            are then known. Otherwise they are numbered in sorted order, empty ones too: a folder
-            with 1,000 class folders fits an ImageNet network, few as those may be that have images.
+        size: side of the images in pixels. An image's shorter side is resized to 256/224 of it, and
+            the centre is cropped. Image files of exactly this width and height are used as they
+            are, as images in arrays are.
+        mean, std: per channel, of pixels in [0, 1]; default: those of the data set, or of ImageNet
+            for folders.
+        batch_size: images per forward pass.
+        classes: names of the network's classes, in the order of its outputs; class folders are then
+            found by these names. Otherwise they are numbered in sorted order, including empty ones:
+            a folder with 1,000 class folders fits an ImageNet network, even if few have images.
         decoding: of image files, see `nslab.datasets.decoding`.
 
-    Raises ``ValueError`` where the classes do not fit the network's outputs.
+    Raises ``ValueError`` if the classes do not fit the network's outputs.
 
     >>> from nslab.networks import build_network
     >>> found = evaluate(build_network("mlp", (1, 32, 32), 10, seed=0), "digits")
@@ -68,13 +71,13 @@ def evaluate(
     if not isinstance(model, nn.Module) or not isinstance(data, str):
         raise ValueError("evaluate takes an nn.Module and the name of data, such as 'folder:PATH'")
     if not isinstance(size, int) or size < 1:
-        raise ValueError(f"size is {size!r}: the pixels a side that the network takes, say 224")
+        raise ValueError(f"size is {size!r}: give the side of its images in pixels, such as 224")
     if any(isinstance(values, int | float) for values in (mean, std)):
-        raise ValueError("mean and std are numbers for each channel, such as (0.5, 0.5, 0.5)")
+        raise ValueError("mean and std need a number for each channel, such as (0.5, 0.5, 0.5)")
     if is_text(data):
         raise ValueError(
-            f"{data} has texts, and which tokens a network reads is not known from the network: "
-            "test a run on it, nslab.run(EvaluateConfig(config, data)), or nslab predict RUN"
+            f"{data} has texts, and a network alone does not say which tokens it reads: test a run "
+            "on it, nslab.run(EvaluateConfig(config, data)), or nslab predict RUN"
         )
     form = next(itertools.chain(model.parameters(), model.buffers()), torch.zeros(()))
     found = relabelled(data_to_test_on(data, size), classes)
@@ -104,10 +107,10 @@ def evaluate(
 
 
 def data_to_test_on(name: str, size: int = 0) -> ImageData:
-    """A data set with the images that networks are tested on; of a plain folder of class folders
-    all there are.
+    """A data set with the images that networks are tested on; for a folder of class folders without
+    a split, all of them.
 
-    Raises ``ValueError`` for an unknown name, and what has no images to test on.
+    Raises ``ValueError`` for an unknown name, and for data without images to test on.
     """
     path = Path(name.removeprefix(PREFIX)).expanduser()
     own = name.startswith(PREFIX) and not parts_of(name) and name != PREFIX
@@ -138,22 +141,24 @@ def whole_folder(folder: Path, size: int = 0) -> ImageData:
 
 
 def relabelled(data: ImageData, classes: Sequence[str]) -> ImageData:
-    """Labels by the places that the classes' names have among ``classes``; as they are without.
+    """The data with labels that are the indices of their class names in ``classes``; unchanged if
+    that is empty.
 
-    Raises ``ValueError`` for a name that is there twice, and for a class with images that has none.
+    Raises ``ValueError`` for a name that occurs twice in ``classes``, and for a class with images
+    that is missing there.
     """
     if not len(classes):
         return data
     names, places = data.dataset.classes, {name: k for k, name in enumerate(classes)}
     if len(places) < len(classes):
         twice = next(name for k, name in enumerate(classes) if places[name] != k)
-        raise ValueError(f"classes has {twice!r} more than once: each output has a name of its own")
+        raise ValueError(f"classes has {twice!r} more than once: give each output another name")
     y, accepted = data.arrays.test_y, data.accepted
     used = np.unique(y if accepted is None else accepted[accepted >= 0]).tolist()
     if unknown := [names[k] for k in used if names[k] not in places]:
         raise ValueError(
-            f"classes lacks {len(unknown)} of the data's names, such as {unknown[0]!r}: give the "
-            "network's classes by the names of the class folders, in the order of its outputs"
+            f"classes lacks {len(unknown)} of the data's names, such as {unknown[0]!r}: name the "
+            "network's classes like the class folders, in the order of its outputs"
         )
     found = np.array([places.get(name, -1) for name in names] + [-1])  # -1 stays -1
     layout = dataclasses.replace(data.dataset.layout, num_classes=len(classes))
@@ -169,8 +174,8 @@ def relabelled(data: ImageData, classes: Sequence[str]) -> ImageData:
 def normalised_by(
     dataset: Dataset, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> Dataset:
-    """The data set with this mean and sd, where they are given; ``ValueError`` unless there is one
-    for each channel, and the sd is positive."""
+    """The data set with this mean and sd, if they are given; ``ValueError`` unless each has a
+    number per channel, and the sd is positive."""
     channels = dataset.layout.shape[2]
     given = tuple(mean or dataset.mean), tuple(std or dataset.std)
     if any(len(values) != channels for values in given) or min(given[1]) <= 0:
@@ -192,11 +197,11 @@ def check_count(data: str, classes: int, outputs: int, *, named: bool = False) -
     if classes < outputs:
         empty = "add an empty folder for each class without images, or " if is_folder(data) else ""
         advice = (
-            f"which output is which class cannot be told; {empty}give classes=[...], the names of "
-            f"all {outputs} in the order of the outputs"
+            f"nslab cannot tell which output is which class; {empty}give classes=[...], the names "
+            f"of all {outputs} in the order of the outputs"
         )
     raise ValueError(f"{data} has {classes} {unit}, the network gives {outputs} logits: {advice}")
 
 
 def _none(folder: Path, name: str) -> Any:
-    raise MissingDataset(f"{name} is somebody's own: nothing fetches it")
+    raise MissingDataset(f"{name} is a user's own data set, which nslab cannot fetch")

@@ -1,4 +1,4 @@
-"""`Notebook`: what a notebook's cells would otherwise repeat, namely passing parameters on, keeping
+"""`Notebook`: what the cells of notebooks would otherwise repeat: passing parameters on, saving
 figures and showing tables."""
 
 import base64
@@ -29,10 +29,10 @@ class Notebook:
     """The parameters of a notebook, and what is done with them.
 
     Attributes:
-        preset: which sizes of run are meant, and the folder of the figures.
-        parameters: the notebook's others; every figure remembers them. One that is 0 or empty was
-            left to the preset.
-        seeds: ``n_seeds`` of them from 2024 on (0: the preset's own), or ``seed`` alone.
+        preset: the size of the runs; also the name of the figures' folder.
+        parameters: the notebook's other parameters, which are stored with every figure. One that is
+            0 or empty is left to the preset.
+        seeds: ``n_seeds`` seeds from 2024 on (0: the preset's own), or ``seed`` alone.
 
     >>> nb = Notebook("smoke", n_seeds=2, epochs=3, methods=[])
     >>> [(run.dataset, run.seed, run.epochs) for run in nb.plan("ns/first")[:2]]
@@ -50,21 +50,21 @@ class Notebook:
         self.seeds = tuple(range(first, first + parameters.get("n_seeds", 1)))
 
     def plan(self, name: str, **changes: Any) -> list[RunConfig]:
-        """The runs of an experiment at this preset, with those of the notebook's parameters that it
-        takes, and these ``changes``; what is 0 or empty is left to the preset.
+        """The configs of an experiment at this preset, with those of the notebook's parameters that
+        it takes, and with ``changes``; a parameter that is 0 or empty is left to the preset.
 
-        Raises ``ValueError`` for names and values that it cannot have.
+        Raises ``ValueError`` for unknown names of parameters and for values that do not fit.
         """
         found = experiment(name)
         taken = {key: v for key, v in self.parameters.items() if key in hints(found.configs)}
-        wished = {"seeds": self.seeds} | taken | changes
-        given = {key: value for key, value in wished.items() if value or value is False}
+        every = {"seeds": self.seeds} | taken | changes
+        given = {key: value for key, value in every.items() if value or value is False}
         return found.plan(self.preset, **given)
 
     def run(self, configs: Sequence[RunConfig], **options: Any) -> list[Result]:
-        """Results of many runs, see `nslab.run_all`, whose options these are. While it computes one
-        sees how far it is; then one line says what was done. Call it first in a cell: it clears the
-        cell's output.
+        """Results of many runs, see `nslab.run_all`, which takes the ``options``. It shows progress
+        while it computes, and then one line on what was done. Call it first in a cell, since it
+        clears the cell's output.
         """
         results = run_all(configs, **options)
         clear_output(wait=True)
@@ -82,12 +82,12 @@ class Notebook:
         alt: str = "",
         parameters: dict[str, Any] | None = None,
     ) -> Path:
-        """Keep a figure as ``figures/<preset>/<name>`` (see `style.save`) and display it at the
+        """Save a figure as ``figures/<preset>/<name>`` (see `style.save`) and display it at the
         size it was drawn for, at most `PAGE_WIDTH`.
 
-        ``alt`` says in words what one sees, for people who do not see it; without it the figure's
-        titles do. ``parameters`` replaces those of the notebook for a figure that depends on fewer.
-        Returns the path of the PNG.
+        ``runs`` are those that it shows. ``alt`` describes it for people who cannot see it, by
+        default by its titles. ``parameters`` replaces those of the notebook for a figure that
+        depends on fewer. Returns the path of the PNG.
         """
         remembered = self.parameters if parameters is None else parameters
         path = style.save(figure, name, self.preset, runs=runs, parameters=remembered)
@@ -104,7 +104,7 @@ class Notebook:
 
     @property
     def caveat(self) -> str:
-        """What belongs to every number of preset ``smoke``; blank at the others.
+        """The sentence that must stand beside every number of preset ``smoke``; blank at others.
 
         >>> Notebook("cpu").caveat
         ''
@@ -125,12 +125,11 @@ class Notebook:
         caption: str = "",
         **headings: str,
     ) -> None:
-        """Display a table for people: every row, numbers rounded, gaps blank, methods by their
-        names, and no row numbers. A column that says the same in each of several rows goes into
-        the caption.
+        """Display a whole table for people: numbers rounded to ``digits``, missing values blank,
+        methods by their names, no row numbers. A column of equal words goes into the caption.
 
-        ``headings`` renames columns; where there is ``fold``, the table is hidden behind that line,
-        and a click opens it.
+        ``headings`` renames columns. With ``fold``, the table is hidden behind that line until it
+        is clicked.
         """
         shown = table.reset_index() if table.index.names != [None] else table
         text, plain = drawn_table(shown, digits, caption, headings)
@@ -139,8 +138,8 @@ class Notebook:
         display({"text/html": text, "text/plain": plain}, raw=True)
 
     def compare(self, name: str, results: Sequence[Result]) -> pd.DataFrame:
-        """Display the paper's numbers beside ours: the rows with a number of ours, and the whole
-        table behind a line that opens it. Returns `nslab.compare`'s table.
+        """Display the paper's numbers beside ours: the rows with a number of ours, and the other
+        rows behind a line that opens them. Returns the table of `nslab.compare`.
 
         Column *ours* is mean ± standard deviation over ``n`` seeds, and the preset; *ours − paper*
         is blank unless our runs have the paper's own setting.
@@ -164,6 +163,6 @@ def _headed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def titles(figure: Figure) -> str:
-    """What stands above a figure and its panels."""
-    said = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
-    return "; ".join(" ".join(text.split()) for text in said if text)
+    """The titles of a figure and its panels, as one text."""
+    texts = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+    return "; ".join(" ".join(text.split()) for text in texts if text)

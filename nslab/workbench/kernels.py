@@ -1,4 +1,4 @@
-"""The kernel ``python3`` of notebooks that are run from here: this Python, safely started."""
+"""The kernel ``python3`` for notebooks that nslab runs: this Python, started safely."""
 
 import json
 import os
@@ -12,14 +12,15 @@ from nslab.execution.warm import KERNELS_PARENT
 from nslab.system.files import write_text
 from nslab.system.safe_python import from_module, python_command, python_of_ours
 
-PATH = "JUPYTER_PATH"  # what lies there comes before all else that Jupyter would find
+PATH = "JUPYTER_PATH"  # Jupyter searches these folders first
 
 
 def use_safe_kernel(folder: Path, here: bool) -> None:
-    """Have what this process starts take a kernel whose description is written into ``folder``.
+    """Make Jupyter, in this process and those it starts, use a kernel whose description is written
+    into ``folder``.
 
-    Jupyter's own would import from the notebook's folder before Python's own modules. This one does
-    so after all others, with ``here``, or not at all.
+    Jupyter's own kernel would import modules of the notebook's folder in place of Python's own.
+    This one searches that folder last, with ``here``, or not at all.
     """
     command = python_command("ipykernel_launcher", "-f", "{connection_file}", here=here)
     about = {
@@ -34,9 +35,10 @@ def use_safe_kernel(folder: Path, here: bool) -> None:
 
 
 def fork_kernels(begin: bool = False) -> None:
-    """Have this process fork its kernels where that can be, see `nslab.execution.warm`.
+    """Make this process fork its kernels where possible, see `nslab.execution.warm`.
 
-    Where there is no warm process yet, it may ``begin`` one; else kernels are started as ever.
+    If there is no warm server yet, one is started with ``begin``; otherwise kernels are started in
+    the usual way.
     """
     from jupyter_client.provisioning import local_provisioner
 
@@ -47,7 +49,7 @@ def fork_kernels(begin: bool = False) -> None:
         given = [options.get("stdout") or 1, options.get("stderr") or 2]
         outputs = [file if isinstance(file, int) else file.fileno() for file in given]
         words = from_module(cmd)
-        if words and min(outputs) > 0:  # no pipes, which are asked for by other numbers
+        if words and min(outputs) > 0:  # PIPE and other constants of subprocess are negative
             with open(os.devnull, "rb") as nothing:
                 files, env = [nothing.fileno(), *outputs], {**env, KERNELS_PARENT: str(os.getpid())}
                 if forked := warm.start(

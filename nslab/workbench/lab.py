@@ -1,9 +1,9 @@
-"""JupyterLab on notebooks, README and figures, or Voilà on the explorer: for this machine alone,
-and behind a token, unless asked otherwise.
+"""JupyterLab on notebooks, README and figures, or Voilà on the explorer. Both need a token, and
+only this machine can reach them unless asked otherwise.
 
-Whoever reaches a notebook server can run any code as its user. Jupyter's own defaults are loopback
-and a random token (Voilà's: none), but any configuration file of the user or the machine may change
-them; here both are set where nothing overrules them.
+Anybody who can reach a notebook server can run any code as its user. By default Jupyter listens on
+loopback and uses a random token (Voilà uses none), but configuration files of the user or the
+machine may change that. Here both are set where no configuration file overrules them.
 """
 
 import ipaddress
@@ -19,8 +19,8 @@ from nslab.workbench.copies import notebooks_to_edit
 from nslab.workbench.lab_server import NOTEBOOKS, PAGE, TOKEN
 from nslab.workbench.unrun import set_up
 
-FIRST = {"lab": "00_start_here.ipynb", "voila": "explorer.ipynb"}  # what is opened
-FIXED_OPTIONS: dict[str, object] = {  # on the command line, which has the last word
+FIRST = {"lab": "00_start_here.ipynb", "voila": "explorer.ipynb"}  # the notebook that is opened
+FIXED_OPTIONS: dict[str, object] = {  # given on the command line, which overrules configuration
     "ServerApp.allow_remote_access": False,
     "ServerApp.allow_origin": "",
     "ServerApp.allow_origin_pat": "",
@@ -33,11 +33,18 @@ FIXED_OPTIONS: dict[str, object] = {  # on the command line, which has the last 
 def serve(
     ip: str, port: int, *, browser: bool, expose: bool, allow_root: bool, voila: bool = False
 ) -> int:
-    """Run JupyterLab, or ``voila`` on the explorer and what it links to, until it ends; its exit
-    status.
+    """Run JupyterLab, or with ``voila`` the explorer and the notebooks that it links to, until it
+    ends; returns its exit status.
 
-    Raises ``ValueError`` for an address that other machines reach, unless ``expose``, for a Voilà
-    that is not installed, and for JupyterLab as root without ``allow_root``.
+    Args:
+        ip, port: the address to listen on, and the first port to try.
+        browser: whether to open a browser.
+        expose: allow an address that other machines can reach.
+        allow_root: allow JupyterLab to run as root.
+        voila: serve the explorer by Voilà instead of JupyterLab.
+
+    Raises ``ValueError`` for an address that other machines can reach without ``expose``, if Voilà
+    is not installed, and for JupyterLab as root without ``allow_root``.
     """
     address = checked(ip, expose)
     if voila and find_spec("voila") is None:
@@ -62,7 +69,7 @@ def serve(
         options |= {"ServerApp.root_dir": root, "LabApp.default_url": f"/{page}"}
         options["ServerApp.allow_remote_access"] = expose
         options["ServerApp.allow_root"] = allow_root
-        set_up()  # outputs that it saves are not the project's
+        set_up()  # git ignores the outputs of saved notebooks
     words += [f"--{name}={value}" for name, value in options.items()]
     words += [] if browser else ["--no-browser"]
     command = python_command("nslab.workbench.lab_server", "voila" if voila else "lab", *words)
@@ -77,23 +84,24 @@ def serve(
 
 
 def checked(ip: str, expose: bool) -> str:
-    """An address to listen on; ``ValueError`` if it is none, or not loopback without ``expose``."""
+    """An address to listen on; ``ValueError`` if it is invalid, or not loopback without
+    ``expose``."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if ip == "localhost" else ip)
     except ValueError:
         raise ValueError(f"{ip!r} is no address: give 127.0.0.1, or ::1") from None
     if not address.is_loopback and not expose:
         raise ValueError(
-            f"{ip} can be reached from other machines: whoever has the token, which travels "
-            "unencrypted, can run any code as you. From another machine rather use "
-            "`ssh -L 8888:127.0.0.1:8888 this-machine` and leave --ip alone; if you mean it, "
+            f"{ip} can be reached from other machines: anybody with the token, which is sent "
+            "unencrypted, can run any code as you. From another machine, better use "
+            "`ssh -L 8888:127.0.0.1:8888 this-machine` and leave --ip out; if you mean it, "
             "add --expose"
         )
     return str(address)
 
 
 def free_port(address: str, first: int) -> int:
-    """The first port from ``first`` on that nobody listens on; ``ValueError`` if 50 are taken."""
+    """The first free port from ``first`` on; ``ValueError`` if 50 in a row are taken."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in range(first, min(first + 50, 65536)):
         with socket.socket(family, socket.SOCK_STREAM) as tried:
@@ -107,5 +115,5 @@ def free_port(address: str, first: int) -> int:
 
 
 def shown(address: str) -> str:
-    """An address as it stands in a link."""
+    """An address as it is written in a URL."""
     return f"[{address}]" if ":" in address else address

@@ -1,8 +1,8 @@
-"""The process of ``nslab lab``: JupyterLab or Voilà, which ends with whoever started it.
+"""The process of ``nslab lab``: JupyterLab or Voilà, which ends with the process that started it.
 
-It gets its token in its environment, and passes it on where no other user of the machine can read
-it, and nothing lies about afterwards: neither in a file nor on a command line of a process. An
-option has the last word, whatever configuration files say.
+It gets its token in its environment and passes it to Jupyter as an option inside the process. Thus
+other users of the machine cannot read it on a command line or in a file, nothing is left behind,
+and the option overrules configuration files.
 """
 
 import os
@@ -20,22 +20,22 @@ TOKEN, NOTEBOOKS, PAGE = "NSLAB_LAB_TOKEN", "NSLAB_LAB_NOTEBOOKS", "NSLAB_LAB_PA
 
 
 def main(app: str, words: list[str]) -> None:
-    """Serve, ``app`` being ``lab`` or ``voila``, until somebody asks for the end.
+    """Serve JupyterLab (``app`` is ``lab``) or Voilà (``voila``) until it is asked to end.
 
-    Its kernels are ended then, and what the server has noted of itself is removed.
+    Its kernels are then ended, and its temporary files removed.
     """
     follow_parent(ask_to_end)
     if hangs_up():
         signal.signal(signal.SIGHUP, lambda *_: ask_to_end())
-    token = os.environ.pop(TOKEN)  # not for kernels
+    token = os.environ.pop(TOKEN)  # kernels must not inherit it
     notebooks, page = Path(os.environ.pop(NOTEBOOKS)), os.environ.pop(PAGE)
     with tempfile.TemporaryDirectory(prefix="nslab-kernel-") as folder:
-        use_safe_kernel(Path(folder), here=True)  # `import mine` finds what lies beside a notebook
+        use_safe_kernel(Path(folder), here=True)  # `import mine` finds mine.py beside a notebook
         if app == "voila":
             from voila.app import Voila
 
             class Explorer(Voila):  # type: ignore[misc]
-                """Its own ``launch_browser`` opens the list of notebooks, without the token."""
+                """Voilà that opens the explorer with the token, and not the list of notebooks."""
 
                 def launch_browser(self) -> None:
                     address = f"{self.connection_url}{page}?token={token}"
@@ -56,7 +56,7 @@ def main(app: str, words: list[str]) -> None:
 
 
 def ask_to_end() -> None:
-    """Ask this process itself: Jupyter then tidies up."""
+    """Send SIGTERM to this process, at which Jupyter cleans up and ends."""
     os.kill(os.getpid(), signal.SIGTERM)
 
 

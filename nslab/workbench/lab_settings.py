@@ -1,7 +1,7 @@
-"""Settings of JupyterLab for the servers of ``nslab lab`` alone: nothing of the user's is written.
+"""Settings of JupyterLab for servers of ``nslab lab`` only; the user's settings stay unchanged.
 
-They are defaults in a folder of the server's own, which goes with it. Whatever the user or the
-machine has set goes before them.
+They are defaults in a folder of the server's own, which is removed with it. Settings of the user
+and the machine take precedence.
 """
 
 import json
@@ -16,13 +16,13 @@ NOTIFICATIONS = "@jupyterlab/apputils-extension:notification"
 DOCUMENTS = "@jupyterlab/docmanager-extension:plugin"
 BUTTONS = (
     ("Start here", "00_start_here.ipynb", "What nslab is, where to begin, and where claims lead"),
-    ("Explorer", "explorer.ipynb", "The panels: move the methods' controls (then Run, Run All)"),
+    ("Explorer", "explorer.ipynb", "The panels: try the methods' sliders (then Run, Run All)"),
 )
 
 
 def default_settings(root: Path, notebooks: Path) -> dict[str, dict[str, Any]]:
-    """Settings by the extension they are for: no question about news, Markdown rendered, and
-    buttons in the top bar for the first notebooks and, if there are any, the figures.
+    """Settings by the extension they belong to: no question about news, Markdown files shown
+    rendered, and buttons in the top bar for the first notebooks and, if they exist, the figures.
 
     >>> settings = default_settings(Path("/srv"), Path("/srv/notebooks"))
     >>> settings[DOCUMENTS]
@@ -43,7 +43,7 @@ def default_settings(root: Path, notebooks: Path) -> dict[str, dict[str, Any]]:
     if (root / "figures").is_dir():
         figures: dict[str, Any] = {"name": "nslab-figures", "command": "filebrowser:go-to-path"}
         figures |= {"args": {"path": "figures"}, "label": "Figures", "rank": 20}
-        buttons.append(figures | {"caption": "The folder of figures, one folder a preset"})
+        buttons.append(figures | {"caption": "The folder of figures, one folder per preset"})
     return {
         NOTIFICATIONS: {"fetchNews": "false", "checkForUpdates": False},
         DOCUMENTS: {"defaultViewers": {"markdown": "Markdown Preview"}},
@@ -52,8 +52,8 @@ def default_settings(root: Path, notebooks: Path) -> dict[str, dict[str, Any]]:
 
 
 def write_settings(folder: Path, known: Path, settings: dict[str, dict[str, Any]]) -> Path:
-    """Write defaults into a folder for the application's settings, over a copy of the machine's
-    ``known`` one, whose own defaults go first; return the folder."""
+    """Write ``settings`` as defaults into ``folder``, a copy of ``known``, the application's folder
+    of settings on this machine, whose own defaults take precedence; returns ``folder``."""
     if known.is_dir():
         shutil.copytree(known, folder)
     file = folder / "overrides.json"

@@ -25,12 +25,12 @@ from nslab.runs.results import Result
 from nslab.system.validation import unknown
 from nslab.workbench.sweeps import Sweep
 
-MOST_SAID = 3  # methods that a verdict speaks of one by one
+MOST_SAID = 3  # most methods that a verdict treats one by one; more are counted
 VERDICTS = ("is above", "is below", "cannot be distinguished from")
 
 
 def verdict_on(line: Mapping[str, Any]) -> str:
-    """What a paired difference with its 95 % interval shows."""
+    """One of ``VERDICTS``, by whether the 95 % interval of a paired difference excludes 0."""
     above, below, neither = VERDICTS
     return (neither, above, below)[excludes_zero(line["low"], line["high"])]
 
@@ -40,12 +40,12 @@ class MethodComparison:
     """Finished runs of several methods.
 
     Attributes:
-        results: of every run that the table is about, seed by seed.
-        runs: a line per such run: ``method``, ``seed``, ``value`` (test accuracy in percent),
+        results: the results of the runs in the table, seed by seed.
+        runs: a line per result: ``method``, ``seed``, ``value`` (test accuracy in percent),
             ``learnt`` (whether that is above chance), ``run`` (its id).
         baseline: the method that the others are compared with.
-        title: what was trained on what.
-        sweep: the settings that were tried of each method, where there were several.
+        title: names of network and data set, and the number of seeds.
+        sweep: the settings that were tried for each method, if there were several.
     """
 
     results: list[Result] = field(repr=False)
@@ -56,15 +56,15 @@ class MethodComparison:
 
     @property
     def differences(self) -> pd.DataFrame:
-        """A line per other method: its runs minus the baseline's of the same seed, with the 95 %
-        interval and the p of a paired t test, see `nslab.analysis.statistics.Paired`."""
+        """A line per other method: the mean of its runs minus the baseline's of the same seed, with
+        the 95 % interval and the p of a paired t test, see `nslab.analysis.statistics.Paired`."""
         return differences(self.runs, self.baseline, [])
 
     @property
     def table(self) -> pd.DataFrame:
-        """A line per method: mean accuracy, sd over seeds, n, and the difference to the baseline
-        with its 95 % interval ``low`` to ``high`` and p; blank for the baseline and for one
-        seed. Of a sweep the ``setting`` that was chosen, too."""
+        """A line per method: mean accuracy, sd over seeds, n, and the difference from the baseline
+        with its 95 % interval ``low`` to ``high`` and p, which the baseline and single seeds lack.
+        After a sweep also the ``setting`` that was chosen."""
         by_method = self.runs.groupby("method", sort=False)["value"]
         table = pd.DataFrame({"accuracy": by_method.mean(), "sd": by_method.std()})
         table["n"] = by_method.count()
@@ -78,8 +78,8 @@ class MethodComparison:
 
     @property
     def readable(self) -> pd.DataFrame:
-        """`table` for people: means with their sd, differences with their interval, a star where
-        that excludes 0; gaps blank."""
+        """`table` for people: means with their sd, differences with their interval and a star if
+        that excludes 0; missing values are blank."""
         minus = f"minus {self.baseline}"
         lines = self.table.to_dict("records")
         out = self.table[["method", *(["setting"] if self.sweep else [])]].copy()
@@ -92,16 +92,16 @@ class MethodComparison:
 
     @property
     def grid(self) -> pd.DataFrame:
-        """Of a sweep every setting of every method: accuracy on validation samples, by which the
-        choice was made, and on test samples, which had no part in it; ``ValueError`` where there
-        was no sweep."""
+        """Every setting of every method in a sweep: accuracy on validation samples, by which the
+        choice was made, and on test samples, which had no part in it. ``ValueError`` without a
+        sweep."""
         if not self.sweep:
             raise ValueError('nothing was swept: compare_methods(..., sweep={"lr": [0.01, 0.1]})')
         return self.sweep.table
 
     @property
     def verdict(self) -> str:
-        """What the runs show, in a sentence: computed from the intervals."""
+        """What the runs show, in a sentence that is computed from the intervals."""
         said, table = [], self.differences.to_dict("records")
         lines = [{str(name): value for name, value in line.items()} for line in table]
         for line in lines:
@@ -123,7 +123,7 @@ class MethodComparison:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the table must know."""
+        """Notes that a reader of the table must know, as sentences."""
         return [*self._notes()]
 
     def _notes(self) -> Iterator[str]:
@@ -145,15 +145,17 @@ class MethodComparison:
             yield from self.sweep.notes
 
     def figure(self) -> Figure:
-        """Accuracy of every run, and each method's difference to the baseline with its interval."""
+        """A figure of the accuracy of every run, and of each method's difference from the baseline
+        with its interval."""
         with mpl.rc_context():
             apply()
-            title = self.title or "Methods compared"  # the finding stands above it
+            title = self.title or "Methods compared"
             tables = (_literal(self.runs), _literal(self.differences))
             return paired_comparison(*tables, literal(self.baseline), literal(title))
 
     def sweep_figure(self) -> Figure:
-        """Of a sweep the accuracy on validation samples at every setting, the choice ringed."""
+        """A figure of the accuracy on validation samples at every setting of a sweep, with the
+        chosen ones ringed."""
         with mpl.rc_context():
             apply()
             return validation_grid(
@@ -169,15 +171,16 @@ class MethodComparison:
         return table.pivot_table("accuracy", "class", "method", sort=False, dropna=False)
 
     def confusion(self, method: str) -> Confusion:
-        """What the networks of a method take test images for, from the weights that they kept;
-        ``ValueError`` for a method that there is not."""
+        """The confusion of classes of test samples by the networks of a method, computed from their
+        stored weights; ``ValueError`` for an unknown method."""
         chosen = self.runs["method"] == method
         if not chosen.any():
             raise unknown("method", method, self.runs["method"].unique())
         return confusion([r for r, own in zip(self.results, chosen, strict=True) if own])
 
     def confusion_figure(self, method: str) -> Figure:
-        """The same as a matrix; of more than 30 classes the pairs that are most often confused."""
+        """`confusion` as a figure: a matrix, or for more than 30 classes the pairs that are most
+        often confused."""
         with mpl.rc_context():
             apply()
             found = self.confusion(method)
@@ -185,9 +188,10 @@ class MethodComparison:
             return confusion_matrix(found, literal(method))
 
     def to(self, file: str | Path) -> Path:
-        """Write it to a file: ``.csv`` has the table with all digits; ``.md``, ``.tex`` and
-        ``.html`` verdict, table and notes, and of a sweep the grid; ``.html`` the figures too, in
-        one file that needs no network. ``ValueError`` for another ending, or a folder."""
+        """Write the comparison to a file, and return its path: ``.csv`` has the table with all
+        digits; ``.md``, ``.tex`` and ``.html`` have verdict, table, notes and the grid of a sweep;
+        ``.html`` also has the figures, in one self-contained file. ``ValueError`` for another
+        ending, or a folder."""
         figures = {self.verdict: self.figure}
         if self.sweep:
             figures["Accuracy on validation samples at each setting"] = self.sweep_figure
@@ -203,7 +207,7 @@ class MethodComparison:
         )
 
     def __str__(self) -> str:
-        """For a terminal: title, table, verdict, notes, and what more there is."""
+        """Title, table, verdict, notes, and what else is available, for a terminal."""
         more = ".figure(), .per_class, .confusion(method), .to('table.html')"
         more += ", .grid, .sweep_figure()" if self.sweep else ""
         said = [self.title, "", self.readable.to_string(index=False), "", f"{self.verdict}."]
@@ -216,7 +220,7 @@ class MethodComparison:
 
 
 def _literal(table: pd.DataFrame) -> pd.DataFrame:
-    """A table whose methods can stand in a figure as they are."""
+    """A table whose names of methods are safe as text in a figure, see `literal`."""
     return table.assign(method=table["method"].map(literal)) if "method" in table else table
 
 

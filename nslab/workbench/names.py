@@ -1,9 +1,9 @@
-"""Names that commands take, known without importing what they name: that takes seconds.
+"""Names that commands take, known without the seconds it takes to import what they name.
 
-In a checkout they are gathered from the registries once for each state of the sources, and kept in
-``data/cache``. An installed copy has them in ``names.json``, which a test holds to the registries
-(``python -m nslab.workbench.names`` writes it). Where plug-ins are loaded, or the registries are
-imported already, these are asked themselves.
+In a checkout they are gathered from the registries once for each state of the sources, and cached
+in ``data/cache``. An installed copy has them in ``names.json``, which
+``python -m nslab.workbench.names`` writes and a test compares with the registries. If plug-ins are
+loaded, or the registries imported already, the names come from the registries.
 """
 
 import json
@@ -31,13 +31,14 @@ from nslab.system.validation import (
 
 NamesIndex = dict[str, Any]
 SHIPPED = Path(__file__).with_name("names.json")
-OF_DATA, OF_NETWORKS = ("dataset", "datasets"), ("network", "networks")  # parameters
+OF_DATA, OF_NETWORKS = ("dataset", "datasets"), ("network", "networks")  # names of parameters
 
 
 def gathered() -> NamesIndex:
-    """All names from the registries, each with the plug-in that has registered it, if one has; of
-    experiments titles and parameters too, with the words that those of words take; the fields of
-    runs that presets fix; and what logs can be written for."""
+    """All names in the registries, each with the plug-in that registered it or "". Also, under
+    ``plans``, each experiment's title, parameters and the words that some of these allow; under
+    ``fixed``, the fields of runs that presets fix; and under ``logs``, the viewers that can be
+    logged for."""
     from nslab.datasets import DATASETS
     from nslab.evolve import EVOLVER_CLASSES, EVOLVERS
     from nslab.experiments import EXPERIMENTS
@@ -72,7 +73,7 @@ def gathered() -> NamesIndex:
 
 
 def closed(hint: Any) -> bool:
-    """Whether a type takes words of a list alone, one or several."""
+    """Whether a type allows only the words of a fixed list, one or several of them."""
     if typing.get_origin(hint) is typing.Literal:
         return all(isinstance(word, str) for word in typing.get_args(hint))
     inner = [kind for kind in typing.get_args(hint) if kind not in (type(None), Ellipsis)]
@@ -90,7 +91,7 @@ def names() -> NamesIndex:
     with suppress(OSError, ValueError):
         return dict(json.loads(file.read_text(encoding="utf-8")))
     index = gathered()
-    with suppress(OSError):  # where nothing can be written it takes seconds each time
+    with suppress(OSError):  # without a cache it takes seconds each time
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("names-*.json"):
             old.unlink(missing_ok=True)
@@ -99,8 +100,8 @@ def names() -> NamesIndex:
 
 
 def check_experiment(name: str, parameters: Mapping[str, str] | None = None) -> None:
-    """``ValueError`` for an unknown experiment, or a parameter that it has not, and for unknown
-    data sets, networks and words among the values of its parameters."""
+    """``ValueError`` for an unknown experiment, a parameter that it does not have, and unknown data
+    sets, networks and words among the values of its parameters."""
     index = names()
     if name not in index["experiments"]:
         raise unknown("experiment", name, index["experiments"], f"; {PLUGIN_ADVICE}")
@@ -121,7 +122,7 @@ def check_experiment(name: str, parameters: Mapping[str, str] | None = None) -> 
 
 
 def check_logs(given: Sequence[str] | None) -> None:
-    """``ValueError`` for what no log can be written for."""
+    """``ValueError`` for an unknown viewer to log for."""
     known = names()["logs"] if given else ()
     for name in given or ():
         if name not in known:
@@ -129,8 +130,8 @@ def check_logs(given: Sequence[str] | None) -> None:
 
 
 def check_dataset(name: str) -> None:
-    """``ValueError`` for a name that no data set has, as `nslab.datasets.resolved` says it; what
-    may be a folder or file is left to that."""
+    """``ValueError`` for an unknown data set, with the message of `nslab.datasets.resolved`, which
+    checks names that may be a folder or file."""
     known = names()["data sets"]
     if not (":" in name or name in known or parts_of(name) or Path(name).is_dir()):
         more = f", folder:PATH and csv:PATH; {PLUGIN_ADVICE}"
@@ -138,8 +139,8 @@ def check_dataset(name: str) -> None:
 
 
 def check_network(name: str) -> None:
-    """``ValueError`` for a name that no network has, as `nslab.networks.check_network` says it;
-    those of other libraries are left to that."""
+    """``ValueError`` for an unknown network, with the message of `nslab.networks.check_network`,
+    which checks names of other libraries."""
     known = names()["networks"]
     if not ("/" in name or name in known or parts_of(name)):
         more = ", torchvision/<name>, timm/<name> and transformers/<name or folder>"
@@ -147,7 +148,7 @@ def check_network(name: str) -> None:
 
 
 def check_evolver(name: str) -> None:
-    """``ValueError`` for a name that no evolver has."""
+    """``ValueError`` for an unknown evolver."""
     known = names()["evolvers"]
     if name not in known:
         raise unknown("evolver", name, known, f"; {PLUGIN_ADVICE}")

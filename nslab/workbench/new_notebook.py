@@ -1,5 +1,5 @@
-"""A notebook to start from, in the form that ours have: opening, parameters, runs, a figure, what
-one sees, what was found."""
+"""A template notebook in the form of nslab's own: opening, parameters, runs, a figure, what it
+shows, what was found."""
 
 import json
 from pathlib import Path
@@ -72,11 +72,11 @@ FOUND = """\
 
 
 def new_notebook(name: str, folder: Path, of: str = "ns/first") -> Path:
-    """Write ``folder/name.ipynb``, a notebook on the experiment ``of`` that renders as it is.
+    """Write ``folder/name.ipynb``, a notebook on the experiment ``of`` that can be rendered.
 
-    Returns its path. Raises ``ValueError`` for a name that no file can have, and for an experiment
-    that there is not or whose numbers are looked up only; ``FileExistsError`` for a notebook that
-    is there already; ``FileNotFoundError`` without the folder.
+    Returns its path. Raises ``ValueError`` for a name that no file can have, for an unknown
+    experiment, and for one without runs of its own; ``FileExistsError`` if the notebook exists
+    already; ``FileNotFoundError`` if the folder does not.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -88,12 +88,12 @@ def new_notebook(name: str, folder: Path, of: str = "ns/first") -> Path:
     if getattr(measure_of(found.measure), "func", None) is frozen_errors:
         raise ValueError(
             f"{of} shows numbers that take hours to measure, from a frozen table: a notebook on it "
-            "would have none of its own runs; choose another experiment (nslab list)"
+            "would have no runs of its own; choose another experiment (nslab list)"
         )
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}: make it, or name another by --to")
     if file.exists():
-        raise FileExistsError(f"{file} is there already: choose another name, or remove it")
+        raise FileExistsError(f"{file} exists already: choose another name, or remove it")
     book = {"cells": _cells(stem, of, found), "metadata": STORED_KERNEL} | {"nbformat": 4}
     text = json.dumps(book | {"nbformat_minor": 5}, indent=1, ensure_ascii=False, sort_keys=True)
     write_text(file, text + "\n")

@@ -1,4 +1,5 @@
-"""Tables as a notebook shows them: words to the left, numbers to the right, nothing said twice."""
+"""Tables as a notebook shows them: words left-aligned, numbers right-aligned, repeated words moved
+to the caption."""
 
 import html
 from collections.abc import Callable, Mapping
@@ -8,13 +9,13 @@ import pandas as pd
 from nslab.configs.labels import text_of
 from nslab.plots.wording import dataset_words, network_words
 
-LONG = 30  # characters of a cell that may be broken into lines
-WIDTHS = {60: "15em", LONG: "9em"}  # the least width of columns with longer cells
-WIDEST = "24em"  # of such a column, so that what follows is in sight
+LONG = 30  # characters above which a cell may be broken into lines
+WIDTHS = {60: "15em", LONG: "9em"}  # least widths of columns with cells longer than that
+WIDEST = "24em"  # largest width of such a column, so that the next ones stay in sight
 
 
 def long_tailed_words(name: str) -> str:
-    """What a data set is called, of the papers' long-tailed ones too.
+    """The name of a data set for people, also for the long-tailed ones in the papers' tables.
 
     >>> long_tailed_words("cifar10_lt"), long_tailed_words("mnist")
     ('long-tailed CIFAR-10', 'MNIST')
@@ -23,7 +24,7 @@ def long_tailed_words(name: str) -> str:
     return f"long-tailed {words}" if name.endswith("_lt") else words
 
 
-# Columns whose keys have names for people.
+# Columns whose values are keys, and the functions that give their names for people.
 WORDS: dict[str, Callable[[str], str]] = {
     **dict.fromkeys(("method", "loss", "strategy"), text_of),
     **dict.fromkeys(("dataset", "source_domain", "target_domain"), long_tailed_words),
@@ -37,10 +38,10 @@ def drawn_table(
     caption: str = "",
     headings: Mapping[str, str] | None = None,
 ) -> tuple[str, str]:
-    """A table as HTML and as plain text: every row, gaps blank, floats rounded to ``digits``,
+    """A whole table as HTML and as plain text: missing values blank, floats rounded to ``digits``,
     methods, data sets and networks by their names, columns renamed by ``headings``. Columns of
-    words that are the same in each of several rows go into the caption, and blank columns are left
-    out. Wide tables scroll.
+    equal words in several rows go into the caption, and blank columns are left out. Wide tables
+    scroll.
 
     >>> runs = pd.DataFrame({"dataset": "digits", "method": ["ce", "ns_ws"], "value": [90.5, 91.0]})
     >>> print(drawn_table(runs, headings={"value": "accuracy"})[1])
@@ -59,7 +60,7 @@ def drawn_table(
         if words := WORDS.get(str(key)):
             cells = [words(cell) for cell in cells]
         if cells and not any(cells):
-            continue  # it says nothing
+            continue  # a blank column
         if len(cells) > 1 and len(set(cells)) == 1 and name not in numbers:
             alike.append(f"{name}: {cells[0]}")
         else:
@@ -71,7 +72,7 @@ def drawn_table(
 
 
 def _cells(values: pd.Series, digits: int) -> list[str]:
-    """The texts of a column; whole numbers have no decimals where all of it are whole."""
+    """The texts of a column; without decimals if all its numbers are whole."""
     floats = [v for v in values if isinstance(v, float) and not pd.isna(v)]
     digits = 0 if all(v.is_integer() for v in floats) else digits
     return [

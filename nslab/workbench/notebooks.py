@@ -1,4 +1,5 @@
-"""Parameterised notebooks: what they take, checked before any starts, and what was made of them."""
+"""Parameterised notebooks: their parameters, checked before any starts, and their executed
+copies."""
 
 import ast
 import hashlib
@@ -25,14 +26,20 @@ from nslab.system.validation import check_parameters, unknown
 from nslab.workbench.unrun import unrun
 
 VARIANTS = "variants"  # figures of notebooks with other parameters than their defaults
-LOOK_UP_ALL = ("explorer", "ledger")  # show whatever has been run: executed after all others
+LOOK_UP_ALL = ("explorer", "ledger")  # show all finished runs, so they are executed last
 TYPES: dict[str, Any] = {kind.__name__: kind for kind in (int, float, str, bool, list)}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A notebook, the parameters it will be executed with, the folder of its figures and, in there,
-    that of its preset."""
+    """A notebook that is to be executed.
+
+    Attributes:
+        source: its file.
+        parameters: those it will be executed with.
+        figures: the folder of its figures.
+        preset: the name of the folder in there for its preset.
+    """
 
     source: Path
     parameters: dict[str, Any]
@@ -46,12 +53,12 @@ class Planned:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether it is somebody's own, in another folder than ours."""
+        """Whether it is a user's own, in another folder than nslab's notebooks."""
         return _elsewhere(self.source)
 
     @property
     def name(self) -> str:
-        """What tells it apart in a batch."""
+        """A name that identifies it in a batch: the preset, and its own name or its variant's."""
         variant = self.figures.parent.name == VARIANTS
         stem = self.figures.name if variant else self.source.stem
         return f"{self.preset}/{stem}"
@@ -63,17 +70,18 @@ class Planned:
 
     @property
     def status(self) -> Path:
-        """Where the execution says how it ended."""
+        """The file in which an execution records how it ended."""
         return self.output.with_suffix(".status.json")
 
     @property
     def lock(self) -> Path:
-        """What the process that executes it holds."""
+        """The lock that the process which executes it holds."""
         return self.output.with_suffix(".lock")
 
     @property
     def task(self) -> dict[str, Any]:
-        """What is executed, and a hash of all that its outcome depends on."""
+        """What is executed (source, output, parameters), and under ``made_of`` a hash of all that
+        the outcome depends on."""
         digest = hashlib.sha256(source_digest().encode())
         digest.update(unrun(self.source.read_text(encoding="utf-8")).encode())
         for folder in dict.fromkeys((papers_dir(), shipped_results_dir(), frozen_dir())):
@@ -82,7 +90,7 @@ class Planned:
         if plugins := digests():
             digest.update(json.dumps(plugins).encode())
         task = {"source": str(self.source), "output": str(self.output)}
-        if self.elsewhere:  # it finds what lies beside it, as in JupyterLab
+        if self.elsewhere:  # it can import files beside it, as in JupyterLab
             task["cwd"] = str(self.source.parent)
             for file in sorted(self.source.parent.glob("*.py")):
                 digest.update(file.read_bytes())
@@ -91,20 +99,21 @@ class Planned:
         return task | {"parameters": self.parameters, "made_of": digest.hexdigest()[:12]}
 
     def last(self) -> dict[str, Any]:
-        """What the last execution that ended well said, see `completed`."""
+        """The record of the last execution, see `completed`."""
         return completed(self.status)
 
     def seconds(self) -> float:
-        """What it will take, roughly: what it took last, or what it says of preset ``smoke``."""
+        """Roughly how long it will take: as long as last time, or as its metadata say for preset
+        ``smoke``."""
         return float(self.last().get("seconds", smoke_seconds(self.source)))
 
     def rendered(self) -> bool:
-        """Whether that was this very task, and its executed copy is there."""
+        """Whether the last execution was of this very task, and its executed copy exists."""
         return self.output.exists() and self.task.items() <= self.last().items()
 
 
 def completed(status: Path) -> dict[str, Any]:
-    """The task and seconds of an execution that ended well; empty if none did."""
+    """The task and seconds of the last execution, if it succeeded; otherwise empty."""
     try:
         found = json.loads(status.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -113,13 +122,13 @@ def completed(status: Path) -> dict[str, Any]:
 
 
 def smoke_seconds(source: Path) -> float:
-    """What a notebook says in its metadata (``nslab``) that it takes at preset ``smoke``."""
+    """Seconds that a notebook takes at preset ``smoke``, by its metadata (``nslab``); else 0."""
     book = json.loads(source.read_text(encoding="utf-8"))
     return float(book.get("metadata", {}).get("nslab", {}).get("smoke_seconds", 0.0))
 
 
 def sources(folder: Path | None = None) -> list[Path]:
-    """The notebooks, in their order."""
+    """The notebooks in a folder, by default nslab's own, in the order of their names."""
     return sorted((folder or notebooks_dir()).glob("*.ipynb"))
 
 
@@ -127,18 +136,20 @@ def parameters_of(source: Path, own: bool = False) -> dict[str, tuple[Any, Any]]
     """Type and default of each parameter, from the one cell tagged ``parameters``.
 
     Raises ``ValueError`` unless that cell holds annotated literals only: everything derived from
-    a parameter must come in a later cell, or an injected value would not reach it. With ``own``, a
-    notebook of somebody's own, it may be missing, and the types too.
+    a parameter must come in a later cell, or an injected value would not reach it. In a notebook of
+    a user's ``own``, the cell may be missing, and so may the types.
     """
     try:
         cells = json.loads(source.read_text(encoding="utf-8"))["cells"]
         tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise ValueError(f"{source} is no notebook that can be read: {error!r}") from None
+        raise ValueError(f"{source} cannot be read as a notebook: {error!r}") from None
     if own and not tagged:
         return {}
     if len(tagged) != 1:
-        raise ValueError(f"{source.name} has {len(tagged)} cells tagged 'parameters', not one")
+        raise ValueError(
+            f"{source.name} has {len(tagged)} cells tagged 'parameters': tag exactly one"
+        )
     found: dict[str, tuple[Any, Any]] = {}
     try:
         body = ast.parse("".join(tagged[0]["source"])).body
@@ -186,13 +197,13 @@ def type_of(annotation: ast.expr) -> Any:
 def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) -> list[Planned]:
     """The notebooks that match, with parameters checked against each before any starts.
 
-    A pattern with another folder than ours, such as ``mine/*.ipynb``, names somebody's own; these
-    need no parameters, and no ``preset`` among them. Parameters other than a notebook's defaults
-    give its figures and executed copy a folder of their own, so that no variant overwrites another,
-    or the plain rendering; so does the name of a notebook of another folder. Where a pattern such
-    as ``ns_*`` matches several, those without some parameter go without it. Raises ``ValueError``
-    for a pattern that matches nothing, a parameter that none of a pattern's notebooks has, or not
-    one that is named in full, and a value of a wrong type.
+    A pattern with a folder other than nslab's, such as ``mine/*.ipynb``, names a user's own; these
+    need no parameters, and no ``preset`` among them. With other parameters than its defaults, a
+    notebook's figures and executed copy get a folder of their own, so that no variant overwrites
+    another or the plain rendering; so do those of a user's notebook whose name is taken. If a
+    pattern such as ``ns_*`` matches several notebooks, a parameter is ignored by those that lack
+    it. Raises ``ValueError`` for a pattern that matches nothing, a parameter that none of a
+    pattern's notebooks has, and a value of a wrong type.
     """
     chosen: dict[Path, tuple[dict[str, Any], dict[str, Any]]] = {}  # what is given, the defaults
     for pattern in patterns:
@@ -203,7 +214,7 @@ def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) ->
             if own and not found:
                 raise ValueError(
                     f"{file.name} has no cell tagged 'parameters', so it has no {', '.join(own)}: "
-                    "tag the cell that sets them, or leave them away"
+                    "tag the cell that sets them, or leave them out"
                 )
             given = ({"preset": preset} if "preset" in found else {}) | own
             types = {name: hint for name, (hint, _) in found.items()}
@@ -222,7 +233,7 @@ def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) ->
 
 
 def _matching(pattern: str) -> list[Path]:
-    """The notebooks that a pattern names, ours or somebody's own; ``ValueError`` for none."""
+    """The notebooks that a pattern names, nslab's or a user's own; ``ValueError`` for none."""
     path, every = Path(pattern).expanduser(), sources()
     stem, bare = path.name.removesuffix(".ipynb"), path.name == pattern
     ours = every if bare or not _elsewhere(path) else []
@@ -242,14 +253,14 @@ def _elsewhere(file: Path) -> bool:
     return file.parent.resolve() != notebooks_dir().resolve()
 
 
-def _variant(stem: str, apart: Mapping[str, Any]) -> Path:
-    """The folder of figures of what is ``apart`` from the plain rendering."""
-    digest = hashlib.sha256(json.dumps(apart, sort_keys=True).encode()).hexdigest()[:8]
+def _variant(stem: str, changes: Mapping[str, Any]) -> Path:
+    """The folder of the figures of a variant, by its ``changes`` from the plain rendering."""
+    digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:8]
     return figures_dir() / VARIANTS / f"{stem}-{digest}"
 
 
 def _taken(one: Planned) -> bool:
-    """Whether the output of somebody's own notebook is one's of ours, or another's."""
+    """Whether the output of a user's own notebook belongs to one of nslab's, or to another."""
     if not one.elsewhere:
         return False
     if (notebooks_dir() / one.source.name).exists():
@@ -258,7 +269,7 @@ def _taken(one: Planned) -> bool:
 
 
 def another(output: Path, source: Path) -> Path | None:
-    """The other notebook that an output is of, if it is of one that is still there."""
+    """Another notebook than ``source`` that wrote an output, if it still exists; else None."""
     try:
         task = json.loads(output.with_suffix(".task.json").read_text(encoding="utf-8"))
         other = Path(task["source"])

@@ -1,4 +1,4 @@
-"""A person's own network or loss, as it is, made known to runs by a digest of its code."""
+"""A user's own network or loss, made known to runs under a digest of its code."""
 
 import inspect
 import re
@@ -19,7 +19,8 @@ from nslab.system.content_names import content_name, parts_of
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, ObjectiveConfig
 
-# What names of parameters say that are no number of classes, or no shape of images.
+# Names of parameters that are certainly not a number of classes (NO_CLASSES), certainly not a shape
+# of images (NO_SHAPE), probably a shape (SHAPES), or a number of classes (CLASSES).
 NO_CLASSES = re.compile(
     r"(?!.*(class|label|target|final|(^|_)out)).*(hidden|width|depth|channel|layer|block|d_model|"
     r"embed|kernel|feature|dropout|(^|_)in_|input|image|shape)"
@@ -31,7 +32,8 @@ NOT_BY_NAME = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 
 def called(value: Any) -> str:
-    """What a function or class goes by; a partial by the function inside, an object by its class.
+    """The name of a function or class; for a partial, of the function inside; for an object, of its
+    class.
 
     >>> called(partial(print, end="")), called(lambda: None)
     ('print', 'lambda')
@@ -42,14 +44,14 @@ def called(value: Any) -> str:
 
 
 def network_name(model: Any) -> str:
-    """The name by which runs build a network: a key of ``NETWORKS`` as it is; for a class of
-    ``nn.Module`` or a function that makes one, a name with the digest of its code.
+    """The name by which runs build a network: a key of ``NETWORKS`` as it is; for a subclass of
+    ``nn.Module`` or a function that returns a network, a name with the digest of its code.
 
-    It is called with nothing, with the number of classes, or with the images' shape (channels,
-    height, width) and the number of classes, as it has required parameters; a parameter
-    ``num_classes`` that has a default gets the number of classes, too. One that reads texts has an
-    attribute ``for_texts = True``; its shape is (tokens, ids). Raises ``ValueError``
-    for an unknown key, a network that is made already, and anything else.
+    With no required parameter it is called without arguments, with one it gets the number of
+    classes, with two the images' shape (channels, height, width) and the number of classes. A
+    parameter ``num_classes`` with a default gets the number of classes, too. One that reads texts
+    has an attribute ``for_texts = True``; its shape is (tokens, ids). Raises ``ValueError`` for an
+    unknown key, a network that is built already, and anything else.
     """
     if isinstance(model, str):
         check_network(model)
@@ -57,20 +59,20 @@ def network_name(model: Any) -> str:
     if isinstance(model, nn.Module):
         raise ValueError(
             f"give the class, or a function that makes the network, not a {type(model).__name__} "
-            "that is made: each seed begins with weights of its own, say model=lambda: Net(10)"
+            "that is made: each seed needs weights of its own, as with model=lambda: Net(10)"
         )
     if not callable(model):
-        raise ValueError(f"model is {model!r}: a name, a class of nn.Module or a function is meant")
-    # a lambda is <lambda> still, as in runs of before; tables show it without the brackets
+        raise ValueError(f"model is {model!r}: give a name, a class of nn.Module or a function")
+    # a lambda stays <lambda>, as in runs of earlier versions; tables show it without the brackets
     name = getattr(model, "__name__", called(model))
     name = content_name("module", name, code_digest(model))
-    NETWORKS[name] = caller(model)  # the newest: what is set on a function is no part of its code
+    NETWORKS[name] = caller(model)  # always the newest, since its attributes are not in the digest
     return name
 
 
 def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Module]:
-    """A network's maker with the parameters of those in ``NETWORKS``; one with a parameter
-    ``num_classes`` gets the number of classes by that name, unless a partial has set it."""
+    """A function with the signature of those in ``NETWORKS`` that calls ``model``, see
+    `network_name`; ``num_classes`` is not passed if a partial has set it."""
     signature = inspect.signature(model).parameters
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [
@@ -79,13 +81,13 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
     if len(needed) > 2:
         raise ValueError(
             f"{called(model)} needs {len(needed)} arguments: write a function "
-            "of the images' shape (channels, height, width) and the number of classes, or of less"
+            "of the images' shape (channels, height, width) and the number of classes, or of fewer"
         )
 
     named = signature.get("num_classes")
     optional = named is not None and named not in needed and named.kind not in NOT_BY_NAME
     by_name = optional and len(needed) < 2 and "num_classes" not in getattr(model, "keywords", {})
-    if called(model) != "lambda":  # whose author chose the names for what they get
+    if called(model) != "lambda":  # the author of a lambda named its parameters for this purpose
         _check_names(called(model), [p.name for p in needed], by_name)
 
     def build(shape: ImageShape, num_classes: int) -> nn.Module:
@@ -104,8 +106,8 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
 
 
 def _check_names(name: str, needed: list[str], by_name: bool) -> None:
-    """``ValueError``, with the function to write, for parameters that by their names are plainly
-    not what they would get: the shape of images, or the number of classes."""
+    """``ValueError``, with the function to write, if the names of parameters show that they are not
+    meant for what they would get: the shape of images, or the number of classes."""
     shape = needed[0] if len(needed) == 2 or (needed and by_name) else ""
     classes = needed[-1] if needed and not by_name else ""
     no_shape = NO_SHAPE.match(shape) and not SHAPES.match(shape)
@@ -119,13 +121,13 @@ def _check_names(name: str, needed: list[str], by_name: bool) -> None:
     arguments = ", ".join(f"{n}={fitting.get(n, '...')}" for n in needed)
     more = ", num_classes=classes" if by_name else ""
     raise ValueError(
-        f"{name} needs {wrong}, and would get the {gets} for it: say what it is, "
+        f"{name} needs {wrong}, and would get the {gets} for it: give its value, "
         f"model=lambda classes: {name}({arguments}{more})"
     )
 
 
 def _for_texts(model: Any) -> bool:
-    """Whether a maker of networks, or what a partial of it calls, is marked as one of texts."""
+    """Whether a function or class, or the one inside a partial, is marked as one for texts."""
     while isinstance(model, partial) and not hasattr(model, "for_texts"):
         model = model.func
     return bool(getattr(model, "for_texts", False))
@@ -137,7 +139,7 @@ class _FunctionLoss(PlainLoss):
 
 
 def check_frozen(cls: type) -> None:
-    """``ValueError`` naming class and file unless the values of a class can be part of a config."""
+    """``ValueError``, naming class and file, unless values of the class can be part of a config."""
     if problem := OBJECTIVES.check("", cls):
         try:
             place = f" in {inspect.getsourcefile(cls)}"
@@ -148,7 +150,7 @@ def check_frozen(cls: type) -> None:
 
 
 def made(cls: type) -> Any:
-    """A value of a class with its defaults; ``ValueError`` if some field has none."""
+    """A value of a class with its defaults; ``ValueError`` if a field has no default."""
     try:
         return cls()
     except TypeError as error:
@@ -161,7 +163,8 @@ def objective_of(method: Any) -> ObjectiveConfig:
     """An objective: a key of ``OBJECTIVES``, a value of any class of objectives, or a function of
     logits (n, k) and labels (n,) that gives the loss of each sample (n,).
 
-    A class of one's own that is in no registry is known by the digest of its code.
+    A class of your own that is in no registry is known by the digest of its code. Raises
+    ``ValueError`` for anything else, and for a loss that a check of it refuses.
     """
     if isinstance(method, str):
         if method not in OBJECTIVES:
@@ -185,10 +188,10 @@ def objective_of(method: Any) -> ObjectiveConfig:
         return newest()
     cls = type(method)
     check_frozen(cls)
-    if hasattr(method, "loss") and not isinstance(method, NS):  # whose loss asks a model
+    if hasattr(method, "loss") and not isinstance(method, NS):  # the loss of NS needs a model
         check_loss(method.loss)
     known = [key for key, value in classes().items() if value is cls]
-    if all(map(parts_of, known)):  # in no registry, or by the digest of its code, which may change
+    if all(map(parts_of, known)):  # in no registry, or under a digest that may be outdated
         key = content_name("loss", cls.__name__, code_digest(cls))
         if key not in OBJECTIVES:
             for old in known:

@@ -41,13 +41,19 @@ from nslab.training.setup import evaluation_batch
 from nslab.workbench.evaluation import data_to_test_on
 from nslab.workbench.text_prediction import texts_in, token_batches
 
-PLACES = 5  # classes of an image or text that are named
+PLACES = 5  # how many classes are listed for each image or text
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, and the training whose data it has seen: their classes, sizes, mean and sd;
-    ``folder``: of its run, if it is one's."""
+    """A trained network.
+
+    Attributes:
+        model: the network.
+        training: the config of its training.
+        dataset: what it was trained on: classes, sizes, mean and sd.
+        folder: that of its run, if it is a run's.
+    """
 
     model: nn.Module
     training: TrainConfig
@@ -59,7 +65,7 @@ def trained_network(run: str) -> Trained:
     """The network of a finished run, by the beginning of its id, or of a ``best.safetensors`` that
     `nslab.evolve_checkpoints` has written.
 
-    Raises ``ValueError`` for what is neither, ``FileNotFoundError`` for weights or data that are
+    Raises ``ValueError`` if ``run`` is neither, ``FileNotFoundError`` for weights or data that are
     not here.
     """
     if run.endswith(".safetensors"):
@@ -74,7 +80,7 @@ def trained_network(run: str) -> Trained:
         raise ValueError(f"{run} may be {' or '.join(found)}: give more digits")
     result = read_result(runs_dir() / found[0])
     if result is None:
-        raise ValueError(f"run {found[0]} is not finished")
+        raise ValueError(f"run {found[0]} is not finished: the command that began it continues it")
     training, model = decode(result.config).training, trained_model(result)
     return Trained(model, training, data_of(result), result.folder)
 
@@ -88,7 +94,7 @@ def _from_file(file: Path) -> Trained:
         whole = file.read_bytes()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{file} needs the {RECORD} that was written with it, to tell network and classes: "
+            f"{file} needs the {RECORD} that was written with it, which names network and classes: "
             f"{type(error).__name__}: {error}"
         ) from None
     if hashlib.sha256(whole).hexdigest() != digest:
@@ -102,22 +108,23 @@ def _from_file(file: Path) -> Trained:
 
 
 def images_in(data: str) -> tuple[list[str], list[str]]:
-    """Image files, and the names of the class folders they lie in, empty for those in none.
+    """Image files, and for each the name of its class folder, or "" if it lies in none.
 
-    ``data``: ``folder:PATH``, with or without class folders, or a named folder; where test images
-    are set apart, those. Raises ``ValueError`` where there are none.
+    ``data``: ``folder:PATH``, with or without class folders, or the name of a data set that is a
+    folder. If the folder has a split, the test images are taken. Raises ``ValueError`` if there are
+    no images.
     """
     folder = Path(data.removeprefix(PREFIX)).expanduser().absolute()
     if not is_folder(data):
         hint = f"; the images in {data} are folder:{data}" if folder.is_dir() else ""
-        raise ValueError(f"predictions are of images in files, folder:PATH, not of {data!r}{hint}")
+        raise ValueError(f"predictions need image files, folder:PATH, not {data!r}{hint}")
     own = data.startswith(PREFIX) and not parts_of(data)
     if not own or (folder.is_dir() and split_root(folder)):
         found = data_to_test_on(data)
         names = found.dataset.classes
         return found.arrays.test_x.tolist(), [names[k] for k in found.arrays.test_y]
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder")
+        raise ValueError(f"{folder} is no folder: give one with images, as folder:PATH")
     classes, passed = tuple(subfolders(folder)), Passed()
     files, labels = images_of(folder, classes, hashlib.sha256(), passed)
     _, loose = looked_through(str(folder), passed)
@@ -133,9 +140,9 @@ def predictions(trained: Trained, data: str, *, show: bool = True) -> pd.DataFra
     has one), ``predicted``, ``probability``, and so on to ``predicted_5``, the likeliest class
     first.
 
-    Images are prepared as those that the network was tested on: of a network trained on arrays they
-    must have the size of those. For ``data`` see `images_in` and `texts_in`. Raises ``ValueError``
-    naming a file that cannot be read, or has another size.
+    Images are preprocessed as in the network's own test; for a network trained on arrays, they must
+    have the same size. For ``data`` see `images_in` and `texts_in`. Raises ``ValueError`` naming a
+    file that cannot be read, or has another size.
     """
     texts = trained.training.tokenization is not None
     files, true = texts_in(data, trained.training, trained.dataset) if texts else images_in(data)
@@ -162,7 +169,7 @@ def predictions(trained: Trained, data: str, *, show: bool = True) -> pd.DataFra
 
 
 def batches(trained: Trained, files: list[str]) -> Iterator[Tensor]:
-    """Images or tokens of texts on the device, prepared as in the evaluation of the run."""
+    """Batches of images or tokens on the device, preprocessed as in the run's own evaluation."""
     dataset, device = trained.dataset, process_group().device
     size, y = evaluation_batch(device, dataset.shape), torch.zeros(len(files), dtype=torch.int64)
     if trained.training.tokenization:
@@ -174,7 +181,10 @@ def batches(trained: Trained, files: list[str]) -> Iterator[Tensor]:
         return
     kind = load(trained.training.dataset).arrays.test_x.dtype
     if kind != np.uint8 or dataset.shape[0] not in (1, 3):
-        raise ValueError(f"the network was trained on arrays of {kind}, which are no image files")
+        raise ValueError(
+            f"the network was trained on arrays of {kind} with {dataset.shape[0]} channels, which "
+            "image files cannot have: predict with the network itself"
+        )
     for first in range(0, len(files), size):
         x = np.stack([as_array(file, dataset) for file in files[first : first + size]])
         loader = Loader(*on_device(x, np.zeros(len(x), np.int64), device), dataset, **options)
@@ -182,8 +192,8 @@ def batches(trained: Trained, files: list[str]) -> Iterator[Tensor]:
 
 
 def as_array(file: str, dataset: Dataset) -> np.ndarray:
-    """An image file as an image of a data set of arrays, in colours or grey; ``ValueError`` if it
-    has another size."""
+    """An image file as an array (h, w, c) like those of a data set, in colour or grey;
+    ``ValueError`` if it has another size."""
     height, width, channels = dataset.layout.shape
     image = opened(file)
     if image.size != (width, height):
@@ -195,21 +205,22 @@ def as_array(file: str, dataset: Dataset) -> np.ndarray:
 
 
 def relative(file: str, data: str) -> str:
-    """A file's name in the folder that was asked for; its whole path in a named one."""
+    """The path of a file relative to ``folder:PATH``; unchanged for a data set by name."""
     folder = Path(data.removeprefix(PREFIX)).expanduser().absolute()
     own = data.startswith(PREFIX) and not parts_of(data)
     return Path(file).relative_to(folder).as_posix() if own else file
 
 
 def write_predictions(table: pd.DataFrame, file: Path) -> None:
-    """Write a CSV in one step: probabilities with six digits."""
+    """Write a CSV in one step, with probabilities to six decimals."""
     text = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    with replacing(file) as temporary:  # names of files need not be text
+    with replacing(file) as temporary:  # names of files need not be valid UTF-8
         temporary.write_bytes(text.encode("utf-8", errors="surrogateescape"))
 
 
 def summary(table: pd.DataFrame, classes: tuple[str, ...]) -> str:
-    """How many images or texts, and how many of those of a known class are recognised."""
+    """A sentence: how many images or texts there are, and the accuracy on those whose class is
+    known."""
     texts = "text" in table
     said = counted(len(table), "text" if texts else "image")
     if "true" in table:

@@ -1,10 +1,9 @@
-"""Queue: experiments in the order of what they decide, one run after the other, taken up wherever
-it was.
+"""Queue: runs of experiments one after the other, in the order of a file; resumed where it stopped.
 
 A queue file is a list in YAML. Each entry names an ``experiment``, its ``preset`` and
-``parameters``, and under ``freeze`` the set of frozen results that each run is added to as it
-ends. The file is read again after every run: entries can be added, moved or taken out meanwhile.
-While it cannot be read, in the middle of an edit say, the queue goes on as it last was.
+``parameters``, and under ``freeze`` the set of frozen results that each run is added to when it
+ends. The file is read again after every run, so entries can be added, moved or removed meanwhile.
+While it cannot be read, for example in the middle of an edit, the last version counts.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -48,14 +47,14 @@ class QueuedRun:
 
     @property
     def done(self) -> bool:
-        """Whether it is finished, and frozen where it is to be."""
+        """Whether it is finished, and also frozen if it is to be."""
         return bool(find_frozen(self.config) if self.freeze else find(self.config))
 
 
 @dataclass
 class QueueEnd:
-    """How a queue ended: runs done now, by id, why others were not, and whether an engine's time
-    was over before the queue was."""
+    """How a queue ended: ids of the runs done now, why others failed, by their ids, and whether
+    time ran out (``later``) before the queue was finished."""
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
@@ -88,13 +87,14 @@ def run_queue(
     log: Sequence[str] = (),
     echo: Callable[[str], object] = print,
 ) -> QueueEnd:
-    """Compute a queue's runs, the first that are not done first, ``jobs`` at once.
+    """Compute the runs of a queue that are not done, in order, ``jobs`` at once.
 
-    Killed and started again it goes on where it was, inside a run too. A run that fails, or whose
-    data are not here, is told and passed over; the rest goes on. Finished runs are frozen as soon
-    as they are there; one that cannot be frozen has failed, and is frozen by the next call.
+    Killed and started again, it continues where it was, also inside a run. A run that fails, or
+    whose data are not here, is reported and skipped. Finished runs are frozen at once; one that
+    cannot be frozen counts as failed, and the next call freezes it. For the other arguments see
+    `run_all`; ``echo`` prints a line.
 
-    Raises ``ValueError`` for a file that cannot be read at first, or not in the end.
+    Raises ``ValueError`` for a file that cannot be read at the beginning, or at the end.
     """
     end = QueueEnd()
     for batch in _batches(file, jobs, end, echo):
@@ -131,7 +131,7 @@ def run_queue(
 
 
 def _frozen(queued: QueuedRun) -> str:
-    """Freeze a run that is finished, where it is to be; why that cannot be, or blank."""
+    """Freeze a finished run, if it is to be; returns why it failed, or blank."""
     if not (result := find(queued.config)):
         return "a run that it needs failed"
     try:
@@ -145,7 +145,7 @@ def _frozen(queued: QueuedRun) -> str:
 def _batches(
     file: Path, jobs: int, end: QueueEnd, echo: Callable[[str], object]
 ) -> Iterator[list[QueuedRun]]:
-    """The next runs, as the file has them each time, or had them when it could last be read."""
+    """The next runs, ``jobs`` at a time, by the file as it is then, or as it could last be read."""
     queue, broken = read_queue(file), None
     while True:
         tried = {*end.done, *end.failed}
@@ -158,4 +158,4 @@ def _batches(
             queue, broken = read_queue(file), None
         except ValueError as error:
             broken = error
-            echo(f"{error}\nThe queue goes on as it last was.")
+            echo(f"{error}\nThe queue continues with the last version that could be read.")

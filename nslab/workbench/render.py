@@ -1,8 +1,8 @@
-"""Execute notebooks headless, each in a process of its own, and say how they ended.
+"""Execute notebooks headless, each in a process of its own, and report how they ended.
 
-papermill calls a notebook completed when its kernel died, so success is judged here: the child
-process writes ``<name>.status.json`` last, and only that together with exit status 0 counts. It
-holds a lock for the output: one process at a time writes what is of one notebook.
+papermill calls a notebook completed even if its kernel died, so success is judged here: the child
+process writes ``<name>.status.json`` last, and only that file together with exit status 0 counts.
+The child holds a lock, so that one process at a time writes the files of a notebook.
 """
 
 import json
@@ -38,9 +38,9 @@ from nslab.system.safe_python import python_command
 from nslab.workbench.kernels import fork_kernels, use_safe_kernel
 from nslab.workbench.notebooks import Planned, another, completed
 
-# A kernel otherwise warns that it speaks TCP without encryption, on loopback; it puts its folder
-# before what is installed; and it looks for the end of its parent in a way that fails while it
-# starts, and where orphans do not go to process 1.
+# Settings of a kernel. Without them it warns that it uses TCP without encryption, on loopback; it
+# searches its folder before installed modules; and it watches its parent in a way that fails while
+# the kernel starts, and where orphans are not adopted by process 1.
 KERNEL = """
 from nslab.execution.local import follow_parent
 
@@ -61,13 +61,12 @@ def render(
     monitor: Monitor | None = None,
     engine: Engine = run_local,
 ) -> list[Ended]:
-    """Execute notebooks, ``max_parallel`` at a time: the longest first, so that none is left over
-    in the end, and last those that look up what the others run. One that fails does not stop the
-    others, and is tried ``retries`` times more.
+    """Execute notebooks, ``max_parallel`` at a time: the longest first, so that the others do not
+    wait for it at the end, and last those that look up all runs. One that fails does not stop the
+    others, and is tried ``retries`` more times.
 
-    Executed copies are kept whatever happens. A notebook that did not end well has an exit status
-    other than 0, even if its process had 0. ``monitor`` shows how it goes, by default one of its
-    own.
+    Executed copies are kept in any case. A notebook that failed has an exit status other than 0 in
+    what is returned, even if its process had 0. ``monitor`` shows progress, by default a new one.
     """
     max_parallel = min(max_parallel, max(1, len(planned)))
     by_name = {p.name: p for p in sorted(planned, key=lambda p: -p.seconds())}
@@ -123,16 +122,18 @@ def render_job(planned: Planned) -> Job:
 
 
 def execute(output: Path, task: dict[str, Any]) -> None:
-    """Child process: execute one task, then write its status; nothing if another process did the
-    very same while this one waited for it."""
+    """In the child process: execute one task, then write its status. Does nothing if another
+    process did the very same while this one waited for its lock."""
     status, source = output.with_suffix(".status.json"), Path(task["source"])
     before = stamp(status)
     with locked(output.with_suffix(".lock"), f"another process is executing {output}"):
         if stamp(status) != before and task.items() <= completed(status).items():
-            print(f"{output} has been made meanwhile, of the same", flush=True)
+            print(f"{output} was made meanwhile, by the same task", flush=True)
             return
         if "cwd" in task and (other := another(output, source)):
-            raise ValueError(f"{output} is of {other} by now: the same command gives another place")
+            raise ValueError(
+                f"{output} belongs to {other} by now: the same command writes to another place"
+            )
         write_text(status, json.dumps({"status": "running"} | task))
         output.with_suffix(".progress.json").unlink(missing_ok=True)
         write_text(output.with_suffix(".task.json"), json.dumps(task))
@@ -158,7 +159,9 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
         profile.mkdir()
         write_text(profile / "ipython_kernel_config.py", KERNEL)
         os.environ["IPYTHONDIR"] = quiet
-        use_safe_kernel(Path(quiet), here="cwd" in task)  # an own one imports what lies beside it
+        use_safe_kernel(
+            Path(quiet), here="cwd" in task
+        )  # a user's notebook may import files beside it
         fork_kernels()
         papermill.execute_notebook(
             *(name.replace("{", "{{").replace("}", "}}") for name in (task["source"], str(output))),
@@ -180,7 +183,7 @@ def execute_cells(output: Path, task: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    keep_copy("ipykernel_launcher")  # first: it has no threads yet
+    keep_copy("ipykernel_launcher")  # first, while this process has no threads
     follow_parent()
     os.environ.setdefault("NSLAB_HEADLESS", "1")
     with stoppable():  # papermill then ends the kernel too

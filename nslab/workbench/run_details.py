@@ -1,4 +1,4 @@
-"""Runs as text: one whole, two side by side."""
+"""Runs as text: one in full, or two side by side."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ def _described(result: Result) -> Iterator[str]:
     numbers = {k: text_of(v) for k, v in result.metrics.items() if not isinstance(v, list)}
     lists = {k: f"{len(v)} numbers" for k, v in result.metrics.items() if isinstance(v, list)}
     yield from _block("metrics", numbers | lists)
-    steps = f"{len(result.history)} rows" if result.history else "none was kept"
+    steps = f"{len(result.history)} rows" if result.history else "none is stored"
     yield f"history      {steps}"
     yield from _block("made", environment_of(result))
     yield from _block("files", dict(_files(result)))
@@ -50,7 +50,7 @@ def _block(title: str, values: dict[str, str]) -> Iterator[str]:
 
 
 def _files(result: Result) -> Iterator[tuple[str, str]]:
-    """Weights and the like, whether they are as they were written."""
+    """The files of a run, each with its size, or whether it is missing or damaged."""
     for name, digest in result.files.items():
         file = (result.folder or Path()) / name
         if not result.folder or not file.exists():
@@ -61,7 +61,7 @@ def _files(result: Result) -> Iterator[tuple[str, str]]:
 
 
 def state_of(result: Result) -> str:
-    """Whether a finished run answers for today's code and data, in words."""
+    """The state of a finished run in words: whether it is frozen or stale, and by which code."""
     where = {"frozen": "frozen", "stored": "finished"}.get(result.origin, result.origin)
     config = known_config(result.config)
     if config is None:
@@ -69,13 +69,14 @@ def state_of(result: Result) -> str:
     if what := changed(config, result.env):
         return f"stale: {', '.join(what)} changed since, so it would be computed again"
     if config.id != result.id:
-        return f"{where}, by code whose numbers were others: today this config is {config.id}"
+        return f"{where}, by code that computed other numbers: today this config is {config.id}"
     other = ", by other source code of nslab than today's" if result.other_source else ""
     return f"{where}{other}"
 
 
 def compared_runs(a: Result, b: Result) -> str:
-    """In what two runs differ, and their numbers side by side."""
+    """The differences between two runs in config and environment, and their metrics side by side,
+    as text."""
     return "\n".join(_compared(a, b))
 
 

@@ -1,6 +1,6 @@
-"""Filters of runs, as `nslab.workbench.run_list` takes them, and ids.
+"""Filters of runs for `nslab.workbench.run_list`, and the check of ids.
 
-Checked without importing what runs are made of, so that a typing mistake is answered at once.
+They are checked without slow imports, so that a typing mistake is reported at once.
 """
 
 import re
@@ -11,24 +11,24 @@ from nslab.system.validation import unknown
 from nslab.workbench.names import names
 
 STATES = ("frozen", "finished", "stale", "running", "unfinished")
-LEAST = 4  # digits that name a run
+LEAST = 4  # fewest digits that may stand for a run's id
 AGO = re.compile(r"(\d+) ?([hdw])[a-z]*")
 HOURS = {"h": 1, "d": 24, "w": 168}
 
 
 @dataclass(frozen=True)
 class RunFilter:
-    """Which runs are wanted; blank: all.
+    """Which runs are wanted; a blank attribute means all.
 
     Attributes:
         dataset, network: a name, a part of one, or a pattern such as ``cifar*``.
         method: a name, which stands for its family too (``ns``: ``ns_ws`` and ``ns_lf``), or a
             pattern.
-        seed: of the run.
-        since, until: when it finished: ``2026-11-30``, with a time or not (UTC; a day is meant
-            whole), or so long ago: ``3d``, ``12h``.
+        seed: the run's seed.
+        since, until: bounds on when it finished: ``2026-11-30``, with or without a time (UTC;
+            without, the whole day is included), or how long ago: ``3d``, ``12h``.
         state: one of `STATES`.
-        paper, experiment: whose runs, at any preset.
+        paper, experiment: only runs that belong to these, at any preset.
     """
 
     dataset: str = ""
@@ -53,7 +53,7 @@ class RunFilter:
 
     @property
     def experiments(self) -> list[str]:
-        """The experiments whose runs are wanted; none: whatever they are of."""
+        """The experiments whose runs are wanted; empty if neither paper nor experiment is given."""
         known = names()["experiments"] if self.experiment or self.paper else ()
         if self.experiment:
             return [self.experiment] if self.experiment in known else []
@@ -61,7 +61,8 @@ class RunFilter:
 
 
 def moment(text: str, *, end: bool = False, now: datetime | None = None) -> str:
-    """A time in the form in which results have it; with ``end`` the end of a day that is named.
+    """A time in the form that results use (UTC); for a day its beginning, or with ``end`` its end.
+    ``ValueError`` for a text that is no time.
 
     >>> moment("2026-11-30"), moment("2026-11-30", end=True)
     ('2026-11-30T00:00:00Z', '2026-11-30T23:59:59Z')
@@ -84,7 +85,7 @@ def moment(text: str, *, end: bool = False, now: datetime | None = None) -> str:
 
 
 def check_id(prefix: str) -> None:
-    """``ValueError`` for what cannot be the beginning of a run's id."""
+    """``ValueError`` for a text that cannot be the beginning of a run's id."""
     if not re.fullmatch(f"[0-9a-f]{{{LEAST},12}}", prefix):
         raise ValueError(
             f"{prefix!r} is no id of a run: twelve hexadecimal digits, or the first of them, "

@@ -1,5 +1,5 @@
-"""The runs of the store and the frozen ones, listed, filtered, and found by the beginning of an id;
-nothing is computed."""
+"""Lists of stored and frozen runs: filtered, and found by the beginning of an id; nothing is
+computed."""
 
 import json
 import os
@@ -32,12 +32,12 @@ FILTERS = ("dataset", "network", "method")
 def run_list(wanted: RunFilter | None = None) -> pd.DataFrame:
     """A line per run, the newest first: ``run`` (id), when it ``finished`` (UTC), ``kind``,
     ``dataset``, ``network``, ``method``, ``seed``, ``epochs`` it took, ``accuracy`` (test, in
-    percent), ``state``; of certain experiments ``experiment`` and ``preset`` too.
+    percent), ``state``; if filtered by paper or experiment, also ``experiment`` and ``preset``.
 
-    States: ``frozen`` with nslab or by `freeze`; ``finished`` here; ``stale``: made of other code
-    of yours, or other data, than today's, so that it would be computed again; ``running``: computed
-    by a process now; ``unfinished``: goes on from a checkpoint, or begins. Raises ``ValueError``
-    for a filter that no run meets, with what there is.
+    States: ``frozen``, with nslab or by `freeze`; ``finished`` here; ``stale``: made with earlier
+    code of yours or other data, so that it would be computed again; ``running``: a process is
+    computing it; ``unfinished``: not finished, with or without a checkpoint. Raises ``ValueError``
+    for a name, seed or state that no run has, and names those that there are.
     """
     wanted = wanted or RunFilter()
     sizes = [
@@ -87,7 +87,7 @@ def _finished(result: Result) -> dict[str, Any]:
 
 
 def _unfinished() -> Iterable[dict[str, Any]]:
-    """Runs that have begun, and have no result."""
+    """Lines of runs that have begun and have no result."""
     folder = runs_dir()
     for entry in sorted(os.scandir(folder), key=lambda e: e.name) if folder.is_dir() else ():
         place = folder / entry.name
@@ -114,7 +114,7 @@ def _unfinished() -> Iterable[dict[str, Any]]:
 
 
 def _within(line: dict[str, Any], sizes: Sequence[tuple[str, str, set[RunConfig]]]) -> bool:
-    """Whether a run belongs to one of some experiments at one of their presets, and note which."""
+    """Whether a run belongs to an experiment at one of its presets; also adds both to the line."""
     if not sizes or line["config"] is None:
         return not sizes
     size = size_of(line["config"])
@@ -126,8 +126,8 @@ def _within(line: dict[str, Any], sizes: Sequence[tuple[str, str, set[RunConfig]
 
 
 def _matching(lines: list[dict[str, Any]], name: str, wanted: str) -> list[dict[str, Any]]:
-    """Lines of such a name, of a pattern, or else of names that have it as a part; of a method only
-    its family, for the letters of a key stand in many words."""
+    """Lines whose ``name`` equals or matches ``wanted``, or else contains it. A method must match,
+    or be of that family: short keys would be contained in many other names."""
     if not wanted:
         return lines
     low = wanted.casefold()
@@ -146,19 +146,19 @@ def _matching(lines: list[dict[str, Any]], name: str, wanted: str) -> list[dict[
 def _kept(
     lines: list[dict[str, Any]], name: str, wanted: object, test: Callable[[dict[str, Any]], bool]
 ) -> list[dict[str, Any]]:
-    """Lines that pass a test; ``ValueError`` with what there is if none does."""
+    """Lines that pass a test; if none does, ``ValueError`` with the values that there are."""
     found = [line for line in lines if test(line)]
     if not found and lines:
-        # of a method its name; what is set differently does not belong to a list of names
-        there = {re.split(r"[(,]", str(line[name]))[0] for line in lines} - {""}
+        # only the names of methods, without their settings
+        known = {re.split(r"[(,]", str(line[name]))[0] for line in lines} - {""}
         what = "data set" if name == "dataset" else name
-        raise unknown(f"{what} of a run", wanted, sorted(there))
+        raise unknown(f"{what} of a run", wanted, sorted(known))
     return found
 
 
 def run_named(prefix: str) -> Result:
-    """The finished run, stored or frozen, whose id begins so; ``ValueError`` if none does, or
-    several do, which are then listed."""
+    """The finished run, stored or frozen, whose id begins with ``prefix``. ``ValueError`` if there
+    is none, or if there are several, which are then listed."""
     check_id(prefix)
     found = [result for result in every_run() if result.id.startswith(prefix)]
     if len(found) > 1:
@@ -169,13 +169,15 @@ def run_named(prefix: str) -> Result:
     if not found:
         begun = [line["run"] for line in _unfinished() if line["run"].startswith(prefix)]
         if begun:
-            raise ValueError(f"run {begun[0]} is not finished: the command that began it goes on")
+            raise ValueError(
+                f"run {begun[0]} is not finished: the command that began it continues it"
+            )
         raise ValueError(f"there is no finished run {prefix}: nslab runs lists what there is")
     return found[0]
 
 
 def label_of(result: Result) -> str:
-    """A run in a few words."""
+    """A run in a few words, even if its config is unknown here."""
     config = known_config(result.config)
     if config:
         return label(config)
@@ -184,7 +186,8 @@ def label_of(result: Result) -> str:
 
 
 def readable_runs(table: pd.DataFrame) -> pd.DataFrame:
-    """`run_list` for people: times in minutes, accuracies of two decimals, gaps blank."""
+    """`run_list` for people: times to the minute, accuracies to two decimals, missing values and
+    columns blank or left out."""
     out = table.astype(object).where(table.notna(), "")
     out["finished"] = table["finished"].str.slice(0, 16).str.replace("T", " ")
     out["accuracy"] = ["" if pd.isna(a) else f"{a:.2f}" for a in table["accuracy"]]

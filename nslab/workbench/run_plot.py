@@ -21,30 +21,32 @@ from nslab.runs.portability import known_config, unknown_here
 from nslab.runs.results import Result
 from nslab.workbench.run_list import label_of
 
-WIDTH, LEGEND = 72, 100  # characters of a figure's title, and of its legend
+WIDTH, LEGEND = 72, 100  # most characters in a line of the title, and of the legend
 
 
 def curves_of(results: Sequence[Result]) -> Figure:
-    """The curves of runs; the legend has their methods and what else distinguishes them, the title
-    what they share, and that runs on embedded data support no claim. Where methods differ, each has
-    its own colour.
+    """A figure with the curves of runs. The legend has their methods and what else distinguishes
+    them; the title has what they share, and a caveat for runs on the small data that come with
+    nslab. If methods differ, each has its own colour. Runs without a history are left out.
 
-    Raises ``ValueError`` for runs without a history.
+    Raises ``ValueError`` if no run has a history, or if some count epochs and others generations.
     """
     drawn = [result for result in results if result.history]
     if not drawn:
-        raise ValueError(f"no history was kept of {', '.join(r.id for r in results)}: no curves")
+        raise ValueError(
+            f"there is no history of {', '.join(r.id for r in results)}: choose runs that have one"
+        )
     steps = {"epoch" if "epoch" in r.history[0] else "generation" for r in drawn}
     if len(steps) > 1:
         raise ValueError("some runs count epochs, others generations: plot them apart")
     configs = [known_config(result.config) for result in drawn]
-    told = distinguished(configs) if all(configs) else [r.id for r in drawn]
+    labels = distinguished(configs) if all(configs) else [r.id for r in drawn]
     methods = [str(about(result)["method"]) for result in drawn]
     named = methods_named(configs, methods)
     if len(set(named)) == len(named):
-        told = named
+        labels = named
     names = ["\n".join(textwrap.wrap(literal(text or r.id), LEGEND))
-             for text, r in zip(told, drawn, strict=True)]  # fmt: skip
+             for text, r in zip(labels, drawn, strict=True)]  # fmt: skip
     colours = method_colours(methods) if len(set(methods)) > 1 else {}
     title = title_of(drawn)
     if embedded(pd.DataFrame([about(result) for result in drawn])):
@@ -57,7 +59,8 @@ def curves_of(results: Sequence[Result]) -> Figure:
 
 
 def methods_named(configs: Sequence[Any], methods: Sequence[str]) -> list[str]:
-    """Runs of training by their methods, and by what else distinguishes them."""
+    """Labels of runs: their methods and, for trainings, the fields other than the objective in
+    which they differ."""
     if not all(isinstance(config, TrainConfig) for config in configs):
         return [method_text(method) for method in methods]
     alike = [dataclasses.replace(config, objective=configs[0].objective) for config in configs]
@@ -68,13 +71,14 @@ def methods_named(configs: Sequence[Any], methods: Sequence[str]) -> list[str]:
 
 
 def numbers_of(history: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The rows of a history, their numbers."""
+    """A history as a table, of its columns of numbers only."""
     rows = [{k: v for k, v in row.items() if isinstance(v, int | float)} for row in history]
     return pd.DataFrame(rows)
 
 
 def title_of(results: Sequence[Result]) -> str:
-    """What runs share, of data set, network and method, with their number; of one, its label."""
+    """A title: the number of runs, and the data set, network and method that all share; for one
+    run, its id and label."""
     if len(results) == 1:
         return "\n".join(textwrap.wrap(f"{results[0].id}: {label_of(results[0])}", WIDTH))
     every = [about(result) for result in results]
@@ -87,6 +91,6 @@ def title_of(results: Sequence[Result]) -> str:
 
 
 def about(result: Result) -> dict[str, Any]:
-    """The columns that tell a run apart in tables, as far as it is known here."""
+    """The columns that identify a run in tables, as far as they are known here."""
     config = known_config(result.config)
     return columns(config) if config else unknown_here(result)

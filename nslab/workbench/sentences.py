@@ -1,4 +1,4 @@
-"""Sentences that say what finished runs show, for the text below a figure and for its words.
+"""Sentences on what finished runs show, for the text below a figure and its alternative text.
 
 Every number is computed from the table that the figure draws, so text and picture cannot disagree.
 """
@@ -13,15 +13,16 @@ from nslab.analysis.statistics import ALIKE, Line, excludes_zero
 from nslab.configs.labels import text_of
 from nslab.workbench.notebook_tables import WORDS
 
-MOST_SAID = 4  # lines that are spoken of one by one
+MOST_SAID = 4  # most differences that are listed one by one; more are counted
 NUMBERS = {"sd": ("sd", ".2f"), "effect": ("mean / sd", "+.2f"), "p": ("p", ".2g")}
 
 
 def ranking(table: pd.DataFrame, key: str = "method", what: str = "test accuracy") -> str:
-    """The best and the worst mean over seeds, and how far the seeds of one method are apart.
+    """A sentence with the best and the worst mean over seeds, and the largest difference between
+    seeds of one method.
 
-    ``table``: columns ``key``, ``seed``, ``value`` (percent), and ``learnt`` where it is known; of
-    several lines of one seed (tasks, say) the mean counts.
+    ``table`` has the columns ``key``, ``seed``, ``value`` (percent), and ``learnt`` if known; if a
+    seed has several lines, such as one per task, their mean counts. ``what`` names the value.
 
     >>> runs = pd.DataFrame({"method": ["ce", "ns_ws"] * 2, "seed": [1, 1, 2, 2]})
     >>> ranking(runs.assign(value=[90.0, 91.0, 92.0, 95.0]))
@@ -54,7 +55,7 @@ def ranking(table: pd.DataFrame, key: str = "method", what: str = "test accuracy
 
 
 def difference(line: Mapping[Any, Any], baseline: str = "ce", unit: str = "points") -> str:
-    """A paired difference with its interval, from a line of `statistics.differences`.
+    """A paired difference with its interval as text, from a line of `statistics.differences`.
 
     >>> line = {"method": "ns_lf", "mean": 1.2, "low": -0.3, "high": 2.7, "p": 0.09, "n": 3}
     >>> difference(line)
@@ -75,11 +76,11 @@ def difference(line: Mapping[Any, Any], baseline: str = "ce", unit: str = "point
 def differences(
     table: pd.DataFrame, by: Sequence[str] = (), baseline: str = "ce", unit: str = "points"
 ) -> str:
-    """What paired differences show, in sentences: one by one if they are few, else how many
-    intervals lie above 0, below it, or contain it.
+    """What paired differences show, in a sentence: each one if there are at most `MOST_SAID`, else
+    how many intervals lie above 0, lie below it, or contain it.
 
-    ``table`` is of `statistics.differences`; ``by`` names the columns that tell its lines apart
-    beside the method.
+    ``table`` is of `statistics.differences`; ``by`` names the columns that, with the method,
+    identify its lines.
     """
     lines: list[dict[Any, Any]] = table.to_dict("records")
     said = []
@@ -111,7 +112,7 @@ def differences(
 
 
 def correlation(title: str, line: Line) -> str:
-    """Both correlations of a fitted line, and which of them are significant.
+    """Both correlations of a fitted line as text, and which of them are significant.
 
     >>> correlation("size", Line(1.0, 0.0, 0.61, 0.059, 10, 0.78, 0.008))
     "size: Pearson's r 0.61 (p = 0.059), Spearman's 0.78 (p = 0.008), n = 10: significant by rank alone"
@@ -125,7 +126,8 @@ def correlation(title: str, line: Line) -> str:
 def difference_table(
     table: pd.DataFrame, by: Sequence[str] = (), baseline: str = "ce", unit: str = "points"
 ) -> pd.DataFrame:
-    """`statistics.differences` with columns that a reader understands.
+    """`statistics.differences` for people: each line's comparison in words, rounded numbers, and
+    the interval as text.
 
     >>> line = {"method": "ns_lf", "n": 3, "mean": 1.2, "sd": 0.6, "low": -0.3, "high": 2.7}
     >>> list(difference_table(pd.DataFrame([line | {"t": 3.4, "p": 0.09, "effect": 2.0}])))
@@ -154,7 +156,7 @@ def _named(value: str, key: str) -> str:
 
 
 def _where(name: str, value: Any) -> str:
-    """What a column says of a line; an imbalance of 1 says nothing."""
+    """The value of a column in words; blank for an imbalance of 1, which is none."""
     if name == "imbalance":
         return "" if value == 1 else f"imbalance {value:g}"
     words = WORDS.get(name, str)

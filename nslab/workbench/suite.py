@@ -1,8 +1,8 @@
-"""Whole papers at one command: experiments and notebooks by pattern, from a file that is checked.
+"""Whole papers by one command: experiments and notebooks by pattern, from a file that is checked.
 
-A suite file is a list in YAML. Each entry names ``experiments`` or ``notebooks`` by name or
-pattern; ``parameters`` they all get; a ``grid`` of lists, every combination of which is run; and
-``presets``, if not that of the command; ``optional``, if runs whose data are not here are left out.
+A suite file is a list in YAML. Each entry has ``experiments`` or ``notebooks`` (names or patterns);
+``parameters`` for all of them; a ``grid`` of lists, every combination of which is run; ``presets``,
+if not that of the command; and ``optional``: leave out runs whose data are not here.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from nslab.workbench.notebooks import Planned, plan
 from nslab.workbench.render import render
 
 DEFAULT = Path(__file__).with_name("suite.yaml")
-# Suites by name, beside the presets of the default one; their entries say their presets.
+# Named suites, beside the presets of the default suite; their entries have presets of their own.
 SUITES: dict[str, Path] = {"first-light": Path(__file__).with_name("first_light.yaml")}
 
 
@@ -54,15 +54,15 @@ class SuiteEntry(BaseModel):
 
     @model_validator(mode="after")
     def consistent(self) -> "SuiteEntry":
-        """Either kind, and every parameter once."""
+        """The entry, if it has experiments or notebooks but not both, and every parameter once."""
         if bool(self.experiments) == bool(self.notebooks):
-            raise ValueError("an entry has either experiments or notebooks")
+            raise ValueError("an entry needs either experiments or notebooks, not both")
         if twice := sorted(set(self.parameters) & set(self.grid)):
-            raise ValueError(f"{', '.join(twice)} stands in both parameters and grid")
+            raise ValueError(f"{', '.join(twice)} is in both parameters and grid: leave out one")
         if "preset" in self.parameters or "preset" in self.grid:
             raise ValueError("preset is no parameter here: write presets: [smoke]")
         if empty := [name for name, values in self.grid.items() if not values]:
-            raise ValueError(f"grid: {', '.join(empty)} has no values")
+            raise ValueError(f"grid: {', '.join(empty)} has no values: give a list of some")
         return self
 
     def variants(self) -> Iterator[dict[str, Any]]:
@@ -83,7 +83,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Suite:
-    """What is to be run: tables, then notebooks."""
+    """The tables and notebooks of a suite, in that order."""
 
     tables: list[Table] = field(default_factory=list)
     notebooks: list[Planned] = field(default_factory=list)
@@ -100,13 +100,13 @@ class Suite:
         return set(self.configs) - needed
 
     def todo(self) -> list[RunConfig]:
-        """Runs that are not finished and those that they need, each after what it needs."""
+        """Runs that are not finished and those that they require, each after all it requires."""
         missing = {name: c for name, c in self.configs.items() if not find(c)}
         return [config for step in stages(missing) for config in step]
 
 
 def read_suite(file: Path, preset: Preset) -> Suite:
-    """The suite of a file at a preset, everything in it checked before anything starts.
+    """The suite in a file at a preset; everything in it is checked before anything starts.
 
     Raises ``ValueError`` naming the file, and the entry (from 1) with what is wrong in it.
     """
@@ -126,8 +126,8 @@ def read_suite(file: Path, preset: Preset) -> Suite:
 
 
 def tables_of(entry: SuiteEntry, preset: Preset, given: dict[str, Any]) -> list[Table]:
-    """The experiments of an entry with some parameters; ``ValueError`` for a pattern that matches
-    none."""
+    """The tables of an entry's experiments with the parameters ``given``; ``ValueError`` for a
+    pattern that matches none."""
     names: list[str] = []
     for pattern in entry.experiments:
         matching = [name for name in EXPERIMENTS if fnmatch(name, pattern)]
@@ -165,10 +165,10 @@ def run_suite(
     processes, here or on a cluster, ``processes_per_run`` > 1 of them for each run; for ``log`` see
     `run`.
 
-    A failure is tried ``retries`` times more and stops nothing else. Returns what failed in the
-    end, by name, and why; what an engine's time was too short for is among it, as `OUT_OF_TIME`.
-    Runs on folders of images that people have to bring and that are not here are left out, and said
-    to be, and optional ones on any data that are not. Raises `MissingDataset` for other data before
+    A failed run or notebook is tried ``retries`` more times and stops nothing else. Returns why
+    each failed that did in the end, by name; `OUT_OF_TIME` for those that time was too short for.
+    Runs on folders of images and on texts that are not here are left out with a message, and so are
+    optional runs on any data that are not. For other missing data `MissingDataset` is raised before
     anything starts.
     """
     todo = suite.todo()
@@ -204,7 +204,7 @@ def run_suite(
             file = figures_dir() / f"{table.name}.csv"
             found = finished(table.configs)
             if found:
-                # without hours: the same runs give the same bytes, however long they took
+                # without core hours, so that the same runs always give the same bytes
                 shown = compare(table.experiment, found).drop(columns="core_hours")
                 write_text(file, shown.to_csv(index=False, lineterminator="\n"))
         ended = render(
@@ -228,4 +228,4 @@ def run_suite(
 
 
 def no_echo(line: str) -> None:
-    """Say nothing: the monitor says it."""
+    """Print nothing; the monitor shows it."""

@@ -13,21 +13,21 @@ from nslab.configs.labels import short_repr
 from nslab.runs.results import Result
 from nslab.system.validation import coerce, hints, unknown
 
-VALIDATION_SHARE = 0.2  # of the training samples that a sweep holds out, unless hold_out says it
+VALIDATION_SHARE = 0.2  # share of the training samples held out by a sweep, unless hold_out is set
 NOT_SWEPT = ("dataset", "network", "objective", "seed", "hold_out")
 CHOSEN = "chosen"
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """The settings that were tried of each method, and the choice among them.
+    """The settings that were tried for each method, and the choice among them.
 
     Attributes:
         fields: the values of each field, in the order in which they were given.
         table: a line per method and setting: ``method``, the fields, ``validation`` and
             ``validation_loss`` (means over seeds), ``sd`` over seeds, ``test`` (mean), ``n``
-            (seeds that ended), ``chosen``.
-        held_out: training samples that were held out for the choice.
+            (seeds that finished), ``chosen``.
+        held_out: number of training samples that were held out for the choice.
     """
 
     fields: Mapping[str, tuple[Any, ...]]
@@ -62,7 +62,7 @@ class Sweep:
 
     @property
     def notes(self) -> list[str]:
-        """How the choice was made, and where it lies on the border of what was tried."""
+        """Sentences on how the choice was made, and on chosen values at the edge of those tried."""
         return [*self._notes()]
 
     def _notes(self) -> Iterator[str]:
@@ -89,7 +89,7 @@ class Sweep:
 
 
 def border(value: Any, values: Sequence[Any]) -> str:
-    """``"smallest"`` or ``"largest"`` of several numbers; blank for one between, or no number.
+    """``"smallest"`` or ``"largest"``, if a value is that of several numbers; otherwise blank.
 
     >>> border(0.1, (0.01, 0.1)), border(0.1, (0.01, 0.1, 1.0)), border("adam", ("adam", "sgd"))
     ('largest', '', '')
@@ -97,13 +97,13 @@ def border(value: Any, values: Sequence[Any]) -> str:
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) < max(2, len(values)):
         return ""
-    if value == min(numbers):  # 0 is the least that a field can be
+    if value == min(numbers):  # no field can be below 0, so there is nothing smaller to try
         return "smallest" if value else ""
     return "largest" if value == max(numbers) else ""
 
 
 def shown(value: Any) -> str:
-    """A value of a field in few characters."""
+    """A value of a field as short text."""
     return f"{value:g}" if isinstance(value, float) else short_repr(value)
 
 
@@ -111,27 +111,27 @@ def settings_of(sweep: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
     """The values of each field of a sweep, checked; ``ValueError`` for what cannot be swept."""
     if not isinstance(sweep, Mapping):
         raise ValueError(
-            f'sweep is {sweep!r}: fields and their values are meant, {{"lr": [0.01, 0.1]}}'
+            f'sweep is {sweep!r}: give fields and their values, such as {{"lr": [0.01, 0.1]}}'
         )
     allowed = {name: hint for name, hint in hints(TrainConfig).items() if name not in NOT_SWEPT}
     found: dict[str, tuple[Any, ...]] = {}
     for name, values in sweep.items():
         if name in NOT_SWEPT:
-            raise ValueError(f"{name} cannot be swept: it is what all methods share, or differ in")
+            raise ValueError(f"{name} cannot be swept: give it to compare_methods directly")
         if name not in allowed:
             raise unknown("field of a sweep", name, allowed)
         if name in given:
             raise ValueError(f"{name} is swept, and given too: leave one out")
         if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
-            raise ValueError(f"sweep: {name} is {values!r}: a list of values is meant")
+            raise ValueError(f"sweep: {name} is {values!r}: give a list of values")
         found[name] = tuple(coerce(f"sweep: {name}", value, allowed[name]) for value in values)
         if len(set(map(repr, found[name]))) < len(found[name]):
-            raise ValueError(f"sweep: {name} has a value twice: {list(values)}")
+            raise ValueError(f"sweep: {name} has a value twice, leave one out: {list(values)}")
     return found
 
 
 def combinations(fields: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """All settings of a grid, as they are named.
+    """All settings of a grid, each with its fields by name.
 
     >>> combinations({"lr": (0.1, 0.2), "nesterov": (True,)})
     [{'lr': 0.1, 'nesterov': True}, {'lr': 0.2, 'nesterov': True}]
@@ -144,12 +144,19 @@ def choose(
     results: Mapping[tuple[str, int, int], Result | None],
     held_out: int,
 ) -> tuple[Sweep, dict[str, int]]:
-    """The sweep of results by method, setting (its place among `combinations`) and seed, None for a
-    run that failed, and the place of each method's chosen setting.
+    """The sweep, and for each method the index of its chosen setting.
 
-    Of the settings whose every seed ended, the one with the best mean accuracy on validation
-    samples; of equals the one with the smaller loss there, then the first. Nothing of the test is
-    looked at. Raises ``ValueError`` for a method of which no setting ended.
+    Chosen is, among the settings that finished with every seed, the one with the best mean accuracy
+    on validation samples; of equals the one with the smaller loss there, then the first. Test
+    numbers are not used.
+
+    Args:
+        fields: the values of each field.
+        results: by method, index of the setting among `combinations`, and seed; None for a run
+            that failed.
+        held_out: how many training samples are held out.
+
+    Raises ``ValueError`` for a method without a setting that finished with every seed.
     """
     settings, lines = combinations(fields), []
     for method in dict.fromkeys(method for method, *_ in results):
@@ -168,7 +175,9 @@ def choose(
     first = ranked.drop_duplicates("method").sort_index()  # methods in the order given
     best = {str(m): int(p) for m, p in zip(first["method"], first["place"], strict=True)}
     if lacking := [method for method in table["method"].unique() if method not in best]:
-        raise ValueError(f"no setting of {', '.join(lacking)} ended with every seed")
+        raise ValueError(
+            f"no setting of {', '.join(lacking)} ended with every seed: try other values"
+        )
     table[CHOSEN] = [best[line["method"]] == line["place"] for line in lines]
     return Sweep(fields, table.drop(columns="place"), held_out), best
 

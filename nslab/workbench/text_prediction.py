@@ -1,4 +1,4 @@
-"""Texts that a trained network is asked about, and how it reads them."""
+"""Texts for the predictions of a trained network, and their tokens."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,18 +22,18 @@ TEXT = "text:"
 
 
 def texts_in(data: str, training: TrainConfig, about: Dataset) -> tuple[list[str], list[str]]:
-    """Texts, and their classes, empty where there is no label.
+    """Texts, and for each the name of its class, or "" if it has no label.
 
-    ``data``: ``text:WORDS``, a text itself; ``csv:PATH``, a file whose column ``text`` is read, and
-    its column ``label`` if it has one; or texts by name, or in a folder, of which the test texts
-    are. ``about``: the data of the training. Raises ``ValueError`` for anything else.
+    ``data``: ``text:WORDS``, the text itself; ``csv:PATH``, a file with a column ``text`` and
+    perhaps a column ``label``; or the name or the folder of a data set of texts, of which the test
+    texts are taken. ``about``: the data of the training. Raises ``ValueError`` for anything else.
     """
     if data.startswith(TEXT):
         if not (words := data.removeprefix(TEXT).strip()):
-            raise ValueError("text: has no words: write them behind it, in quotes")
+            raise ValueError("text: has no words: write them after it, in quotes")
         return [words], [""]
     if not is_text(data):
-        raise ValueError(f"predictions are of texts, csv:PATH or text:WORDS, not of {data!r}")
+        raise ValueError(f"predictions need texts, csv:PATH or text:WORDS, not {data!r}")
     classes = about.classes
     place = Path(data.removeprefix(PREFIX)).expanduser()
     if not data.startswith(PREFIX) or parts_of(data) or not place.is_file() or has_texts(place):
@@ -53,7 +53,8 @@ def texts_in(data: str, training: TrainConfig, about: Dataset) -> tuple[list[str
 def token_batches(
     training: TrainConfig, about: Dataset, texts: list[str], folder: Path | None, size: int
 ) -> Iterator[Tensor]:
-    """Texts on the device, as tokens of the network's; ``folder``: of its run."""
+    """Batches of texts as the network's tokens, on the device; ``folder``: that of its run, which
+    has the vocabulary; ``size``: texts per batch."""
     tokenizer, device = tokenizer_of(training, folder), process_group().device
     about = replace(about, tokens=tokenizer.info)
     x, y = padded(tokenizer.encode(texts), tokenizer.info), np.zeros(len(texts), np.int64)

@@ -1,5 +1,5 @@
-"""A first look at a comparison before any of its runs: does the network take such images or texts,
-and each method its outputs?"""
+"""A trial before the runs of a comparison: does the network accept such images or texts, and can
+each method train it?"""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -31,27 +31,27 @@ from nslab.workbench.trial_checks import (
     untouched,
 )
 
-FEWEST = 4  # samples of the first batch; a method or a network may need more
+FEWEST = 4  # samples in the first batch; a method or a network may need more
 SHORTER = (
-    "Batches are cut to their longest text, so they may be shorter than text_length: take the "
-    "length of each batch, say by a mean over the tokens (dim=1), or pad short batches to what "
+    "Batches are cut to their longest text, so they may be shorter than text_length: use the "
+    "length of each batch, as in a mean over the tokens (dim=1), or pad short batches to what "
     "your layers need"
 )
-BatchOf = Callable[[int], Batch]  # of so many samples
+BatchOf = Callable[[int], Batch]  # makes a batch of so many samples
 
 
 def try_out(configs: Mapping[str, TrainConfig]) -> None:
-    """Build the network of some configs, which differ in method and settings, and let it and each
-    method see one small batch of random images or texts, on the device of the runs; where that
-    fails, one as large as theirs.
+    """Build the network of some configs, by the names of their methods, and pass a small batch of
+    random images or texts through it and each method, on the device of the runs; if that fails, a
+    batch of the runs' own size.
 
-    No number of a run depends on it: it draws from generators that are put back, as the network's
-    buffers are, and calls a copy of a loss that is an object; only what a loss that is a function
-    changes outside itself stays changed. Raises ``ValueError``, with what to do, for a network that
-    does not take such inputs, in training or in evaluation, has fewer outputs than there are
-    classes, or shares what is trained with the next one that is made; for parameters that nothing
-    would train; for a batch that is smaller than a method needs, and a method that cannot be
-    trained by. Warns of outputs that no class has, and of a loss that remembers.
+    Results of runs do not depend on it: random generators and the network's buffers are restored,
+    and a loss that is an object is called as a copy; only changes that a function makes outside
+    itself remain. Raises ``ValueError``, with what to do: for a network that does not accept such
+    inputs in training or evaluation, has fewer outputs than there are classes, or shares trained
+    tensors with the next one that is built; for parameters that nothing would train; for a batch
+    smaller than a method needs; and for a method that fails. Warns about outputs that belong to no
+    class, and about a loss that keeps state from run to run.
     """
     with own_generators(), torch.enable_grad(), ExitStack() as stack:
         tried: dict[InputShape, tuple[nn.Module, list[Tensor]]] = {}
@@ -74,13 +74,13 @@ def try_out(configs: Mapping[str, TrainConfig]) -> None:
                 _score(name, config, objective, *tried[shape], sizes, batch_of)
 
 
-def _samples(config: TrainConfig, there: int) -> int:
-    """How many samples are trained on of those that are there."""
-    left = there - config.hold_out
+def _samples(config: TrainConfig, total: int) -> int:
+    """How many of ``total`` training samples a run trains on."""
+    left = total - config.hold_out
     if left < 1:
         raise ValueError(
-            f"hold_out is {config.hold_out:,}, and there are {there:,} training samples: hold out "
-            "fewer, so that some are trained on"
+            f"hold_out is {config.hold_out:,}, and there are {total:,} training samples: hold out "
+            "fewer, so that some are left to train on"
         )
     if config.train_size >= left:
         raise ValueError(
@@ -92,7 +92,7 @@ def _samples(config: TrainConfig, there: int) -> int:
 
 
 def _sizes(name: str, config: TrainConfig, objective: Objective, samples: int) -> list[int]:
-    """Samples of the batches to try: few, and as many as a run's batches have."""
+    """The sizes of the batches to try: few samples, and as many as in a run's batches."""
     least, size = max(2, objective.min_batch), min(config.batch_size, samples)
     size //= process_group().num_processes
     if size < least:
@@ -106,7 +106,7 @@ def _sizes(name: str, config: TrainConfig, objective: Objective, samples: int) -
 
 
 def _batch(shape: InputShape, tokens: TokenInfo | None, classes: int, count: int) -> Batch:
-    """Random samples."""
+    """A batch of random samples whose labels take turns."""
     device = process_group().device
     x = _texts(count, tokens) if tokens else torch.randn(count, *shape)
     y = torch.arange(count, device=device)
@@ -132,8 +132,8 @@ def _network(
     batch_of: BatchOf,
     stack: ExitStack,
 ) -> tuple[nn.Module, list[Tensor]]:
-    """The network, which has seen a batch, and the tensors that its logits have gradients for; at
-    the end of ``stack`` its buffers and modes are as they were."""
+    """The network, after a batch was passed through it, and the leaf tensors that gradients of its
+    logits reach; closing ``stack`` restores its buffers and modes."""
     name = short_name(config.network).partition(" #")[0]
     try:
         network = build_network(config.network, shape, classes, config.seed)
@@ -141,7 +141,7 @@ def _network(
         if any(map(nn.parameter.is_lazy, network.parameters())):
             raise ValueError("its lazy layers have no size yet: call it once where it is made")
         changed = stack.enter_context(untouched(network))
-    except Exception as error:  # whatever a person's own code raises
+    except Exception as error:  # a user's own code may raise anything
         inputs = _inputs(config, shape, sizes[-1])
         raise _unfit(name, f"trained on {inputs}", classes, _fitting(config), error) from error
     if config.frozen:
@@ -153,7 +153,7 @@ def _network(
             logits = logits_of(network.train()(batch.x))
             check_logits(logits, count)
             own = [batch.x, *registered(network)]
-            if kept := outside([logits], own):  # what it makes at each call is another then
+            if kept := outside([logits], own):  # leave out tensors that each call makes anew
                 kept = stays(kept, outside([logits_of(network(batch.x))], own))
             if config.tokenization:
                 short = max(1, shape[0] // 2)
@@ -175,7 +175,7 @@ def _network(
     if config.network in NETWORKS:
         check_fresh(name, reached, changed(), NETWORKS[config.network](shape, classes))
     outputs = logits.shape[1]
-    advice = "give it the number of classes, say model=lambda classes: Net(classes)"
+    advice = "give it the number of classes, as in model=lambda classes: Net(classes)"
     if outputs < classes:
         raise ValueError(
             f"the network {name} has {outputs} outputs, and there are {classes} classes: {advice}"
@@ -190,7 +190,7 @@ def _network(
 
 
 def _inputs(config: TrainConfig, shape: InputShape, count: int) -> str:
-    """What a network is given."""
+    """The inputs of a network in words."""
     if config.tokenization:
         return f"{count} texts of {shape[0]} tokens below {shape[1]}"
     return f"{count} images of {' x '.join(map(str, shape))} (channels, height, width)"
@@ -217,7 +217,8 @@ def _score(
     sizes: list[int],
     batch_of: BatchOf,
 ) -> None:
-    """Let a method score a batch; ``known`` tensors are the network's, whatever they are."""
+    """Let a method compute the loss of a batch. ``known``: further tensors that count as the
+    network's own. ``ValueError`` if the method fails, a warning if it keeps state."""
     before = held(config.objective)
     network.train()
     for count in sizes:
@@ -227,7 +228,7 @@ def _score(
             scored = objective(network, batch)
             check_scored(scored, batch.y, type(config.objective).__name__)
             if foreign := outside([scored.loss, scored.penalty], own):
-                again = objective(network, batch)  # what it makes at each call is another then
+                again = objective(network, batch)  # leave out tensors that each call makes anew
                 if kept := stays(foreign, outside([again.loss, again.penalty], own)):
                     raise ValueError(
                         "its loss has a trainable tensor of its own, of shape "
@@ -241,8 +242,8 @@ def _score(
                 raise ValueError(f"method {name} cannot be trained by: {kind}{error}") from error
     if held(config.objective) != before:
         warnings.warn(
-            f"method {name}: its loss changes something that it holds, and goes on with it from "
-            "run to run, so a run may depend on those before it. To begin anew in each run, write "
-            "a class whose build(info) makes what is changed, see nslab.types.Objective",
+            f"method {name}: its loss changes something that it holds and keeps from run to run, "
+            "so a run may depend on those before it. To begin anew in each run, write a class "
+            "whose build(info) makes what is changed, see nslab.types.Objective",
             stacklevel=4,
         )

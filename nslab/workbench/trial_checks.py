@@ -1,5 +1,5 @@
-"""Checks of a trial besides numbers: tensors that gradients reach, layers that two networks
-share, what a loss holds; and how all of it is left as it was."""
+"""Checks of a trial: which tensors gradients reach, what two networks share, and what a loss holds;
+and context managers that restore all of it."""
 
 import copy
 import random
@@ -16,7 +16,7 @@ from nslab.system.code_digest import code_digest
 
 
 def leaves(outputs: Iterable[Tensor | None]) -> list[Tensor]:
-    """The tensors that the gradients of some outputs go to."""
+    """The leaf tensors that gradients of some outputs reach."""
     nodes = [tensor.grad_fn for tensor in outputs if tensor is not None]
     seen, found = set(nodes), list[Tensor]()
     while nodes:
@@ -32,7 +32,7 @@ def leaves(outputs: Iterable[Tensor | None]) -> list[Tensor]:
 
 
 def registered(network: nn.Module) -> list[nn.Parameter]:
-    """All parameters of a network, also where its ``parameters()`` gives some only."""
+    """All parameters of a network, even if it overrides ``parameters()`` to give only some."""
     modules = nn.Module.modules(network)
     return [p for module in modules for p in module._parameters.values() if p is not None]
 
@@ -44,28 +44,30 @@ def outside(outputs: Iterable[Tensor | None], own: Iterable[Tensor]) -> list[Ten
 
 
 def stays(first: Iterable[Tensor], second: Iterable[Tensor]) -> list[Tensor]:
-    """The tensors of two calls that are the same; what is made at each call is another then."""
+    """The tensors that are the same in two calls; one that each call makes anew is not."""
     ids = {id(tensor) for tensor in second}
     return [tensor for tensor in first if id(tensor) in ids]
 
 
 def differs(tensor: Tensor, before: Tensor) -> bool:
-    """Whether a tensor holds something else than before; BatchNorm does not raise its version."""
+    """Whether a tensor's values differ from ``before``. They are compared because BatchNorm does
+    not raise its buffers' version counters."""
     if tensor.layout != torch.strided:
         return False
     return tensor.shape != before.shape or not torch.equal(tensor, before)
 
 
 def place(tensor: Tensor) -> int:
-    """Where the numbers of a tensor lie; 0 for one without, or sparse."""
+    """The address of a tensor's storage; 0 for an empty or sparse one."""
     if tensor.layout != torch.strided or not tensor.numel():
         return 0
     return tensor.untyped_storage().data_ptr()
 
 
 def check_trained(name: str, network: nn.Module, logits: Tensor, kept: list[Tensor]) -> None:
-    """``ValueError`` where nothing of a network is trained, or layers are not; a warning for a
-    plain tensor (``kept``: what has gradients and is not of the network)."""
+    """``ValueError`` if nothing of a network, or not all of its layers, would be trained; a warning
+    for a plain tensor that would not. ``kept``: leaf tensors of the logits that are not registered
+    in the network."""
     if not any(p.requires_grad for p in registered(network)):
         raise ValueError(
             f"the network {name} has no parameter that requires grad, so there is nothing to "
@@ -99,31 +101,31 @@ def check_trained(name: str, network: nn.Module, logits: Tensor, kept: list[Tens
 def check_fresh(
     name: str, trained: Iterable[Tensor], changed: Iterable[Tensor], second: nn.Module
 ) -> None:
-    """``ValueError`` where a second network has what training changes of the first, parameters
-    that gradients reach or buffers that a pass changes: one run would go on from another's."""
+    """``ValueError`` if a second network shares with the first what training changes, parameters
+    that gradients reach or buffers that a pass changes: a run would continue another's training."""
     weights, buffers = ({place(t) for t in tensors} - {0} for tensors in (trained, changed))
     shares = f"the network {name} is made anew for each run, and yet shares "
     for key, tensor in [*second.named_parameters(), *second.named_buffers()]:
         if place(tensor) in weights:
             raise ValueError(
                 f"{shares}{key} with the one made before, so what is trained would go from run to "
-                "run: make the layers inside the function, say model=lambda: nn.Sequential(...), "
-                "or freeze them: layers.requires_grad_(False). Of layers that were trained before "
-                "take copies there, copy.deepcopy(layers)"
+                "run: make the layers inside the function, as in model=lambda: nn.Sequential(...), "
+                "or freeze them: layers.requires_grad_(False). To start from trained layers, copy "
+                "them inside the function, copy.deepcopy(layers)"
             )
         if place(tensor) in buffers:
             raise ValueError(
-                f"{shares}{key} with the one made before, and training changes it. If it is of a "
-                "BatchNorm: BatchNorm's running statistics change: keep it in eval mode, by a "
-                "method train(mode) of the network that ends with layers.eval(), or make a copy "
-                "inside the function, copy.deepcopy(layers)"
+                f"{shares}{key} with the one made before, and training changes it, as it does "
+                "BatchNorm's running statistics: keep those layers in eval mode, by a method "
+                "train(mode) of the network that ends with layers.eval(), or copy them inside the "
+                "function, copy.deepcopy(layers)"
             )
 
 
 @contextmanager
 def untouched(network: nn.Module) -> Iterator[Callable[[], list[Tensor]]]:
-    """Afterwards a network's buffers, modes and what is frozen are as before: its layers may be
-    somebody's who goes on with them. Gives a function that lists buffers that are others now."""
+    """Restore a network's buffers, modes and ``requires_grad`` after the block, because the caller
+    may still use its layers. Yields a function that lists the buffers that have changed so far."""
     modules = list(network.modules())
     modes = [(module, module.training) for module in modules]
     frozen = [(p, p.requires_grad) for p in registered(network)]
@@ -151,17 +153,18 @@ def untouched(network: nn.Module) -> Iterator[Callable[[], list[Tensor]]]:
 
 @contextmanager
 def on_copies(objective: Any) -> Iterator[None]:
-    """A loss that is somebody's object, alone or under another method, is a copy of it meanwhile,
-    and its buffers stay as they were. Nothing is copied of what a function refers to."""
+    """Replace a user's loss, alone or as the base of another method, by a deep copy inside the
+    block, so that the state of an object stays as it was. What a function refers to is not
+    copied."""
     parts = (objective, getattr(objective, "base", None))
     owners: list[Any] = [type(part) for part in parts if hasattr(part, "own_function")]
     before = [(owner, owner.own_function, owner.loss) for owner in owners]
     try:
         for owner, function, _ in before:
-            with suppress(Exception):  # it cannot be copied
+            with suppress(Exception):  # if it cannot be copied, it is used itself
                 copied = copy.deepcopy(function)
                 if code_digest(copied) != code_digest(function):
-                    continue  # as of a module of TorchScript
+                    continue  # the copy differs, as with modules of TorchScript
                 owner.own_function = staticmethod(copied)
                 owner.loss = lambda self, logits, y, loss=copied: loss(logits, y)
         yield
@@ -171,22 +174,23 @@ def on_copies(objective: Any) -> Iterator[None]:
 
 
 def held(objective: Any) -> list[Any]:
-    """Digests of what a loss that is a plain function refers to, alone or under another method; of
-    what has none, something that equals nothing."""
+    """Digests of a user's loss and all it refers to, alone or as the base of another method, to
+    notice changes. A loss that cannot be digested gives an object that equals nothing else."""
     parts: list[Any] = [objective, getattr(objective, "base", None)]
     digests: list[Any] = []
     for part in parts:
         if hasattr(part, "own_function"):
             try:
                 digests.append(code_digest(part.own_function))
-            except Exception:  # a generator, a lock, what else a person's loss may keep
+            except Exception:  # it may hold anything, such as a generator or a lock
                 digests.append(object())
     return digests
 
 
 @contextmanager
 def own_generators() -> Iterator[None]:
-    """Whatever is drawn inside, the generators of torch, NumPy and Python stay as they were."""
+    """Seed torch's generators inside the block, and restore those of torch, NumPy and Python after
+    it."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     ours, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=list(devices)):

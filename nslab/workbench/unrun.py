@@ -1,10 +1,10 @@
-"""Notebooks without outputs: as git stores them, as though never run.
+"""Notebooks without outputs: git stores them as though they had never been run.
 
-Whoever runs a notebook and saves it keeps its outputs in the file; git shall see only what was
-*written*. Two things see to that. A clean filter, named in ``.gitattributes`` and set up in this
-checkout's own configuration, takes outputs away on the way into git. And since ``git status`` calls
-a file changed as soon as its size is, Jupyter tells git after a save that nothing was written, if
-so. ``make`` sets up both, and so does ``nslab lab``; without them all works, and git sees outputs.
+A notebook that is run and saved keeps its outputs in the file, but git should see only what was
+*written*. A clean filter, named in ``.gitattributes`` and set up in this checkout's own
+configuration, removes outputs on the way into git. And because ``git status`` calls a file changed
+as soon as its size is, Jupyter tells git after each save if nothing but outputs changed. ``make``
+and ``nslab lab`` set up both; without them everything works, but git sees outputs.
 """
 
 import json
@@ -20,8 +20,8 @@ from nslab.system.paths import checkout
 from nslab.system.safe_python import python_command
 
 FILTER = "nslab-notebooks"  # its name in .gitattributes
-TRIES = 20  # to tell git of a saved notebook
-# What programs write that run a notebook; anything else that was added is the author's.
+TRIES = 20  # attempts to tell git about a saved notebook
+# Metadata that programs write when they run a notebook; any other metadata are the author's.
 STORED_KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -32,8 +32,8 @@ EXTENSION = {"jpserver_extensions": {"nslab.workbench.unrun": True}}  # of Jupyt
 
 
 def unrun(text: str) -> str:
-    """A notebook's text without what running it adds; unchanged if it is no notebook (as with
-    the marks of a conflict)."""
+    """A notebook's text without what running it adds; unchanged if it is no valid notebook, for
+    example because of conflict markers."""
     try:
         book = json.loads(text)
         cells: list[dict[str, Any]] = book["cells"]
@@ -52,9 +52,9 @@ def _without(metadata: dict[str, Any], names: set[str]) -> dict[str, Any]:
 
 
 def set_up() -> bool:
-    """Have git see the checkout's notebooks as though never run; whether there is a checkout.
+    """Set up git's filter in the checkout; returns whether it is set up.
 
-    Should this Python be gone one day, git takes the files as they are.
+    If this Python is removed one day, git stores the files as they are.
     """
     if not (root := checkout()):
         return False
@@ -65,20 +65,20 @@ def set_up() -> bool:
 
 
 def set_up_jupyter(prefix: Path) -> None:
-    """Have every JupyterLab of an environment call `after_save`."""
+    """Make every JupyterLab of an environment call `after_save`."""
     file = prefix / "etc/jupyter/jupyter_server_config.d/nslab.json"
     write_text(file, json.dumps({"ServerApp": EXTENSION}, indent=1))
 
 
 def after_save(model: dict[str, Any], os_path: str, **_: Any) -> None:
-    """Where a saved notebook is what git has, but for the outputs, tell git so."""
+    """If a saved notebook differs from git's version only by outputs, tell git so."""
     file = Path(os_path)
     answer = _git(file.parent, "check-attr", "filter", "--", file.name) or ""
     if model["type"] != "notebook" or answer.split()[-1:] != [FILTER]:
         return
     if _git(file.parent, "show", f":./{file.name}") == unrun(file.read_text(encoding="utf-8")):
         words = ("-c", f"filter.{FILTER}.clean={clean_filter()}", "add", "--", file.name)
-        for _attempt in range(TRIES):  # an editor that looks at git meanwhile locks its index
+        for _attempt in range(TRIES):  # an editor that reads git's status locks the index
             if _git(file.parent, *words) is not None:
                 break
             time.sleep(0.1)
@@ -93,7 +93,7 @@ def _load_jupyter_server_extension(server: Any) -> None:
 
 
 def stored() -> dict[str, str]:
-    """The notebooks that git knows, by path, as it stores or is about to store them."""
+    """The tracked notebooks as they are in git's index, by path."""
     if not (root := checkout()):
         return {}
     listed = (_git(root, "ls-files", "-z", "notebooks/*.ipynb") or "").strip("\0")
@@ -102,13 +102,13 @@ def stored() -> dict[str, str]:
 
 
 def clean_filter() -> str:
-    """The shell command that git pipes notebooks through on their way in."""
+    """The shell command that git pipes notebooks through before it stores them."""
     python, *_ = command = python_command("nslab.workbench.unrun")
     return f"if [ -x {shlex.quote(python)} ]; then {shlex.join(command)}; else cat; fi"
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What git says in a folder; nothing where there is none."""
+    """The output of git in a folder; None if it fails."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *words], capture_output=True, encoding="utf-8", check=True
@@ -119,8 +119,8 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def main(words: list[str]) -> int:
-    """The filter itself; or ``--set-up``; or ``--check``, which names stored notebooks that
-    carry traces of a run."""
+    """Run the filter from standard input to standard output; or, with ``--set-up``, set it up; or,
+    with ``--check``, print the stored notebooks that have traces of a run."""
     if words == ["--set-up"]:
         set_up()
         set_up_jupyter(Path(sys.prefix))
@@ -128,7 +128,7 @@ def main(words: list[str]) -> int:
     if words == ["--check"]:
         wrong = [name for name, text in stored().items() if unrun(text) != text]
         for name in wrong:
-            print(f"{name} is stored as it was run: git add --renormalize {name}")
+            print(f"{name} is stored with outputs: run git add --renormalize {name}")
         return bool(wrong)
     text = sys.stdin.buffer.read().decode("utf-8")
     sys.stdout.buffer.write(unrun(text).encode("utf-8"))

@@ -78,7 +78,7 @@ def test_a_runs_confusion(images: Path) -> None:
     file = Path(line.splitlines()[1].rpartition(": ")[2])
     assert file.exists()
     assert file.name.startswith("confusion_ns_first_colours")
-    assert worst_classes([]) == ["no run has numbers of classes"]
+    assert worst_classes([]) == ["no run has accuracies of its classes"]
     assert confusions([], "ns/first", "smoke") == ["no run is finished"]
 
 

@@ -176,7 +176,7 @@ def test_estimates_come_from_runs_like_them() -> None:
     assert "3 to do; about" in more.output
     other = call("run", "ns/first", "-p", "network=lenet5", "-p", "seeds=5", "--dry-run")
     assert other.output.count("unknown  ") == 3
-    assert "the time of 3 is unknown, as nothing like them is finished" in other.output
+    assert "the time of 3 is unknown, because nothing similar has finished" in other.output
 
 
 def test_starts_without_torch() -> None:

@@ -61,7 +61,7 @@ def test_a_folder_is_predicted(images: Path, tmp_path: Path) -> None:
         assert line["probability"] == pytest.approx(float(wanted.values[k]), abs=1e-5)
     again, before = call(run.id[:6], f"folder:{images}", "--to", to), to.read_bytes()
     assert again.exit_code == 2
-    assert "is there already: --force replaces it" in again.output
+    assert "exists already: --force replaces it" in again.output
     assert call(run.id[:6], f"folder:{images}", "--to", to, "--force").exit_code == 0
     assert to.read_bytes() == before
     assert [file.name for file in to.parent.iterdir()] == ["found.csv"]
@@ -127,9 +127,9 @@ def test_mistakes_are_explained(images: Path, tmp_path: Path) -> None:
         (("ffffffffffff", data), "ffffffffffff is no run in"),
         (("best", data), "best is no run in"),
         ((run.id[:2], data), "four at least"),
-        ((run.id, "digits"), "predictions are of images in files, folder:PATH, not of 'digits'"),
+        ((run.id, "digits"), "predictions need image files, folder:PATH, not 'digits'"),
         ((run.id, images), f"the images in {images} are folder:{images}"),
-        ((run.id, "folder:/nowhere"), "there is no /nowhere to predict"),
+        ((run.id, "folder:/nowhere"), "/nowhere does not exist"),
         ((run.id, f"folder:{tmp_path / 'empty'}"), "empty has no images"),
         ((run.id, f"folder:{tmp_path / 'broken'}"), "x.png cannot be read as an image"),
         ((tmp_path / "alone.safetensors", data), "needs the best.json that was written with it"),

@@ -163,7 +163,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     make_images(tmp_path / "single", each=1)
     with pytest.raises(ValueError, match="no images to test on: give each class two or more"):
         resolved(f"folder:{tmp_path / 'single'}")
-    with pytest.raises(ValueError, match="images of digits have their size"):
+    with pytest.raises(ValueError, match="images of digits have a fixed size"):
         TrainConfig("digits", image_size=64)
     with pytest.raises(ValueError, match="its kind 'cloud' is none of"):
         dataset_of("cloud:pets#0123456789ab")

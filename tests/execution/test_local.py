@@ -77,7 +77,7 @@ def test_a_killed_job_says_what_killed_it(tmp_path: Path) -> None:
         ]
     )
     assert ended[0].why().startswith("killed by signal 9 (Killed); by the system, out of memory")
-    assert "if the disk is full or a quota used up, make room" in ended[1].why()
+    assert "If the disk is full or a quota is used up, make room" in ended[1].why()
     ended[1].job.log.unlink()
     assert "the log cannot be read" in ended[1].why()
 

@@ -71,7 +71,7 @@ def test_command_line_tells_what_is_amiss(monkeypatch: pytest.MonkeyPatch) -> No
     """Wishes without a cluster, an unknown engine, no SLURM: a line each, and nothing computed."""
     monkeypatch.setenv("PATH", "/nowhere")
     for words, message in (
-        (["--gpus", "1"], "needs --engine slurm"),
+        (["--gpus", "1"], "need --engine slurm"),
         (["--engine", "pbs"], "must be local or slurm"),
         (["--engine", "slurm", "--time", "soon"], "time is written"),
         (["--engine", "slurm"], "srun was not found"),

@@ -227,7 +227,7 @@ def test_a_model_of_the_hub(
     assert found.network.startswith("transformers:some/bert#")
     assert found.columns()["network"] == config_of(bert, data).columns()["network"]
     start_weights(build_network(found.network, SHAPE, 3, 0), found)
-    with pytest.raises(ValueError, match="have come since the run was planned"):
+    with pytest.raises(ValueError, match="came after the run was planned"):
         PretrainedTokenizer(planned.network, 32)
 
 

@@ -56,8 +56,8 @@ def test_two_evolutions_with_one_folder(evolved: list[Done], tmp_path: Path) -> 
         assert sorted(error is None for error in errors) == [False, True]
         first = errors.index(None)
         refused, (other, _) = errors[1 - first], evolved[1 - first]
-        assert "holds an evolution of other seed: use another folder" in str(refused)
-        assert f"run {other.id} is kept" in str(refused)
+        assert "holds an evolution that differs in seed: use another folder" in str(refused)
+        assert f"run {other.id} is stored" in str(refused)
         assert whole(out, evolved[first])
     same = [partial(write_best, *evolved[0], tmp_path / "same")] * 3
     assert at_once(same) == [None] * 3

@@ -296,12 +296,12 @@ def test_a_data_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"files": 3}, r"at least 6 parents, not 3; fewer are enough for shade \(3\), pso \(2\)"),
         ({"files": 0}, "not 0"),
         ({"data": "cifar99"}, "unknown data set 'cifar99': did you mean cifar10"),
-        ({"data": "digits"}, "images of digits have their size"),
+        ({"data": "digits"}, "images of digits have a fixed size"),
         ({"data": "digits", "image_size": None}, "0.pt: its head .* is for 3 classes, the data"),
         ({"policy": "sometimes"}, "policy must be"),
         ({"precision": "fp8"}, "precision must be"),
         ({"held_out": 1.0}, "held_out is a share"),
-        ({"held_out": 0.96}, "too few to evolve on and hold out 29"),
+        ({"held_out": 0.96}, "too few to hold out 29"),
         ({"batches": 0}, "batches must be at least 1"),
         ({"device": "abacus"}, "device 'abacus' is not available"),
         ({"augment": "twirl"}, "augment must be"),
@@ -381,7 +381,7 @@ def test_folders_of_other_evolutions_are_left_alone(
         ({"files": task["files"][::-1]}, "parents"),
         ({"augment": "none"}, "augment"),
     ):
-        with pytest.raises(ValueError, match=f"an evolution of other {named}: use another folder"):
+        with pytest.raises(ValueError, match=f"that differs in {named}: use another folder"):
             evolve_checkpoints(**task | other, out=out)
     assert before == {f: f.read_bytes() for f in out.iterdir()}
     evolve_checkpoints(**task, out=out)  # finished: nothing changes

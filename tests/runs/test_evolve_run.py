@@ -179,7 +179,7 @@ def test_initial_populations(init: Init) -> None:
     [
         ({"size": 5}, "at least 6"),
         ({"size": 7}, "6"),
-        ({"method": SMALL}, "neither an evolver nor a baseline"),
+        ({"method": SMALL}, "give a value of an evolver or a baseline"),
         ({"base": EVOLVERS["de"]}, "must be a TrainConfig"),
         ({"batches": 0}, "at least 1"),
         ({"init": "pretrained", "method": Parents()}, "size of 1"),

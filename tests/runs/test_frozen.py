@@ -114,7 +114,7 @@ def test_a_row_that_was_changed_is_named_and_not_used(name: str, tmp_path: Path)
     text = before.replace(",1.1,", ",1.2,").replace(",1.0,3,", ",9.0,3,")
     assert text != before
     changed.write_text(text)
-    with pytest.warns(UserWarning, match=f"run {first.id} in .* its rows have another digest"):
+    with pytest.warns(UserWarning, match=f"run {first.id} in .* its rows do not fit their digest"):
         assert read(tmp_path) == {second.id: row(second)}
     frozen.freeze("x", [third], tmp_path)
     with pytest.warns(UserWarning, match=f"run {first.id} in .* is not used"):
@@ -131,7 +131,7 @@ def test_one_of_two_files_put_back(tmp_path: Path) -> None:
     old = history.read_bytes()
     frozen.freeze("x", [again], tmp_path)
     history.write_bytes(old)
-    with pytest.warns(UserWarning, match=f"run {first.id} in .* freeze it anew, or restore both"):
+    with pytest.warns(UserWarning, match=f"run {first.id} in .* freeze it again, or restore both"):
         assert read(tmp_path) == {second.id: row(second)}
     assert table.exists()
 
@@ -172,13 +172,13 @@ FIRST = made(1)
         ({"env": {"device": object()}}, "its env.device is .* not JSON"),
         pytest.param(
             {"config": {"a\rb": 1}},
-            "would not be read again",
+            "could not be read back",
             marks=pytest.mark.skipif(
                 sys.version_info >= (3, 13), reason="the csv of Python 3.13 quotes a line break"
             ),
         ),
-        ({"history": [{"id": 1}, {"id": 2}]}, "its history would not come back"),
-        ({"history": [{"digest": 1}]}, "its history would not come back"),
+        ({"history": [{"id": 1}, {"id": 2}]}, "its history could not be read back"),
+        ({"history": [{"digest": 1}]}, "its history could not be read back"),
     ],
 )
 def test_what_would_not_come_back_is_refused(

@@ -63,7 +63,7 @@ TYPOS = {
     "evolve --model resnt20 --data digits": "did you mean resnet20",
     "evolve --model resnet20 --data digits --evolver dee": "unknown evolver 'dee': did you mean de",
     "ledger --paper n": "unknown paper with numbers 'n'",
-    "ledger --paper edl": "no number that it prints is here",
+    "ledger --paper edl": "none of its printed numbers",
     "claims --paper x": "unknown paper 'x'",
     "compare ns/first --to x.xlsx": "must end in one of .md, .csv, .html, .tex",
     "ledger --to .": "is a folder",

@@ -61,7 +61,7 @@ def test_nothing_is_overwritten_and_names_are_checked(tmp_path: Path) -> None:
     file = new_notebook("mine.ipynb", tmp_path)
     before = file.read_bytes()
     for words, message in (
-        (["mine", "--to", str(tmp_path)], "is there already: choose another name"),
+        (["mine", "--to", str(tmp_path)], "exists already: choose another name"),
         (["a/b", "--to", str(tmp_path)], "would be a path"),
         (["", "--to", str(tmp_path)], "is empty"),
         (["x", "--to", str(tmp_path), "--experiment", "ns/tabel5"], "did you mean ns/table5"),

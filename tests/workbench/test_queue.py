@@ -103,7 +103,7 @@ def test_a_file_that_breaks_while_it_runs_stops_nothing(
     with pytest.raises(ValueError, match="cannot be read"):
         run_queue(file, echo=said.append)
     assert all(queued.done for queued in planned)
-    assert sum("goes on as it last was" in str(line) for line in said) == 2
+    assert sum("continues with the last version" in str(line) for line in said) == 2
     file.write_text(good)
     assert run_queue(file).done == []
 

@@ -120,7 +120,10 @@ def test_ids_by_their_beginning(two: tuple[str, str]) -> None:
         ("x" * 6, "is no id of a run"),
         (two[0][:3], "4 at least"),
         ("0123456789ab", "there is no finished run 0123456789ab"),
-        (folder_of(CE.with_seed(92)).name, "is not finished: the command that began it goes on"),
+        (
+            folder_of(CE.with_seed(92)).name,
+            "is not finished: the command that began it continues it",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             run_named(prefix)
@@ -206,7 +209,7 @@ def test_plot(two: tuple[str, str], tmp_path: Path) -> None:
     assert named == [f"{text_of(m)}, lr {lr}" for m, lr in zip(methods, (0.1, 0.05), strict=True)]
     bare = next(r.id for r in every_run() if not r.history)
     assert f"{bare} is left out" in call("plot", two[0], bare)
-    assert "no history was kept" in call("plot", bare, status=2)
+    assert "there is no history of" in call("plot", bare, status=2)
     assert "must end in .png" in call("plot", two[0], "--to", "x.pdf", status=2)
 
 

@@ -90,7 +90,7 @@ def test_the_default_is_everything() -> None:
         ("- experiments: [ns/first]\n  grid: {preset: [cpu]}", "write presets"),
         (
             "- experiments: [ns/first]\n  parameters: {epochs: 1}\n  grid: {epochs: [2]}",
-            "epochs stands in both",
+            "epochs is in both",
         ),
         ("- notebooks: [nothing]", "entry 1: unknown notebook 'nothing'"),
         ("- notebooks: [ns_method]\n  parameters: {steps: 3}", "has no parameter 'steps'"),

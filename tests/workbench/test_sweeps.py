@@ -125,11 +125,11 @@ def test_borders() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"sweep": ["lr"]}, "fields and their values are meant"),
+        ({"sweep": ["lr"]}, "give fields and their values"),
         ({"sweep": {"rate": [1]}}, "unknown field of a sweep 'rate'"),
         ({"sweep": {"lrr": [1]}}, "did you mean lr"),
-        ({"sweep": {"lr": 0.1}}, "a list of values is meant"),
-        ({"sweep": {"lr": []}}, "a list of values is meant"),
+        ({"sweep": {"lr": 0.1}}, "give a list of values"),
+        ({"sweep": {"lr": []}}, "give a list of values"),
         ({"sweep": {"lr": ["fast"]}}, "sweep: lr must be a number"),
         ({"sweep": {"lr": [0.1, 0.1]}}, "has a value twice"),
         ({"sweep": {"lr": [0.1, -1]}}, "lr must be above 0"),

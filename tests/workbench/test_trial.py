@@ -159,7 +159,7 @@ def test_a_loss_that_remembers() -> None:
         return losses / mean
 
     for method in (scaled, nslab.NS(base=objective_of(scaled))):  # type: ignore[arg-type]
-        with pytest.warns(UserWarning, match=r"method s: .* goes on with it .*build"):
+        with pytest.warns(UserWarning, match=r"method s: .* keeps from run to run, .*build"):
             compare_methods("mlp", **DATA, methods={"s": method}, **SHORT)
 
 

@@ -39,7 +39,7 @@ def test_layers_of_somebody_are_as_before() -> None:
     with pytest.raises(ValueError, match=r"shares .*layers\.requires_grad_\(False\)"):
         compare_methods(lambda: nn.Sequential(layers), **GIVEN)
     layers.requires_grad_(False)
-    with pytest.raises(ValueError, match=r"shares .*running statistics change: keep it in eval"):
+    with pytest.raises(ValueError, match=r"shares .*running statistics: keep those layers in eval"):
         compare_methods(lambda: nn.Sequential(layers, nn.Linear(3, 3)), **GIVEN)
     assert [module.training for module in layers] == [True, False, False]
     assert all(torch.equal(tensor, before[key]) for key, tensor in layers.state_dict().items())

@@ -38,7 +38,7 @@ FINAL += ["OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"]
 
 @dataclass(frozen=True)
 class Queued:
-    """A line of the queue: its state, the reason for that, and the name of its array."""
+    """A line of the queue: a job's number, its state, the reason for that, and its array's name."""
 
     id: str
     state: str
@@ -47,12 +47,12 @@ class Queued:
 
     @property
     def live(self) -> bool:
-        """Whether it has not come to its end."""
+        """Whether it has not ended for good."""
         return self.state not in FINAL
 
 
 def folder() -> Path:
-    """The private folder beside the run folders; made, or made private, if it is not.
+    """The private folder beside the run folders; created, and made private, if necessary.
 
     Raises ``ValueError`` for a path that SLURM would read as a pattern, ``OSError`` if the folder
     is somebody else's.
@@ -62,23 +62,23 @@ def folder() -> Path:
         raise ValueError(f"{made}: SLURM cannot write into a folder with such a name")
     with explaining(made):
         made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        made.chmod(0o700)  # submitit unpickles, that is runs, what lies in it
+        made.chmod(0o700)  # submitit unpickles what lies in it, and unpickling can run code
     return made
 
 
 def key(job: Job) -> str:
-    """A name for a job that is the same whenever it is asked for: its log says which it is."""
+    """A name for a job that is the same in every process: it hashes the path of the job's log."""
     digest = hashlib.sha256(str(job.log.absolute()).encode()).hexdigest()
     return re.sub(r"[^\w.-]", "_", job.name)[:60] + "-" + digest[:12]
 
 
 def status_file(job: Job) -> Path:
-    """Where a job says how it ended."""
+    """The file in which a job says how it ended."""
     return folder() / f"{key(job)}.json"
 
 
 def queue() -> dict[str, Queued]:
-    """Our own arrays in the queue, also what ended lately, one entry for each of their jobs.
+    """The jobs of nslab's arrays in the queue, by their numbers, including those that ended lately.
 
     Raises ``OSError`` when SLURM does not answer.
     """
@@ -102,7 +102,7 @@ def queue() -> dict[str, Queued]:
 
 
 def attached(there: dict[str, Queued]) -> dict[str, str]:
-    """The jobs of this store that still wait or run, by their keys: their numbers."""
+    """The numbers of this store's jobs that still wait or run, by the jobs' keys."""
     found = {}
     for entry in there.values():
         if entry.live and (file := folder() / entry.array / JOBS).exists():
@@ -112,23 +112,24 @@ def attached(there: dict[str, Queued]) -> dict[str, str]:
 
 
 def executor(place: Path, requeues: int) -> "SlurmExecutor":
-    """submitit's, or ``ValueError`` saying what is missing."""
+    """submitit's executor. Raises ``ValueError`` without submitit, ``OSError`` without SLURM."""
     try:
         from submitit import SlurmExecutor
     except ImportError:
         raise ValueError("a cluster needs one more package: pip install submitit") from None
     try:
-        python = shlex.join(python_of_ours())  # submitit says -m what
+        python = shlex.join(python_of_ours())  # submitit appends -m and its module
         return SlurmExecutor(place, max_num_timeout=requeues, python=python)
     except RuntimeError:
         raise OSError("srun was not found: start this on a login node of a SLURM cluster") from None
 
 
 def submit(jobs: Sequence[Job], max_parallel: int, slurm: Slurm) -> dict[str, str]:
-    """Submit jobs as one array, ``max_parallel`` of them at a time; their numbers by their keys.
+    """Submit jobs as one array, ``max_parallel`` of them at a time; returns their numbers by their
+    keys.
 
-    The list of jobs is written before the array is there, which is what finds them again. Raises
-    ``ValueError`` with SLURM's own words if it refuses.
+    The list of jobs is written before the array exists, so that they can always be found again.
+    Raises ``ValueError`` with SLURM's own message if it refuses.
     """
     from submitit.core.utils import FailedJobError
 
@@ -155,19 +156,19 @@ def submit(jobs: Sequence[Job], max_parallel: int, slurm: Slurm) -> dict[str, st
             made = runner.submit_array(tasks)
     except FailedJobError as error:
         shutil.rmtree(place)
-        raise ValueError(f"SLURM takes no such jobs: {error}") from None
+        raise ValueError(f"SLURM refused the jobs: {error}") from None
     return dict(zip(keys, (job.job_id for job in made), strict=True))
 
 
 def last_words(number: str, array: str) -> str:
-    """The end of what submitit and SLURM said of a job, in a few lines."""
+    """The last lines of a job's error log, by submitit and SLURM."""
     files = sorted((folder() / array).glob(f"{number}_*_log.err"))
     said = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in files)
     return "\n".join(said.splitlines()[-6:])
 
 
 def tidy(there: dict[str, Queued]) -> None:
-    """Remove what arrays left that ended more than a week ago."""
+    """Remove what arrays have left that ended more than a week ago (`ARRAYS_KEPT`)."""
     live = {entry.array for entry in there.values() if entry.live}
     for left in [*folder().glob(f"{PREFIX}*"), *folder().glob("*.json")]:
         if left.name not in live and time.time() - left.stat().st_mtime > ARRAYS_KEPT:

@@ -1,19 +1,20 @@
-"""Task of a compute node: run one command, say how it ended, be queued again if cut short.
+"""Task of a compute node: run one command, write how it ended, be queued again if cut short.
 
-Signals, and whom they reach. submitit's process calls a `NodeTask`, which starts the command.
-SLURM signals all processes of a job alike.
+submitit's process calls a `NodeTask`, which starts the command. SLURM sends signals to all
+processes of a job. Which there are, and what happens:
 
 - USR2, some time before the limit, or at preemption where the cluster sends it
-  (``send_user_signal``): submitit's process calls `Task.checkpoint`, which stops the command, and
-  has the job queued again.
-- TERM, at preemption, ``scontrol requeue`` or ``scancel``: nobody can tell which. So all go on
-  until KILL comes, some 30 seconds later; then SLURM itself queues the job again (``--requeue``),
-  or, cancelled, does not (``scancel --signal=KILL`` cancels, too). Being killed costs nothing but
-  the epoch in hand.
-- KILL to the command alone, say for want of memory: the task has the job queued again, twice.
+  (``send_user_signal``): submitit's process calls `NodeTask.checkpoint`, which stops the command,
+  and queues the job again.
+- TERM, at preemption, ``scontrol requeue`` or ``scancel``: the job cannot tell which. So all
+  processes continue until KILL comes, some 30 seconds later. SLURM itself then queues the job again
+  (``--requeue``), unless it was cancelled (``scancel --signal=KILL`` cancels, too). A killed run
+  loses only the epoch that it was computing.
+- KILL to the command alone, for example if memory runs out: the task has the job queued again, at
+  most twice.
 - The node dies: SLURM queues the job again.
 
-The command must not see the first two, or it would die of them before its turn.
+USR2 and TERM are blocked in the command, which would otherwise die of them at once.
 """
 
 import json
@@ -35,17 +36,23 @@ from nslab.system.files import write_text
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
-KILLS = 2  # the command was killed, not the job: so often it is tried again
-# Windows lacks some: no SLURM there, but importing this must work.
+KILLS = 2  # how often a job is queued again because its command was killed
+# Windows lacks some of these signals; it has no SLURM, but importing this must work.
 KEPT_FROM_COMMAND = {s for s in signal.Signals if s.name in ("SIGTERM", "SIGUSR1", "SIGUSR2")}
 
 
 @dataclass
 class NodeTask:
-    """A job's command with where it says what; queued again, it goes on with its own count.
+    """A job's command and its files; it is pickled, and keeps its counts when queued again.
 
-    ``status`` is the file in which it says how it ended, ``threads`` what a process of it may use
-    where nothing else is said.
+    Attributes:
+        command, env, cwd: the command, variables added to its environment, its working directory.
+        log: the file its output is appended to.
+        status: the file in which it writes how it ended.
+        threads: ``OMP_NUM_THREADS`` of the command, unless the environment sets it.
+        seconds: how long earlier stretches took.
+        kills: how often its command was killed.
+        pid, began: process and start of the command, while it runs.
     """
 
     command: list[str]
@@ -62,18 +69,18 @@ class NodeTask:
     def __call__(self) -> int:
         """Run the command and write its exit status; a job that ended already is not repeated."""
         if self.status.exists():
-            return 0  # it came to its end while SLURM was taking the node away
+            return 0  # it ended just when SLURM queued it again
         self.began = time.monotonic()
         with self.log.open("ab") as log:
             self.say(f"starts on {socket.gethostname()}")
             try:
                 status = self.start(log.fileno()).wait()
-                self.pid = None  # which may be given to another process now
+                self.pid = None  # the system may give it to another process now
                 if status == -signal.SIGKILL and self.kills < KILLS:
                     self.kills += 1
                     self.say("its command was killed; out of memory?")
                     signal.raise_signal(usual_signal())
-            except Exception as error:  # submitit's: not to be queued again
+            except Exception as error:  # such as submitit's, if it was queued too often
                 self.say(str(error))
                 self.end(1)
                 raise
@@ -81,7 +88,7 @@ class NodeTask:
         return status
 
     def start(self, log: int) -> subprocess.Popen:
-        """Start the command, deaf to the signals that are meant for this process."""
+        """Start the command with the signals blocked that are meant for this process."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, KEPT_FROM_COMMAND)
         try:
             process = subprocess.Popen(
@@ -103,10 +110,10 @@ class NodeTask:
         return process
 
     def checkpoint(self) -> "DelayedSubmission":
-        """Called by submitit when the job is about to lose its node: what to run when it is back.
+        """What to run when the job is queued again; submitit calls this when it loses its node.
 
-        The command is stopped first, so that two never compute the same. It has kept its state
-        after each epoch, and goes on from there.
+        The command is stopped first, so that two never compute the same run. It has saved its state
+        after each epoch, and continues from there.
         """
         from submitit.helpers import DelayedSubmission
 
@@ -120,7 +127,7 @@ class NodeTask:
         return DelayedSubmission(self)
 
     def say(self, what: str) -> None:
-        """A line in the job's own log."""
+        """Write a line to the job's own log."""
         name = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID", "?")
         if index := os.environ.get("SLURM_ARRAY_TASK_ID"):
             name += f"_{index}"
@@ -130,7 +137,7 @@ class NodeTask:
             log.write(line)
 
     def end(self, status: int) -> None:
-        """Say how the job ended."""
+        """Write how the job ended."""
         seconds = self.seconds + time.monotonic() - self.began
         write_text(self.status, json.dumps({"status": status, "seconds": seconds}))
 
@@ -143,9 +150,9 @@ def usual_signal() -> signal.Signals:
 
 
 def stop_process(pid: int) -> None:
-    """Kill a child process and all that it started; runs are kept whole whenever that happens.
+    """Kill a child process and all that it started; this never damages the files of a run.
 
-    It is left to be waited for, by the call of wait that a signal may have interrupted.
+    The child can still be waited for, by the call of wait that a signal may have interrupted.
     """
     try:
         process = psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""Resources of a SLURM job: what it asks of the cluster."""
+"""Resources that a SLURM job asks for."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
-# What the array rests on, and what has an option of its own.
+# Options of sbatch that arrays rely on, or that have an option of nslab's.
 TAKEN = ["job-name", "array", "output", "error", "open-mode", "signal", "requeue", "no-requeue"]
 TAKEN += ["wait", "chdir", "nodes", "ntasks", "ntasks-per-node", "cpus-per-task", "gpus-per-node"]
 TAKEN += ["partition", "time", "mem", "account", "qos"]
@@ -14,17 +14,20 @@ TAKEN += ["partition", "time", "mem", "account", "qos"]
 
 @dataclass(frozen=True)
 class Slurm:
-    """What each job asks for; empty texts and 0 GPUs: what the cluster gives by default.
+    """What each job asks for; empty texts and 0 GPUs mean the cluster's defaults.
 
     Attributes:
-        gpus: GPUs of a job. ``processes`` that train one network together, on them if any, and
-            ``cpus``, cores of each process.
-        memory: of a job, as SLURM writes it: ``16G``.
+        partition, account, qos: queue, account to charge and quality of service, by their names.
+        gpus: GPUs per job.
+        processes: processes of a job that train one network together, on its GPUs if it has any.
+        cpus: cores per process.
+        memory: memory per job, as SLURM writes it: ``16G``.
         time: limit of one stretch, as SLURM writes it: minutes, ``4:00:00`` or ``1-12:00:00``. A
-            job that runs into it goes on in another stretch, ``requeues`` times.
+            job that reaches it continues in another stretch.
+        requeues: how often a job may reach its time limit and be queued again.
         more: other options of ``sbatch``, as ``name=value``, or ``name`` for a switch.
 
-    Raises ``ValueError`` for what SLURM could not understand.
+    Raises ``ValueError`` for values that SLURM would not understand.
     """
 
     partition: str = ""
@@ -52,13 +55,15 @@ class Slurm:
             if not re.fullmatch("[a-z][a-z-]+", name):
                 raise ValueError(f"options of sbatch are written NAME=VALUE, not {text!r}")
             if name in TAKEN:
-                raise ValueError(f"sbatch's option {name} is set by nslab, or by its own option")
+                raise ValueError(
+                    f"sbatch's option {name} is set by nslab, or by an option of nslab's"
+                )
         if not self.minutes:
             raise ValueError("time must be at least a minute")
 
     @property
     def minutes(self) -> int:
-        """The time limit."""
+        """The time limit in minutes, rounded up."""
         found = TIME.fullmatch(self.time)
         if not found:
             raise ValueError(f"time is written 90 (minutes), 4:00:00 or 1-12:00:00: {self.time!r}")
@@ -72,9 +77,9 @@ class Slurm:
         return first + math.ceil(second / 60)  # minutes[:seconds]
 
     def parameters(self) -> dict[str, Any]:
-        """For ``submitit.SlurmExecutor``."""
+        """The parameters for ``submitit.SlurmExecutor``."""
         cores = self.cpus * self.processes
-        wished = {
+        optional = {
             "partition": self.partition,
             "gpus_per_node": self.gpus,
             "mem": self.memory,
@@ -82,12 +87,12 @@ class Slurm:
             "qos": self.qos,
         }
         pairs = [text.partition("=") for text in self.more]
-        return {name: value for name, value in wished.items() if value} | {
+        return {name: value for name, value in optional.items() if value} | {
             "time": self.minutes,
             "cpus_per_task": cores,
-            # srun no longer takes this over from sbatch, and would bind the job to one core
+            # newer versions of srun do not inherit this from sbatch: it would bind to one core
             "srun_args": [f"--cpus-per-task={cores}"],
-            # enough to stop and to queue again before the end, and less than a short limit
+            # time enough to stop and to be queued again, but less than a short time limit
             "signal_delay_s": min(90, 15 * self.minutes),
             "additional_parameters": {"requeue": True}
             | {name: value if equals else True for name, equals, value in pairs},

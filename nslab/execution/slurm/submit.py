@@ -13,9 +13,9 @@ from nslab.execution.slurm.arrays import Queued
 from nslab.execution.slurm.resources import Slurm
 from nslab.system.locks import locked
 
-POLL = 10.0  # seconds between two looks at the queue
-PATIENCE = 30.0  # seconds for a file written elsewhere to be seen here: NFS keeps old listings
-RESUBMITTED = 2  # times, for a job that was killed whole
+POLL = 10.0  # seconds between two queries of the queue
+PATIENCE = 30.0  # seconds until a file written elsewhere must be seen here: NFS caches listings
+RESUBMITTED = 2  # how often a job is submitted again that was killed as a whole
 KILLED_BY_SIGNAL = ("FAILED", "NODE_FAIL", "BOOT_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT")
 
 
@@ -31,13 +31,15 @@ def run_slurm(
     poll: float = POLL,
     patience: float = PATIENCE,
 ) -> list[Ended]:
-    """Run all jobs on the cluster, ``max_parallel`` of them at a time; how they ended, in order.
+    """Run all jobs on the cluster, ``max_parallel`` of them at a time; returns how they ended, in
+    their order.
 
     Jobs that are queued or running already are not submitted again but waited for. A failing job
     does not stop the others. Interrupting leaves the jobs on the cluster: the same call waits for
-    them again, as it does after a lost connection. ``devices`` are the cluster's affair, not ours.
-    ``tell`` gets what a user should know. Raises ``ValueError`` for what SLURM refuses, ``OSError``
-    if it does not answer at the start.
+    them again, as it does after a lost connection. ``devices`` is ignored, because SLURM assigns
+    devices. ``tell`` gets messages for the user; ``poll`` and ``patience`` are in seconds, see
+    `POLL` and `PATIENCE`. Raises ``ValueError`` for jobs that SLURM refuses, ``OSError`` if it does
+    not answer at the start.
     """
     if max_parallel < 1:
         raise ValueError(f"jobs at once must be at least 1, not {max_parallel}")
@@ -63,7 +65,7 @@ def run_slurm(
 
 @dataclass
 class JobArray:
-    """Jobs that are waited for, by their keys."""
+    """The jobs of one call and what became of them, by their keys."""
 
     jobs: Sequence[Job]
     max_parallel: int
@@ -72,20 +74,20 @@ class JobArray:
     on_end: Callable[[Ended], object] | None
     tell: Callable[[str], object]
     patience: float
-    waiting: dict[str, str] = field(default_factory=dict)  # their numbers
+    waiting: dict[str, str] = field(default_factory=dict)  # numbers of jobs that have not ended
     ended: dict[str, Ended] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
-    gone: dict[str, float] = field(default_factory=dict)  # since when, without a word
-    again: Counter[str] = field(default_factory=Counter)
-    held: set[str] = field(default_factory=set)
-    said: str = ""
+    gone: dict[str, float] = field(default_factory=dict)  # when a job vanished without a status
+    again: Counter[str] = field(default_factory=Counter)  # how often it was submitted again
+    held: set[str] = field(default_factory=set)  # numbers of jobs that SLURM was seen to hold
+    said: str = ""  # the last report
 
     def __post_init__(self) -> None:
         self.by_key = {arrays.key(job): job for job in self.jobs}
 
     def enter(self) -> None:
-        """Attach to the jobs that are there, submit the others; one batch at a time does so."""
-        arrays.executor(arrays.folder(), 0)  # says what is missing
+        """Attach to the jobs that are in the queue, and submit the others; one batch at a time."""
+        arrays.executor(arrays.folder(), 0)  # raises if submitit or SLURM is missing
         with locked(arrays.folder() / "lock", "another batch is submitting its jobs"):
             there = arrays.queue()
             arrays.tidy(there)
@@ -97,7 +99,7 @@ class JobArray:
                 self.submit(left)
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Submit jobs and wait for them."""
+        """Submit jobs, and add them to those waited for."""
         made = arrays.submit(jobs, self.max_parallel, self.slurm)
         self.waiting |= made
         number = next(iter(made.values())).partition("_")[0]
@@ -105,7 +107,7 @@ class JobArray:
         self.tell(f"SLURM job {number}: array of {len(jobs)}, {max_parallel} at a time")
 
     def look(self) -> None:
-        """Look once at the queue and at what the jobs wrote."""
+        """Look once at the queue and at the status files of the jobs."""
         try:
             there = arrays.queue()
         except OSError as error:
@@ -136,14 +138,14 @@ class JobArray:
                 self.tell(f"SLURM holds job {entry.id}: `scontrol release {entry.id}` frees it")
 
     def start(self, key: str) -> None:
-        """A job was seen running."""
+        """Note that a job was seen running."""
         if key not in self.started:
             self.started.add(key)
             if self.on_start:
                 self.on_start(self.by_key[key])
 
     def end(self, key: str, status: int, seconds: float) -> None:
-        """A job ended."""
+        """Note that a job ended."""
         del self.waiting[key]
         job = self.by_key[key]
         see(job.log.parent)
@@ -152,9 +154,10 @@ class JobArray:
             self.on_end(self.ended[key])
 
     def lost(self, key: str, entry: Queued | None) -> None:
-        """A job is no more and never said how it ended: it was killed whole, or cancelled."""
+        """Deal with a job that is gone without having written how it ended: it was killed as a
+        whole, or cancelled."""
         number, job = self.waiting[key], self.by_key[key]
-        state = entry.state if entry else "not in the queue any more"
+        state = entry.state if entry else "no longer in the queue"
         again = state in KILLED_BY_SIGNAL and self.again[key] < RESUBMITTED
         with job.log.open("a", encoding="utf-8") as log:
             log.write(f"[slurm job {number} ended without output: {state}]\n")
@@ -172,12 +175,12 @@ class JobArray:
             self.end(key, -15 if state == "CANCELLED" else -9, 0.0)
 
     def report(self, what: str) -> None:
-        """Tell something unless it was the last thing told."""
+        """Tell the user something, unless it was the last thing told."""
         if what and what != self.said:
             self.said = what
             self.tell(f"SLURM: {what}")
 
 
 def see(folder: Path) -> None:
-    """List a folder, which makes NFS show here what other nodes wrote there."""
+    """List a folder, so that NFS shows here what other nodes wrote there."""
     list(folder.iterdir())

@@ -1,4 +1,4 @@
-"""A device checked: what nslab computes on it against references, and what that costs.
+"""Check a device: compare what nslab computes on it with references, and measure what it costs.
 
 ``check("cuda")`` compares Natural Selection, all losses, generations of evolvers, fitness, the
 search for a loss, batches, mixed precision and compiled networks with plain formulas in float64 on

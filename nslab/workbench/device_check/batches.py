@@ -1,4 +1,4 @@
-"""Batches on a device: which samples, cropped and mirrored how, one by one from the bytes."""
+"""Batches on a device: their samples, crops and flips, compared one by one with the raw bytes."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ SEED, EPOCH = 2024, 2
 
 
 def check_batches(device: torch.device) -> Iterator[Finding]:
-    """An epoch of augmented batches, and every sample as it is evaluated."""
+    """Check an epoch of augmented batches, and every sample without augmentation."""
     draw = np.random.default_rng(0)
     x = draw.integers(0, 256, (77, 16, 14, 3), dtype=np.uint8)
     y = draw.integers(0, 10, 77)
@@ -50,5 +50,5 @@ def check_batches(device: torch.device) -> Iterator[Finding]:
 
 
 def normalised(image: np.ndarray) -> np.ndarray:
-    """Bytes (h, w, c) as the network sees them, (c, h, w), in float64."""
+    """An image of bytes (h, w, c) as the network gets it: normalised, (c, h, w), in float64."""
     return ((image / 255 - np.array(MEAN)) / np.array(SD)).transpose(2, 0, 1)

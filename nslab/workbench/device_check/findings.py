@@ -1,4 +1,4 @@
-"""Findings of a check: errors against references, and ratios of what things cost."""
+"""Findings of a check: errors against references, and ratios of times or memory."""
 
 import dataclasses
 import json
@@ -20,9 +20,10 @@ class Finding:
     """One comparison with a reference.
 
     Attributes:
-        part, name: of what.
-        error: the largest that was found; None where nothing was compared.
-        tolerance: the largest that is right, and the ``reason`` why it is that much.
+        part, name: the part of the check, and what was compared in it.
+        error: the largest error that was found; None if nothing was compared.
+        tolerance: the largest error that still counts as agreement.
+        reason: why the tolerance is as large as that.
         skipped: why nothing was compared, if so.
     """
 
@@ -35,7 +36,7 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """`AGREES`, `DISAGREES` (an error that is no number, too) or `SKIPPED`."""
+        """`AGREES`, `DISAGREES` (also for an error of NaN) or `SKIPPED`."""
         if self.skipped:
             return SKIPPED
         return AGREES if self.error is not None and self.error <= self.tolerance else DISAGREES
@@ -43,8 +44,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long, or as much memory, one thing takes as another: median and quartiles
-    over rounds, of which memory has one; and what it says."""
+    """The ratio of two times or amounts of memory: median and quartiles over rounds (memory has one
+    round), and its ``meaning`` in words."""
 
     name: str
     median: float
@@ -54,13 +55,14 @@ class Ratio:
 
     @classmethod
     def of(cls, name: str, quartiles: Quartiles, meaning: str) -> "Ratio":
-        """Of the ratios of several rounds."""
+        """From the quartiles of several rounds."""
         return cls(name, *quartiles, meaning)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a check of a device found: `passed` if no reference disagrees."""
+    """The result of the check of a device: environment, comparisons, ratios, and its duration in
+    seconds."""
 
     environment: dict[str, Any]
     findings: list[Finding]
@@ -69,23 +71,23 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether everything that was compared agrees, and anything was."""
+        """Whether something was compared, and all that was agrees."""
         verdicts = [finding.verdict for finding in self.findings]
         return DISAGREES not in verdicts and AGREES in verdicts
 
     def count(self, verdict: str) -> int:
-        """How many findings have it."""
+        """How many findings have this verdict."""
         return sum(finding.verdict == verdict for finding in self.findings)
 
     def sentence(self) -> str:
-        """What it comes to."""
+        """The number of findings with each verdict, in words."""
         device = self.environment["device"]
-        said = f"{self.count(AGREES)} of {len(self.findings)} comparisons on {device} agree"
-        said += f", {wrong} DISAGREE" if (wrong := self.count(DISAGREES)) else ""
-        return said + (f", {left} skipped" if (left := self.count(SKIPPED)) else "")
+        text = f"{self.count(AGREES)} of {len(self.findings)} comparisons on {device} agree"
+        text += f", {wrong} DISAGREE" if (wrong := self.count(DISAGREES)) else ""
+        return text + (f", {left} skipped" if (left := self.count(SKIPPED)) else "")
 
     def to_json(self) -> str:
-        """Everything; an error that is no finite number is null."""
+        """The whole report as JSON; an error that is not finite is null."""
         whole = dataclasses.asdict(self) | {"passed": self.passed}
         for row, finding in zip(whole["findings"], self.findings, strict=True):
             row["verdict"] = finding.verdict
@@ -95,7 +97,7 @@ class Report:
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
-        """What `to_json` wrote."""
+        """The report that `to_json` wrote."""
         found = json.loads(text)
         names = {f.name for f in dataclasses.fields(Finding)}
         findings = [Finding(**{name: row[name] for name in names}) for row in found["findings"]]
@@ -135,5 +137,5 @@ def largest_error(
 
 
 def worst(errors: Sequence[float]) -> float:
-    """The largest of some errors; one that is no number counts as infinite."""
+    """The largest of some errors; NaN, and having no errors at all, counts as infinite."""
     return max((math.inf if math.isnan(e) else e for e in errors), default=math.inf)

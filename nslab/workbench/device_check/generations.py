@@ -1,5 +1,5 @@
-"""Generations of evolvers on a device: genes by a second hash, mutants by a second formula, then
-offspring of every evolver beside its own in float64."""
+"""Generations of evolvers on a device. Crossover is compared with a second implementation of its
+hash, mutants with a second formula, and every evolver with itself in float64 on the CPU."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,12 +17,12 @@ from nslab.workbench.device_check.strategies import check_strategies
 
 PART = "generations"
 DTYPES = {torch.float32: 2e-6, torch.float64: 1e-14, torch.bfloat16: 8e-3}
-LARGE = 2**20  # genes for which a loop is compiled, where there is a compiler
-ROUNDING = "sums of {} terms up to 10 in {}; each gene of the very parent that the hash says"
+LARGE = 2**20  # so many genes that the loop is compiled, if there is a compiler
+ROUNDING = "sums of {} terms up to 10 in {}; every gene comes from the parent that the hash names"
 
 
 def bred(genes: int, dtype: torch.dtype, device: torch.device) -> float:
-    """The largest error of trials of six members; a gene of the wrong parent is a large one."""
+    """The largest error of the trials of six members; a gene of the wrong parent would be large."""
     draws = torch.Generator().manual_seed(genes)
     x = torch.randn(8, genes, generator=draws).to(dtype)
     terms = Terms(
@@ -46,8 +46,8 @@ def bred(genes: int, dtype: torch.dtype, device: torch.device) -> float:
 
 
 def offspring(evolver: Any, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """All rows after two generations of a population whose fitness is drawn, not computed, so that
-    the same candidates win in any precision."""
+    """The population's rows after two generations, whose fitness is random and not computed, so
+    that the same candidates survive in any precision."""
     draws = torch.Generator().manual_seed(5)
     evolver = completed(evolver, 4)
     size = evolver.population_size(12)
@@ -63,7 +63,7 @@ def offspring(evolver: Any, device: torch.device, dtype: torch.dtype) -> torch.T
 
 
 def check_generations(device: torch.device) -> Iterator[Finding]:
-    """Breeding by itself, small and large; the strategies; then every registered evolver."""
+    """Check breeding alone, for few and many genes; the strategies; and all registered evolvers."""
     for dtype, limit in DTYPES.items():
         name = str(dtype).removeprefix("torch.")
         reason = ROUNDING.format(5, name)

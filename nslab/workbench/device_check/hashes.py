@@ -1,4 +1,5 @@
-"""Integer hashes written a second way: Python's integers and numpy's, for what they draw."""
+"""The integer hashes that nslab draws from, written a second time with integers of Python and
+NumPy."""
 
 from collections.abc import Sequence
 
@@ -18,13 +19,13 @@ def mixed(key: int) -> int:
 
 
 def bits(index: Sequence[int], epoch: int, seed: int, name: str) -> list[int]:
-    """The bits of each sample in a stream of a run."""
+    """The 31 bits of each sample ``index`` in the stream ``name`` of a run's epoch."""
     start = stream_seed(seed, name, epoch) % 2**31
     return [mixed((i + 1) * 0x9E3779B1 + start) for i in index]
 
 
 def order(index: Sequence[int], epoch: int, seed: int, name: str) -> list[int]:
-    """The permutation of a batch by those bits, equal ones as they came."""
+    """The permutation that sorts a batch by these bits; equal ones keep their order."""
     keys = bits(index, epoch, seed, name)
     return sorted(range(len(keys)), key=keys.__getitem__)
 
@@ -43,6 +44,6 @@ def crossed(genes: int, rate: float, seed: int, target: int) -> np.ndarray:
     x ^= x >> np.uint32(15)
     x *= np.uint32(0x31848BAB)
     x ^= x >> np.uint32(14)
-    # as a signed number, halved; then from 0 on
+    # the upper 31 bits of the signed number, shifted to start at 0
     value = (x.view(np.int32).astype(np.int64) >> 1) + 2**30
     return value < round(rate * 2**31)

@@ -1,4 +1,4 @@
-"""Settings and logits that losses are checked on, and how to ask an objective for its loss."""
+"""Settings and logits for the check of losses, and the computation of an objective's loss."""
 
 from functools import lru_cache
 from typing import Any
@@ -50,16 +50,17 @@ CASES: list[Case] = [(key, fields) for key, settings in GRID.items() for fields 
 
 
 def name(case: Case) -> str:
-    """What a test of this case is called."""
+    """The name of a test of this case."""
     return "-".join([case[0], *(f"{field}={value}" for field, value in case[1].items())])
 
 
 @lru_cache
 def hard(classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and labels: uniform, random up to ±80, one-hot, moderate, confident; right and wrong.
+    """Logits (34, ``classes``) and labels (34,): uniform, random up to ±80, one-hot, moderate,
+    confident; right and wrong.
 
-    All logits are float32 numbers, so that one reference serves every precision. None puts a
-    probability so close to where a loss has a corner that rounding could take the other side.
+    All logits are float32 numbers, so that one reference serves every precision. No probability is
+    so close to the corner of a loss that rounding could move it to the other side.
     """
     draw = np.random.default_rng(classes)
     n = 34
@@ -81,14 +82,15 @@ def hard(classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inputs(case: Case, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hard logits for a case, without those at its own corner: p_y = k of the truncated GCE."""
+    """`hard` logits and labels for a case, without those at its own corner: p_y = k of the
+    truncated GCE."""
     logits, y = hard(classes)
     at_corner = case[1].get("k") == 1 / classes
     return (logits[3:], y[3:]) if at_corner else (logits, y)
 
 
 def expected(case: Case, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Loss per sample and derivatives by the reference."""
+    """Loss per sample and its gradient with respect to the logits, by the reference."""
     logits, y = inputs(case, classes)
     loss, gradient = evaluate(REFERENCES[case[0]], logits, y, **case[1])
     assert np.isfinite(loss).all()
@@ -97,13 +99,13 @@ def expected(case: Case, classes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def loss_of(case: Case, logits: Tensor, y: Tensor, info: DataInfo | None = None) -> Tensor:
-    """Loss per sample of a fresh objective."""
+    """Loss per sample of a newly built objective."""
     objective = OBJECTIVES[case[0]](**case[1]).build(info or DataInfo.of(y, logits.shape[1]))
     return objective(nn.Identity(), Batch(logits, y, torch.arange(len(y)))).loss
 
 
 def loss_and_gradient(case: Case, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss per sample and the derivatives of its sum."""
+    """Loss per sample, and the gradient of their sum with respect to the logits."""
     z = logits.clone().requires_grad_()
     loss = loss_of(case, z, y)
     loss.sum().backward()

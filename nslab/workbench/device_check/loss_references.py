@@ -1,4 +1,4 @@
-"""Losses written a second way: in extended precision, with derivatives by the complex step.
+"""Losses written a second time: in extended precision, with derivatives by the complex step.
 
 A loss is a function of `Probabilities`, complex numbers whose imaginary part carries a step of
 1e-40 along one logit, so ``imag / step`` is the derivative without any subtraction. Constants of
@@ -18,7 +18,7 @@ STEP = np.longdouble("1e-40")
 
 
 def log_sum_exp(z: np.ndarray) -> np.ndarray:
-    """log sum_k exp(z_k) of complex numbers, along the last axis."""
+    """log sum_k exp(z_k) of complex z, along the last axis."""
     top = z.real.max(-1)
     return top + np.log(np.exp(z - top[..., None]).sum(-1))
 
@@ -32,22 +32,22 @@ class Probabilities:
 
     @property
     def classes(self) -> int:
-        """K."""
+        """K, the number of classes."""
         return self.z.shape[-1]
 
     @cached_property
     def onehot(self) -> np.ndarray:
-        """o, shape (n, k)."""
+        """One-hot labels, shape (n, k)."""
         return np.eye(self.classes, dtype=np.longdouble)[self.y]
 
     @cached_property
     def log(self) -> np.ndarray:
-        """log p."""
+        """log p, shape (directions, n, k)."""
         return self.z - log_sum_exp(self.z)[..., None]
 
     @cached_property
     def p(self) -> np.ndarray:
-        """p."""
+        """p, shape (directions, n, k)."""
         return np.exp(self.log)
 
     @cached_property
@@ -62,7 +62,7 @@ class Probabilities:
 
     @cached_property
     def log_miss(self) -> np.ndarray:
-        """log(1 - p_y), from the other classes' logits."""
+        """log(1 - p_y), computed from the other classes' logits."""
         others = np.where(self.onehot == 1, -1e9, self.z)
         return log_sum_exp(others) - log_sum_exp(self.z)
 
@@ -85,7 +85,8 @@ Reference = Callable[..., np.ndarray]
 def evaluate(
     reference: Reference, logits: np.ndarray, y: np.ndarray, **fields: object
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Loss per sample, shape (n,), and its derivatives by its own logits, shape (n, k)."""
+    """Loss per sample, shape (n,), and its derivatives with respect to the sample's logits, shape
+    (n, k)."""
     z = logits.astype(np.longdouble)
     steps = 1j * STEP * np.eye(z.shape[1], dtype=np.longdouble)
     loss = reference(Probabilities(z + steps[:, None, :], y), **fields)
@@ -121,7 +122,8 @@ def focal(p: Probabilities, gamma: float, detach: bool = False) -> np.ndarray:
 def gce(
     p: Probabilities, q: float, k: float | None = None, clamp: float | None = None
 ) -> np.ndarray:
-    """(1 - p_y^q) / q, also with p_y bounded from below, also without samples of p_y <= k."""
+    """(1 - p_y^q) / q. ``clamp``: a lower bound of p_y; ``k``: truncated, so that the loss is 0 for
+    p_y <= k."""
     log_y = p.log_y if clamp is None else at_least(p.log_y, np.log(np.longdouble(clamp)))
     loss = (1 - np.exp(q * log_y)) / q
     return loss if k is None else (p.p_y.real > k) * (loss - (1 - np.longdouble(k) ** q) / q)
@@ -133,7 +135,7 @@ def mae(p: Probabilities) -> np.ndarray:
 
 
 def rce(p: Probabilities) -> np.ndarray:
-    """Cross-entropy with the roles of p and of the label exchanged."""
+    """Reverse cross-entropy: p and the label exchange their roles."""
     target = np.log(np.clip(p.onehot, np.longdouble("1e-4"), 1))
     return -(at_most(at_least(p.p, np.longdouble("1e-7")), 1) * target).sum(-1)
 
@@ -144,18 +146,18 @@ def nce(p: Probabilities) -> np.ndarray:
 
 
 def sce(p: Probabilities, alpha: float, beta: float) -> np.ndarray:
-    """CE and RCE."""
+    """alpha CE + beta RCE."""
     return alpha * ce(p) + beta * rce(p)
 
 
 def apl(p: Probabilities, active: str, passive: str, alpha: float, beta: float) -> np.ndarray:
-    """NCE and a passive loss."""
+    """alpha NCE + beta times a passive loss, MAE or RCE."""
     assert active == "nce"
     return alpha * nce(p) + beta * {"mae": mae, "rce": rce}[passive](p)
 
 
 def low_weights(p: Probabilities, lam: float, norm: str) -> np.ndarray:
-    """The weights of LOW, by halving the interval that holds the threshold."""
+    """The weights of LOW, with their threshold found by bisection."""
     size = len(p.y) if norm == "batch" else 1
     wrong = np.where(p.onehot == 1, p.rest, p.p[0].real)
     wanted = ((wrong**2).sum(-1) / np.longdouble(size) ** 2 + lam) / (2 * np.longdouble(lam))
@@ -168,7 +170,7 @@ def low_weights(p: Probabilities, lam: float, norm: str) -> np.ndarray:
 
 
 def low(p: Probabilities, lam: float, norm: str = "batch") -> np.ndarray:
-    """Cross-entropy under LOW's weights."""
+    """Cross-entropy times LOW's weights."""
     return low_weights(p, lam, norm) * ce(p)
 
 
@@ -180,7 +182,8 @@ def poly1(p: Probabilities, epsilon: float) -> np.ndarray:
 def anl(
     p: Probabilities, base: str, alpha: float, beta: float, gamma: float = 0.5, delta: float = 0
 ) -> np.ndarray:
-    """An active loss and its negative counterpart, without the norm of the parameters."""
+    """ANL: an active loss and its normalised negative counterpart, without the L1 regularisation of
+    the parameters."""
     floor = np.longdouble("1e-7")
     clamped = at_least(p.log, np.log(floor))
     if base == "ce":
@@ -199,7 +202,7 @@ def anl(
 def asymmetric(
     p: Probabilities, kind: str, a: float, q: float = 1, alpha: float = 0, beta: float = 1
 ) -> np.ndarray:
-    """An asymmetric loss, also beside NCE."""
+    """beta times an asymmetric loss (AUL, AGCE or AEL), plus alpha NCE."""
     a = np.longdouble(a)  # type: ignore[assignment]
     if kind == "aul":  # a - p_y = (a - 1) + (1 - p_y)
         loss = ((a - 1 + p.miss) ** q - (a - 1) ** q) / q
@@ -211,14 +214,14 @@ def asymmetric(
 
 
 def ce_eps_mae(p: Probabilities, alpha: float, beta: float, m: float) -> np.ndarray:
-    """CE of (p + m at the largest) / (m + 1), bounded, and the two-class MAE."""
+    """alpha CE of (p + m [k = argmax p]) / (m + 1), bounded from below, + 2 beta (1 - p_y)."""
     found = p.z[0].real.argmax(-1) == p.y
     sharp = (p.p_y + np.longdouble(m) * found) / (np.longdouble(m) + 1)
     return -alpha * np.log(at_least(sharp, np.longdouble("1e-8"))) + 2 * beta * p.miss
 
 
 def ogc(p: Probabilities, epsilon: float = 0, threshold: float = 1e-7) -> np.ndarray:
-    """CE that goes on as its tangent where p_y falls below a threshold."""
+    """CE, continued by its tangent where p_y is below a threshold."""
     limit = np.longdouble("1e-7")
     inside = (p.p_y.real > limit) & (p.miss.real > limit)
     bounded = np.where(p.p_y.real < 0.5, limit, 1 - limit)
@@ -228,7 +231,8 @@ def ogc(p: Probabilities, epsilon: float = 0, threshold: float = 1e-7) -> np.nda
 
 
 def smooth_top_k(p: Probabilities, k: int, tau: float = 1.0, margin: float = 1.0) -> np.ndarray:
-    """Sums over all k-sets of classes without and with the label, one class after the other."""
+    """The smooth top-k loss, from sums over all sets of k - 1 and of k classes other than the
+    label, which are computed class by class."""
     k = min(k, p.classes - 1)
     z = (p.z - (p.z * p.onehot).sum(-1, keepdims=True)) / (k * np.longdouble(tau))
     sums = [np.ones(z.shape[:-1], z.dtype)] + [np.zeros(z.shape[:-1], z.dtype)] * k
@@ -240,7 +244,7 @@ def smooth_top_k(p: Probabilities, k: int, tau: float = 1.0, margin: float = 1.0
 
 
 def log_one_plus(x: np.ndarray) -> np.ndarray:
-    """log(1 + x) with the digits of a small x, and its derivative."""
+    """log(1 + x), exact for small real parts and to first order in the imaginary part."""
     return np.log1p(x.real) + 1j * x.imag / (1 + x.real)
 
 

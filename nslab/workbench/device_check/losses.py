@@ -1,4 +1,5 @@
-"""Every registered loss on a device against its formula in extended precision, with derivatives."""
+"""Compare every registered loss and its gradient on a device with formulas in extended
+precision."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,7 @@ from nslab.workbench.device_check.loss_references import (
 
 PART = "losses"
 SEED, EPOCH = 2024, 3
-IN_NS = {"ns"}  # compared by `nslab.workbench.device_check.natural_selection`
+IN_NS = {"ns"}  # checked in `nslab.workbench.device_check.natural_selection`
 # (in float32, in float64): of values relative to 0.3 + |value|, of gradients to 0.015 + |gradient|
 LIMITS = {"values": (0.3, 2e-5, 1e-9), "gradients": (0.015, 1e-3, 1e-8)}
 WHY = "float32: some 300 roundings of 6e-8; float64 is held to {:.0e} beside it"
@@ -31,7 +32,7 @@ WHY_HUGE = "float32 has log p of such logits to 5e-4, and a loss may take its fi
 
 
 def far(classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Logits up to 1e4, right and wrong by so much and in between."""
+    """Logits (12, ``classes``) up to 1e4, some right or wrong by that much, and labels (12,)."""
     draw = np.random.default_rng(classes)
     y = draw.integers(0, classes, 12)
     z = draw.uniform(-1e4, 1e4, (12, classes))
@@ -42,7 +43,8 @@ def far(classes: int) -> tuple[np.ndarray, np.ndarray]:
 def on_device(
     case: Any, z: np.ndarray, y: np.ndarray, device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Losses of an objective, or of a case of one, and the derivatives of their sum."""
+    """Losses per sample of an objective, or of a case, and the gradient of their sum with respect
+    to the logits."""
     logits = torch.from_numpy(z).to(device, dtype).requires_grad_()
     labels = torch.from_numpy(y).to(device)
     if isinstance(case, tuple):
@@ -57,7 +59,7 @@ def on_device(
 
 
 def nlnl(p: Probabilities, negatives: int) -> np.ndarray:
-    """-w sum over drawn wrong classes c of log(1 - p_c), held above 1e-5."""
+    """NLNL: -w times the sum over random wrong classes c of log(max(1 - p_c, 1e-5))."""
     drawn = bits(range(len(p.y)), EPOCH, SEED, "complementary labels")
     counts = np.bincount(p.y, minlength=p.classes)
     loss = np.zeros(p.z.shape[:-1], p.z.dtype)
@@ -70,8 +72,8 @@ def nlnl(p: Probabilities, negatives: int) -> np.ndarray:
 
 
 def edl(p: Probabilities, name: str) -> np.ndarray:
-    """sum_k phi(p_k, [k = y]) less what it is at the label, as steep as cross-entropy where all
-    classes are alike."""
+    """EDL: sum_k phi(p_k, [k = y]) minus its value at the one-hot label, scaled so that its slope
+    equals that of cross-entropy where all classes are equally likely."""
     net = Shipped(name).net()  # type: ignore[arg-type]
     form, h = net.form, net.form.hidden
     w = net.w.double().numpy().astype(np.longdouble)
@@ -95,7 +97,8 @@ def edl(p: Probabilities, name: str) -> np.ndarray:
 
 
 def mixup(z: np.ndarray, y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cross-entropy of blended inputs to both labels, and its derivatives by the inputs."""
+    """Mixup: cross-entropy of blended inputs with both labels, and its gradient with respect to the
+    inputs."""
     share = np.random.default_rng(stream_seed(SEED, "mixup", 0)).beta(alpha, alpha)
     other = np.array(order(range(len(y)), EPOCH, SEED, "mixup partner"))
     exact = z.astype(np.float64)
@@ -112,14 +115,16 @@ def mixup(z: np.ndarray, y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.nd
 
 
 def compared() -> Iterator[tuple[str, bool, Any, np.ndarray, np.ndarray, Any]]:
-    """Name, whether logits go up to 1e4, objective or case, logits, labels, losses and derivatives
-    by the reference."""
+    """What is compared: name, whether logits go up to 1e4, objective or case, logits, labels, and
+    losses and gradients by the reference."""
     for classes in (2, 10, 100):
         for distant in (False, True):
             z, y = far(classes) if distant else hard(classes)
-            some = slice(None, None, 2 if classes == 100 else 1)  # these take most of the time
+            some = slice(
+                None, None, 2 if classes == 100 else 1
+            )  # 100 classes take most of the time
             for case in CASES:
-                # exponentials of the top-k loss's sums of logits end long before
+                # sums of such logits in the top-k loss would overflow its exponentials
                 if case[0] in OBJECTIVES and not (distant and case[0] == "smooth_top_k"):
                     own = (z, y) if distant else inputs(case, classes)
                     own = own[0][some], own[1][some]
@@ -136,13 +141,13 @@ def compared() -> Iterator[tuple[str, bool, Any, np.ndarray, np.ndarray, Any]]:
             for name in ("log", "order"):
                 net = EDL(Shipped(name))
                 yield "edl", distant, net, z, y, evaluate(edl, z, y, name=name)
-        # inputs are blended before they are logits: what is large loses digits there
+        # mixup blends inputs: blending large ones would lose digits
         z, y = hard(classes)[0][:13] / 10, hard(classes)[1][:13]
         yield "mixup", False, Mixup(0.4), z, y, mixup(z, y, 0.4)
 
 
 def check_losses(device: torch.device) -> Iterator[Finding]:
-    """Of each registered loss a finding for its values, for its gradients, and for huge logits."""
+    """For each registered loss, findings for its values, its gradients, and for huge logits."""
     errors: dict[tuple[str, str], list[float]] = {}
     for key, distant, case, z, y, wanted in compared():
         for dtype in (torch.float32, torch.float64):
@@ -157,9 +162,9 @@ def check_losses(device: torch.device) -> Iterator[Finding]:
                 errors.setdefault((key, FAR if distant else what), []).append(scale * gap)
     for key in (key for key in OBJECTIVES if key not in IN_NS):
         for what, (_, single, double) in LIMITS.items():
-            why, there = WHY.format(double), (key, what) in errors
-            error: float | None = worst(errors[key, what]) if there else None
-            skipped = "" if there else "no formula of it is here"
+            why, compared_here = WHY.format(double), (key, what) in errors
+            error: float | None = worst(errors[key, what]) if compared_here else None
+            skipped = "" if compared_here else "nslab has no second formula for it"
             yield Finding(PART, f"{what} of {key}", error, single, why, skipped)
         if (key, FAR) in errors:
             name = f"both of {key}, {FAR}"

@@ -1,4 +1,5 @@
-"""Natural Selection on a device against the paper's text, pixel by pixel and sample by sample."""
+"""Compare Natural Selection on a device with the paper's equations, written a second time pixel by
+pixel and sample by sample."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,8 +27,8 @@ ROUNDING = "float32 against float64: a convolution and a softmax of logits up to
 
 
 def composite(group: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Images (m, c, h, w) side by side, then shrunk bilinearly: pixel i of the result looks at
-    (i + 1/2) times the factor, less 1/2."""
+    """Images (m, c, h, w) stitched into a grid and shrunk bilinearly to (c, h, w): pixel i of the
+    result reads the position (i + 1/2) * factor - 1/2."""
     _, channels, height, width = group.shape
     large = np.zeros((channels, rows * height, columns * width))
     for k, image in enumerate(group):
@@ -38,7 +39,7 @@ def composite(group: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def between(size: int, factor: int) -> np.ndarray:
-    """The weights by which each of ``size`` places reads ``factor`` times as many."""
+    """The matrix (size, size * factor) of bilinear weights that shrinks by ``factor``."""
     read = np.zeros((size, size * factor))
     for i in range(size):
         place = (i + 0.5) * factor - 0.5
@@ -49,17 +50,18 @@ def between(size: int, factor: int) -> np.ndarray:
 
 
 def scores(z: np.ndarray, y: np.ndarray, m: int) -> np.ndarray:
-    """m q_i / sum_j q_j for the samples of each composite, by differences of log q."""
+    """m q_i / sum_j q_j for the samples of each composite, from differences of log q."""
     found = []
     for g, row in enumerate(log_softmax(z)):
         log_q = row[y[g * m : (g + 1) * m]]
-        with np.errstate(over="ignore"):  # infinitely less: a score of 0
+        with np.errstate(over="ignore"):  # a difference of infinity gives a score of 0
             found += [m / np.exp(log_q - one).sum() for one in log_q]
     return np.array(found)
 
 
 def check_natural_selection(device: torch.device) -> Iterator[Finding]:
-    """Scores, weights and weighted losses of every grid and grouping, and the hard range."""
+    """Check scores, weights and weighted losses for every grid and grouping, and scores of logits
+    up to 1e4."""
     net = small_network()
     w, (x, y) = weights_of(net), images(50)
     net, epoch, seed = net.to(device), 3, 2024

@@ -1,4 +1,4 @@
-"""The page of a check: one HTML file that needs nothing beside it."""
+"""The report of a check as one self-contained HTML page."""
 
 import html
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def page(report: Report) -> str:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write ``<device>.json`` and ``<device>.html`` into a folder; where they are."""
+    """Write ``<device>.json`` and ``<device>.html`` into a folder; returns their paths."""
     name = report.environment["checked"].replace(":", "-")
     texts = {"json": report.to_json(), "html": page(report)}
     for suffix, text in texts.items():
@@ -49,9 +49,10 @@ def _lines(report: Report) -> Iterator[str]:
     for name, value in _about(report):
         yield f"<dt>{said(name)}</dt><dd>{said(value)}</dd>"
     yield "</dl><h2>Against references</h2><p>Errors are relative to the size of the value, with a"
-    yield "floor; references are float64 on the CPU, written down a second time.</p><table><tr>"
+    yield "floor; references are computed in float64 on the CPU, by formulas written a second time."
+    yield "</p><table><tr>"
     yield '<th>part<th>compared<th class="n">largest error<th class="n">allowed<th>verdict'
-    yield "<th>why so much</tr>"
+    yield "<th>reason for the tolerance</tr>"
     for f in report.findings:
         error = "" if f.error is None else f"{f.error:.1e}"
         why = f.skipped or f.reason
@@ -79,7 +80,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _about(report: Report) -> Iterator[tuple[str, str]]:
     env = report.environment
-    commit = env.get("commit") or "not known"
+    commit = env.get("commit") or "unknown"
     yield "device", f"{env['device']} ({env['checked']}, {env['threads']} threads)"
     yield "commit", commit + (", with changes" if env.get("dirty") else "")
     yield "source", env["source"]

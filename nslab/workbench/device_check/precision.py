@@ -1,4 +1,4 @@
-"""Mixed precision and compiled networks on a device, against the same network in float64."""
+"""Compare mixed precision and compiled networks on a device with the same network in float64."""
 
 import copy
 import shutil
@@ -22,14 +22,14 @@ from nslab.workbench.device_check.findings import Finding, largest_error
 from nslab.workbench.device_check.small_network import images, small_network
 
 MIXED, COMPILED = "mixed precision", "compiled networks"
-# of logits in units of their standard deviation, of the gradient as 1 - cosine
+# largest error of logits in units of their standard deviation, and 1 - cosine of gradients
 LIMITS = {"no": (1e-4, 1e-6), "tf32": (1e-2, 1e-3), "bf16": (0.08, 0.02), "fp16": (0.01, 1e-3)}
-BITS = {"no": 24, "tf32": 11, "bf16": 8, "fp16": 11}
+BITS = {"no": 24, "tf32": 11, "bf16": 8, "fp16": 11}  # of a significand
 
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Without the shorter products that a GPU's convolutions otherwise take in float32."""
+    """Switch off TF32, which a GPU otherwise uses for convolutions of float32."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
@@ -39,7 +39,8 @@ def full_float32() -> Iterator[None]:
 
 
 def pass_through(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits, and the gradient of the mean cross-entropy by all parameters as one vector."""
+    """Logits, and the gradient of the mean cross-entropy with respect to all parameters, as one
+    vector."""
     net.zero_grad()
     logits = net(x)
     exact = logits if logits.dtype == torch.float64 else logits.float()
@@ -49,14 +50,16 @@ def pass_through(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def against(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> tuple[float, float]:
-    """Largest error of logits over their standard deviation; 1 - cosine of the gradients."""
+    """Largest error of logits in units of their standard deviation, and 1 - cosine of the
+    gradients."""
     exact = wanted[0].double().cpu()
     error = largest_error(found[0] / float(exact.std()), exact / float(exact.std()), 1.0)
     return error, float(1 - F.cosine_similarity(found[1], wanted[1], dim=0))
 
 
 def check_precision(device: torch.device) -> Iterator[Finding]:
-    """A ResNet's logits and gradients in each precision, and folded bf16 scores of NS."""
+    """Check a ResNet's logits and gradients in each precision, and NS weights from bf16 scores with
+    folded BatchNorm."""
     draws = torch.Generator().manual_seed(0)
     x, y = torch.randn(32, 3, 32, 32, generator=draws), torch.arange(32) % 10
     net = build_network("resnet8", (3, 32, 32), 10, seed=0).train()
@@ -67,14 +70,14 @@ def check_precision(device: torch.device) -> Iterator[Finding]:
         skipped: str = ""
         errors: tuple[float | None, float | None] = (None, None)
         if name == "tf32" and device.type == "cpu":
-            skipped = "a CPU has none"
+            skipped = "a CPU has no TF32"
         elif name == "tf32" and not torch.backends.cudnn.allow_tf32:
-            skipped = "it is switched off here"
+            skipped = "TF32 is switched off here"
         else:
             try:
                 errors = _in_precision(name, there, x.to(device), y.to(device), wanted)
             except (RuntimeError, ValueError) as cause:
-                skipped = f"{device.type} has none here ({str(cause).partition(chr(10))[0]})"
+                skipped = f"not available on {device.type} ({str(cause).partition(chr(10))[0]})"
         for what, error, limit in zip(
             ("logits", "gradients"), errors, (logits, gradients), strict=True
         ):
@@ -108,7 +111,7 @@ def _in_precision(
 
 
 def lacks_compiler(device: torch.device) -> str:
-    """Why `torch.compile` cannot work on a device; empty if nothing is known against it."""
+    """Why `torch.compile` cannot work on a device; empty if no reason is known."""
     if device.type == "cpu":
         there = any(map(shutil.which, ("g++", "c++", "clang++")))
         return "" if there else "there is no C++ compiler"
@@ -116,8 +119,8 @@ def lacks_compiler(device: torch.device) -> str:
 
 
 def check_compiled(device: torch.device) -> Iterator[Finding]:
-    """Three steps of a network compiled as a training does it, and an evaluation; on a GPU also a
-    whole training with NS by CUDA graphs."""
+    """Check three training steps and an evaluation of a network that is compiled as for training;
+    then `check_training`."""
     why = "float32 in another order of sums, three steps of SGD"
     names = ("weights after three steps", "evaluation of half as many")
     if skipped := lacks_compiler(device):
@@ -128,7 +131,7 @@ def check_compiled(device: torch.device) -> Iterator[Finding]:
     plain, (x, y) = small_network().train().double(), images(size)
     there = copy.deepcopy(plain).float().to(device)
     with warnings.catch_warnings(), full_float32():
-        warnings.simplefilter("ignore")  # of the compiler's own
+        warnings.simplefilter("ignore")  # those of the compiler itself
         fast = compiled(there, device, size, 2)
         for net, images_, labels in (
             (plain, x.double(), y),
@@ -141,7 +144,7 @@ def check_compiled(device: torch.device) -> Iterator[Finding]:
                 optimizer.step()
         with torch.no_grad():
             plain.eval(), fast.eval()
-            half = x[: size // 2]  # as many as the composites of pairs are
+            half = x[: size // 2]  # as many as there are composites of pairs
             seen = largest_error(fast(half.to(device)), plain(half.double()))
     vectors = [
         torch.cat([p.detach().flatten().double().cpu() for p in net.parameters()])
@@ -154,7 +157,8 @@ def check_compiled(device: torch.device) -> Iterator[Finding]:
 
 
 def check_training(device: torch.device) -> Iterator[Finding]:
-    """Short trainings of the same config: float32, bf16, and compiled where that makes graphs."""
+    """Compare short trainings of the same config: float32 with bf16 and, on a GPU, with bf16 and
+    CUDA graphs."""
     name = "loss of a training with NS"
     config = TrainConfig(
         "digits",

@@ -21,11 +21,11 @@ from nslab.workbench.device_check.precision import lacks_compiler
 CE, NS_LF = TimedVariant(CrossEntropy()), TimedVariant(NS((1, 2), 2.5, -1.0))
 NS_WS = TimedVariant(NS((2, 2)))
 FOLDED = TimedVariant(NS((2, 2), fold_batchnorm=True, score_dtype="bfloat16"))
-STEPS = 10  # of a measurement on a GPU: one alone is as long as the clock's own noise
+STEPS = 10  # steps per measurement on a GPU: a single one is too short for the clock
 
 
 def setting_on(device: torch.device) -> OverheadSetting:
-    """A network that a device gets through in time: ResNet-32 on a GPU, ResNet-8 on a CPU."""
+    """The network and batch to time: ResNet-32 on a GPU, ResNet-8 on a CPU, which is slower."""
     gpu = device.type == "cuda"
     return OverheadSetting(
         "cifar10",
@@ -37,7 +37,7 @@ def setting_on(device: torch.device) -> OverheadSetting:
 
 
 class MixedStep(TimedStep):
-    """A step in bf16, if asked compiled as a training is."""
+    """A training step in bf16; with ``fast``, compiled as for training."""
 
     def __init__(self, setting: OverheadSetting, variant: TimedVariant, fast: bool = False) -> None:
         super().__init__(setting, variant)
@@ -53,7 +53,8 @@ class MixedStep(TimedStep):
 def times_of(
     ways: dict[str, Callable[[], object]], rounds: int, device: torch.device
 ) -> dict[str, Seconds]:
-    """Seconds of each way by round, after two calls that nobody counts: CPU time on a CPU."""
+    """Seconds of each way in each round, after three calls that are not timed; CPU time on a CPU,
+    wall time on a GPU."""
     for way in ways.values():
         for _ in range(3):
             way()
@@ -73,7 +74,7 @@ def times_of(
 
 
 def step_ratios(device: torch.device) -> Iterator[Ratio]:
-    """Steps of training beside one of cross-entropy in float32."""
+    """Times of training steps relative to one of cross-entropy, and of other pairs."""
     setting = setting_on(device)
     ways: dict[str, Callable[[], object]] = {
         "ce": TimedStep(setting, CE),
@@ -110,7 +111,7 @@ def step_ratios(device: torch.device) -> Iterator[Ratio]:
 
 
 def batches_like(setting: OverheadSetting, device: torch.device) -> Callable[[], object]:
-    """Makes the next batch of a loader, again and again."""
+    """A function that makes the next batch of a loader at each call."""
     about, n = DATASETS[setting.dataset], 40 * setting.batch_size
     draw = np.random.default_rng(0)
     height, width, channels = about.layout.shape
@@ -124,7 +125,7 @@ def batches_like(setting: OverheadSetting, device: torch.device) -> Callable[[],
 
 
 def breeding_ratios(device: torch.device) -> Iterator[Ratio]:
-    """A generation beside the time to read a population four times and write it once."""
+    """The time of a generation relative to reading a population four times and writing it once."""
     sizes = (62_006, 11_689_512 if device.type == "cuda" else 1_000_000)
     for genes in sizes:
         population = Population.of(torch.randn(10, genes, device=device))
@@ -146,12 +147,12 @@ def breeding_ratios(device: torch.device) -> Iterator[Ratio]:
 
 
 def copied(a: Tensor, b: Tensor) -> Tensor:
-    """One read and one write of everything."""
+    """Copy ``a`` to ``b``: one read and one write of every element."""
     return b.copy_(a)
 
 
 def memory_ratios(device: torch.device) -> Iterator[Ratio]:
-    """Peak memory of training with NS beside that with cross-entropy."""
+    """Peak memory of training with NS relative to that with cross-entropy."""
     setting = replace(setting_on(device), rounds=1)
     peaks = []
     for variant in (CE, NS_WS):

@@ -1,4 +1,4 @@
-"""The check of a device: part after part, then ratios."""
+"""The check of a device: its parts one after the other, then ratios."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from nslab.workbench.device_check.scoring import check_fitness
 from nslab.workbench.device_check.search import check_search
 
 Part = Callable[[torch.device], Iterator[Finding]]
-# compared in float32 that is float32 throughout, unlike what a GPU's convolutions are by default
+# parts that are compared without TF32, which a GPU's convolutions use by default
 EXACT: dict[str, Part] = {
     "Natural Selection": check_natural_selection,
     "losses": check_losses,
@@ -47,13 +47,18 @@ def check(
     """Compare what nslab computes on a device with references in float64 on the CPU, and measure
     what it costs.
 
-    The references are plain formulas written down a second time, or code that goes sample by sample
-    and gene by gene; an evolver's generations are compared with its own in float64. A part that
-    raises an error disagrees. What cannot be compared here, for want of a compiler, say, is skipped
-    and said to be. Random images are all the data it takes. ``parts``: only these, by name;
-    ``ratios``: measure times and memory too.
+    The references are plain formulas written a second time, or code that works sample by sample and
+    gene by gene; an evolver's generations are compared with its own in float64. A part that raises
+    an error disagrees. What cannot be compared here, for example without a compiler, is reported as
+    skipped. It needs no data but random images.
 
-    Raises ``ValueError`` for unknown parts, and if this process cannot have the device.
+    Args:
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        parts: only these parts, by name; default: all.
+        ratios: whether to measure times and memory, too.
+        show: whether to show progress.
+
+    Raises ``ValueError`` for unknown parts, and if this process cannot use the device.
 
     >>> report = check("cpu", ["batches", "fitness"], ratios=False, show=False)
     >>> report.passed, [finding.name for finding in report.findings if finding.error == 0]
@@ -80,7 +85,7 @@ def check(
 
 
 def tried(name: str, part: Part, device: torch.device) -> list[Finding]:
-    """The findings of a part, up to an error that it raised, which is one more."""
+    """The findings of a part; if it raises an error, that is one more finding, which disagrees."""
     found: list[Finding] = []
     try:
         found += part(device)  # what came before an error is kept

@@ -1,4 +1,5 @@
-"""Fitness of a population on a device, against networks written without torch, one by one."""
+"""Compare the fitness of a population on a device with networks computed one by one without
+torch."""
 
 from collections.abc import Iterator
 
@@ -22,7 +23,7 @@ PART = "fitness"
 
 
 def check_fitness(device: torch.device) -> Iterator[Finding]:
-    """Mean cross-entropy of six networks on one batch, in either way of computing it."""
+    """Check the mean cross-entropy of six networks on one batch, in both modes of `Fitness`."""
     model, (x, y) = small_network().to(device), images(40)
     options = EvolveOptions(policy="parent", exempt_head=False)
     layout = ParameterLayout.of(model, exempt_head=False)

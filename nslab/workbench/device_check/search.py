@@ -1,4 +1,5 @@
-"""EDL's search on a device: the objective of candidates, prediction by prediction, in float64."""
+"""Compare the objective of EDL's search on a device with one computed in float64, prediction by
+prediction."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +16,7 @@ PART = "EDL's search"
 
 
 def loss(form: LossForm, w: np.ndarray, p: np.ndarray, y: int) -> float:
-    """The loss of one prediction: a sum over its classes, less what it is at the label."""
+    """The loss of one prediction: a sum over its classes, minus its value at the one-hot label."""
     h = form.hidden
     into, bias, out = w[: form.inputs * h].reshape(-1, h), w[-2 * h : -h], w[-h:]
     own = np.eye(len(p))[y]
@@ -30,7 +31,8 @@ def loss(form: LossForm, w: np.ndarray, p: np.ndarray, y: int) -> float:
 
 
 def objective(form: LossForm, w: np.ndarray, pairs: Sequence[Pairs], margin: str) -> float:
-    """Mean softplus of missing gaps in standard deviations, and of losses below 0."""
+    """The mean softplus of the margins by which pairs miss the wanted gap, plus the mean excess of
+    losses below 0; both in units of the losses' standard deviation."""
     sides: list[list[float]] = [[], []]
     at_label: list[list[float]] = [[], []]
     for group in pairs:
@@ -52,7 +54,8 @@ def objective(form: LossForm, w: np.ndarray, pairs: Sequence[Pairs], margin: str
 
 
 def check_search(device: torch.device) -> Iterator[Finding]:
-    """Candidates of both shipped forms on one draw of pairs; then a search of one generation."""
+    """Check candidates of both shipped forms on the same pairs, then a search of one generation,
+    which always runs on the CPU."""
     pairs = draw_pairs(Regimes(), 64, generator(3, "device check"))
     there = [Pairs(*(part.to(device) for part in group)) for group in pairs]
     why = "float32: differences of losses in units of their standard deviation"
@@ -71,5 +74,5 @@ def check_search(device: torch.device) -> Iterator[Finding]:
     improved = made.history[-1]["best"] <= made.history[0]["best"] or told < 1
     error = worst([largest_error(np.array([told]), np.array([wanted_value]))])
     yield Finding(
-        PART, "a generation, on the CPU as ever", error if improved else np.inf, 1e-4, why
+        PART, "a generation (always on the CPU)", error if improved else np.inf, 1e-4, why
     )

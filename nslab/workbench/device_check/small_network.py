@@ -1,4 +1,4 @@
-"""A small network with BatchNorm, and what it computes in float64 without torch."""
+"""A small network with BatchNorm, and the same computed in float64 without torch."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,8 @@ Weights = Mapping[str, np.ndarray]
 
 
 def small_network(seed: int = 0) -> nn.Sequential:
-    """Convolution, BatchNorm with statistics of its own, ReLU, mean over the image, a linear layer;
-    in evaluation mode."""
+    """Convolution, BatchNorm with random statistics, ReLU, mean over the image and a linear layer,
+    with random weights and in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         norm = nn.BatchNorm2d(8)
@@ -33,7 +33,7 @@ def small_network(seed: int = 0) -> nn.Sequential:
 
 
 def images(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Random images, each of a brightness of its own, and labels."""
+    """Random images of different brightness, and labels."""
     draws = torch.Generator().manual_seed(seed)
     x = torch.randn(n, CHANNELS, SIDE, SIDE, generator=draws)
     x = x + 2 * torch.randn(n, CHANNELS, 1, 1, generator=draws)
@@ -41,12 +41,13 @@ def images(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def weights_of(net: nn.Module) -> dict[str, np.ndarray]:
-    """Its tensors in float64."""
+    """A network's tensors in float64, by name."""
     return {k: v.detach().double().cpu().numpy() for k, v in net.state_dict().items()}
 
 
 def logits(w: Weights, x: np.ndarray) -> np.ndarray:
-    """What `small_network` gives for images, in float64: a sum for each place of the kernel."""
+    """The logits of `small_network` for images, in float64; the convolution is a sum over the
+    positions of the kernel."""
     n, _, height, width = x.shape
     padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
     out = np.zeros((n, len(w["0.bias"]), height, width))

@@ -1,5 +1,5 @@
-"""Differential evolution's strategies on a device: mutants and survivors by formulas written down a
-second time, member by member."""
+"""Compare the strategies of differential evolution on a device, mutants and survivors, with
+formulas written a second time, member by member."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,25 +17,26 @@ MEMBERS, GENES = 8, 499
 Formula = Callable[..., np.ndarray]
 
 
-def pulled(r: Sequence[np.ndarray], losses: Sequence[float], **_: object) -> np.ndarray:
-    """S_Trigo as the paper writes it [DE section 3.2]."""
+def trigonometric(r: Sequence[np.ndarray], losses: Sequence[float], **_: object) -> np.ndarray:
+    """The trigonometric mutation S_Trigo as the paper writes it [DE section 3.2]."""
     p1, p2, p3 = (abs(loss) / sum(map(abs, losses[:3])) for loss in losses[:3])
     mean = (r[0] + r[1] + r[2]) / 3
     return mean + (p2 - p1) * (r[0] - r[1]) + (p3 - p2) * (r[1] - r[2]) + (p1 - p3) * (r[2] - r[0])
 
 
-# of target i, picks r, the best member b, scaling factor f, and k of U(0, 1) [DE section 3.1]
+# Mutants from target i, picks r, best member b, scaling factor f, and k from U(0, 1) [DE section
+# 3.1].
 FORMULAS: dict[str, Formula] = {
     "rand/1": lambda i, r, f, **_: r[0] + f * (r[1] - r[2]),
     "current-to-best/1": lambda i, r, b, f, **_: i + f * (b - i) + f * (r[0] - r[1]),
     "rand/2": lambda i, r, f, **_: r[0] + f * (r[1] - r[2]) + f * (r[3] - r[4]),
     "current-to-rand/1": lambda i, r, f, k, **_: i + k * (r[0] - i) + f * (r[1] - r[2]),
-    "trigonometric": pulled,
+    "trigonometric": trigonometric,
     "current-to-best/2": lambda i, r, b, f, **_: (
         i + f * (b - i) + f * (r[0] - r[1]) + f * (r[2] - r[3])
     ),
 }
-# parent, trial, whether the trial takes its place [DE Eq. 1]; equal ones do not
+# losses of parent and trial, and whether the trial replaces the parent [DE Eq. 1]; not if equal
 SURVIVALS = [
     (1.0, 0.5, True),
     (1.0, 1.5, False),
@@ -47,7 +48,8 @@ SURVIVALS = [
 
 
 def mutants_error(name: str, device: torch.device) -> float:
-    """The largest error of a strategy's mutants of six members, none of whose genes are crossed."""
+    """The largest error of a strategy's mutants for six members; at a crossover rate of 1 every
+    gene is the mutant's."""
     gen = torch.Generator().manual_seed(len(name))
     x = torch.randn(MEMBERS, GENES, generator=gen)
     fitness = torch.rand(MEMBERS, generator=gen, dtype=torch.float64) + 0.5
@@ -74,10 +76,10 @@ def mutants_error(name: str, device: torch.device) -> float:
 
 
 def check_strategies(device: torch.device) -> Iterator[Finding]:
-    """Every strategy's mutants, then who survives."""
+    """Check every strategy's mutants, then survival."""
     for name in MUTATIONS:
         if name not in FORMULAS:
-            skipped = "no formula is written down for it here"
+            skipped = "nslab has no second formula for it"
             yield Finding(PART, f"mutants of {name}", None, 2e-6, "", skipped)
             continue
         why = "sums of up to seven terms in float32"
