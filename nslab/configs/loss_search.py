@@ -53,7 +53,7 @@ class LossSearchConfig(RunConfig):
             value = getattr(self, name)
             if isinstance(value, type) or not isinstance(value, kind):
                 raise TypeError(
-                    f"LossSearchConfig: {name} must be a {kind.__name__}, not {value!r}"
+                    f"LossSearchConfig: {name} must have class {kind.__name__}, not {value!r}"
                 )
         size = completed(self.search).population_size(self.members)
         if size < self.search.min_population:

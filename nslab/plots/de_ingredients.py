@@ -141,9 +141,9 @@ def rivalry(table: pd.DataFrame, history: int) -> Figure:
         panels[1].plot(part["generation"], part["probability"], **style)
     panels[1].axvspan(0.5, history - 0.5, color="0.88", zorder=0)
     panels[0].set(xlabel="generation", ylabel="success rate (%)", ylim=0)
-    panel_title(panels[0], "success rates, prescribed")
+    panel_title(panels[0], "prescribed")
     panels[1].set(xlabel="generation", ylabel="probability of a strategy", ylim=0)
-    panel_title(panels[1], f"probabilities, learnt (grey: fewer than H = {history} generations)")
+    panel_title(panels[1], f"learnt (grey: fewer than H = {history} generations)")
     legend_below(figure, legend_handles(lines=True))
     heading(figure, "Probabilities of the strategies follow prescribed success rates")
     return figure

@@ -284,7 +284,7 @@ def test_configs_refuse_what_cannot_be(as_users_call: None) -> None:
     for changes, error, words in (
         ({"source": many}, ValueError, "leaves no weights"),
         ({"source": "digits"}, TypeError, "source must be"),
-        ({"pseudo_weight": 0.0, "im_weight": 0.0}, ValueError, "nothing is left"),
+        ({"pseudo_weight": 0.0, "im_weight": 0.0}, ValueError, "set one of the losses above 0"),
         ({"epochs": -1}, ValueError, "at least 0"),
         ({"lr": 0.0}, ValueError, "above 0"),
         ({"sampler": "balanced"}, ValueError, "unknown sampler"),

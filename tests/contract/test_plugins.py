@@ -154,7 +154,7 @@ def test_a_cell_s_class_is_for_one_process(mine: Path, monkeypatch: pytest.Monke
     for how in ({"jobs": 2}, {"processes_per_run": 2}, {"subprocess": True}, {"engine": print}):
         with pytest.raises(ValueError, match=r"'celled' \(Celled\) is .* a cell of this") as error:
             nslab.run_all(configs, show=False, **how)  # type: ignore[arg-type]
-        for part in ("put it into a file, mine.py say", 'nslab.use("mine.py")', "jobs=1"):
+        for part in ("put it into a file, such as mine.py", 'nslab.use("mine.py")', "jobs=1"):
             assert part in str(error.value)
     with pytest.raises(ValueError, match="network 'lambda'"):
         check_portable([TrainConfig(network="lambda")])

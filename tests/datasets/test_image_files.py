@@ -42,7 +42,9 @@ def test_wrong_numbers_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Said before any image is read."""
     pool.cache_clear()
     monkeypatch.setenv("NSLAB_WORKERS", "many")
-    with pytest.raises(ValueError, match="NSLAB_WORKERS is 'many': the number of threads"):
+    with pytest.raises(
+        ValueError, match="NSLAB_WORKERS is 'many': set it to the number of threads"
+    ):
         pool()
 
 

@@ -145,8 +145,8 @@ def test_the_command_writes_a_sheet_and_says_what_is_in_it(
     assert done.exit_code == 0, done.output
     assert "of 1294 training images and 503 test images" in " ".join(done.output.split())
     for words, why in (
-        (["digits", "--sheet", str(tmp_path / "x.sheet")], "looked for as digits.sheet"),
-        (["digits", "mnist", "--sheet", str(file)], "of one data set"),
+        (["digits", "--sheet", str(tmp_path / "x.sheet")], "looks for a sheet named digits.sheet"),
+        (["digits", "mnist", "--sheet", str(file)], "a sheet holds one data set"),
         (["digits_folder", "--sheet", str(file)], "unknown data set of arrays"),
     ):
         refused = CliRunner().invoke(app, ["data", *words], env={"COLUMNS": "300"})

@@ -168,7 +168,7 @@ def test_pretraining_is_a_run(tmp_path: Path) -> None:
     assert torch.equal(kept.w, SMALL.evolve().net.w)
     about = json.loads((first.folder / "weights.json").read_text())
     assert decode(about["provenance"]["config"]) == SMALL
-    with pytest.raises(ValueError, match="is no classifier"):
+    with pytest.raises(ValueError, match="has no network: choose a training"):
         trained_model(first)
 
 
@@ -202,8 +202,8 @@ def test_a_run_whose_loss_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None
 def test_config_refuses(as_users_call: None) -> None:
     """Wrong parts and numbers, each by its name."""
     for changes, error, words in (
-        ({"form": "flat"}, TypeError, "form cannot be 'flat'"),
-        ({"search": Regimes()}, TypeError, "search cannot be"),
+        ({"form": "flat"}, TypeError, "form must have class LossForm, not 'flat'"),
+        ({"search": Regimes()}, TypeError, "search must have class Evolver"),
         ({"pairs": 0}, ValueError, "pairs must be at least 1"),
         ({"generations": -1}, ValueError, "generations must be at least 0"),
         ({"margin": "square"}, TypeError, "margin"),

@@ -134,7 +134,12 @@ def test_a_class_that_cannot_be_one_is_refused(into: Any, value: Any, message: s
         (OBJECTIVES, "", Doubt, "keys are words"),
         (OBJECTIVES, "@", Doubt, "keys are words"),
         (OBJECTIVES, "x", Focal(), "is no class"),
-        (NETWORKS, "a/b", CrossEntropy, "torchvision, timm and transformers"),
+        (
+            NETWORKS,
+            "a/b",
+            CrossEntropy,
+            "names with a / are kept for torchvision, timm, transformers",
+        ),
         (NETWORKS, "x", lambda shape: None, r"called with \(shape, num_classes\)"),
         (NETWORKS, "x", 3, "called with"),
         (DATASETS, "x", Doubt, "not the class"),

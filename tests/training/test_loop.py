@@ -166,6 +166,11 @@ def test_objective_whose_state_does_not_fit_is_as_before(tmp_path: Path) -> None
         def __init__(self) -> None:
             self.first, self.second = 1, 1
 
+        min_batch = 1
+
+        def __call__(self, model: nn.Module, batch: Batch) -> Scored:
+            raise AssertionError
+
         def state_dict(self) -> dict[str, int]:
             return {"first": self.first, "second": self.second}
 
@@ -174,14 +179,14 @@ def test_objective_whose_state_does_not_fit_is_as_before(tmp_path: Path) -> None
 
     net, accelerator, objective = nn.Linear(2, 2), Accelerator(cpu=True), Remembers()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    save_checkpoint(QUICK, tmp_path, net, objective, optimizer, accelerator, [], {})  # type: ignore[arg-type]
+    save_checkpoint(QUICK, tmp_path, net, objective, optimizer, accelerator, [], {})
     form = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert form["objective"] == {"first": 1, "second": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Remembers, "state_dict", lambda self: {"first": 7})
-        save_checkpoint(QUICK, tmp_path, net, objective, optimizer, accelerator, [], {})  # type: ignore[arg-type]
+        save_checkpoint(QUICK, tmp_path, net, objective, optimizer, accelerator, [], {})
     with pytest.warns(UserWarning, match="does not fit"):
-        assert resume(QUICK, tmp_path, net, objective, optimizer, accelerator) is None  # type: ignore[arg-type]
+        assert resume(QUICK, tmp_path, net, objective, optimizer, accelerator) is None
     assert (objective.first, objective.second) == (1, 1)
 
 

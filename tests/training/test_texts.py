@@ -173,7 +173,7 @@ def test_confusion_and_evolution(tmp_path: Path) -> None:
     found = confusion([parent])
     right = 100 * np.trace(found.counts) / found.counts.sum()
     assert right == pytest.approx(parent.metrics["test_accuracy"])
-    with pytest.raises(ValueError, match="runs of one data set"):
+    with pytest.raises(ValueError, match="needs runs on one data set"):
         confusion([parent, nslab.run(config(tmp_path, vocabulary=20), show=False)])
 
 
