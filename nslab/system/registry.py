@@ -225,7 +225,7 @@ def instance_of(kind: type) -> Callable[[str, Any], str]:
     def check(key: str, value: Any) -> str:
         if isinstance(value, type):
             return f"give a value, such as {value.__name__}(...), not the class"
-        return "" if isinstance(value, kind) else f"it must be a {kind.__name__}"
+        return "" if isinstance(value, kind) else f"it must be an instance of {kind.__name__}"
 
     return check
 
