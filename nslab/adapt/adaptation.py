@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nslab.adapt.shot import Shot, pseudo_labels
-from nslab.adapt.truth import Seen, judged
+from nslab.adapt.truth import Records, epoch_rows
 from nslab.configs.adapt import AdaptConfig
 from nslab.configs.selection import LAST
 from nslab.datasets import ImageData, dataset_of, load
@@ -24,13 +24,13 @@ from nslab.networks import build_network
 from nslab.networks.heads import features_of
 from nslab.networks.logits import logits_of
 from nslab.networks.modes import bare, local, scoring
-from nslab.objectives.weighted import full_precision, memory_of, recall
+from nslab.objectives.weighted import full_precision, restore_state, state_of
 from nslab.rng import stream_seed
 from nslab.system.progress import Progress
 from nslab.training.checkpoint import resume, save_checkpoint, save_weights
 from nslab.training.epoch import NonFiniteLoss, train_epoch
 from nslab.training.loop import Trained, dropout_stream, evaluate, metrics_row, training_set
-from nslab.training.pauses import Pauses, taken_up
+from nslab.training.pauses import Pauses, resume_partial
 from nslab.training.setup import make_accelerator, make_loaders, prepared
 from nslab.types import Batch, DataInfo, Objective, Row, Scored, StateDict
 
@@ -86,7 +86,7 @@ def adapt(
     net, optimizer = prepared(steps, model, accelerator)
     found = resume(config, folder, net, objective, optimizer, accelerator)
     history, partial, kept = (found.history, found.partial, found.kept) if found else ([], {}, {})
-    seen = Seen(**kept) if kept else Seen([likeliest(net, test, accelerator)])
+    seen = Records(**kept) if kept else Records([predicted_classes(net, test, accelerator)])
     if {len(labels) for labels in seen.pseudo} - {len(truth[0])}:
         raise ValueError(
             f"{folder} has the checkpoint of an adaptation to other images: remove it to start over"
@@ -113,9 +113,9 @@ def adapt(
             if not partial:
                 seen.begin(pseudo_labels(*outputs(net, train, accelerator), config.threshold))
             train.y = seen.pseudo[-1].to(train.y)
-            memory = copy.deepcopy(memory_of(objective))
+            memory = copy.deepcopy(state_of(objective))
             objective = config.objective.build(DataInfo.of(train.y, classes))
-            recall(objective, memory)
+            restore_state(objective, memory)
             recorder = Recorder(objective, config, seen.values[-1].to(accelerator.device))
             torch.manual_seed(stream_seed(config.seed, "dropout", epoch, accelerator.process_index))
             try:
@@ -127,14 +127,14 @@ def adapt(
                     optimizer,
                     accelerator,
                     epoch,
-                    begun=taken_up(partial, config.seed, accelerator),
+                    begun=resume_partial(partial, config.seed, accelerator),
                     pauses=Pauses(keep, accelerator, epoch, before) if folder else None,
                 )
             except NonFiniteLoss as error:
                 raise NonFiniteLoss(str(error).replace(steps.id, config.id)) from None
             partial = {}
             tested = (epoch + 1) % config.eval_every == 0 or epoch + 1 == config.epochs
-            seen.tested.append(likeliest(net, test, accelerator) if tested else None)
+            seen.tested.append(predicted_classes(net, test, accelerator) if tested else None)
             row["seconds"] = time.perf_counter() - started
             history.append(row)
             keep({})
@@ -144,7 +144,7 @@ def adapt(
     if folder and main:
         save_weights(bare(net), folder)
     accelerator.wait_for_everyone()
-    rows = [row | more for row, more in zip(history, judged(seen, truth, classes), strict=True)]
+    rows = [row | more for row, more in zip(history, epoch_rows(seen, truth, classes), strict=True)]
     test.y = torch.tensor(truth[1]).to(test.y)
     final = metrics_row("test", evaluate(net, test, classes, accelerator))
     final |= {"source_accuracy": seen.test_accuracy(0, truth[1]), "selected_by": LAST}
@@ -189,7 +189,7 @@ def outputs(
     return made[0], made[1]
 
 
-def likeliest(
+def predicted_classes(
     model: nn.Module, batches: DatasetBatches, accelerator: Accelerator
 ) -> Int[Tensor, " n"]:
     """The likeliest class of each sample."""

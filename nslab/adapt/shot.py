@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from nslab.networks.logits import check_logits
-from nslab.objectives.weighted import counted, full_precision, memory_of, recall
+from nslab.objectives.weighted import counted, full_precision, restore_state, state_of
 from nslab.types import Batch, Logits, Objective, Scored
 
 LOG_OFFSET = 1e-5  # added inside every logarithm
@@ -132,8 +132,8 @@ class Shot:
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the other objective."""
-        return memory_of(self.inner)
+        return state_of(self.inner)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue with that state."""
-        recall(self.inner, state)
+        restore_state(self.inner, state)

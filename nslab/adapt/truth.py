@@ -13,7 +13,7 @@ from nslab.types import Row
 
 
 @dataclass
-class Seen:
+class Records:
     """What an adaptation records for later, without any true label.
 
     Attributes:
@@ -39,8 +39,8 @@ class Seen:
         return math.nan if found is None else 100 * float((found.numpy() == truth).mean())
 
 
-def judged(
-    seen: Seen, truth: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " t"]], classes: int
+def epoch_rows(
+    seen: Records, truth: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " t"]], classes: int
 ) -> Iterator[Row]:
     """A row per epoch; ``truth`` holds the true labels of training and test images.
 

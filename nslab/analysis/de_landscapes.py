@@ -53,7 +53,7 @@ def plane(landscape: str, points: int = 121) -> tuple[Tensor, LandscapeLosses]:
     return axis, LANDSCAPES[landscape](torch.stack([a, b], -1))
 
 
-def settlers(members: int, seed: int) -> Float[Tensor, "np 2"]:
+def initial_population(members: int, seed: int) -> Float[Tensor, "np 2"]:
     """An initial population, uniform over the plane except for its rim."""
     u = torch.rand(members, 2, generator=generator(seed, "settlers"), dtype=torch.float64)
     return 0.85 * REACH * (2 * u - 1)
@@ -166,7 +166,7 @@ class Trajectory:
     strategy: Int[Tensor, "g np"]
 
 
-def settle(
+def evolve_on(
     evolver: AdaptiveDE, landscape: str, x: Float[Tensor, "np 2"], generations: int, seed: int
 ) -> Trajectory:
     """A population's evolution on a landscape, from the positions ``x``."""

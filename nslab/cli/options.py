@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nslab.execution.local import Stopped
+from nslab.execution.stopping import Stopped
 from nslab.system.presets import PRESETS
 from nslab.system.time_limits import MORE
 

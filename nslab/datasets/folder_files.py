@@ -22,7 +22,7 @@ class Digest(Protocol):
 
 
 @dataclass
-class Odd:
+class FileCount:
     """Files of one kind that a listing skipped: how many, and the first one's path."""
 
     count: int = 0
@@ -34,11 +34,11 @@ class Odd:
 
 
 @dataclass
-class Passed:
+class SkippedFiles:
     """Files that a listing skipped: those that are not images, and images of 0 bytes."""
 
-    other: Odd = field(default_factory=Odd)
-    hollow: Odd = field(default_factory=Odd)
+    other: FileCount = field(default_factory=FileCount)
+    hollow: FileCount = field(default_factory=FileCount)
 
 
 def is_image(name: str) -> bool:
@@ -54,7 +54,7 @@ def subfolders(folder: Path) -> dict[str, Path]:
 
 
 def images_of(
-    root: Path, classes: tuple[str, ...], digest: Digest, passed: Passed
+    root: Path, classes: tuple[str, ...], digest: Digest, passed: SkippedFiles
 ) -> tuple[list[str], list[int]]:
     """Paths and labels of the images below the class folders, sorted by name.
 
@@ -76,7 +76,7 @@ def images_of(
             if real in seen:
                 continue
             seen.add(real)
-            folders, images = looked_through(path, passed)
+            folders, images = scan_folder(path, passed)
             digest.update(os.fsencode("".join(f"\0{place}/{f}\0{size}" for f, size in images)))
             files += [f"{path}{os.sep}{file}" for file, _ in images]
             labels += [label] * len(images)
@@ -84,7 +84,7 @@ def images_of(
     return files, labels
 
 
-def looked_through(path: str, passed: Passed) -> tuple[list[str], list[tuple[str, int]]]:
+def scan_folder(path: str, passed: SkippedFiles) -> tuple[list[str], list[tuple[str, int]]]:
     """Folders in a folder, and images with their sizes in bytes, both sorted by name; ``passed``
     takes in the files that are skipped."""
     folders, images = [], []
@@ -117,7 +117,7 @@ def unreadable(error: OSError) -> NoReturn:
     raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from None
 
 
-def remarks(classes: tuple[str, ...], full: set[int], passed: Passed) -> tuple[str, ...]:
+def remarks(classes: tuple[str, ...], full: set[int], passed: SkippedFiles) -> tuple[str, ...]:
     """Sentences on what is odd about a folder.
 
     ``full`` holds the labels of classes that have images, ``passed`` the files that were skipped.

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from nslab.datasets.arrays import Arrays
-from nslab.datasets.folder_files import Passed, images_of, is_image, remarks, subfolders
+from nslab.datasets.folder_files import SkippedFiles, images_of, is_image, remarks, subfolders
 from nslab.rng import generator
 from nslab.system.content_names import content_name, parts_of
 
@@ -160,7 +160,7 @@ def read_tree(
     """
     split, root = root is not None, root or folder
     classes = tuple(subfolders(root))
-    digest, passed = hashlib.sha256(b"\0".join(map(os.fsencode, classes))), Passed()
+    digest, passed = hashlib.sha256(b"\0".join(map(os.fsencode, classes))), SkippedFiles()
     files, labels = images_of(root, classes, digest, passed)
     every = list(files) if contents else []
     if not files or len(classes) < 2:

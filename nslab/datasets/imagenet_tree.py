@@ -12,7 +12,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from nslab.datasets.folder_files import Passed, images_of, looked_through, remarks, subfolders
+from nslab.datasets.folder_files import SkippedFiles, images_of, remarks, scan_folder, subfolders
 from nslab.datasets.image_folder import Listing
 from nslab.system.files import read_tensors
 
@@ -45,11 +45,11 @@ def read_imagenet(folder: Path, classes: int, name: str) -> Listing:
     train, val = folder / "train", folder / "val"
     if not val.is_dir():
         raise ValueError(f"{folder} has no val: the images to test {name} on are expected there")
-    flat, digest, passed = not subfolders(val), hashlib.sha256(), Passed()
+    flat, digest, passed = not subfolders(val), hashlib.sha256(), SkippedFiles()
     wnids = tuple(subfolders(train if train.is_dir() else val))
     key: dict[str, str] = {}
     if flat:
-        looked = looked_through(str(val), passed)[1]
+        looked = scan_folder(str(val), passed)[1]
         key = key_of(folder)
         if not key:
             raise ValueError(f"{val} " + NO_KEY.format(images=len(looked)))

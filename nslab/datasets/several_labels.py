@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nslab.datasets.folder_files import Passed, images_of
+from nslab.datasets.folder_files import SkippedFiles, images_of
 from nslab.datasets.image_folder import Listing
 
 JSONL = "metadata.jsonl"
@@ -55,7 +55,7 @@ def read_labelled(folder: Path, classes: tuple[str, ...]) -> Listing:
     Raises ``ValueError`` for a file of another form, labels that are not classes, and missing
     images.
     """
-    file, digest, passed = labels_file(folder), hashlib.sha256(), Passed()
+    file, digest, passed = labels_file(folder), hashlib.sha256(), SkippedFiles()
     text = file.read_bytes()
     digest.update(text)
     given = _parsed(file, text)

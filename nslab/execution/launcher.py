@@ -8,7 +8,7 @@ the launcher ends with the process that started it.
 import os
 import sys
 
-from nslab.execution.local import PARENT, follow_parent
+from nslab.execution.stopping import PARENT, follow_parent
 
 
 def main(words: list[str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nslab.execution import warm
-from nslab.execution.local import PARENT
+from nslab.execution.stopping import PARENT
 from nslab.execution.warm import KERNELS_PARENT, NUMBER, THREADS, readable
 from nslab.system import safe_python
 

@@ -56,7 +56,7 @@ def check_labels(y: Any, samples: int) -> None:
             f"labels must be whole numbers of shape ({samples},), "
             f"not {y.dtype} of shape {tuple(y.shape)}: {advice}"
         )
-    if may_look(y) and samples and (low := int(y.min())) < 0:
+    if can_read_values(y) and samples and (low := int(y.min())) < 0:
         raise ValueError(
             f"labels must be classes from 0, and one is {low}: leave samples without a class out "
             "of the batch"
@@ -87,7 +87,7 @@ def check_classes(logits: Tensor, y: Tensor) -> None:
         raise ValueError(
             f"labels are on {y.device}, the logits on {logits.device}: use y.to({logits.device})"
         )
-    if may_look(y) and len(y) and (high := int(y.max())) >= logits.shape[1]:
+    if can_read_values(y) and len(y) and (high := int(y.max())) >= logits.shape[1]:
         raise ValueError(
             f"labels go up to {high}, but the model has classes 0 to {logits.shape[1] - 1}"
         )
@@ -102,16 +102,16 @@ def check_batch(logits: Any, y: Any) -> None:
     check_logits(logits)
     check_labels(y, len(logits))
     check_classes(logits, y)
-    if may_look(y) and len(y):
+    if can_read_values(y) and len(y):
         own = logits.detach().gather(1, y.long()[:, None])
-        if own.amin().item() == -math.inf and not overflown(logits):
+        if own.amin().item() == -math.inf and not overflowed(logits):
             raise ValueError(
                 "the class of a label is masked, its logit is -inf: leave such samples out of the "
                 "batch, or do not mask their classes"
             )
 
 
-def overflown(logits: Tensor) -> bool:
+def overflowed(logits: Tensor) -> bool:
     """Whether infinite logits come from a network that has diverged rather than from a mask: then
     the finite logits, if any, are huge. Its loss is infinite, which training reports."""
     finite = logits.detach()[logits.detach().isfinite()]
@@ -121,7 +121,7 @@ def overflown(logits: Tensor) -> bool:
 def check_unmasked(sums: Tensor) -> None:
     """On a CPU raise ``ValueError`` if a loss that sums over all classes met a masked one;
     ``sums`` are these sums, one per sample."""
-    if may_look(sums) and bool(sums.detach().isinf().any()):
+    if can_read_values(sums) and bool(sums.detach().isinf().any()):
         raise ValueError(
             "this loss takes log p of every class, and one is masked, its logit is -inf: mask with "
             "a finite number such as -30, or take a loss of the label's probability alone, such "
@@ -129,6 +129,6 @@ def check_unmasked(sums: Tensor) -> None:
         )
 
 
-def may_look(values: Tensor) -> bool:
+def can_read_values(values: Tensor) -> bool:
     """Whether reading values costs nothing and is possible: on a CPU, not while compiling."""
     return values.device.type == "cpu" and not torch.compiler.is_compiling()

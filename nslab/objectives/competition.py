@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nslab.networks.logits import check_classes, check_labels, check_logits, logits_of
 from nslab.networks.modes import local, scoring
 from nslab.objectives.checks import check_images, checked_grid
-from nslab.objectives.composites import Compose, Grid, called, composite, rows_of, samples_of
+from nslab.objectives.composites import Compose, Grid, call_model, composite, rows_of, samples_of
 from nslab.objectives.criterion import SoftLabels, check_soft, is_soft
 from nslab.objectives.weighted import full_precision
 from nslab.rng import sample_bits
@@ -115,7 +115,7 @@ def ns_scores(
     competitors = slice(competing) if order is None else order[:competing]
     composites = compose(rows_of(x, competitors), grid)
     with scoring(local(model), mode) as net:
-        output = forward(composites) if forward else called(net, composites)  # [NS Eq. 4]
+        output = forward(composites) if forward else call_model(net, composites)  # [NS Eq. 4]
     logits = logits_of(output)
     check_logits(logits, competing // m)
     if soft:

@@ -86,6 +86,6 @@ def rows_of(x: Any, which: slice | Tensor) -> Any:
     return x[which]
 
 
-def called(model: Callable[..., Any], x: Any) -> Any:
+def call_model(model: Callable[..., Any], x: Any) -> Any:
     """The output of a model for a batch; a mapping is passed as keyword arguments."""
     return model(**x) if isinstance(x, Mapping) else model(x)

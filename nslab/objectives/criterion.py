@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nslab.networks.logits import (
+    can_read_values,
     check_classes,
     check_labels,
     check_logits,
     check_unmasked,
-    may_look,
 )
 from nslab.system.validation import unknown
 from nslab.types import Labels, Logits, PerSample
@@ -59,7 +59,7 @@ def check_soft(y: Tensor, samples: int, classes: int | None = None) -> None:
             f"labels of shape {tuple(y.shape)}: soft labels need a probability for each of "
             f"{samples} samples and {classes or 'all'} classes"
         )
-    if may_look(y) and samples:
+    if can_read_values(y) and samples:
         low, sums = float(y.min()), y.detach().float().sum(1)
         if not low >= 0 or not float((sums - 1).abs().max()) <= TOLERANCE:
             raise ValueError(

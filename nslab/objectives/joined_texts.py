@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from nslab.datasets.special_tokens import token_info
-from nslab.networks.logits import may_look
+from nslab.networks.logits import can_read_values
 from nslab.objectives.checks import check_tokens, checked_grid
 from nslab.objectives.composites import IDS, Compose, Grid
 from nslab.types import TokenInfo
@@ -222,7 +222,7 @@ def ids_and_mask(x: Any) -> tuple[Tokens, Tokens | None]:
             f"scored; it may have {', '.join(PER_TOKEN)}"
         )
     mask = x[MASK]
-    if may_look(mask) and bool((mask[:, 1:] > mask[:, :-1]).any()):
+    if can_read_values(mask) and bool((mask[:, 1:] > mask[:, :-1]).any()):
         raise ValueError(
             'texts are padded on the left: set tokenizer.padding_side = "right", as classifiers '
             "are trained"

@@ -29,7 +29,7 @@ from nslab.networks.logits import logits_of
 from nslab.networks.modes import bare
 from nslab.objectives.checks import check_objective, checked_grid, checked_number
 from nslab.objectives.competition import Forward, Inputs, ns_scores, ns_weights, shuffled_order
-from nslab.objectives.composites import Compose, Grid, called, samples_of
+from nslab.objectives.composites import Compose, Grid, call_model, samples_of
 from nslab.objectives.criterion import Reduction, SoftLabels, check_reduction, per_sample, reduced
 from nslab.objectives.joined_texts import TEXTS, Joined, LostTexts, compose_for
 from nslab.objectives.recommended import Setting
@@ -213,7 +213,7 @@ class NS:
                 "training labels, then objective(model, nslab.Batch(x, y, index)).total()"
             )
         w = self.weights(model, x, y, order, forward=forward)
-        outputs = forward(x) if forward else called(model, x)
+        outputs = forward(x) if forward else call_model(model, x)
         loss = reduced(w * per_sample(base, logits_of(outputs), y), reduction)
         return (loss, outputs) if return_outputs else loss
 

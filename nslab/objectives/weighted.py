@@ -93,26 +93,26 @@ class Reweighted:
 
     def state_dict(self) -> dict[str, Any]:
         """The states of the inner objective and of the counter."""
-        counts = memory_of(self.counter)
-        return memory_of(self.inner) | ({COUNTER: counts} if counts else {})
+        counts = state_of(self.counter)
+        return state_of(self.inner) | ({COUNTER: counts} if counts else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue with these states."""
-        recall(self.inner, {name: value for name, value in state.items() if name != COUNTER})
-        recall(self.counter, state.get(COUNTER, {}))
+        restore_state(self.inner, {name: value for name, value in state.items() if name != COUNTER})
+        restore_state(self.counter, state.get(COUNTER, {}))
 
     def counted(self) -> dict[str, Tensor]:
         """What was counted since the last call."""
         return counted(self.inner) | counted(self.counter)
 
 
-def memory_of(objective: Any) -> dict[str, Any]:
+def state_of(objective: Any) -> dict[str, Any]:
     """The state that an objective keeps from batch to batch; empty for most."""
     return objective.state_dict() if hasattr(objective, "state_dict") else {}
 
 
-def recall(objective: Any, state: Mapping[str, Any]) -> None:
-    """Restore the state that `memory_of` returned, if the objective keeps one."""
+def restore_state(objective: Any, state: Mapping[str, Any]) -> None:
+    """Restore the state that `state_of` returned, if the objective keeps one."""
     if hasattr(objective, "load_state_dict"):
         objective.load_state_dict(state)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nslab.configs.serialization import decode
-from nslab.execution.local import UNWRITABLE, follow_parent
+from nslab.execution.local import UNWRITABLE
+from nslab.execution.stopping import follow_parent
 from nslab.runs.portability import lacking
 from nslab.runs.store import run
 from nslab.system.time_limits import MORE, OutOfTime

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nslab.configs.protocol import RunConfig
 from nslab.networks.modes import bare
-from nslab.objectives.weighted import memory_of, recall
+from nslab.objectives.weighted import restore_state, state_of
 from nslab.system.seals import load_tensors, load_torch, save_tensors, save_torch, set_aside
 from nslab.types import Objective
 
@@ -77,11 +77,11 @@ def resume(
     if found is None:
         return None
     untouched = [copy.deepcopy(part.state_dict()) for part in (bare(model), optimizer)]
-    untouched.append(copy.deepcopy(memory_of(objective)))
+    untouched.append(copy.deepcopy(state_of(objective)))
     try:
         bare(model).load_state_dict(found.model)
         optimizer.load_state_dict(found.optimizer)
-        recall(objective, found.objective)
+        restore_state(objective, found.objective)
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
         assert folder is not None
         if accelerator.is_main_process:
@@ -89,7 +89,7 @@ def resume(
             set_aside(folder / CHECKPOINT, f"does not fit ({reason}); training starts again")
         bare(model).load_state_dict(untouched[0])
         optimizer.load_state_dict(untouched[1])
-        recall(objective, untouched[2])
+        restore_state(objective, untouched[2])
         return None
     if accelerator.scaler is not None and found.scaler is not None:
         accelerator.scaler.load_state_dict(found.scaler)
@@ -116,7 +116,7 @@ def save_checkpoint(
         bare(model).state_dict(),
         optimizer.state_dict(),
         scaler,
-        memory_of(objective),
+        state_of(objective),
         best,
         history,
         partial or {},

@@ -32,7 +32,7 @@ from nslab.training.checkpoint import (
 from nslab.training.compilation import compiled
 from nslab.training.epoch import NonFiniteLoss, train_epoch
 from nslab.training.metrics import Tally
-from nslab.training.pauses import Pauses, end_if_over, taken_up
+from nslab.training.pauses import Pauses, end_if_over, resume_partial
 from nslab.training.setup import make_accelerator, make_loaders, prepared
 from nslab.training.starts import start_weights
 from nslab.training.texts import save_vocabulary, tokenized, variant_of
@@ -126,7 +126,7 @@ def fit(
                 accelerator,
                 epoch,
                 wrong,
-                begun=taken_up(partial, config.seed, accelerator),
+                begun=resume_partial(partial, config.seed, accelerator),
                 pauses=Pauses(keep, accelerator, epoch, before) if folder else None,
             )
             partial = {}

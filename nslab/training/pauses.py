@@ -79,7 +79,7 @@ def end_if_over() -> None:
         raise OutOfTime
 
 
-def taken_up(
+def resume_partial(
     partial: dict[str, Any], seed: int, accelerator: Accelerator
 ) -> tuple[int, Tensor | None]:
     """Resume a partial epoch: returns the number of steps done and this process's sums, and

@@ -17,7 +17,7 @@ from nslab.datasets.arrays import Arrays, Layout
 from nslab.datasets.batches import make_batches
 from nslab.datasets.catalogue import Dataset
 from nslab.datasets.decoding import Decoding
-from nslab.datasets.folder_files import Passed, images_of, remarks, subfolders
+from nslab.datasets.folder_files import SkippedFiles, images_of, remarks, subfolders
 from nslab.datasets.image_folder import LAYOUT, MEAN, PREFIX, STD, split_root
 from nslab.datasets.sources import MissingDataset
 from nslab.networks.logits import check_logits, logits_of
@@ -124,7 +124,7 @@ def data_to_test_on(name: str, size: int = 0) -> ImageData:
 
 def whole_folder(folder: Path, size: int = 0) -> ImageData:
     """All images of a folder of class folders, as images to test on."""
-    classes, passed = tuple(subfolders(folder)), Passed()
+    classes, passed = tuple(subfolders(folder)), SkippedFiles()
     files, labels = images_of(folder, classes, hashlib.sha256(), passed)
     if not files or len(classes) < 2:
         raise ValueError(

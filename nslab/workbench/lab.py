@@ -13,7 +13,7 @@ import socket
 import subprocess
 from importlib.util import find_spec
 
-from nslab.execution.local import PARENT, stop, stoppable
+from nslab.execution.stopping import PARENT, stop, stoppable
 from nslab.system.safe_python import python_command
 from nslab.workbench.copies import notebooks_to_edit
 from nslab.workbench.lab_server import NOTEBOOKS, PAGE, TOKEN

@@ -12,7 +12,7 @@ import tempfile
 import webbrowser
 from pathlib import Path
 
-from nslab.execution.local import follow_parent, hangs_up
+from nslab.execution.stopping import follow_parent, hangs_up
 from nslab.workbench.kernels import use_safe_kernel
 from nslab.workbench.lab_settings import default_settings, write_settings
 

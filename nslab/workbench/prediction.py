@@ -20,7 +20,7 @@ from nslab.configs.serialization import decode
 from nslab.datasets import is_folder, load
 from nslab.datasets.catalogue import Dataset
 from nslab.datasets.decoding import opened
-from nslab.datasets.folder_files import Passed, images_of, looked_through, subfolders
+from nslab.datasets.folder_files import SkippedFiles, images_of, scan_folder, subfolders
 from nslab.datasets.image_files import ImageFiles
 from nslab.datasets.image_folder import PREFIX, split_root
 from nslab.datasets.loader import Loader, on_device
@@ -125,9 +125,9 @@ def images_in(data: str) -> tuple[list[str], list[str]]:
         return found.arrays.test_x.tolist(), [names[k] for k in found.arrays.test_y]
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: give one with images, as folder:PATH")
-    classes, passed = tuple(subfolders(folder)), Passed()
+    classes, passed = tuple(subfolders(folder)), SkippedFiles()
     files, labels = images_of(folder, classes, hashlib.sha256(), passed)
-    _, loose = looked_through(str(folder), passed)
+    _, loose = scan_folder(str(folder), passed)
     files += [str(folder / name) for name, _ in loose]
     if not files:
         raise ValueError(f"{folder} has no images")

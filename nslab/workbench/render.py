@@ -15,18 +15,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from nslab.execution.local import (
-    PARENT,
-    Ended,
-    Engine,
-    Job,
-    follow_parent,
-    no_result,
-    run_local,
-    run_with_retries,
-    stoppable,
-)
+from nslab.execution.local import Ended, Engine, Job, no_result, run_local, run_with_retries
 from nslab.execution.monitor import Monitor
+from nslab.execution.stopping import PARENT, follow_parent, stoppable
 from nslab.execution.warm_server import keep_copy
 from nslab.system.files import stamp, write_text
 from nslab.system.locks import held, locked
@@ -42,7 +33,7 @@ from nslab.workbench.notebooks import Planned, another, completed
 # searches its folder before installed modules; and it watches its parent in a way that fails while
 # the kernel starts, and where orphans are not adopted by process 1.
 KERNEL = """
-from nslab.execution.local import follow_parent
+from nslab.execution.stopping import follow_parent
 
 c.IPKernelApp.log_level = 40
 c.InteractiveShellApp.ignore_cwd = True

@@ -20,8 +20,9 @@ from nslab.analysis.paper_tables import compare
 from nslab.configs import RunConfig
 from nslab.configs.labels import label
 from nslab.datasets import MissingDataset, load
-from nslab.execution.local import OUT_OF_TIME, Engine, run_local, stoppable
+from nslab.execution.local import OUT_OF_TIME, Engine, run_local
 from nslab.execution.monitor import Monitor
+from nslab.execution.stopping import stoppable
 from nslab.experiments import EXPERIMENTS, experiment
 from nslab.runs.results import find, finished, stages
 from nslab.runs.store import RunsFailed, run_all

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from nslab.adapt.truth import Seen, auc, class_means, judged
+from nslab.adapt.truth import Records, auc, class_means, epoch_rows
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -43,7 +43,7 @@ def test_class_means_leave_out_what_is_missing() -> None:
 def test_rows_count_as_a_loop_would() -> None:
     """Two epochs, looked at after the second; the first epoch's objective gave no weights."""
     truth = np.array([0, 1, 2, 1]), np.array([2, 0])
-    seen = Seen([torch.tensor([2, 2], dtype=torch.int16)])
+    seen = Records([torch.tensor([2, 2], dtype=torch.int16)])
     for labels, weight, tested in (
         ([0, 1, 1, 0], [math.nan] * 4, None),
         ([0, 1, 2, 0], [2.0, 1.0, 3.0, 1.5], [2, 0]),
@@ -52,7 +52,7 @@ def test_rows_count_as_a_loop_would() -> None:
         seen.values[-1][0] = torch.tensor([0.9, 0.8, 0.7, 0.95])
         seen.values[-1][1] = torch.tensor(weight)
         seen.tested.append(None if tested is None else torch.tensor(tested, dtype=torch.int16))
-    first, second = judged(seen, truth, 3)
+    first, second = epoch_rows(seen, truth, 3)
     assert seen.test_accuracy(0, truth[1]) == 50.0
     assert first["pseudo_accuracy"] == 50.0
     assert "test_accuracy" not in first

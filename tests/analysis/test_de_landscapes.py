@@ -23,7 +23,7 @@ NAMES = FULL.strategies
 
 def sketched(seed: int = 3, target: int = 4, cr: float = 0.5) -> tuple[Tensor, list[MutantSketch]]:
     """A population of twelve, and a member's mutants with F = 0.6."""
-    x = de_landscapes.settlers(12, seed)
+    x = de_landscapes.initial_population(12, seed)
     return x, de_landscapes.sketches("two_valleys", x, target, NAMES, 0.6, cr, seed)
 
 
@@ -114,8 +114,8 @@ def test_settle(name: str) -> None:
     """Losses are those of the members, nobody gets worse, and who was never replaced stays."""
     evolver = CLASSIC["sa-shade-tri-ensin"]
     assert isinstance(evolver, AdaptiveDE)
-    x = de_landscapes.settlers(15, 1)
-    course = de_landscapes.settle(evolver, name, x, 12, 1)
+    x = de_landscapes.initial_population(15, 1)
+    course = de_landscapes.evolve_on(evolver, name, x, 12, 1)
     torch.testing.assert_close(course.losses, de_landscapes.LANDSCAPES[name](course.x))
     assert torch.equal(course.x[0], x)
     assert (course.losses.diff(dim=0) <= 0).all()
@@ -132,7 +132,7 @@ def figures() -> dict[str, Figure]:
     x, made = sketched()
     evolver = CLASSIC["sa-shade-tri-ensin"]
     assert isinstance(evolver, AdaptiveDE)
-    course = de_landscapes.settle(evolver, "two_valleys", x, 4, 0)
+    course = de_landscapes.evolve_on(evolver, "two_valleys", x, 4, 0)
     return {
         "mutations": plots.mutations(plane, x, 4, made, "title"),
         "course": plots.course(plane, course, [0, 4], "title"),

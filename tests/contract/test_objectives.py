@@ -16,7 +16,7 @@ from nslab.configs import TrainConfig
 from nslab.configs.serialization import decode, encode
 from nslab.networks import logits as logits_module
 from nslab.objectives import NS, OBJECTIVES, SETTINGS, CrossEntropy, Reweighted, Weighted
-from nslab.objectives.weighted import PlainLoss, memory_of, recall
+from nslab.objectives.weighted import PlainLoss, restore_state, state_of
 from nslab.types import Batch, DataInfo, Objective, ObjectiveConfig, Scored
 
 B, K = 24, 10
@@ -226,7 +226,7 @@ def test_no_label_is_ignored_where_values_are_not_looked_at(
     config: ObjectiveConfig, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on an accelerator and in a compiled step: torch's own assertions remain."""
-    monkeypatch.setattr(logits_module, "may_look", lambda values: False)
+    monkeypatch.setattr(logits_module, "can_read_values", lambda values: False)
     with pytest.raises((IndexError, RuntimeError)):
         config.build(INFO)(Images(), dataclasses.replace(batch(), y=LABELS[kind](batch().y)))
 
@@ -341,12 +341,12 @@ def test_memory_is_handed_on(config: ObjectiveConfig) -> None:
         for seed in range(3):
             first(model, batch(seed))
         file = io.BytesIO()
-        torch.save(memory_of(first), file)
+        torch.save(state_of(first), file)
         file.seek(0)
-        recall(second, torch.load(file, weights_only=True))
+        restore_state(second, torch.load(file, weights_only=True))
         model.eval()
         assert torch.equal(first(model, batch(9)).loss, second(model, batch(9)).loss)
-        torch.testing.assert_close(memory_of(first), memory_of(second))
+        torch.testing.assert_close(state_of(first), state_of(second))
 
 
 def test_wrong_fields_are_refused(config: ObjectiveConfig, as_users_call: None) -> None:

@@ -133,7 +133,9 @@ def test_voila(tmp_path: Path, number: signal.Signals) -> None:
         wait_for(lambda: "token=" in (tmp_path / "log").read_text(), 60, tmp_path)
         token = (tmp_path / "log").read_text().partition("token=")[2].split()[0]
         wait_for(lambda: "is running at" in (tmp_path / "log").read_text(), 60, tmp_path)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/?token={token}", timeout=60) as page:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{port}/voila/render/explorer.ipynb?token={token}", timeout=60
+        ) as page:
             page.read(500)
             assert len(family(mark)) >= 3
             lab.send_signal(number)

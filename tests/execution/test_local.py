@@ -13,8 +13,9 @@ import pytest
 from rich.console import Console
 
 from nslab.execution import monitor as boards
-from nslab.execution.local import Ended, Job, Stopped, run_local, run_with_retries, stoppable
+from nslab.execution.local import Ended, Job, run_local, run_with_retries
 from nslab.execution.monitor import Monitor, duration
+from nslab.execution.stopping import Stopped, stoppable
 from nslab.system.progress import FILE, Progress, read_progress
 
 
@@ -100,7 +101,7 @@ from pathlib import Path
 from nslab.execution.local import Job, run_local
 code = '''
 import os, sys, time
-from nslab.execution.local import follow_parent
+from nslab.execution.stopping import follow_parent
 follow_parent()
 open(sys.argv[1], "w").write(str(os.getpid()))
 time.sleep(60)

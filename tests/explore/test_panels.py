@@ -109,14 +109,14 @@ def test_evolution_in_steps_is_evolution() -> None:
     """Generation by generation what `evolve` writes down of the same parents and batches."""
     panel = explore.Evolution(generations=12, seed=3)
     panel.advance(12)
-    habitat = panel.habitat
-    assert habitat is not None
-    config = habitat.config
+    origin = panel.origin
+    assert origin is not None
+    config = origin.config
     states = [model.state_dict() for model in small_runs.after_epochs(config.base)][-config.size :]
     evolved = evolve(
-        habitat.setup.model,
+        origin.setup.model,
         states,
-        habitat.setup.batches.nth,
+        origin.setup.batches.nth,
         config.method,  # type: ignore[arg-type]
         replace(config, batches=2),
         seed=3,
@@ -140,17 +140,17 @@ def test_the_slice_goes_through_the_population() -> None:
     """Coordinates are those of the plane, losses those of the networks there."""
     config = explore.Evolution(seed=3).config
     states = [model.state_dict() for model in small_runs.after_epochs(config.base)]
-    habitat = stepwise.settled(config, states)
-    plane = habitat.slice
+    origin = stepwise.prepare_evolution(config, states)
+    plane = origin.slice
     point = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
     assert torch.allclose(plane.of(plane.centre + point @ plane.basis), point)
     middle = len(plane.places) // 2
     layout_loss = plane.losses[middle, middle]  # at the mean
     x = plane.centre.float()[None]
-    batch = habitat.setup.batches.nth(0)
-    own = habitat.fitness(stepwise.Population.of(x), habitat.extras, batch.x[:256], batch.y[:256])
+    batch = origin.setup.batches.nth(0)
+    own = origin.fitness(stepwise.Population.of(x), origin.extras, batch.x[:256], batch.y[:256])
     assert float(layout_loss) == pytest.approx(float(own[0]), rel=1e-4)
-    assert (plane.of(habitat.parents).abs() < plane.places[-1]).all()
+    assert (plane.of(origin.parents).abs() < plane.places[-1]).all()
 
 
 def test_curves_of_losses() -> None:

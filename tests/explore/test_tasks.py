@@ -118,14 +118,14 @@ def test_what_moves_is_drawn_as_a_whole_drawing_would() -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     canvas.follow(line)
     blank = canvas.image.value
-    canvas.settle()
+    canvas.redraw()
     assert canvas.image.value is blank, "a picture without its contents would flash up"
     canvas.show()
     first = canvas.image.value
     line.set_ydata([1, 0])
     canvas.show()
     moved = canvas.image.value
-    canvas.settle()
+    canvas.redraw()
     canvas.show()
     assert bytes(canvas.image.value) == bytes(moved) != bytes(first)
     line.set_ydata([0, 1])

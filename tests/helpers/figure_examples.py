@@ -192,9 +192,9 @@ def of_evolution() -> dict[str, Figure]:
     names = tuple(SYMBOLS.values())
     strategies = near(crossed(strategy=names, step=range(40)), "F", "Cr", "probability", about=0.3)
     success = near(crossed(strategy=names, until=(10, 20, 30, 40)), "rate").assign(asked=1234)
-    x = planes.settlers(18, 0)
+    x = planes.initial_population(18, 0)
     made = planes.sketches("two_valleys", x, 4, FULL.strategies, 0.6, 0.5, 0)
-    course = planes.settle(FULL, "ripples", x, 10, 0)
+    course = planes.evolve_on(FULL, "ripples", x, 10, 0)
     successes = [([0.1, 0.2], [1.0, 3.0]), ([0.15], [1.0])]
     changes = {name: torch.randn(300) for name in FULL.strategies}
     born = crossed(strategy=FULL.strategies, kind=("mutant", "trial"), k=range(12))

@@ -16,7 +16,7 @@ from nslab.configs import TrainConfig
 from nslab.configs.serialization import decode, encode, identity
 from nslab.objectives import NS, Joined
 from nslab.objectives.competition import group_scores, ns_scores
-from nslab.objectives.weighted import counted, memory_of, recall
+from nslab.objectives.weighted import counted, restore_state, state_of
 from nslab.types import Batch, DataInfo, TokenInfo
 
 BERT = {"pad": 0, "begin": 101, "end": 102}
@@ -315,7 +315,7 @@ def test_lost_texts_are_counted(grouping: Any) -> None:
     batch = Batch(x, y, torch.arange(9))
     first = objective(Bag(), batch)
     again = ns.build(info_of(y))
-    recall(again, memory_of(objective))
+    restore_state(again, state_of(objective))
     again(Bag(), batch)
     if grouping == "consecutive":
         assert counted(objective)["texts_lost"].tolist() == [2, 8]

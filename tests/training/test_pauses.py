@@ -114,7 +114,7 @@ def test_an_epoch_taken_up_by_other_numbers_of_processes_keeps_its_sums() -> Non
         {"sums": torch.full((2, 6), float(k)), "stream": torch.get_rng_state()} for k in (1, 2)
     ]
     with torch.random.fork_rng(devices=[]):
-        step, sums = pauses.taken_up({"epoch": 0, "step": 7, "ranks": ranks}, 0, Two())  # type: ignore[arg-type]
+        step, sums = pauses.resume_partial({"epoch": 0, "step": 7, "ranks": ranks}, 0, Two())  # type: ignore[arg-type]
     assert step == 7
     assert sums is not None
     assert torch.equal(sums, torch.full((2, 6), 3.0))

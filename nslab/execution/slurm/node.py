@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from nslab.execution.local import PARENT
+from nslab.execution.stopping import PARENT
 from nslab.system.files import write_text
 
 if TYPE_CHECKING:

@@ -106,7 +106,9 @@ def table4(
             config = dataclasses.replace(
                 adaptation_of(preset), source=trained, **fields | shortened
             )
-            made += [arm(config, method, most) for method in methods or METHODS_SHOWN[preset]]
+            made += [
+                config_of_row(config, method, most) for method in methods or METHODS_SHOWN[preset]
+            ]
     return list(dict.fromkeys(made))
 
 
@@ -153,7 +155,9 @@ def source_on(dataset: str, base: TrainConfig, most: int = 0) -> TrainConfig:
     return dataclasses.replace(base, dataset=dataset, **changes)
 
 
-def arm(config: AdaptConfig, method: AdaptationMethod, most: int = 0) -> AdaptConfig | TrainConfig:
+def config_of_row(
+    config: AdaptConfig, method: AdaptationMethod, most: int = 0
+) -> AdaptConfig | TrainConfig:
     """A row of the table for a task: the adaptation by a method, or one of the two bounds,
     ``source_only`` and ``target_labels``."""
     if method == "source_only":

@@ -63,7 +63,7 @@ class CompetitionFigure:
         self.s[0].axvline(1, color="0.4", linestyle="--", linewidth=1)
         self._weights(figure.add_subplot(lower[0]))
         self._ranking(figure.add_subplot(lower[1]), epochs)
-        self.canvas.settle()
+        self.canvas.redraw()
 
     def _composite(self, axes: Axes, groups: Competitions) -> None:
         (rows, columns), (h, w) = groups.grid, groups.images.shape[2:]

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from nslab.analysis.de import SYMBOLS
 from nslab.configs.labels import colour_of
-from nslab.explore.evolution.stepwise import Habitat, Moment
+from nslab.explore.evolution.stepwise import EvolutionStart, Moment
 from nslab.explore.ui.canvas import Canvas
 from nslab.plots.de_landscapes import STRATEGY_MARKERS, legend_handles
 from nslab.plots.de_runs import STRATEGY_DASHES
@@ -32,17 +32,17 @@ class EvolutionFigure:
             "loss; by generation: losses, probabilities of the strategies, memories of F and Cr",
         )
 
-    def build(self, habitat: Habitat) -> None:
+    def build(self, origin: EvolutionStart) -> None:
         """Lay out the figure for an evolution that has not begun."""
         self.canvas.clear()
         figure = self.canvas.figure
-        method: Any = habitat.config.method  # an evolver with strategies
+        method: Any = origin.config.method  # an evolver with strategies
         self.strategies = method.strategies
         left = GridSpec(1, 1, figure, 0.095, 0.19, 0.445, 0.90)
         right = GridSpec(2, 2, figure, 0.535, 0.19, 0.985, 0.93, wspace=0.36, hspace=0.46)
-        self._plane(figure.add_subplot(left[0]), habitat)
+        self._plane(figure.add_subplot(left[0]), origin)
         losses, shares, f, cr = (figure.add_subplot(right[i]) for i in range(4))
-        self._losses(losses, habitat.start)
+        self._losses(losses, origin.start)
         self.cursors = []
         self.probability = self._by_strategy(shares, "probability", "probability of a strategy")
         self.f = self._by_strategy(f, "F, mean of memory", "F, scaling factor")
@@ -57,10 +57,10 @@ class EvolutionFigure:
         handles = legend_handles("parents from training", lines=True)
         form: dict = {"ncols": 3, "columnspacing": 1.4, "handletextpad": 0.5, "handlelength": 1.8}
         figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 0.0), **form)
-        self.canvas.settle()
+        self.canvas.redraw()
 
-    def _plane(self, axes: Axes, habitat: Habitat) -> None:
-        plane = habitat.slice
+    def _plane(self, axes: Axes, origin: EvolutionStart) -> None:
+        plane = origin.slice
         places, losses = plane.places.numpy(), plane.losses.numpy()
         levels = np.unique(np.quantile(losses[np.isfinite(losses)], np.linspace(0, 1, 15)))
         shades = BoundaryNorm(levels, 256)  # quantiles: every shade covers an equal area

@@ -8,7 +8,12 @@ from nslab.datasets import array_sets
 from nslab.evolve import EVOLVERS
 from nslab.evolve.protocol import completed
 from nslab.explore.evolution.figure import EvolutionFigure
-from nslab.explore.evolution.stepwise import Habitat, Moment, evolve_stepwise, settled
+from nslab.explore.evolution.stepwise import (
+    EvolutionStart,
+    Moment,
+    evolve_stepwise,
+    prepare_evolution,
+)
 from nslab.explore.ui import controls
 from nslab.explore.ui.panel import LivePanel
 from nslab.explore.ui.runner import Runner
@@ -37,7 +42,7 @@ class Evolution(LivePanel):
         seed: int = 2024,
     ) -> None:
         self.generations, self.seed = generations, seed
-        self.habitat: Habitat | None = None
+        self.origin: EvolutionStart | None = None
         self.course: list[Moment] = []
         self.view = EvolutionFigure(generations)
         super().__init__(self.view.canvas)
@@ -87,26 +92,26 @@ class Evolution(LivePanel):
     def _begin(self) -> None:
         """Stop the evolution and prepare another, from parents that are looked up or trained."""
         self.close()
-        config, known = self.config, self.habitat
+        config, known = self.config, self.origin
         self.status.say(f"training {config.base.network} on {config.base.dataset}: the parents …")
 
-        def prepared() -> tuple[Result, Habitat]:
+        def prepared() -> tuple[Result, EvolutionStart]:
             if known is not None and known.config == config:
                 return self.runs[0], known
             result = trained(config.base, self.ui_thread.live)
             states = [model.state_dict() for model in after_epochs(config.base)]
-            return result, settled(config, states)
+            return result, prepare_evolution(config, states)
 
-        def begun(found: tuple[Result, Habitat]) -> None:
+        def begun(found: tuple[Result, EvolutionStart]) -> None:
             if config != self.config:
                 return
-            result, habitat = found
-            self.runs, self.habitat, self.course = [result], habitat, [habitat.start]
-            self.view.build(habitat)
+            result, origin = found
+            self.runs, self.origin, self.course = [result], origin, [origin.start]
+            self.view.build(origin)
             self.generation.value, self.generation.max = 0, 0
             self._draw()
             method, generations = CHOICES[self.evolver.value], self.generations
-            self.runner.take(lambda w: evolve_stepwise(w, habitat, method, generations), self._hear)
+            self.runner.take(lambda w: evolve_stepwise(w, origin, method, generations), self._hear)
 
         self.ui_thread.later(prepared, begun, slow=True)
 

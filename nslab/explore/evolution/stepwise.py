@@ -65,7 +65,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class Habitat:
+class EvolutionStart:
     """Everything that an evolution starts from. All weights evolve, those of the last layer too.
 
     Attributes:
@@ -88,7 +88,9 @@ class Habitat:
         return Extras({}, {})
 
 
-def settled(config: EvolveConfig, states: Sequence[Mapping[str, Tensor]]) -> Habitat:
+def prepare_evolution(
+    config: EvolveConfig, states: Sequence[Mapping[str, Tensor]]
+) -> EvolutionStart:
     """Prepare an evolution of the last of ``states`` (state dicts): score them as a population, and
     compute the slice of the loss around it.
 
@@ -119,32 +121,34 @@ def settled(config: EvolveConfig, states: Sequence[Mapping[str, Tensor]]) -> Hab
         rows.append(fitness(Population.of(points), extras, batch.x[:IMAGES], batch.y[:IMAGES]))
     plane = replace(plane, places=places, losses=torch.stack(rows))
     made = torch.full((len(parents),), -1)
-    return Habitat(
+    return EvolutionStart(
         config, setup, fitness, parents, plane, Moment(plane.of(parents), losses, made, {})
     )
 
 
-def evolve_stepwise(worker: Worker, habitat: Habitat, evolver: Evolver, generations: int) -> None:
+def evolve_stepwise(
+    worker: Worker, origin: EvolutionStart, evolver: Evolver, generations: int
+) -> None:
     """Evolve generation by generation, and post a `Moment` after each.
 
     Computes the same as `nslab.neuroevolution.evolution.evolve`, which can stop only after batches,
     not after generations.
     """
-    config, setup, extras = habitat.config, habitat.setup, habitat.extras
+    config, setup, extras = origin.config, origin.setup, origin.extras
     evolver = completed(evolver, config.generations)
-    population, made = Population.of(habitat.parents), habitat.start.made
-    batch, state = setup.batches.nth(0), evolver.init(population, habitat.start.losses)
+    population, made = Population.of(origin.parents), origin.start.made
+    batch, state = setup.batches.nth(0), evolver.init(population, origin.start.losses)
     for step in range(generations):
         worker.wait_for_step()
         k, g = divmod(step, config.generations)
         if k and g == 0:
             batch = setup.batches.nth(k)
-            losses = habitat.fitness(state.population, extras, batch.x, batch.y)
+            losses = origin.fitness(state.population, extras, batch.x, batch.y)
             state = evolver.rescore(state, losses)
         trials = evolver.ask(state, generator(config.seed, "evolve", k, g))
         asked = trials.changed
         losses = torch.full((config.size,), torch.inf, dtype=torch.float64)
-        losses[asked] = habitat.fitness(
+        losses[asked] = origin.fitness(
             state.population, extras, batch.x, batch.y, trials.targets[asked]
         )
         after = evolver.tell(state, trials, losses)
@@ -152,5 +156,5 @@ def evolve_stepwise(worker: Worker, habitat: Habitat, evolver: Evolver, generati
         made = torch.where(won, trials.strategy, made)
         row = evolver.report(state, trials, after)
         state = after
-        points = habitat.slice.of(state.population.x())
+        points = origin.slice.of(state.population.x())
         worker.post(Moment(points, state.fitness, made, row, k))

@@ -50,7 +50,7 @@ class LossesFigure:
         self.legend = figure.legend(handles=entries, **form)
         self.named = self.legend.get_texts()[list(STYLES).index("other")]
         self.other = "other"
-        self.canvas.settle()
+        self.canvas.redraw()
 
     def _curves(self, axes: Axes, top: float, label: str, title: str) -> dict[str, Line2D]:
         lines = {name: axes.plot([], [], **style)[0] for name, style in STYLES.items()}
@@ -107,5 +107,5 @@ class LossesFigure:
         if names["other"] != self.other:
             self.other = names["other"]
             self.named.set_text(text_of(self.other))
-            self.canvas.settle()
+            self.canvas.redraw()
         self.canvas.show()

@@ -66,7 +66,7 @@ class ResultsFigure:
         methods.set_yticks(range(len(names)), names, fontsize=9)
         methods.set(xlabel="test accuracy (%) at epoch e", title="points: seeds; bar: their mean")
         self.canvas.follow(self.cursor, *(artist for row in self.rows for artist in row[1:]))
-        self.canvas.settle()
+        self.canvas.redraw()
 
     def draw(self, epoch: int) -> None:
         """Show accuracies after an epoch; of shorter trainings, those after their last epoch."""

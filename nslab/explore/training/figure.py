@@ -48,7 +48,7 @@ class TrainingFigure:
         self._accuracies(accuracy)
         self._histogram(weights)
         self._classes(scores)
-        self.canvas.settle()
+        self.canvas.redraw()
 
     def _losses(self, axes: Axes) -> None:
         (self.each,) = axes.plot([], [], color=BLUE, alpha=0.35, linewidth=1)

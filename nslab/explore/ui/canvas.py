@@ -17,7 +17,7 @@ class Canvas:
     """One figure that is drawn once; then only moving artists are redrawn over a stored background.
 
     That takes about a seventh of the time of a full drawing. Artists that move must stay within
-    their axes' limits; to change those, call `settle`, which draws everything again. The widget
+    their axes' limits; to change those, call `redraw`, which draws everything again. The widget
     keeps its height. A canvas must be used from one thread only.
     """
 
@@ -53,7 +53,7 @@ class Canvas:
             artist.set_animated(True)
         self.moving.extend(artists)
 
-    def settle(self) -> None:
+    def redraw(self) -> None:
         """Draw everything that does not move and store it as the background. The picture is shown
         only by `show`, so that it does not flash up without its contents."""
         self.agg.draw()
