@@ -131,6 +131,13 @@ def compare_methods(
         for seed in chosen_seeds
         for method, training in trainings.items()
     }
+    by_id: dict[str, str] = {}
+    for method in trainings:
+        same = by_id.setdefault(configs[method, 0, chosen_seeds[0]].id, method)
+        if same != method:
+            raise ValueError(
+                f"{same!r} and {method!r} are the same training: leave out one of them"
+            )
     if device is not None:
         choose_device(device)
     first = {(m, place): config for (m, place, _), config in reversed(configs.items())}

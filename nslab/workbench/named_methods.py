@@ -43,6 +43,11 @@ def fields_of(methods: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
                 "W being the constant weight, or compare them one by one"
             )
         ns = scored[0]
+        if ns.sigma + ns.rho == 1:
+            raise ValueError(
+                f"{method} is cross-entropy itself here, since the mean weight of the NS is 1: "
+                "leave it out"
+            )
         if method == "ce_constant":
             found[name] = {"objective": constant_weight(ns)}
         else:

@@ -46,13 +46,15 @@ def test_controls_take_the_mean_weight_of_the_ns_beside_them() -> None:
     [
         (["ce", "ce_lr"], {}, "ce_lr is a control of the one NS .* there are 0"),
         (["ns_ws", "ns_lf", "ce_constant"], {}, "there are 2"),
+        ([NS(sigma=2, rho=-1), "ce_constant"], {}, "the mean weight of the NS is 1: leave it out"),
+        (["ns", "ns_ws"], {}, "'ns' and 'ns_ws' are the same training: leave out one of them"),
         (["ce", "pbs"], {"sampler": "cbs"}, "method 'pbs' sets sampler: leave it out"),
         (["ns", "ce_lr"], {"sweep": {"lr_scale": [1, 2]}}, "method 'ce_lr' sets lr_scale"),
         (["ce", "ns_fl"], {}, "unknown method 'ns_fl': did you mean ns_lf"),
         (["ce", "shuffle"], {}, "unknown method 'shuffle'"),
     ],
 )
-def test_what_cannot_be(methods: list[str], more: dict, message: str) -> None:
+def test_what_cannot_be(methods: list, more: dict, message: str) -> None:
     """Said before any work."""
     data = (torch.rand(40, 1, 6, 6), torch.arange(40) % 2)
     with pytest.raises(ValueError, match=message):
