@@ -20,7 +20,9 @@ from nslab.workbench.names import check_dataset, check_evolver, check_network
 @takes_where()
 def evolve(
     model: Annotated[str, typer.Option(help="torchvision/NAME, timm/NAME or one of `nslab list`.")],
-    data: Annotated[str, typer.Option(help="A folder of images, one per class, or a data set.")],
+    data: Annotated[
+        str, typer.Option(help="A folder with one subfolder of images per class, or a data set.")
+    ],
     parents: Annotated[
         list[str] | None, typer.Option(metavar="FILE...", help="Checkpoints to evolve.")
     ] = None,

@@ -72,7 +72,7 @@ def lab(
         bool, typer.Option("--allow-root", help="Run as root, as in containers.")
     ] = False,
     voila: Annotated[
-        bool, typer.Option("--voila", help="Serve only the explorer, as a web page.")
+        bool, typer.Option("--voila", help="Serve the explorer as a web page instead.")
     ] = False,
     plugin: Plugins = None,
 ) -> None:

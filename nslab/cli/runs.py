@@ -24,7 +24,7 @@ def runs(
     since: Annotated[
         str, typer.Option(help="Finished since 2026-11-30 (UTC); 3d, 12h: so long ago.")
     ] = "",
-    until: Annotated[str, typer.Option(help="Finished until then; written likewise.")] = "",
+    until: Annotated[str, typer.Option(help="Finished by then; in the same form.")] = "",
     state: Annotated[
         str, typer.Option(help="frozen, finished, stale, running or unfinished.")
     ] = "",
