@@ -208,7 +208,11 @@ def epoch_axis(axes: Axes, epochs: pd.Index) -> None:
     apart."""
     ticks = sorted(set(epochs.astype(int)))
     axes.set_xscale("symlog", linthresh=1, linscale=0.35)
-    axes.set_xticks(ticks, [str(e) for e in ticks])
+    labelled = ticks[-1:]  # of late epochs, which stand close together, every other one or fewer
+    for epoch in reversed(ticks[:-1]):
+        if epoch < 2 or labelled[-1] / epoch > 1.25:
+            labelled.append(epoch)
+    axes.set_xticks(ticks, [str(epoch) if epoch in labelled else "" for epoch in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("after epoch")
 
