@@ -41,7 +41,7 @@ def claim_table(papers: Sequence[str] = PAPERS) -> pd.DataFrame:
       independent units of ``planned``; ``p`` is two-sided, ``p_adjusted`` by Holm over the lines of
       the paper.
     - ``printed``: the paper's own difference over the same rows; ``least``: the smallest effect
-      that would support the claim.
+      that counts as what the paper claims.
     - ``verdict``: *supported* if the effect is above 0, *contradicted* if it is below ``least``,
       both with an adjusted p below 0.05, else *undecided*. For a claim that something does no harm,
       the bounds are minus what is tolerated, and 0; for one that something is lower, all is
