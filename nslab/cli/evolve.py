@@ -28,7 +28,7 @@ def evolve(
     ] = None,
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE...", help="Checkpoints too; --parents may be left out."),
+        typer.Argument(metavar="FILE...", help="Checkpoints, instead of or besides --parents."),
     ] = None,
     out: Annotated[str, typer.Option(help="Folder for the best network.")] = "evolved",
     evolver: Annotated[
@@ -44,7 +44,8 @@ def evolve(
         float, typer.Option(help="Share of training images held out to choose the network.")
     ] = 0.1,
     augment: Annotated[
-        str, typer.Option(help="none, crop, crop_flip; auto: folders crop_flip, data sets none.")
+        str,
+        typer.Option(help="none, crop or crop_flip; auto: crop_flip for folders, else none."),
     ] = "auto",
     size: Annotated[
         int | None, typer.Option(help="Side of a folder's images in pixels; default: 224.")

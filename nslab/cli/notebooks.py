@@ -90,7 +90,7 @@ app.add_typer(new, name="new")
 
 @new.callback()
 def new_thing() -> None:
-    """Start something of your own: a notebook."""
+    """Create a notebook of your own."""
 
 
 @new.command("notebook", epilog="Example: nslab new notebook my_question --experiment ns/table5")

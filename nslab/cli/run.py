@@ -57,6 +57,8 @@ def run(
         if freeze is not None:
             frozen.check_name(freeze)
         configs = experiment(name).plan(preset, **parsed(parameter))
+        if parameter and not configs:
+            raise ValueError(f"{name}: with {', '.join(parameter)} there is nothing to run")
         if dry_run:
             print_dry_run(configs, [], where.jobs, force)
             print_smallest_effect(name, configs)

@@ -22,9 +22,10 @@ def runs(
     method: Annotated[str, typer.Option(help="A name, a family (ns), or a pattern.")] = "",
     seed: Annotated[int | None, typer.Option(help="The run's seed.")] = None,
     since: Annotated[
-        str, typer.Option(help="Finished since 2026-11-30 (UTC); 3d, 12h: so long ago.")
+        str,
+        typer.Option(help="Only those finished since 2026-11-30 (UTC), or in the last 3d or 12h."),
     ] = "",
-    until: Annotated[str, typer.Option(help="Finished by then; in the same form.")] = "",
+    until: Annotated[str, typer.Option(help="Only those finished by then; in the same form.")] = "",
     state: Annotated[
         str, typer.Option(help="frozen, finished, stale, running or unfinished.")
     ] = "",

@@ -28,10 +28,10 @@ def check_kinds(dataset: str, network: str, objective: ObjectiveConfig) -> None:
         check_kinds(dataset, network, objective.base)
     if isinstance(objective, NS) and isinstance(objective.compose, str):
         if texts != (objective.compose != "images"):
-            ways = "'tiled' or 'literal'" if texts else "'images'"
+            ways = "'tiled'" if texts else "'images'"
             raise ValueError(
                 f"TrainConfig: NS composes {objective.compose!r} and {short_name(dataset)} has "
-                f"{KINDS[texts]}: give it compose={ways}"
+                f"{KINDS[texts]}: write nslab.NS(compose={ways})"
             )
     elif texts and isinstance(objective, Mixup):
         raise ValueError("TrainConfig: Mixup blends images, not texts: choose another objective")

@@ -8,7 +8,7 @@ from nslab.configs.labels import short_repr
 from nslab.configs.loss_search import losses_of
 from nslab.configs.methods import training_method
 from nslab.configs.protocol import RunConfig
-from nslab.configs.schedules import Constant, Schedule
+from nslab.configs.schedules import SCHEDULES, Constant, Schedule
 from nslab.configs.starts import resolved_start
 from nslab.configs.texts import TEXT_FIELDS, check_kinds, text_fields
 from nslab.datasets import DATASETS, Dataset, dataset_of, image_side, is_text, resolved
@@ -23,7 +23,7 @@ from nslab.objectives import CrossEntropy
 from nslab.objectives.checks import check_objective
 from nslab.system.content_names import content_of, short_name
 from nslab.system.encoder_files import is_encoder, resolved_encoder
-from nslab.system.validation import check_fields, hashed_as, omitted_means
+from nslab.system.validation import check_fields, hashed_as, near, omitted_means
 from nslab.types import ObjectiveConfig
 
 # names in the field ``frozen``: everything but the head; the layer that gives the logits
@@ -153,6 +153,7 @@ class TrainConfig(RunConfig):
             at_least={"imbalance": 1, "epoch_parts": 1, "accumulate": 1}
             | dict.fromkeys(from_zero.split(), 0),
             at_most={"noise_rate": 1, "keep_last": self.epochs},
+            below={"momentum": 1},
             one_of={"sampler": SAMPLERS},
         )
         check_network(self.network)
@@ -172,9 +173,10 @@ class TrainConfig(RunConfig):
             object.__setattr__(self, name, value)
         check_objective("TrainConfig: objective", self.objective)
         if isinstance(self.schedule, type) or not hasattr(self.schedule, "factor"):
+            like = SCHEDULES[[*near(self.schedule, SCHEDULES), "constant"][0]]
             raise TypeError(
-                f"TrainConfig: schedule must have a method factor, not {self.schedule!r}: give a "
-                "value such as nslab.configs.schedules.Constant()"
+                f"TrainConfig: schedule must be a schedule, not {self.schedule!r}: give a value of "
+                f"a class of nslab.configs.schedules, such as {like.__name__}(...)"
             )
         if not isinstance(self.ancestor, TrainConfig | None) or (self.ancestor and self.start):
             raise TypeError(

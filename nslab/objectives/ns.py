@@ -35,6 +35,7 @@ from nslab.objectives.joined_texts import TEXTS, Joined, LostTexts, compose_for
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import CrossEntropy, PlainLoss, Reweighted
 from nslab.system.renamed import refuse_old_names
+from nslab.system.type_words import not_one_of
 from nslab.system.validation import omitted_means
 from nslab.types import Batch, DataInfo, Labels, Logits, ObjectiveConfig, PerSample
 
@@ -93,7 +94,7 @@ class NS:
             ("score_dtype", ("model", "bfloat16", "float16")),
         ):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"NS: {name} is {getattr(self, name)!r}, not one of {allowed}")
+                raise ValueError(not_one_of(f"NS: {name}", getattr(self, name), allowed))
         if self.compose not in ("images", *TEXTS) and not callable(self.compose):
             raise ValueError(
                 f"NS: compose is {self.compose!r}, neither 'images', 'tiled' nor 'literal', nor a "

@@ -210,7 +210,10 @@ def cautions(config: EvolveConfig) -> list[str]:
     base, lines = config.base, []
     assert isinstance(config.init, CheckpointFiles)
     if twice := config.size - len(set(config.init.digests)):
-        lines.append(f"{twice} of the {config.size} checkpoints are duplicates, which add nothing")
+        lines.append(
+            f"of the {config.size} checkpoints, {config.size - twice} are different: a duplicate "
+            "adds nothing to an evolution"
+        )
     layout = base.about.layout
     if (left := layout.train - base.hold_out) < config.batch_size:
         lines.append(

@@ -38,6 +38,8 @@ def choose_device(name: str) -> None:
         device = torch.zeros((), device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
+        if reason.startswith("Expected one of"):
+            reason = "there are cpu, cuda and cuda:1"
         raise ValueError(f"device {name!r} is not available: {reason}") from None
     if device.type == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "1"

@@ -105,7 +105,10 @@ def items_of(text: str) -> list[str]:
     >>> items_of("[1, 2]"), items_of("ce,ns_ws")
     (['1', '2'], ['ce', 'ns_ws'])
     """
-    text = text.strip().removeprefix("[").removesuffix("]")
+    text = text.strip()
+    if text.startswith("[") != text.endswith("]"):
+        raise ValueError(f"{text!r} has one bracket: close it, or leave out both")
+    text = text.removeprefix("[").removesuffix("]")
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -164,8 +167,10 @@ def _fits(cls: type, kinds: tuple[type, ...]) -> bool:
 
 
 def strict(what: str, value: Any, hint: Any) -> Any:
-    """A value that must have its type already (whole numbers may stand for floats); ``TypeError``
-    otherwise."""
+    """A value that must have its type already, except that whole numbers may stand for floats, and
+    a list for a tuple; ``TypeError`` otherwise."""
+    if isinstance(value, list) and typing.get_origin(hint) is tuple:
+        value = tuple(value)
     try:
         return _adapter(hint).validate_python(value, strict=True)
     except ValidationError:

@@ -1,6 +1,7 @@
 """YAML files written by people: only plain values, and of limited size when read."""
 
 import math
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,17 @@ from pydantic import ValidationError
 from nslab.system.validation import unknown
 
 MOST_BYTES, MOST_VALUES = 1_000_000, 100_000
+PLAIN = {  # what pydantic says -> what people who write YAML understand
+    r"^Field required$": "is missing",
+    r"^Input should be a valid (dictionary|mapping).*": "must be a mapping, NAME: VALUE",
+    r"^Input should be a valid list.*": "must be a list, [A, B]",
+    r"^Input should be a valid tuple.*": "must be a list, [A, B]",
+    r"^Input should be a valid string.*": "must be a text",
+    r"^Input should be a valid boolean.*": "must be true or false",
+    r"^Input should be a valid integer.*": "must be a whole number",
+    r"^Input should be a valid number.*": "must be a number",
+    r"^Input should be ": "must be ",
+}
 
 
 class UniqueKeys(yaml.SafeLoader):
@@ -48,6 +60,11 @@ def read_yaml(file: Path, what: str) -> Any:
         return loader.construct_document(node)
     except RecursionError:
         reason: object = "it is nested too deeply"
+    except FileNotFoundError:
+        raise ValueError(f"{file} does not exist") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = f"{f'line {mark.line + 1}: ' if mark else ''}{error.problem or error.context}"
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = error
     raise ValueError(f"{file} cannot be read as a {what}: {reason}")
@@ -57,7 +74,7 @@ def read_entries(file: Path, what: str) -> list[Any]:
     """The entries of a file that is a list; ``ValueError`` for any other, see `read_yaml`."""
     found = read_yaml(file, what)
     if not isinstance(found, list) or not found:
-        raise ValueError(f"{file} is no {what}: a list of entries is expected")
+        raise ValueError(f"{file} is no {what}: write a list, whose entries begin with '- '")
     return found
 
 
@@ -68,7 +85,7 @@ def within_entry(file: Path, number: int, keys: Collection[str] = ()) -> Iterato
     try:
         yield
     except ValidationError as error:
-        parts = [(".".join(map(str, e["loc"])), e["msg"]) for e in error.errors()]
+        parts = [(".".join(map(str, e["loc"])), _plain(e["msg"])) for e in error.errors()]
         extra = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
         wrong = [str(unknown("key", key, keys)) for key in extra if keys]
         others = [part for part in parts if not (keys and part[0] in extra)]
@@ -76,6 +93,13 @@ def within_entry(file: Path, number: int, keys: Collection[str] = ()) -> Iterato
         raise ValueError(f"{file}, entry {number}: {why}") from None
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file}, entry {number}: {error}") from None
+
+
+def _plain(message: str) -> str:
+    """pydantic's message in the words of YAML."""
+    for old, new in PLAIN.items():
+        message = re.sub(old, new, message)
+    return message
 
 
 def written_out(node: yaml.Node, known: dict[int, float]) -> float:

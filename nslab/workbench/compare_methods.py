@@ -8,7 +8,7 @@ import pandas as pd
 
 from nslab.configs import TrainConfig
 from nslab.configs.labels import short_repr
-from nslab.datasets import dataset_of, resolved
+from nslab.datasets import dataset_of, is_text, resolved
 from nslab.datasets.own_arrays import add_arrays
 from nslab.runs.results import Result, find
 from nslab.runs.store import RunsFailed, run_all
@@ -107,7 +107,9 @@ def compare_methods(
     allowed = {key: hint for key, hint in hints(TrainConfig).items() if key not in TAKEN}
     settings = check_parameters(settings, allowed, "compare_methods", TAKEN)
     fields = settings_of(sweep, settings) if sweep else {}
-    trainings, chosen_seeds = _trainings(methods, {*settings, *fields}), _seeds(seeds)
+    texts = isinstance(train, str) and is_text(train)
+    trainings = _trainings(methods, {*settings, *fields}, texts)
+    chosen_seeds = _seeds(seeds)
     grid = combinations(fields)
     counts = {"methods": len(trainings), "seeds": len(chosen_seeds), "settings": len(grid)}
     check_count("compare_methods", counts)
@@ -162,7 +164,7 @@ def compare_methods(
     return MethodComparison(list(kept.values()), _lines(kept), next(iter(trainings)), title, swept)
 
 
-def _trainings(methods: Any, given: Set[str]) -> dict[str, dict[str, Any]]:
+def _trainings(methods: Any, given: Set[str], texts: bool) -> dict[str, dict[str, Any]]:
     """What each method sets, by its name in the table, checked; ``given`` are the fields that all
     of them have."""
     plain = isinstance(methods, str) or callable(methods) or hasattr(methods, "build")
@@ -187,11 +189,11 @@ def _trainings(methods: Any, given: Set[str]) -> dict[str, dict[str, Any]]:
         raise ValueError("no methods: give their names, or values by name")
     for name in named:
         check_line("the name of a method", name)
-    trainings = fields_of(named)
+    trainings = fields_of(named, texts=texts)
     for name, training in trainings.items():
         if twice := sorted(given & training.keys()):
             both = ", ".join(twice)
-            raise ValueError(f"method {name!r} sets {both}: leave it out of the settings")
+            raise ValueError(f"method {name!r} sets {both}: leave it out of settings and sweep")
     return trainings
 
 

@@ -140,7 +140,8 @@ class MethodComparison:
             yield MARK_NOTE
         at_chance = self.runs.groupby("method", sort=False)["learnt"].any()
         if failed := [str(name) for name, learnt in at_chance.items() if not learnt]:
-            yield f"Not above chance: {', '.join(failed)}. Train longer, or at another rate (lr)."
+            advice = "Train longer, at another rate (lr), or test on more samples."
+            yield f"Not above chance: {', '.join(failed)}. {advice}"
         if self.sweep:
             yield from self.sweep.notes
 

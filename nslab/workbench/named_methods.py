@@ -1,5 +1,6 @@
 """Methods by the words that tables of results have for them, as fields of a training run."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,19 +20,24 @@ VARIANTS = {
 CONTROLS = ("ce_constant", "ce_lr")
 
 
-def fields_of(methods: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def fields_of(methods: Mapping[str, Any], *, texts: bool = False) -> dict[str, dict[str, Any]]:
     """The fields of `TrainConfig` that each method sets, by its name.
 
     Words are keys of ``OBJECTIVES``; ``ns_ws``, ``ns_lf`` and ``aul``; for cross-entropy on
     rebalanced batches ``cbs``, ``srs`` and ``pbs``; and two controls: cross-entropy with the mean
     weight of the one NS among the methods as a factor of its loss (``ce_constant``) or of its
-    learning rate (``ce_lr``). Raises ``ValueError`` for other words, and for a control where no NS
-    or several are among the methods.
+    learning rate (``ce_lr``); where that NS weights another loss, its controls are of that loss.
+    For ``texts`` words of NS stand for ``compose="tiled"``. Raises ``ValueError`` for other words,
+    and for a control where no NS or several are among the methods, or its mean weight is 1.
 
     >>> list(fields_of({"CE": "ce", "balanced": "cbs"})["balanced"].items())[1]
     ('sampler', 'cbs')
     """
     found = {name: _fields(method) for name, method in methods.items()}
+    for name, method in methods.items():
+        ns = found[name]["objective"]
+        if texts and isinstance(method, str) and isinstance(ns, NS):
+            found[name]["objective"] = dataclasses.replace(ns, compose="tiled")
     scored = [fields["objective"] for fields in found.values() if _scores(fields["objective"])]
     for name, method in methods.items():
         if not isinstance(method, str) or method not in CONTROLS:

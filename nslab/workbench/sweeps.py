@@ -14,7 +14,13 @@ from nslab.runs.results import Result
 from nslab.system.validation import coerce, hints, unknown
 
 VALIDATION_SHARE = 0.2  # share of the training samples held out by a sweep, unless hold_out is set
-NOT_SWEPT = ("dataset", "network", "objective", "seed", "hold_out")
+NOT_SWEPT = {
+    "dataset": "compare on one data set at a time",
+    "network": "compare with one model at a time",
+    "objective": "list objectives as methods",
+    "seed": "give seeds=[1, 2]",
+    "hold_out": "give it as hold_out=100",
+}
 CHOSEN = "chosen"
 
 
@@ -117,7 +123,7 @@ def settings_of(sweep: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str,
     found: dict[str, tuple[Any, ...]] = {}
     for name, values in sweep.items():
         if name in NOT_SWEPT:
-            raise ValueError(f"{name} cannot be swept: give it to compare_methods directly")
+            raise ValueError(f"{name} cannot be swept: {NOT_SWEPT[name]}")
         if name not in allowed:
             raise unknown("field of a sweep", name, allowed)
         if name in given:

@@ -98,6 +98,8 @@ def _sizes(name: str, config: TrainConfig, objective: Objective, samples: int) -
     if size < least:
         few = samples <= config.batch_size
         more = "train on more samples" if few else f"give a batch_size of {least} or more"
+        if objective.min_batch <= 2:
+            raise ValueError(f"a batch needs 2 samples, and here it has {size}: {more}")
         raise ValueError(
             f"method {name} needs {least} samples in a batch, and here a batch has {size}: "
             f"{more}, or leave {name} out"

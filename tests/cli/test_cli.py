@@ -65,7 +65,7 @@ def test_run_then_compare_then_dry_run() -> None:
         (["run", "ns/first", "--log", "tensorbord"], "did you mean tensorboard?"),
         (["data", "CIFAR-10"], "did you mean cifar10"),
         (["ledger", "--paper", "ds"], "unknown paper with numbers 'ds'"),
-        (["suite", "smoke", "--file", "nowhere.yaml"], "nowhere.yaml cannot be read as a suite"),
+        (["suite", "smoke", "--file", "nowhere.yaml"], "nowhere.yaml does not exist"),
     ],
 )
 def test_mistakes_are_explained(words: list[str], message: str) -> None:

@@ -208,7 +208,7 @@ def test_decode_reads_text_and_fills_in_defaults() -> None:
         ),
         ({"@": "train", "objective": "ns"}, ValueError, "train: objective must be .* an object"),
         ({"@": "train", "objective": {"@": "cosine"}}, TypeError, "method build"),
-        ({"@": "train", "schedule": {"@": "ce"}}, TypeError, "method factor"),
+        ({"@": "train", "schedule": {"@": "ce"}}, TypeError, "must be a schedule"),
         ({"@": "train", "schedule": {"@": "cosin"}}, ValueError, "'cosin'"),
         ({"@": "train", "epochs": -1}, ValueError, "epochs must be above 0"),
         ({"@": "ns", "grid": [2]}, ValueError, "ns: grid"),

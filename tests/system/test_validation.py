@@ -213,3 +213,20 @@ def test_a_key_that_is_missing(registry: dict[str, Any], key: str, meant: str) -
         registry[key]
     assert key not in registry
     assert registry.get(key) is None
+
+
+def test_a_list_stands_for_a_tuple() -> None:
+    """In Python people write both; the config has a tuple, so it can be hashed."""
+    config = TrainConfig("digits", "mlp", frozen=["backbone"])  # type: ignore[arg-type]
+    assert config.frozen == ("backbone",)
+    assert hash(config) == hash(TrainConfig("digits", "mlp", frozen=("backbone",)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[ce", "ce]"],
+)
+def test_lists_with_one_bracket(text: str) -> None:
+    """Nothing is planned for them."""
+    with pytest.raises(ValueError, match="has one bracket"):
+        check_parameters({"methods": text}, {"methods": tuple[str, ...]}, "first")

@@ -195,8 +195,14 @@ def test_what_does_not_go_together() -> None:
         ({"dataset": "digits", "network": "mlp", "vocabulary": 9}, "vocabulary is for texts"),
         ({"augment": "crop"}, "augment is 'crop', which is for images"),
         ({"image_size": 32}, "texts of imdb have a fixed size"),
-        ({"objective": NS()}, "NS composes 'images' and imdb has texts: give it compose='tiled'"),
-        ({"dataset": "digits", "network": "mlp", "objective": LF}, "give it compose='images'"),
+        (
+            {"objective": NS()},
+            r"NS composes 'images' and imdb has texts: write nslab.NS\(compose='tiled'\)",
+        ),
+        (
+            {"dataset": "digits", "network": "mlp", "objective": LF},
+            r"write nslab.NS\(compose='images'\)",
+        ),
         ({"objective": OBJECTIVES["mixup"]()}, "blends images, not texts"),
         ({"text_length": -1}, "text_length"),
     ):

@@ -71,3 +71,10 @@ def test_a_comparison_with_controls() -> None:
     )
     assert found.table["method"].tolist() == words
     assert len({run.id for run in found.results}) == 10
+
+
+def test_words_for_texts() -> None:
+    """Texts are joined, not stitched; what somebody has made is left as it is."""
+    found = fields_of({"a": "ns_lf", "b": "ns", "c": NS(), "d": "ce"}, texts=True)
+    composed = [getattr(found[name]["objective"], "compose", None) for name in "abcd"]
+    assert composed == ["tiled", "tiled", "images", None]

@@ -56,7 +56,7 @@ def test_the_default_is_everything() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no suite: a list of entries is expected"),
+        ("", "is no suite: write a list"),
         ("a: 1", "is no suite"),
         ("- [", "cannot be read as a suite"),
         (
@@ -68,7 +68,7 @@ def test_the_default_is_everything() -> None:
             "- experiments: [ns/first]\n- notebook: [a]",
             "entry 2: unknown key 'notebook': did you mean notebooks",
         ),
-        ("- experiments: ns/first", "entry 1: experiments: Input should be a valid list"),
+        ("- experiments: ns/first", "entry 1: experiments: must be a list"),
         (
             "- experiments: [ns/first]\n  presets: [smoke, cpu]\n  grid: "
             "{lr: [" + "0.1, " * 1000 + "], epochs: [" + "1, " * 1000 + "], seeds: [[1], [2]]}",
@@ -82,7 +82,7 @@ def test_the_default_is_everything() -> None:
         ("- parameters: {}", "entry 1: .*either experiments or notebooks"),
         ("- {experiments: [ns/first], notebooks: ['*']}", "either experiments or notebooks"),
         ("- experiments: ['xx/*']", r"entry 1: unknown experiment 'xx/\*'; there are"),
-        ("- experiments: [ns/first]\n  presets: [huge]", r"presets.0: Input should be 'smoke'"),
+        ("- experiments: [ns/first]\n  presets: [huge]", r"presets.0: must be 'smoke'"),
         ("- experiments: [ns/first]\n  parameters: {speed: 1}", "has no parameter 'speed'"),
         ("- experiments: [ns/first]\n  parameters: {epochs: many}", "epochs must be"),
         ("- experiments: [ns/first]\n  grid: {network: [mlp, vgg99]}", "unknown network 'vgg99'"),
