@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
 from nslab.datasets.batches import DatasetBatches
-from nslab.networks.modes import bare
+from nslab.networks.modes import unwrap_model
 from nslab.objectives.checks import check_scored
 from nslab.objectives.weighted import counted
 from nslab.training.epoch_sums import EpochSums
@@ -110,7 +110,7 @@ def train_epoch(
 def training_mode(config: TrainConfig, model: nn.Module) -> None:
     """Put a network into training mode, and its frozen parts into evaluation mode."""
     model.train()
-    for module in frozen_modules(config, bare(model)):
+    for module in frozen_modules(config, unwrap_model(model)):
         module.eval()
 
 

@@ -15,7 +15,7 @@ from nslab.system.distributed import broadcast
 from nslab.system.time_limits import OutOfTime, over
 
 MINUTES = "NSLAB_CHECKPOINT_MINUTES"  # between two checkpoints inside an epoch, in the environment
-LOOK_EVERY = 50  # steps between two agreements of several processes on whether it is time
+STEPS_BETWEEN_CHECKS = 50  # steps between two agreements of several processes on whether it is time
 
 
 def minutes() -> float:
@@ -54,7 +54,7 @@ class Pauses:
     def due(self, step: int) -> bool:
         """Whether the state after this many steps should be saved; the same in every process."""
         several = self.accelerator.num_processes > 1
-        if several and step % LOOK_EVERY:
+        if several and step % STEPS_BETWEEN_CHECKS:
             return False
         due = time.monotonic() - self.latest >= self.wait or over()
         return bool(broadcast(due)) if several else due

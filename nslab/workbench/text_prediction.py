@@ -16,7 +16,7 @@ from nslab.datasets.text_sets import OWN, PREFIX
 from nslab.datasets.tokenization import padded
 from nslab.system.content_names import parts_of
 from nslab.system.distributed import process_group
-from nslab.training.texts import places_of, texts_to_test_on, tokenizer_of
+from nslab.training.texts import class_indices, texts_to_test_on, tokenizer_of
 
 TEXT = "text:"
 
@@ -44,7 +44,7 @@ def texts_in(data: str, training: TrainConfig, about: Dataset) -> tuple[list[str
         raise ValueError(f"{place} has no texts: give it a line for each, below its columns' names")
     names = in_order({*labels} - {""})
     try:
-        places = dict(zip(names, places_of(names, classes, data).tolist(), strict=True))
+        places = dict(zip(names, class_indices(names, classes, data).tolist(), strict=True))
     except ValueError:  # they are other names, or there are none
         return texts, labels
     return texts, [classes[places[label]] if label else "" for label in labels]
