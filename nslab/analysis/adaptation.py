@@ -94,7 +94,7 @@ def class_correlation(table: pd.DataFrame, epoch: int = 0) -> tuple[pd.DataFrame
     return points, regression(points["pseudo"], points["score"])
 
 
-def telling_table(results: Sequence[Result]) -> pd.DataFrame:
+def auc_table(results: Sequence[Result]) -> pd.DataFrame:
     """A line per adaptation with weights: how well the weights, and the probabilities of the
     pseudo-labels, tell right pseudo-labels from wrong ones, as areas under the ROC curve (0.5: not
     at all), in the first epoch, the last, and on average; and the percentage that was right."""
@@ -133,10 +133,10 @@ def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
     return f"{pair}: {gain} ({interval}, n = {line['n']}): {verdict}"
 
 
-def telling(table: pd.DataFrame) -> str:
-    """The mean areas under the ROC curve of `telling_table`, in a sentence.
+def describe_auc(table: pd.DataFrame) -> str:
+    """The mean areas under the ROC curve of `auc_table`, in a sentence.
 
-    >>> telling(pd.DataFrame({"weight, mean": [0.55, 0.57], "probability, mean": [0.9, 0.8]}))
+    >>> describe_auc(pd.DataFrame({"weight, mean": [0.55, 0.57], "probability, mean": [0.9, 0.8]}))
     "AUC of NS's weight 0.56, of the network's own probability 0.85"
     """
     means = [table[f"{name}, mean"].mean() for name in ("weight", "probability")]

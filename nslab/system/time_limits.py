@@ -4,7 +4,7 @@ import os
 import time
 
 UNTIL = "NSLAB_UNTIL"  # seconds since 1970, in the environment of a process whose time is limited
-MORE = 75  # exit status: nothing is wrong, there is more to do (EX_TEMPFAIL of sysexits)
+EXIT_UNFINISHED = 75  # exit status: nothing is wrong, there is more to do (EX_TEMPFAIL of sysexits)
 
 
 class OutOfTime(Exception):

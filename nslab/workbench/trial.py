@@ -21,8 +21,8 @@ from nslab.types import Batch, DataInfo, InputShape, Objective, TokenInfo
 from nslab.workbench.trial_checks import (
     check_fresh,
     check_trained,
-    held,
     leaves,
+    loss_digests,
     on_copies,
     outside,
     own_generators,
@@ -219,7 +219,7 @@ def _score(
 ) -> None:
     """Let a method compute the loss of a batch. ``known``: further tensors that count as the
     network's own. ``ValueError`` if the method fails, a warning if it keeps state."""
-    before = held(config.objective)
+    before = loss_digests(config.objective)
     network.train()
     for count in sizes:
         batch = batch_of(count)
@@ -240,7 +240,7 @@ def _score(
             if count == sizes[-1]:
                 kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
                 raise ValueError(f"method {name} cannot be trained by: {kind}{error}") from error
-    if held(config.objective) != before:
+    if loss_digests(config.objective) != before:
         warnings.warn(
             f"method {name}: its loss changes something that it holds and keeps from run to run, "
             "so a run may depend on those before it. To begin anew in each run, write a class "

@@ -80,7 +80,7 @@ class JobArray:
     gone: dict[str, float] = field(default_factory=dict)  # when a job vanished without a status
     again: Counter[str] = field(default_factory=Counter)  # how often it was submitted again
     held: set[str] = field(default_factory=set)  # numbers of jobs that SLURM was seen to hold
-    said: str = ""  # the last report
+    last_report: str = ""
 
     def __post_init__(self) -> None:
         self.by_key = {arrays.key(job): job for job in self.jobs}
@@ -176,8 +176,8 @@ class JobArray:
 
     def report(self, what: str) -> None:
         """Tell the user something, unless it was the last thing told."""
-        if what and what != self.said:
-            self.said = what
+        if what and what != self.last_report:
+            self.last_report = what
             self.tell(f"SLURM: {what}")
 
 
