@@ -19,6 +19,7 @@ from nslab.datasets.domains import in_form_of
 from nslab.experiments.ns.adaptation import adaptation_row
 from nslab.objectives import NS
 from nslab.runs.results import Result
+from nslab.system.renamed import refuse_old_names
 from nslab.types import Batch, ObjectiveConfig
 
 
@@ -163,3 +164,6 @@ def domain_images(config: AdaptConfig, classes: int = 8) -> tuple[Batch, Dataset
             parts.append(next(batches.in_order()))
     x, y, index = (torch.cat([getattr(p, name) for p in parts]) for name in ("x", "y", "index"))
     return Batch(x, y, index), about
+
+
+__getattr__ = refuse_old_names(__name__)
