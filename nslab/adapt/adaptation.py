@@ -75,7 +75,7 @@ def adapt(
     names = (source.classes, config.dataset, data.dataset.classes, source_training.label())
     check_class_names(source_training.dataset, *names)
     truth = data.arrays.train_y, data.arrays.test_y
-    data, classes = blind(data), source.layout.num_classes
+    data, classes = hide_labels(data), source.layout.num_classes
     objective: Objective = config.objective.build(data.info)
     train, test, _ = make_loaders(steps, data, objective, accelerator)
     model = build_network(source_training.network, source.shape, classes, config.seed)
@@ -155,7 +155,7 @@ def adapt(
     )
 
 
-def blind(data: ImageData) -> ImageData:
+def hide_labels(data: ImageData) -> ImageData:
     """The data with meaningless labels, 0, 1, 2, ... in turn, so that no true label can be used."""
     k = data.dataset.layout.num_classes
     train, test = (np.arange(len(y)) % k for y in (data.arrays.train_y, data.arrays.test_y))

@@ -161,7 +161,7 @@ def explained() -> Iterator[None]:
         raise typer.Exit(128 + number) from None
 
 
-def more(unfinished: str) -> typer.Exit:
+def unfinished_exit(unfinished: str) -> typer.Exit:
     """Print that time ran out and what is unfinished; the exit with the status 75 that scripts
     test for."""
     typer.secho(f"out of time: {unfinished}; the same command goes on from here", err=True)

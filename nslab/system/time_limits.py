@@ -16,10 +16,10 @@ class OutOfTime(Exception):
         )
 
 
-def over() -> bool:
+def time_is_up() -> bool:
     """Whether the time limit in the environment (`UNTIL`) is over; False if there is none.
 
-    >>> over()
+    >>> time_is_up()
     False
     """
     given = os.environ.get(UNTIL, "")

@@ -66,11 +66,12 @@ def network_name(model: Any) -> str:
     # a lambda stays <lambda>, as in runs of earlier versions; tables show it without the brackets
     name = getattr(model, "__name__", callable_name(model))
     name = content_name("module", name, code_digest(model))
-    NETWORKS[name] = caller(model)  # always the newest, since its attributes are not in the digest
+    # always the newest, since its attributes are not in the digest
+    NETWORKS[name] = network_builder(model)
     return name
 
 
-def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Module]:
+def network_builder(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Module]:
     """A function with the signature of those in ``NETWORKS`` that calls ``model``, see
     `network_name`; ``num_classes`` is not passed if a partial has set it."""
     signature = inspect.signature(model).parameters

@@ -37,13 +37,13 @@ def registered(network: nn.Module) -> list[nn.Parameter]:
     return [p for module in modules for p in module._parameters.values() if p is not None]
 
 
-def outside(outputs: Iterable[Tensor | None], own: Iterable[Tensor]) -> list[Tensor]:
+def leaves_outside(outputs: Iterable[Tensor | None], own: Iterable[Tensor]) -> list[Tensor]:
     """The `leaves` of outputs that are not among some tensors."""
     known = {id(tensor) for tensor in own}
     return [leaf for leaf in leaves(outputs) if id(leaf) not in known]
 
 
-def stays(first: Iterable[Tensor], second: Iterable[Tensor]) -> list[Tensor]:
+def common_tensors(first: Iterable[Tensor], second: Iterable[Tensor]) -> list[Tensor]:
     """The tensors that are the same in two calls; one that each call makes anew is not."""
     ids = {id(tensor) for tensor in second}
     return [tensor for tensor in first if id(tensor) in ids]
@@ -125,7 +125,7 @@ def check_fresh(
 
 
 @contextmanager
-def untouched(network: nn.Module) -> Iterator[Callable[[], list[Tensor]]]:
+def restoring_network(network: nn.Module) -> Iterator[Callable[[], list[Tensor]]]:
     """Restore a network's buffers, modes and ``requires_grad`` after the block, because the caller
     may still use its layers. Yields a function that lists the buffers that have changed so far."""
     modules = list(network.modules())

@@ -113,7 +113,7 @@ class JobArray:
         except OSError as error:
             self.report(f"{error}; asking again")
             return
-        see(arrays.folder())
+        refresh_listing(arrays.folder())
         for key, number in list(self.waiting.items()):
             entry = there.get(number)
             wrote = arrays.status_file(self.by_key[key])
@@ -148,7 +148,7 @@ class JobArray:
         """Note that a job ended."""
         del self.waiting[key]
         job = self.by_key[key]
-        see(job.log.parent)
+        refresh_listing(job.log.parent)
         self.ended[key] = Ended(job, status, seconds)
         if self.on_end:
             self.on_end(self.ended[key])
@@ -181,6 +181,6 @@ class JobArray:
             self.tell(f"SLURM: {what}")
 
 
-def see(folder: Path) -> None:
+def refresh_listing(folder: Path) -> None:
     """List a folder, so that NFS shows here what other nodes wrote there."""
     list(folder.iterdir())
