@@ -4,8 +4,8 @@ Each network is trained for some steps on CIFAR-10 (or on random images if that 
 test, since their scores differ less); then the same samples are scored both ways. Reported are the
 correlation of the scores, the share of groups with the same winner (the sample with the largest
 score) and with the same order of all samples, the largest difference, and the time of a fast
-scoring pass relative to an exact one. `nslab.objectives.fast_scores.PROVEN` lists the networks that
-pass.
+scoring pass relative to an exact one. `nslab.objectives.fast_scores.FASTER_NETWORKS` lists the
+networks that pass.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from nslab.datasets import dataset_of, load
 from nslab.datasets.loader import Loader
 from nslab.datasets.sources import MissingDataset
 from nslab.networks import build_network
-from nslab.objectives.fast_scores import PROVEN, agreement, fast
+from nslab.objectives.fast_scores import FASTER_NETWORKS, agreement, fast
 from nslab.objectives.ns import NS
 
 IMAGES = dataset_of("cifar10")
@@ -65,7 +65,7 @@ def proof(name: str, loader: Loader, x: Tensor, y: Tensor, epochs: int) -> dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Agreement of fast scores with plain ones.")
-    parser.add_argument("--networks", nargs="+", default=sorted(PROVEN))
+    parser.add_argument("--networks", nargs="+", default=sorted(FASTER_NETWORKS))
     parser.add_argument("--steps", type=int, default=30, help="of an epoch, of 64 images each")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--scored", type=int, default=512)

@@ -23,7 +23,7 @@ from nslab.datasets.domains import check_class_names, in_form_of
 from nslab.networks import build_network
 from nslab.networks.heads import features_of
 from nslab.networks.logits import logits_of
-from nslab.networks.modes import bare, local, scoring
+from nslab.networks.modes import scoring, unwrap_ddp, unwrap_model
 from nslab.objectives.weighted import full_precision, restore_state, state_of
 from nslab.rng import stream_seed
 from nslab.system.progress import Progress
@@ -75,7 +75,7 @@ def adapt(
     names = (source.classes, config.dataset, data.dataset.classes, source_training.label())
     check_class_names(source_training.dataset, *names)
     truth = data.arrays.train_y, data.arrays.test_y
-    data, classes = blind(data), source.layout.num_classes
+    data, classes = hide_labels(data), source.layout.num_classes
     objective: Objective = config.objective.build(data.info)
     train, test, _ = make_loaders(steps, data, objective, accelerator)
     model = build_network(source_training.network, source.shape, classes, config.seed)
@@ -142,7 +142,7 @@ def adapt(
                 on_epoch(row)
             bar.advance(f"agreement with pseudo-labels {row['train_accuracy']:.2f} %")
     if folder and main:
-        save_weights(bare(net), folder)
+        save_weights(unwrap_model(net), folder)
     accelerator.wait_for_everyone()
     rows = [row | more for row, more in zip(history, epoch_rows(seen, truth, classes), strict=True)]
     test.y = torch.tensor(truth[1]).to(test.y)
@@ -150,10 +150,12 @@ def adapt(
     final |= {"source_accuracy": seen.test_accuracy(0, truth[1]), "selected_by": LAST}
     last = {k: v for k, v in rows[-1].items() if k not in {"epoch", "lr", *final}} if rows else {}
     seconds = sum(row["seconds"] for row in rows)
-    return Trained(bare(net), rows, last | final | {"epochs": len(rows), "seconds": seconds})
+    return Trained(
+        unwrap_model(net), rows, last | final | {"epochs": len(rows), "seconds": seconds}
+    )
 
 
-def blind(data: ImageData) -> ImageData:
+def hide_labels(data: ImageData) -> ImageData:
     """The data with meaningless labels, 0, 1, 2, ... in turn, so that no true label can be used."""
     k = data.dataset.layout.num_classes
     train, test = (np.arange(len(y)) % k for y in (data.arrays.train_y, data.arrays.test_y))
@@ -167,11 +169,11 @@ def outputs(
     """Features (the input of the last linear layer) and probabilities of all samples of
     ``batches``, not augmented, in evaluation mode; the same in every process. Raises
     `NonFiniteLoss` if they are not finite."""
-    net, parts = local(model), []
+    net, parts = unwrap_ddp(model), []
     several = accelerator.num_processes > 1
     for buffer in net.buffers() if several else ():  # BatchNorm statistics of the first process
         torch.distributed.broadcast(buffer, 0)
-    with scoring(net), features_of(bare(net)) as seen:
+    with scoring(net), features_of(unwrap_model(net)) as seen:
         for batch in batches.in_order():
             p = full_precision(logits_of(net(batch.x))).softmax(1)
             parts.append((batch.index, full_precision(seen.pop()), p))

@@ -19,6 +19,7 @@ from nslab.datasets.domains import in_form_of
 from nslab.experiments.ns.adaptation import adaptation_row
 from nslab.objectives import NS
 from nslab.runs.results import Result
+from nslab.system.renamed import refuse_old_names
 from nslab.types import Batch, ObjectiveConfig
 
 
@@ -94,7 +95,7 @@ def class_correlation(table: pd.DataFrame, epoch: int = 0) -> tuple[pd.DataFrame
     return points, regression(points["pseudo"], points["score"])
 
 
-def telling_table(results: Sequence[Result]) -> pd.DataFrame:
+def auc_table(results: Sequence[Result]) -> pd.DataFrame:
     """A line per adaptation with weights: how well the weights, and the probabilities of the
     pseudo-labels, tell right pseudo-labels from wrong ones, as areas under the ROC curve (0.5: not
     at all), in the first epoch, the last, and on average; and the percentage that was right."""
@@ -133,10 +134,10 @@ def finding(difference: pd.DataFrame, method: str, baseline: str) -> str:
     return f"{pair}: {gain} ({interval}, n = {line['n']}): {verdict}"
 
 
-def telling(table: pd.DataFrame) -> str:
-    """The mean areas under the ROC curve of `telling_table`, in a sentence.
+def describe_auc(table: pd.DataFrame) -> str:
+    """The mean areas under the ROC curve of `auc_table`, in a sentence.
 
-    >>> telling(pd.DataFrame({"weight, mean": [0.55, 0.57], "probability, mean": [0.9, 0.8]}))
+    >>> describe_auc(pd.DataFrame({"weight, mean": [0.55, 0.57], "probability, mean": [0.9, 0.8]}))
     "AUC of NS's weight 0.56, of the network's own probability 0.85"
     """
     means = [table[f"{name}, mean"].mean() for name in ("weight", "probability")]
@@ -163,3 +164,6 @@ def domain_images(config: AdaptConfig, classes: int = 8) -> tuple[Batch, Dataset
             parts.append(next(batches.in_order()))
     x, y, index = (torch.cat([getattr(p, name) for p in parts]) for name in ("x", "y", "index"))
     return Batch(x, y, index), about
+
+
+__getattr__ = refuse_old_names(__name__)

@@ -15,7 +15,7 @@ from nslab.cli.options import (
     app,
     check_to,
     explained,
-    more,
+    unfinished_exit,
 )
 from nslab.workbench.names import check_logs
 
@@ -100,6 +100,6 @@ def queue(
     told = f", {before} were done before" if before > 0 and not end.later else ""
     typer.echo(f"{len(end.done)} runs done, {len(end.failed) or 'none'} failed{told}")
     if end.later:
-        raise more("the queue is not finished")
+        raise unfinished_exit("the queue is not finished")
     if end.failed:
         raise typer.Exit(1)

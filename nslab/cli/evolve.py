@@ -9,7 +9,7 @@ import typer
 
 from nslab.cli.dry_run import print_dry_run
 from nslab.cli.execution import ExecutionOptions, takes_where
-from nslab.cli.options import DryRun, app, explained, fail, more
+from nslab.cli.options import DryRun, app, explained, fail, unfinished_exit
 from nslab.workbench.names import check_dataset, check_evolver, check_network
 
 
@@ -124,5 +124,5 @@ def evolve(
             own.evolve_and_write(config, out, runner)
         except store.RunsFailed as error:
             if error.later:
-                raise more("the evolution is not finished") from None
+                raise unfinished_exit("the evolution is not finished") from None
             raise fail(error) from None

@@ -25,7 +25,7 @@ def figures(
         if sheet is not None:
             write_sheet(kept, sheet, f"Figures of preset {preset}")
     for one in kept:
-        typer.echo(one.said + "".join(f"\n  {fault}" for fault in one.faults))
+        typer.echo(one.caption + "".join(f"\n  {fault}" for fault in one.faults))
     odd = sum(bool(one.faults) for one in kept)
     typer.echo(f"{counted(len(kept), 'figure')}, {odd or 'none'} of them hard to read")
     if sheet is not None:

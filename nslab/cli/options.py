@@ -11,7 +11,7 @@ import typer
 
 from nslab.execution.stopping import Stopped
 from nslab.system.presets import PRESETS
-from nslab.system.time_limits import MORE
+from nslab.system.time_limits import EXIT_UNFINISHED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,11 +161,11 @@ def explained() -> Iterator[None]:
         raise typer.Exit(128 + number) from None
 
 
-def more(unfinished: str) -> typer.Exit:
+def unfinished_exit(unfinished: str) -> typer.Exit:
     """Print that time ran out and what is unfinished; the exit with the status 75 that scripts
     test for."""
     typer.secho(f"out of time: {unfinished}; the same command goes on from here", err=True)
-    return typer.Exit(MORE)
+    return typer.Exit(EXIT_UNFINISHED)
 
 
 def parsed(parameters: list[str] | None) -> dict[str, str]:

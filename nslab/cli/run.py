@@ -17,9 +17,9 @@ from nslab.cli.options import (
     explained,
     fail,
     known_suite,
-    more,
     parsed,
     show_table,
+    unfinished_exit,
 )
 from nslab.workbench.names import check_experiment, check_logs
 
@@ -79,7 +79,7 @@ def run(
             )
         except store.RunsFailed as error:
             if error.later:
-                raise more(f"{len(error.failed)} runs are not finished") from None
+                raise unfinished_exit(f"{len(error.failed)} runs are not finished") from None
             raise fail(error) from None
         for file in frozen.freeze(freeze, results) if freeze is not None else ():
             typer.echo(f"wrote {file}")
@@ -140,6 +140,6 @@ def suite(
     later = sum(why == OUT_OF_TIME for why in failed.values())
     typer.echo(f"{count} runs and notebooks, {len(failed) - later or 'none'} failed")
     if later:
-        raise more(f"{later} are not finished")
+        raise unfinished_exit(f"{later} are not finished")
     if failed:
         raise typer.Exit(1)

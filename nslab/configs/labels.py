@@ -10,8 +10,8 @@ from typing import Any
 # The ten colours of seaborn's palette "colorblind".
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"
 BROWN, PINK, GREY, YELLOW, SKY = "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"
-OTHER = SKY  # colour of the many methods that a paper's own are compared with
-BASE = "#404040"  # colour of baselines; lighter greys mark runs that learnt nothing
+OTHER_COLOUR = SKY  # colour of the many methods that a paper's own are compared with
+BASELINE_COLOUR = "#404040"  # colour of baselines; lighter greys mark runs that learnt nothing
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Label:
 # By registry key or by the method's name in the papers' tables. Keys that are also the name of a
 # method with another label have their kind before a colon.
 LABELS: dict[str, Label] = {
-    "ce": Label("CE", BASE),
+    "ce": Label("CE", BASELINE_COLOUR),
     "ns_ws": Label("NS-WS", GREEN),
     "ns_lf": Label("NS-LF", PURPLE),
     "ns_ws_1x2": Label("NS-WS, pairs", SKY),
@@ -43,47 +43,47 @@ LABELS: dict[str, Label] = {
     "ce_constant": Label("CE × mean weight", BROWN),
     "source_only": Label("source only", PINK),
     "target_labels": Label("target labels (bound)", SKY),
-    "focal": Label("focal", OTHER),
+    "focal": Label("focal", OTHER_COLOUR),
     "gce": Label("GCE", RED),
-    "label_smoothing": Label("label smoothing", OTHER),
-    "nlnl": Label("NLNL", OTHER),
-    "sce": Label("SCE", OTHER),
-    "apl": Label("APL", OTHER),
-    "low": Label("LOW", OTHER),
-    "poly1": Label("Poly-1", OTHER),
-    "anl": Label("ANL", OTHER),
-    "aul": Label("AUL", OTHER),
-    "ce_eps_mae": Label("CEε + MAE", OTHER),
-    "ogc": Label("CE + OGC", OTHER),
-    "cbs": Label("CBS (classes balanced)", OTHER),
-    "srs": Label("SRS (square root)", OTHER),
-    "pbs": Label("PBS (progressive)", OTHER),
+    "label_smoothing": Label("label smoothing", OTHER_COLOUR),
+    "nlnl": Label("NLNL", OTHER_COLOUR),
+    "sce": Label("SCE", OTHER_COLOUR),
+    "apl": Label("APL", OTHER_COLOUR),
+    "low": Label("LOW", OTHER_COLOUR),
+    "poly1": Label("Poly-1", OTHER_COLOUR),
+    "anl": Label("ANL", OTHER_COLOUR),
+    "aul": Label("AUL", OTHER_COLOUR),
+    "ce_eps_mae": Label("CEε + MAE", OTHER_COLOUR),
+    "ogc": Label("CE + OGC", OTHER_COLOUR),
+    "cbs": Label("CBS (classes balanced)", OTHER_COLOUR),
+    "srs": Label("SRS (square root)", OTHER_COLOUR),
+    "pbs": Label("PBS (progressive)", OTHER_COLOUR),
     "adam": Label("Adam", BLUE),
-    "pretrained": Label("pretrained", BASE),
-    "population_mean": Label("parents, mean", BASE),
-    "population_best": Label("parents, best", BASE),
+    "pretrained": Label("pretrained", BASELINE_COLOUR),
+    "population_mean": Label("parents, mean", BASELINE_COLOUR),
+    "population_best": Label("parents, best", BASELINE_COLOUR),
     "wa": Label("weight average", ORANGE),
-    "ensemble": Label("ensemble (vote)", OTHER),
-    "fge": Label("fast geometric ensemble", OTHER, "ensemble"),
-    "vote": Label("vote of the parents", OTHER),
-    "soups": Label("greedy soup", OTHER),
-    "smd": Label("SMD", OTHER),
+    "ensemble": Label("ensemble (vote)", OTHER_COLOUR),
+    "fge": Label("fast geometric ensemble", OTHER_COLOUR, "ensemble"),
+    "vote": Label("vote of the parents", OTHER_COLOUR),
+    "soups": Label("greedy soup", OTHER_COLOUR),
+    "smd": Label("SMD", OTHER_COLOUR),
     "de": Label("DE", RED),
-    "sade": Label("SADE", OTHER),
-    "sa_shade": Label("SADE + SHADE", OTHER),
-    "sa_shade_tri": Label("+ trigonometric", OTHER),
-    "sa_shade_ensin": Label("+ Sin-F", OTHER),
+    "sade": Label("SADE", OTHER_COLOUR),
+    "sa_shade": Label("SADE + SHADE", OTHER_COLOUR),
+    "sa_shade_tri": Label("+ trigonometric", OTHER_COLOUR),
+    "sa_shade_ensin": Label("+ Sin-F", OTHER_COLOUR),
     "sa_shade_tri_ensin": Label("SA-SHADE-tri-ensin", GREEN),
     "sa_shade_tri_ensin_cauchy": Label("SA-SHADE-tri-ensin, Cauchy", GREEN),
     "mae": Label("MAE", ORANGE),
     "edl_log": Label("EDL (log p, log margin)", GREEN),
     "edl_order": Label("EDL (p, order)", BLUE),
-    "edl_pairs": Label("EDL, label against each class", OTHER),
+    "edl_pairs": Label("EDL, label against each class", OTHER_COLOUR),
     "edl_flat": Label("flat network", BROWN),
-    "edl_random": Label("EDL, not evolved", OTHER),
-    "ns_edl": Label("NS-LF on EDL", OTHER),
+    "edl_random": Label("EDL, not evolved", OTHER_COLOUR),
+    "ns_edl": Label("NS-LF on EDL", OTHER_COLOUR),
     "pso": Label("PSO", PURPLE),
-    "pso_constriction": Label("constricted PSO", OTHER),
+    "pso_constriction": Label("constricted PSO", OTHER_COLOUR),
     # data sets
     "mnist": Label("MNIST"),
     "fashion_mnist": Label("Fashion-MNIST"),
@@ -114,7 +114,7 @@ LABELS: dict[str, Label] = {
     "current-to-rand/1": Label("S$_4$", RED, "S4"),
     "trigonometric": Label("S$_{Trigo}$", PURPLE, "S_Trigo"),
     # evolvers that search for a loss
-    "search:gaussian": Label("Gaussian", BASE),
+    "search:gaussian": Label("Gaussian", BASELINE_COLOUR),
     "search:chaotic": Label("chaotic (logistic map)", RED),
     "search:arcsine": Label("arcsine, independent", BLUE),
     "search:orbit": Label("one chaotic orbit", ORANGE),
@@ -142,7 +142,7 @@ def text_of(key: str) -> str:
     return LABELS.get(key, Label()).text or key.rpartition(":")[2]
 
 
-def colour_of(key: str, otherwise: Any = OTHER) -> Any:
+def colour_of(key: str, otherwise: Any = OTHER_COLOUR) -> Any:
     """The colour of what a key stands for, ``otherwise`` where it has none of its own."""
     return LABELS.get(key, Label()).colour or otherwise
 

@@ -6,7 +6,7 @@ import re
 from nslab.configs.checkpoint_files import digest
 from nslab.networks.bottleneck import backbone_of
 from nslab.networks.pretrained import is_pretrained, resolved_weights
-from nslab.system.content_names import content_name, parts_of
+from nslab.system.content_names import content_name, parse_content_name
 
 FILE = "file:"  # begins a start from a file of weights
 
@@ -23,7 +23,7 @@ def resolved_start(start: str, network: str) -> str:
     """
     if is_pretrained(start):
         return resolved_weights(start, backbone_of(network))
-    if start.startswith(FILE) and not parts_of(start):
+    if start.startswith(FILE) and not parse_content_name(start):
         file = os.path.abspath(os.path.expanduser(start.removeprefix(FILE)))
         return content_name("file", file, digest(file))
     if start.startswith(FILE) or re.fullmatch("([0-9a-f]{12}(@[1-9][0-9]*)?|public)?", start):

@@ -27,7 +27,7 @@ from nslab.datasets.image_data import ImageData
 from nslab.datasets.sources import MissingDataset
 from nslab.datasets.text_sets import is_text
 from nslab.system.code_digest import code_digest, is_own
-from nslab.system.content_names import parts_of, short_name
+from nslab.system.content_names import parse_content_name, short_name
 from nslab.system.files import remove_strays
 from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
@@ -44,7 +44,7 @@ def resolved(name: str) -> str:
         return image_folder.resolved(name)
     if name.startswith(text_sets.PREFIX):
         return text_sets.resolved(name)
-    if name in DATASETS or parts_of(name):
+    if name in DATASETS or parse_content_name(name):
         return name
     hint = f"; a folder of images is folder:{name}" if os.path.isdir(name) else ""
     raise unknown("data set", name, DATASETS, f", folder:PATH and csv:PATH{hint}")
@@ -92,7 +92,7 @@ def dataset_of(name: str, image_size: int = 0) -> Dataset:
         # a folder that nslab makes always has the entry's numbers: otherwise it is made again
         there = None if entry.make else named_folders.found(name, entry)
         return _seen(entry.of_side(image_size), there) if there else entry.of_side(image_size)
-    kind, where, digest = parts_of(name) or ("", "", "")
+    kind, where, digest = parse_content_name(name) or ("", "", "")
     if kind == "csv":
         return _of_texts(text_sets.OWN, text_sets.present(name)[1])
     if kind == "arrays":
@@ -164,7 +164,7 @@ def load(name: str, folder: Path | None = None, image_size: int = 0) -> ImageDat
         return ImageData(name, about, there.arrays(), accepted=there.accepted)
     dataset, folder = dataset_of(name, image_size), folder or cache_dir()
     if name not in DATASETS:
-        kind, where, digest = parts_of(name) or ("", "", "")
+        kind, where, digest = parse_content_name(name) or ("", "", "")
         own = own_arrays.read(digest) if kind == "arrays" else _found(where, digest).arrays()
         return ImageData(name, dataset, own)
     file, maker = array_file(name, folder), maker_digest(dataset)

@@ -21,7 +21,7 @@ from nslab.datasets import (
     is_folder,
     own_arrays,
 )
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.types import ImageShape
 
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -126,5 +126,5 @@ def has_names(dataset: str, classes: Sequence[str]) -> bool:
 
 def has_floats(dataset: str) -> bool:
     """Whether the images of a data set are floats, as your own arrays may be."""
-    kind, _, digest = parts_of(dataset) or ("", "", "")
+    kind, _, digest = parse_content_name(dataset) or ("", "", "")
     return kind == "arrays" and own_arrays.read(digest).train_x.dtype.kind == "f"

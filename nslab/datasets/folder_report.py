@@ -10,7 +10,7 @@ import numpy as np
 from nslab.datasets import DATASETS, ImageFolderDataset, image_folder, load, named_folders, resolved
 from nslab.datasets.decoding import opened, pool
 from nslab.datasets.image_folder import Listing
-from nslab.system.content_names import DIGITS, parts_of
+from nslab.system.content_names import DIGITS, parse_content_name
 
 TRIED = 256  # images that are decoded at most, evenly spaced in the list of files
 
@@ -30,7 +30,7 @@ def report(name: str) -> list[str]:
             place = named_folders.place_of(entry)
             there = named_folders.present(name, entry)
         else:
-            place = Path((parts_of(name) or ("", "", ""))[1])
+            place = Path((parse_content_name(name) or ("", "", ""))[1])
             there = image_folder.listing(place)
     layout = data.dataset.layout
     lines = [
@@ -48,7 +48,7 @@ def report(name: str) -> list[str]:
     tried = _decode_some(there)
     lines.append(f"  classes: {shown}")
     lines.append(f"  digest of the file list {there.digest[:DIGITS]}, {tried} images decoded")
-    return lines + [f"  note: {remark}" for remark in there.said]
+    return lines + [f"  note: {remark}" for remark in there.remarks]
 
 
 def _sizes(labels: list[int], classes: int) -> str:

@@ -23,7 +23,7 @@ import torch
 from nslab.datasets.arrays import Arrays
 from nslab.datasets.folder_files import SkippedFiles, images_of, is_image, remarks, subfolders
 from nslab.rng import generator
-from nslab.system.content_names import content_name, parts_of
+from nslab.system.content_names import content_name, parse_content_name
 
 PREFIX = "folder:"
 SIZE = 224  # side of the images in pixels, unless a run sets another
@@ -50,7 +50,7 @@ class Listing:
         digest: of names and sizes; for ``folder:PATH`` of contents too.
         accepted: all right labels of each test image, where images have several; int64 (n, most),
             padded with -1.
-        said: sentences on what is odd, for warnings.
+        remarks: sentences on what is odd, for warnings.
     """
 
     classes: tuple[str, ...]
@@ -58,7 +58,7 @@ class Listing:
     test: tuple[list[str], list[int]]
     digest: str
     accepted: np.ndarray | None = field(default=None, compare=False)
-    said: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def arrays(self) -> Arrays:
         """Paths (or texts), as object arrays, and labels."""
@@ -122,7 +122,7 @@ def forget() -> None:
 def resolved(name: str) -> str:
     """``folder:PATH`` with the folder's absolute path and digest. A name that has a digest is
     returned unchanged, whether or not the folder exists."""
-    if parts_of(name):
+    if parse_content_name(name):
         return name
     if name == PREFIX:
         raise ValueError("folder: needs the path of a folder of images, as folder:PATH")
@@ -183,12 +183,12 @@ def read_tree(
     if contents:
         add_contents(every, digest)
     said = remarks(classes, {*labels, *test[1]}, passed)
-    return Listing(classes, (files, labels), test, digest.hexdigest(), said=said)
+    return Listing(classes, (files, labels), test, digest.hexdigest(), remarks=said)
 
 
 def tell(folder: Path, found: Listing) -> None:
     """Warn of what is odd in a folder."""
-    for remark in found.said:
+    for remark in found.remarks:
         warnings.warn(f"{folder}: {remark}", stacklevel=2)
 
 

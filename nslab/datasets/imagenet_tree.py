@@ -77,7 +77,7 @@ def read_imagenet(folder: Path, classes: int, name: str) -> Listing:
     if not test[0]:
         raise ValueError(f"{val} has no images: those to test {name} on are expected there")
     said = remarks(wnids, {*labels, *test[1]}, passed)
-    return Listing(_readable(wnids), (files, labels), test, digest.hexdigest(), said=said)
+    return Listing(_readable(wnids), (files, labels), test, digest.hexdigest(), remarks=said)
 
 
 def key_file(folder: Path) -> Path | None:

@@ -114,7 +114,7 @@ def listing(name: str, entry: ImageFolderDataset, place: Path, *, quiet: bool = 
             every = there.train[0] + there.test[0], there.train[1] + there.test[1]
             there = replace(there, train=every, test=every)
         if said := difference(entry, there):
-            there = replace(there, said=(*there.said, f"{name} {said}"))
+            there = replace(there, remarks=(*there.remarks, f"{name} {said}"))
         if not quiet:
             tell(place, there)
         return there

@@ -32,7 +32,7 @@ from nslab.datasets import (
 )
 from nslab.datasets.arrays import Layout, arrays_digest, maker_of, read_arrays
 from nslab.datasets.catalogue import not_fetched
-from nslab.system.content_names import DIGITS, parts_of
+from nslab.system.content_names import DIGITS, parse_content_name
 from nslab.system.files import sha256
 
 
@@ -82,7 +82,7 @@ def provenance_of(name: str, image_size: int = 0) -> dict[str, object]:
     digest, and numbers of samples and classes. Empty for any other data set of ``DATASETS``."""
     if is_text(name):
         return text_sets.provenance(name)
-    parts, entry = parts_of(name), DATASETS.get(name)
+    parts, entry = parse_content_name(name), DATASETS.get(name)
     if name in array_sets():
         sheet = sheet_file(name)
         from_sheet = sheet.exists() and not array_file(name).exists()
@@ -109,7 +109,7 @@ def remembered(name: str, written: Mapping[str, Any], image_size: int = 0) -> Da
     >>> remembered(f"folder:/gone#{digest}", written, image_size=32).classes
     ('cat', 'dog')
     """
-    kind, _, digest = parts_of(name) or ("", "", "")
+    kind, _, digest = parse_content_name(name) or ("", "", "")
     if kind not in ("folder", "csv") or "names" not in written or written["digest"] != digest:
         return None
     classes = tuple(written["names"])

@@ -73,7 +73,7 @@ def read_texts(place: Path, entry: TextDataset) -> Listing:
         )
     empty = sum(not text.strip() for split in whole.values() for text in split[0])
     said = (f"{empty} texts are empty",) if empty else ()
-    return Listing(classes, whole["train"], whole["test"], digest_of(classes, whole), said=said)
+    return Listing(classes, whole["train"], whole["test"], digest_of(classes, whole), remarks=said)
 
 
 def digest_of(classes: Sequence[str], whole: dict[str, tuple[list[str], list[int]]]) -> str:

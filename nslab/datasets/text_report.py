@@ -46,4 +46,4 @@ def report(name: str) -> list[str]:
     for count, what in ((both, "test texts are also trained on"), (twice, repeated)):
         if count:
             lines.append(f"  note: {count} {what}")
-    return lines + [f"  note: {remark}" for remark in there.said]
+    return lines + [f"  note: {remark}" for remark in there.remarks]

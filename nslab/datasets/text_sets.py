@@ -19,7 +19,7 @@ from nslab.datasets.catalogue import DATASETS, TextDataset
 from nslab.datasets.image_folder import Listing
 from nslab.datasets.sources import MissingDataset
 from nslab.datasets.text_files import FORM, has_texts, read_texts, sets_apart, stamp
-from nslab.system.content_names import DIGITS, content_name, parts_of, short_name
+from nslab.system.content_names import DIGITS, content_name, parse_content_name, short_name
 from nslab.system.files import write_text
 from nslab.system.locks import locked
 from nslab.system.paths import cache_dir, home_cache_dir
@@ -77,7 +77,7 @@ def resolved(name: str) -> str:
 
     Raises ``ValueError`` for a file that cannot be read as texts.
     """
-    if parts_of(name):
+    if parse_content_name(name):
         return name
     if name == PREFIX:
         raise ValueError(f"csv: needs the path of texts, as csv:PATH; there must be {FORM}")
@@ -93,7 +93,7 @@ def read(place: Path, entry: TextDataset) -> Listing:
 @functools.lru_cache(maxsize=4)
 def _read(place: Path, state: tuple, entry: TextDataset) -> Listing:
     found = read_texts(place, entry)
-    for remark in found.said:
+    for remark in found.remarks:
         warnings.warn(f"{place}: {remark}", stacklevel=2)
     return found
 
@@ -111,7 +111,7 @@ def present(name: str, folder: Path | None = None) -> tuple[Path, Listing]:
         if place := _place(entry, folder):
             return place, read(place, entry)
         raise MissingDataset(_absence(name, entry, folder))
-    _, where, digest = parts_of(resolved(name)) or ("", "", "")
+    _, where, digest = parse_content_name(resolved(name)) or ("", "", "")
     place = Path(where)
     if not place.exists():
         raise MissingDataset(
@@ -130,7 +130,7 @@ def present(name: str, folder: Path | None = None) -> tuple[Path, Listing]:
 def all_to_test_on(name: str) -> bool:
     """Whether ``csv:PATH`` has no test split, so that a network trained on other texts is tested on
     all of its texts."""
-    parts = parts_of(name)
+    parts = parse_content_name(name)
     return parts is not None and not sets_apart(Path(parts[1]))
 
 

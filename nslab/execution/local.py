@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from nslab.execution import warm
 from nslab.execution.stopping import PARENT, Process, stop, stoppable
 from nslab.system.files import explaining
-from nslab.system.time_limits import MORE, UNTIL
+from nslab.system.time_limits import EXIT_UNFINISHED, UNTIL
 
 KILLED = getattr(signal, "SIGKILL", 9)  # a signal that Windows lacks
 GRACE = 45.0  # seconds for a job to get to its next checkpoint when its time is over
@@ -61,7 +61,7 @@ class Ended:
     def why(self) -> str:
         """How it failed, and the end of its output."""
         what = self.note or f"exit status {self.status}"
-        if self.status == MORE:
+        if self.status == EXIT_UNFINISHED:
             return OUT_OF_TIME
         if self.status < 0:
             what = f"killed by signal {-self.status} ({signal.strsignal(-self.status)})"
@@ -116,7 +116,8 @@ def run_local(
     Ctrl-C, SIGTERM and SIGHUP stop every job before they are raised here, the last two as
     `Stopped`. From the time ``until`` on (seconds since 1970), which the jobs know too, no more are
     started; those that have not ended `GRACE` seconds later are stopped. Jobs that were cut short
-    or never started have the status `MORE`. ``on_start`` and ``on_end`` are called for each job.
+    or never started have the status `EXIT_UNFINISHED`. ``on_start`` and ``on_end`` are called for
+    each job.
     Returns how the jobs ended, in their order.
     """
     if max_parallel < 1:
@@ -135,7 +136,7 @@ def run_local(
             while waiting or running:
                 if until is not None and time.time() >= until:
                     for number, job in waiting:
-                        ended[number] = Ended(job, MORE, 0.0)
+                        ended[number] = Ended(job, EXIT_UNFINISHED, 0.0)
                         if on_end:
                             on_end(ended[number])
                     waiting = []
@@ -160,7 +161,7 @@ def run_local(
                         del running[number]
                         free.append(slots.pop(number))
                         late = until is not None and time.time() >= until + GRACE
-                        status = MORE if late and status == -signal.SIGTERM else status
+                        status = EXIT_UNFINISHED if late and status == -signal.SIGTERM else status
                         ended[number] = Ended(job, status, time.monotonic() - started, start)
                         if on_end:
                             on_end(ended[number])
@@ -196,7 +197,7 @@ def run_with_retries(
 
     for _ in range(retries + 1):
         engine(left, max_parallel, devices=devices, on_start=on_start, on_end=finish)
-        left = [job for job in left if ended[job.name].status not in (0, MORE)]
+        left = [job for job in left if ended[job.name].status not in (0, EXIT_UNFINISHED)]
         if not left:
             break
     return [ended[job.name] for job in jobs]

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from nslab.execution.local import Ended, Job
 from nslab.system.progress import FILE, SECONDS_BETWEEN_LINES, headless, read_progress
-from nslab.system.time_limits import MORE
+from nslab.system.time_limits import EXIT_UNFINISHED
 
 SHOWN = 8  # most failed jobs in the table
 
@@ -76,35 +76,36 @@ class Monitor:
     def end(self, ended: Ended) -> None:
         """Note that a job ended."""
         entry = self.entries[ended.job.name]
-        entry.state = {0: "done", MORE: "waiting"}.get(ended.status, "failed")
+        entry.state = {0: "done", EXIT_UNFINISHED: "waiting"}.get(ended.status, "failed")
         entry.seconds = ended.seconds
 
     def give_up(self, name: str) -> None:
         """Note that a job will not be started, because one that it needs failed."""
         self.entries[name].state = "failed"
 
-    def of(self, state: str) -> dict[str, Entry]:
+    def in_state(self, state: str) -> dict[str, Entry]:
         """The jobs in a state."""
         return {name: entry for name, entry in list(self.entries.items()) if entry.state == state}
 
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Estimated seconds to go, by the mean time of the jobs that are done and what running ones
         report; None before any is done."""
-        done = [entry.seconds for entry in self.of("done").values()]
+        done = [entry.seconds for entry in self.in_state("done").values()]
         if not done:
             return None
         mean, now = sum(done) / len(done), time.monotonic()
-        rest = mean * len(self.of("waiting"))
-        for entry in self.of("running").values():
+        rest = mean * len(self.in_state("waiting"))
+        for entry in self.in_state("running").values():
             left = entry.progress().get("left")
             rest += left if left is not None else max(0.0, mean - (now - entry.since))
         return rest / self.max_parallel
 
     def line(self) -> str:
         """The number of jobs in each state, the time so far, and the estimated time to go."""
-        counts = {state: len(self.of(state)) for state in ("done", "running", "failed", "waiting")}
+        states = ("done", "running", "failed", "waiting")
+        counts = {state: len(self.in_state(state)) for state in states}
         shown = ", ".join(f"{n} {state}" for state, n in counts.items() if n or state == "done")
-        left = self.left() if counts["running"] or counts["waiting"] else None
+        left = self.seconds_left() if counts["running"] or counts["waiting"] else None
         more = "" if left is None else f", about {duration(left)} to go"
         return f"{shown} ({duration(time.monotonic() - self.began)} so far{more})"
 
@@ -112,7 +113,7 @@ class Monitor:
         """For each running job: name, label, steps done, its note (such as the accuracy), and the
         time left."""
         rows = []
-        for name, entry in self.of("running").items():
+        for name, entry in self.in_state("running").items():
             seen = entry.progress()
             steps = f"{seen['unit']} {seen['done']}/{seen['total']}" if "total" in seen else ""
             left = seen.get("left")
@@ -126,7 +127,7 @@ class Monitor:
         grid = Table.grid(padding=(0, 2))
         for row in self.running():
             grid.add_row(*map(Text, row))
-        failed = list(self.of("failed").items())
+        failed = list(self.in_state("failed").items())
         for name, entry in failed[-SHOWN:]:
             grid.add_row(Text(name), Text(entry.label), Text("failed", style="red"))
         return Group(Text(self.line()), grid)

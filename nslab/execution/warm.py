@@ -124,7 +124,7 @@ class Server:
                 stderr=subprocess.DEVNULL,
             )
         found = cls(ours, process)
-        found.env = apart(env)
+        found.env = shared_environment(env)
         return found
 
     def fork(self, task: Mapping[str, object], files: Sequence[int]) -> tuple[int, int] | None:
@@ -191,7 +191,7 @@ def start(
         return None
     with _LOCK:
         server = _SERVERS.get(module)
-        if server and (server.process.poll() is not None or server.env != apart(env)):
+        if server and (server.process.poll() is not None or server.env != shared_environment(env)):
             _SERVERS.pop(module).close()
             server = None
         fresh = server is None
@@ -211,7 +211,7 @@ def start(
 def keep(module: str, client: socket.socket, process: Any) -> None:
     """Use a process with the same environment as this one as the server for a module."""
     server = _SERVERS[module] = Server(client, process)
-    server.env = apart(os.environ)
+    server.env = shared_environment(os.environ)
 
 
 def possible(env: Mapping[str, str]) -> bool:
@@ -220,7 +220,7 @@ def possible(env: Mapping[str, str]) -> bool:
     return sys.platform == "linux" and wanted
 
 
-def apart(env: Mapping[str, str]) -> dict[str, str]:
+def shared_environment(env: Mapping[str, str]) -> dict[str, str]:
     """The part of an environment that a server and its children must share."""
     return {
         name: value

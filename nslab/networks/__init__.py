@@ -32,7 +32,7 @@ from nslab.networks.textcnn import TextCNN
 from nslab.networks.torchvision_models import SMALLEST_IMAGE, imagenet
 from nslab.networks.vmamba import VMamba
 from nslab.rng import stream_seed
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.encoder_files import is_encoder, resolved_encoder
 from nslab.system.registry import Registry, callable_with
 from nslab.system.validation import unknown
@@ -82,7 +82,7 @@ def check_network(name: str) -> None:
     name = backbone_of(name)
     if name in NETWORKS or is_encoder(name):
         return
-    if parts := parts_of(name):
+    if parts := parse_content_name(name):
         raise ValueError(
             f"the network {parts[1]} was defined in a notebook or script. It is not known here, or "
             "its code has been edited since: run the code that defines it again"

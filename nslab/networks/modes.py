@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 
-def local(model: nn.Module) -> nn.Module:
+def unwrap_ddp(model: nn.Module) -> nn.Module:
     """The network without DistributedDataParallel, for a pass that a process runs on its own.
 
     A pass that differs from process to process must not synchronise anything. A compiled network
@@ -19,11 +19,11 @@ def local(model: nn.Module) -> nn.Module:
     return cast(nn.Module, inner.module) if isinstance(inner, DistributedDataParallel) else model
 
 
-def bare(model: nn.Module) -> nn.Module:
+def unwrap_model(model: nn.Module) -> nn.Module:
     """The network itself, neither distributed, nor parallel, nor compiled."""
-    model = local(model)
+    model = unwrap_ddp(model)
     model = cast(nn.Module, getattr(model, "_orig_mod", model))
-    return bare(cast(nn.Module, model.module)) if isinstance(model, DataParallel) else model
+    return unwrap_model(cast(nn.Module, model.module)) if isinstance(model, DataParallel) else model
 
 
 @contextmanager

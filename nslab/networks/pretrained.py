@@ -19,7 +19,7 @@ import torch
 
 from nslab.networks.external import AUX, WITH_AUX, check_external
 from nslab.networks.torchvision_models import SMALLEST_IMAGE
-from nslab.system.content_names import content_name, parts_of
+from nslab.system.content_names import content_name, parse_content_name
 from nslab.system.encoder_files import KIND, START, resolved_weights_of
 from nslab.system.files import explaining, replacing
 from nslab.system.paths import cache_dir, home_cache_dir
@@ -115,7 +115,7 @@ def _folder(root: Path) -> Path:
 
 def _expected(start: str, file: Path) -> str:
     """The digits that the file's digest must begin with; empty if none are known."""
-    if parts := parts_of(start):
+    if parts := parse_content_name(start):
         return parts[2]
     found = SHORT_DIGEST.search(file.name)
     return start.partition("#")[2] or (found[1] if found else "")

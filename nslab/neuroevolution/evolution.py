@@ -122,7 +122,7 @@ def evolve(
     fixed = [*extras.heads.values(), *extras.buffers.values(), batch[1]]
     name = evolution_id([*rows[:np], *fixed], evolver, options, seed, mode, batch[0].shape)
     saved = read_evolution(folder, name)
-    agree(saved)
+    check_batches_done(saved)
     if saved is None:
         population = Population(rows, torch.arange(np), torch.arange(np, 2 * np))
         losses = score(population, extras, *batch)
@@ -213,7 +213,7 @@ def evolution_id(
     return digest.hexdigest()[:12]
 
 
-def agree(saved: dict[str, Any] | None) -> None:
+def check_batches_done(saved: dict[str, Any] | None) -> None:
     """``ValueError`` unless all processes found the same number of batches done; otherwise scores
     of different populations would be mixed."""
     done = (

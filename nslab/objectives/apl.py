@@ -6,7 +6,7 @@ Source: Ma et al. 2020, "Normalized Loss Functions for Deep Learning with Noisy 
 from dataclasses import dataclass
 from typing import Literal
 
-from nslab.objectives.probabilities import log_probabilities, normalised, of_label, wrong
+from nslab.objectives.probabilities import log_probabilities, normalised, of_label, one_minus_p
 from nslab.objectives.recommended import Setting
 from nslab.objectives.sce import reverse_cross_entropy
 from nslab.objectives.weighted import PlainLoss
@@ -41,7 +41,7 @@ class APL(PlainLoss):
         if self.passive == "rce":
             passive = reverse_cross_entropy(log_p, y)
         else:
-            passive = wrong(of_label(log_p, y))
+            passive = one_minus_p(of_label(log_p, y))
         return self.alpha * normalised(log_p, y) + self.beta * passive
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from nslab.objectives.probabilities import log_probabilities, normalised, of_label, wrong
+from nslab.objectives.probabilities import log_probabilities, normalised, of_label, one_minus_p
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.validation import check_fields
@@ -26,8 +26,8 @@ def asymmetric(log_p: PerSample, kind: Kind, a: float, q: float) -> PerSample:
     if kind == "ael":
         return (-log_p.exp() / a).exp()
     if kind == "aul":
-        return (a - 1) ** q * torch.expm1(q * torch.log1p(wrong(log_p) / (a - 1))) / q
-    return -((a + 1) ** q) * torch.expm1(q * torch.log1p(-wrong(log_p) / (a + 1))) / q
+        return (a - 1) ** q * torch.expm1(q * torch.log1p(one_minus_p(log_p) / (a - 1))) / q
+    return -((a + 1) ** q) * torch.expm1(q * torch.log1p(-one_minus_p(log_p) / (a + 1))) / q
 
 
 @dataclass(frozen=True)

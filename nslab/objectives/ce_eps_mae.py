@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nslab.objectives.probabilities import log_probabilities, of_label, wrong
+from nslab.objectives.probabilities import log_probabilities, of_label, one_minus_p
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.validation import check_fields
@@ -25,7 +25,7 @@ def eps_cross_entropy(log_p: Logits, y: Labels, m: float) -> PerSample:
     constant of the backward pass; among tied classes it is the first.
     """
     log_p_y = of_label(log_p, y)
-    right = torch.log1p(-wrong(log_p_y) / (m + 1))
+    right = torch.log1p(-one_minus_p(log_p_y) / (m + 1))
     missed = log_p_y - math.log1p(m)
     return -torch.where(log_p.argmax(-1) == y, right, missed).clamp(min=FLOOR)
 
@@ -50,7 +50,7 @@ class CEepsMAE(PlainLoss):
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """The loss of each sample."""
         log_p = log_probabilities(logits, y)
-        mae = 2 * wrong(of_label(log_p, y))
+        mae = 2 * one_minus_p(of_label(log_p, y))
         return self.alpha * eps_cross_entropy(log_p, y, self.m) + self.beta * mae
 
 

@@ -15,9 +15,16 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 
 from nslab.networks.logits import check_classes, check_labels, check_logits, logits_of
-from nslab.networks.modes import local, scoring
+from nslab.networks.modes import scoring, unwrap_ddp
 from nslab.objectives.checks import check_images, checked_grid
-from nslab.objectives.composites import Compose, Grid, call_model, composite, rows_of, samples_of
+from nslab.objectives.composites import (
+    Compose,
+    Grid,
+    call_model,
+    composite,
+    sample_tensor,
+    select_rows,
+)
 from nslab.objectives.criterion import SoftLabels, check_soft, is_soft
 from nslab.objectives.weighted import full_precision
 from nslab.rng import sample_bits
@@ -103,7 +110,7 @@ def ns_scores(
     if compose is None:
         check_images(x)
         compose = partial(composite, antialias=antialias)
-    samples = samples_of(x, y)
+    samples = sample_tensor(x, y)
     m, b = rows * cols, len(samples)
     soft = is_soft(y)
     check = check_soft if soft else check_labels
@@ -113,8 +120,8 @@ def ns_scores(
         dtype = torch.promote_types(samples.dtype, torch.float32)
         return torch.ones(b, dtype=dtype, device=samples.device)
     competitors = slice(competing) if order is None else order[:competing]
-    composites = compose(rows_of(x, competitors), grid)
-    with scoring(local(model), mode) as net:
+    composites = compose(select_rows(x, competitors), grid)
+    with scoring(unwrap_ddp(model), mode) as net:
         output = forward(composites) if forward else call_model(net, composites)  # [NS Eq. 4]
     logits = logits_of(output)
     check_logits(logits, competing // m)

@@ -73,13 +73,13 @@ def composite(x: Images, grid: Grid, antialias: bool = False) -> Float[Tensor, "
     return stitch(F.avg_pool2d(x[..., top:, left:], window, stride=grid), grid)
 
 
-def samples_of(x: Any, y: Tensor) -> Tensor:
+def sample_tensor(x: Any, y: Tensor) -> Tensor:
     """A tensor with a row for each sample: the batch itself; of a mapping its token ids, or the
     labels ``y`` if it has none."""
     return x.get(IDS, y) if isinstance(x, Mapping) else x
 
 
-def rows_of(x: Any, which: slice | Tensor) -> Any:
+def select_rows(x: Any, which: slice | Tensor) -> Any:
     """The samples of a batch that ``which`` selects."""
     if isinstance(x, Mapping):
         return {k: v[which] if isinstance(v, Tensor) else v for k, v in x.items()}

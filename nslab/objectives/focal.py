@@ -5,7 +5,7 @@ Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", Eq. 4, without
 
 from dataclasses import dataclass
 
-from nslab.objectives.probabilities import log_probabilities, log_wrong, of_label
+from nslab.objectives.probabilities import log_one_minus_p, log_probabilities, of_label
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.validation import check_fields
@@ -18,7 +18,7 @@ def focal(logits: Logits, y: Labels, gamma: float, detach: bool = False) -> PerS
     The factor is computed from log(1 - p_y), because with gamma < 1 the derivative of the power is
     infinite at p_y = 1, although that of the loss is 0.
     """
-    factor = (gamma * log_wrong(logits, y)).exp()
+    factor = (gamma * log_one_minus_p(logits, y)).exp()
     return -(factor.detach() if detach else factor) * of_label(log_probabilities(logits, y), y)
 
 

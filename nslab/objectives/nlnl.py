@@ -13,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from nslab.networks.logits import logits_of
-from nslab.objectives.probabilities import log_probabilities, of_label, wrong
+from nslab.objectives.probabilities import log_probabilities, of_label, one_minus_p
 from nslab.objectives.recommended import Setting
 from nslab.rng import hashed, sample_bits
 from nslab.system.validation import check_fields
@@ -46,7 +46,7 @@ class NegativeLearning:
         logits = logits_of(model(batch.x))
         log_p = log_probabilities(logits, batch.y)
         chosen = complementary_labels(batch, log_p.shape[1], self.negatives)
-        allowed = wrong(log_p.gather(1, chosen)).clamp(min=1e-5)  # no gradient below
+        allowed = one_minus_p(log_p.gather(1, chosen)).clamp(min=1e-5)  # no gradient below
         counts = self.info.class_counts.to(log_p)
         weight = of_label((counts.max() / counts.clamp(min=1)).expand(len(logits), -1), batch.y)
         return Scored(-weight * allowed.log().sum(-1), logits, weight)

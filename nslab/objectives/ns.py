@@ -26,10 +26,10 @@ from torch import Tensor, nn
 
 from nslab.networks.batchnorm_folding import folded_copy
 from nslab.networks.logits import logits_of
-from nslab.networks.modes import bare
+from nslab.networks.modes import unwrap_model
 from nslab.objectives.checks import check_objective, checked_grid, checked_number
 from nslab.objectives.competition import Forward, Inputs, ns_scores, ns_weights, shuffled_order
-from nslab.objectives.composites import Compose, Grid, call_model, samples_of
+from nslab.objectives.composites import Compose, Grid, call_model, sample_tensor
 from nslab.objectives.criterion import Reduction, SoftLabels, check_reduction, per_sample, reduced
 from nslab.objectives.joined_texts import TEXTS, Joined, LostTexts, compose_for
 from nslab.objectives.recommended import Setting
@@ -100,7 +100,7 @@ class NS:
                 f"NS: compose is {self.compose!r}, neither 'images', 'tiled' nor 'literal', nor a "
                 "nslab.Joined or another function of samples and grid"
             )
-        if self.copies and self.mode == "train":
+        if self.uses_copy and self.mode == "train":
             raise ValueError("NS: a folded or 16-bit copy scores in eval mode only")
 
     @property
@@ -109,7 +109,7 @@ class NS:
         return int(self.grouping == "shuffled")
 
     @property
-    def copies(self) -> bool:
+    def uses_copy(self) -> bool:
         """Whether scoring uses a copy of the network."""
         return self.fold_batchnorm or self.score_dtype != "model"
 
@@ -151,15 +151,15 @@ class NS:
                 f"NS: compose={self.compose!r} takes special tokens from the data of a run; in "
                 f"your own loop give compose=nslab.Joined.of(tokenizer, how={self.compose!r})"
             )
-        samples = samples_of(x, y)
+        samples = sample_tensor(x, y)
         if order is None and self.grouping == "shuffled":
             order = torch.randperm(len(samples), device=samples.device)
-        if self.copies and (forward is not None or isinstance(x, Mapping)):
+        if self.uses_copy and (forward is not None or isinstance(x, Mapping)):
             given = "give forward" if forward is not None else "give texts in a mapping"
             raise ValueError(f"NS: {given} or score with a folded or 16-bit copy, not both")
-        if self.copies and len(samples) >= math.prod(self.grid):
+        if self.uses_copy and len(samples) >= math.prod(self.grid):
             dtype = None if self.score_dtype == "model" else getattr(torch, self.score_dtype)
-            forward = folded_copy(bare(model), dtype, self.fold_batchnorm)
+            forward = folded_copy(unwrap_model(model), dtype, self.fold_batchnorm)
         scores = ns_scores(
             model,
             x,

@@ -5,7 +5,7 @@ Source: Leng et al. 2022, "PolyLoss", section 4.3.
 
 from dataclasses import dataclass
 
-from nslab.objectives.probabilities import log_probabilities, of_label, wrong
+from nslab.objectives.probabilities import log_probabilities, of_label, one_minus_p
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.validation import check_fields
@@ -30,7 +30,7 @@ class Poly1(PlainLoss):
     def loss(self, logits: Logits, y: Labels) -> PerSample:
         """Poly-1 of each sample."""
         log_p = of_label(log_probabilities(logits, y), y)
-        return self.epsilon * wrong(log_p) - log_p
+        return self.epsilon * one_minus_p(log_p) - log_p
 
 
 SETTINGS: dict[str, Setting[Poly1]] = {

@@ -28,7 +28,7 @@ def label_mask(values: Float[Tensor, "b k"], y: Labels) -> Bool[Tensor, "b k"]:
     return F.one_hot(y.long(), values.shape[1]).bool()
 
 
-def log_wrong(logits: Logits, y: Labels) -> PerSample:
+def log_one_minus_p(logits: Logits, y: Labels) -> PerSample:
     """log(1 - p_y), from the sum over the other classes: accurate even where p_y rounds to 1.
 
     Labels and logits are checked first.
@@ -39,7 +39,7 @@ def log_wrong(logits: Logits, y: Labels) -> PerSample:
     return others.logsumexp(-1) - z.logsumexp(-1)
 
 
-def wrong(log_p: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+def one_minus_p(log_p: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """1 - p from log p: half the absolute error to a one-hot label."""
     return -torch.expm1(log_p)
 

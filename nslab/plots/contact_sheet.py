@@ -32,7 +32,7 @@ class KeptFigure:
     faults: tuple[str, ...]
 
     @property
-    def said(self) -> str:
+    def caption(self) -> str:
         """Its name and its number of runs."""
         return f"{self.png.stem}: {self.runs or 'no'} run{'' if self.runs == 1 else 's'}"
 
@@ -82,7 +82,7 @@ def _page(figures: list[KeptFigure], title: str) -> str:
         png = base64.b64encode(one.png.read_bytes()).decode()
         odd = "".join(f'<div class="fault">{html.escape(fault)}</div>' for fault in one.faults)
         parts.append(
-            f"<figure><figcaption><b>{html.escape(one.said)}</b>{odd}</figcaption>"
+            f"<figure><figcaption><b>{html.escape(one.caption)}</b>{odd}</figcaption>"
             f'<img alt="{html.escape(one.png.stem)}" width="{round(one.inches * DPI)}" '
             f'src="data:image/png;base64,{png}"></figure>'
         )
@@ -99,7 +99,7 @@ def _picture(figures: list[KeptFigure], title: str) -> Image.Image:
             width = round(one.inches * DPI)
             size = (width, round(whole.height * width / whole.width))
             pictures.append(whole.convert("RGB").resize(size, Image.Resampling.LANCZOS))
-    captions = [[one.said, *one.faults] for one in figures]
+    captions = [[one.caption, *one.faults] for one in figures]
     heights = [len(c) * _LINE + p.height for c, p in zip(captions, pictures, strict=True)]
     wide = max(round(PAGE * DPI), *(picture.width for picture in pictures)) + 2 * _MARGIN
     sheet = Image.new("RGB", (wide, sum(heights) + _MARGIN * (len(heights) + 3)), "white")

@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nslab.configs.labels import BASE, LABELS, OTHER
+from nslab.configs.labels import BASELINE_COLOUR, LABELS, OTHER_COLOUR
 from nslab.plots.legibility import DPI, PAGE, faults
 from nslab.system.filenames import checked_filename
 from nslab.system.files import remove_strays, replacing_all
@@ -118,7 +118,7 @@ def method_colours(keys: Iterable[str]) -> dict[str, str]:
     for key in sorted(set(keys), key=lambda key: (order.get(key, len(order)), key)):
         colour = method_colour(key)
         free = [other for other in FURTHER if other not in colours.values()]
-        if colour not in (OTHER, BASE) and colour in colours.values() and free:
+        if colour not in (OTHER_COLOUR, BASELINE_COLOUR) and colour in colours.values() and free:
             colour = free[0]
         colours[key] = colour
     return colours

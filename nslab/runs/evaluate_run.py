@@ -16,7 +16,7 @@ from nslab.datasets.domains import check_class_names
 from nslab.datasets.image_folder import split_root
 from nslab.networks import build_network
 from nslab.runs.folder import folder_of
-from nslab.system.content_names import content_of, parts_of, short_name
+from nslab.system.content_names import content_of, parse_content_name, short_name
 from nslab.system.distributed import process_group
 from nslab.training.checkpoint import load_weights
 from nslab.training.loop import Trained, evaluate, metrics_row
@@ -78,7 +78,7 @@ def tested_images(data: ImageData, training: TrainConfig) -> ImageData:
     """The data with the images to test on as its test set. A folder of class folders without a
     split is tested on as a whole, because none of it was trained on, unless the network was trained
     on that very folder."""
-    kind, where, _ = parts_of(data.name) or ("", "", "")
+    kind, where, _ = parse_content_name(data.name) or ("", "", "")
     own = content_of(data.name) == content_of(training.dataset)
     if kind != "folder" or own or split_root(Path(where)) is not None:
         return data

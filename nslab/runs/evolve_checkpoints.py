@@ -24,7 +24,7 @@ from nslab.runs.best_network import BEST, check_folder, write_best
 from nslab.runs.folder import folder_of
 from nslab.runs.results import Result
 from nslab.runs.store import run
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.distributed import process_group
 from nslab.system.validation import check_parameters, coerce, hints, unknown
 
@@ -68,7 +68,7 @@ def checkpoint_config(
             "checkpoint files of text networks have no vocabulary (which word has which number): "
             "evolve a run, which has one, by nslab.EvolveConfig(TrainConfig(...))"
         )
-    known = data in DATASETS or is_folder(data) or parts_of(data)
+    known = data in DATASETS or is_folder(data) or parse_content_name(data)
     if not known and not os.path.isdir(data):
         raise ValueError(f"data {data!r} is neither a folder nor one of {', '.join(DATASETS)}")
     name = resolved(data if known else f"{PREFIX}{data}")

@@ -15,15 +15,15 @@ import pandas as pd
 from nslab.runs.frozen_files import (
     DIGEST,
     Cells,
-    assembled,
     csv_text,
     digest_of,
     history_file,
     parsed,
     read_set,
     runs_of,
+    set_from_rows,
 )
-from nslab.system.content_names import last_part, without_place
+from nslab.system.content_names import last_part, without_folders
 from nslab.system.filenames import checked_filename
 from nslab.system.files import remove_strays, write_text
 from nslab.system.locks import locked
@@ -78,7 +78,7 @@ def without_places(value: Any) -> Any:
         return {k: places[k] if k in places else without_places(v) for k, v in value.items()}
     if isinstance(value, list):
         return [without_places(item) for item in value]
-    return without_place(value) if isinstance(value, str) else value
+    return without_folders(value) if isinstance(value, str) else value
 
 
 def freeze(
@@ -186,7 +186,7 @@ def cells(result: Finished, *, history: bool) -> tuple[Cells, list[Cells]]:
 def check_readable(results: Sequence[Finished], table: str, text: str, *, history: bool) -> None:
     """``ValueError`` unless the results are read back exactly from the texts of a set's files."""
     try:
-        back = assembled(parsed(table), parsed(text))
+        back = set_from_rows(parsed(table), parsed(text))
     except (ValueError, LookupError) as error:
         raise ValueError(f"nothing was frozen, as it could not be read back: {error}") from None
     for result in results:

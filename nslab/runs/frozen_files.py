@@ -89,12 +89,12 @@ def read_set(file: Path) -> FrozenSet:
         if stamp(file) == before:
             break
     try:
-        return assembled(rows, history)
+        return set_from_rows(rows, history)
     except KeyError as error:
         raise ValueError(f"{file} is broken (there is no column {error}): {RESTORE}") from None
 
 
-def assembled(rows: Iterable[Cells], history: Iterable[Cells]) -> FrozenSet:
+def set_from_rows(rows: Iterable[Cells], history: Iterable[Cells]) -> FrozenSet:
     """A set from the rows of its two files."""
     epochs: dict[str, dict[str, list[Cells]]] = {}
     for row in history:

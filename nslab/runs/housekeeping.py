@@ -22,9 +22,9 @@ from nslab.runs.evolve_run import BEST
 from nslab.runs.folder import LOCK, OUTDATED, PROGRESS, RESULT, STRETCHES, interim
 from nslab.runs.made_of import changed
 from nslab.runs.result_file import SUPERSEDED, Result, damaged, read_result
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.files import STRAY
-from nslab.system.locks import Busy, held, locked
+from nslab.system.locks import Busy, is_locked, locked
 from nslab.system.paths import (
     arrays_dir,
     cache_dir,
@@ -79,7 +79,9 @@ def examine(every: Callable[[Any], Any] = iter) -> list[Finding]:
             result = read_result(run)
             found += _of_run(run, result)
         named = _named_by(run, result)
-        used |= {parts[2] for t in named if (parts := parts_of(t)) and parts[0] == "arrays"}
+        used |= {
+            parts[2] for t in named if (parts := parse_content_name(t)) and parts[0] == "arrays"
+        }
         if result is None:  # unfinished, it needs the weights of runs that it starts from
             starts |= {text.partition("@")[0] for text in named}
     found = [f for f in found if f.need != "weights" or f.path.parent.name not in starts]
@@ -120,7 +122,7 @@ def remove(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _of_run(run: Path, result: Result | None) -> Iterator[Finding]:
-    if held(run / LOCK):
+    if is_locked(run / LOCK):
         yield Finding(run, "a process computes it now")
         return
     for file in sorted(run.iterdir()):

@@ -20,7 +20,7 @@ from nslab.datasets.provenance import data_digest
 from nslab.datasets.samplers import SAMPLERS
 from nslab.networks import NETWORKS
 from nslab.system.code_digest import code_digest
-from nslab.system.content_names import DIGITS, parts_of
+from nslab.system.content_names import DIGITS, parse_content_name
 from nslab.system.plugin_sources import digest_of, sources_of
 from nslab.system.plugins import LOADED, owner
 from nslab.system.provenance import ACCEPT
@@ -106,7 +106,7 @@ def _parts(config: RunConfig) -> dict[str, Callable[[], str]]:
     for registry, key in entries(config):
         if registry is DATASETS:
             parts[f"data of {key}"] = partial(_data, key)
-        elif not parts_of(key) and not _ours(registry, key):
+        elif not parse_content_name(key) and not _ours(registry, key):
             parts[f"{registry.what} {key}"] = partial(_code, registry, key)
     return parts
 

@@ -9,7 +9,7 @@ from nslab.configs.protocol import RunConfig
 from nslab.configs.serialization import decode
 from nslab.runs.made_of import entries
 from nslab.runs.result_file import Result
-from nslab.system.content_names import parts_of, short_name
+from nslab.system.content_names import parse_content_name, short_name
 from nslab.system.plugin_sources import digest_of, sources_of
 from nslab.system.plugins import LOADED, VARIABLE, digests, owner
 from nslab.system.registry import Origin, Registry, name_of
@@ -20,7 +20,7 @@ def check_portable(configs: Sequence[RunConfig]) -> None:
     cell, a script or a module that is no plug-in has registered."""
     for registry, key in (entry for config in configs for entry in entries(config)):
         origin = registry.origins[key]
-        ours = origin.module.partition(".")[0] == "nslab" and not parts_of(key)
+        ours = origin.module.partition(".")[0] == "nslab" and not parse_content_name(key)
         plugin = LOADED.get(owner(origin.module))
         if not (ours or plugin):
             raise ValueError(_advice(registry, key, origin))
@@ -34,7 +34,7 @@ def check_portable(configs: Sequence[RunConfig]) -> None:
 def _advice(registry: Registry, key: str, origin: Origin) -> str:
     """What to do about an entry that other processes lack."""
     what = f"the {registry.what} {key!r} ({name_of(registry[key])})"
-    if parts := parts_of(key):  # known by the digest of its code
+    if parts := parse_content_name(key):  # known by the digest of its code
         what = f"the {registry.what} {parts[1].strip('<>')}"
         origin = Origin("__main__", "this session", 0)
         module = sys.modules.get(getattr(registry[key], "__module__", ""))

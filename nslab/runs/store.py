@@ -119,7 +119,9 @@ def run(
             raise NonFiniteLoss(f"the run ended without a finite number for {lacking}: it failed")
         if what := changed(config, env, data_only=True):  # code may hold counters that change
             raise ValueError(f"{', '.join(what)} changed while the run was computed: run it again")
-        env = stretches.told(before, env | {MADE_OF: made_of(config) | parts, "finished": now()})
+        env = stretches.merge_environments(
+            before, env | {MADE_OF: made_of(config) | parts, "finished": now()}
+        )
         whole = broadcast(
             {
                 "id": config.id,

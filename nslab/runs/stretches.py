@@ -51,7 +51,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return list(found["stretches"])
 
 
-def told(before: list[dict[str, Any]], env: dict[str, Any]) -> dict[str, Any]:
+def merge_environments(before: list[dict[str, Any]], env: dict[str, Any]) -> dict[str, Any]:
     """A result's environment: that of the last stretch and, if there were several, of each under
     ``stretches``."""
     if not before:

@@ -12,7 +12,7 @@ from nslab.execution.local import UNWRITABLE
 from nslab.execution.stopping import follow_parent
 from nslab.runs.portability import lacking
 from nslab.runs.store import run
-from nslab.system.time_limits import MORE, OutOfTime
+from nslab.system.time_limits import EXIT_UNFINISHED, OutOfTime
 from nslab.training.epoch import NonFiniteLoss
 
 
@@ -26,7 +26,7 @@ def main(folder: Path, options: Sequence[str]) -> int:
         run(config, weights=weights, force=force, resume=True, log=log)  # see `nslab.runs.pool.job`
     except OutOfTime as end:
         print(end)
-        return MORE
+        return EXIT_UNFINISHED
     except (OSError, ValueError, NonFiniteLoss) as error:
         with suppress(OSError):  # the log may lie on the disk that is full
             print(f"error: {error}", file=sys.stderr)  # says what to do

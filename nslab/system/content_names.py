@@ -16,12 +16,12 @@ def content_name(kind: str, where: object, digest: str) -> str:
     return f"{kind}:{where}#{digest[:DIGITS]}"
 
 
-def parts_of(name: str) -> tuple[str, str, str] | None:
+def parse_content_name(name: str) -> tuple[str, str, str] | None:
     """Kind, where and digest of a name of this form; None for any other name.
 
-    >>> parts_of("folder:/data/pets#0123456789ab")
+    >>> parse_content_name("folder:/data/pets#0123456789ab")
     ('folder', '/data/pets', '0123456789ab')
-    >>> parts_of("cifar10")
+    >>> parse_content_name("cifar10")
     """
     found = _FORM.fullmatch(name)
     return (found[1], found[2], found[3]) if found else None
@@ -33,17 +33,17 @@ def content_of(name: str) -> str:
     >>> content_of("folder:/data/pets#0123456789ab"), content_of("cifar10")
     ('folder:#0123456789ab', 'cifar10')
     """
-    parts = parts_of(name)
+    parts = parse_content_name(name)
     return content_name(parts[0], "", parts[2]) if parts else name
 
 
-def without_place(name: str) -> str:
+def without_folders(name: str) -> str:
     """The name with only the last part of where to look, which reveals no folders of this machine.
 
-    >>> without_place("folder:/data/pets#0123456789ab"), without_place("cifar10")
+    >>> without_folders("folder:/data/pets#0123456789ab"), without_folders("cifar10")
     ('folder:pets#0123456789ab', 'cifar10')
     """
-    parts = parts_of(name)
+    parts = parse_content_name(name)
     return content_name(parts[0], last_part(parts[1]), parts[2]) if parts else name
 
 
@@ -64,7 +64,7 @@ def short_name(name: str) -> str:
     >>> short_name("module:<lambda>#0123456789ab")
     'lambda #0123'
     """
-    parts = parts_of(name)
+    parts = parse_content_name(name)
     if not parts:
         return name
     return f"{last_part(parts[1]).strip('<>')} #{parts[2][:4]}"

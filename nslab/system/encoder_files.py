@@ -14,7 +14,7 @@ import os
 import re
 from pathlib import Path
 
-from nslab.system.content_names import content_name, parts_of
+from nslab.system.content_names import content_name, parse_content_name
 
 KIND, PREFIX = "transformers", "transformers/"
 START = f"{KIND}:pretrained"  # of a training: the weights that lie beside the configuration
@@ -41,7 +41,7 @@ def resolved_encoder(name: str) -> str:
 
     Raises ``ValueError`` for a folder that does not exist, or holds no model.
     """
-    if parts_of(name):
+    if parse_content_name(name):
         return name
     where = name.removeprefix(PREFIX)
     folder = _found(where)
@@ -63,7 +63,7 @@ def encoder_folder(name: str) -> Path:
     Raises ``FileNotFoundError``, with what to fetch, if it is not here, and ``ValueError`` if its
     files do not match the digest, or came only after the run was planned.
     """
-    _, where, digest = parts_of(name) or (KIND, name.removeprefix(PREFIX), "")
+    _, where, digest = parse_content_name(name) or (KIND, name.removeprefix(PREFIX), "")
     folder = _found(where)
     if folder is None or not (folder / CONFIG).is_file():
         hub = HUB_NAME.fullmatch(where)
@@ -97,7 +97,7 @@ def resolved_weights_of(network: str) -> str:
             f"transformers has no weights for {network}: take a network transformers/<name>, or "
             "transformers/<folder>"
         )
-    if not parts_of(network):
+    if not parse_content_name(network):
         return START
     return content_name(KIND, START.partition(":")[2], weights_digest(encoder_folder(network)))
 

@@ -40,7 +40,7 @@ def locked(file: Path, busy: str, *, refusal: str = "") -> Iterator[None]:
         lock.release()
 
 
-def held(file: Path) -> bool:
+def is_locked(file: Path) -> bool:
     """Whether another process holds the lock ``file`` now."""
     if not file.exists():
         return False

@@ -67,7 +67,7 @@ class Progress:
         self.before += steps
         self.advance("resumed", steps)
 
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds to go, by the mean time of the steps so far; None before the first."""
         new = self.done - self.before
         if not new:
@@ -76,7 +76,7 @@ class Progress:
 
     def line(self) -> str:
         """The progress as a line of text."""
-        left = self.left() if self.done < self.total else None
+        left = self.seconds_left() if self.done < self.total else None
         more = "" if left is None else f", {left:.0f} s to go"
         seconds = time.monotonic() - self.started
         return (
@@ -91,7 +91,7 @@ class Progress:
         self.kept = now
         kept = {name: getattr(self, name) for name in ("label", "unit", "done", "total", "note")}
         with suppress(OSError):  # if the disk is full, the work itself will report it
-            write_text(self.file, json.dumps(kept | {"left": self.left()}), flush=False)
+            write_text(self.file, json.dumps(kept | {"left": self.seconds_left()}), flush=False)
 
     def __enter__(self) -> Self:
         self.inner = Progress.outer > 0

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, TypeVar, overload
 
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.unknown_names import unknown
 
 V = TypeVar("V")
@@ -129,7 +129,7 @@ class Registry(dict[str, V]):
 
     def __setitem__(self, key: str, value: V) -> None:
         origin, shown = caller(), name_of(value)
-        if not isinstance(key, str) or not (KEY.fullmatch(key) or parts_of(key)):
+        if not isinstance(key, str) or not (KEY.fullmatch(key) or parse_content_name(key)):
             raise ValueError(f"{key!r} cannot be the key of {shown} ({origin}): {RULE}")
         for registry in self.names.registries.values() if self.names else [self]:
             if key in registry and not (registry is self and self._again(key, value, origin)):

@@ -142,6 +142,8 @@ NAMES = {
     "nslab.experiments.EvolveConfig": "nslab.EvolveConfig",
     "nslab.experiments.PretrainConfig": "nslab.LossSearchConfig",
     "nslab.experiments.TrainConfig": "nslab.TrainConfig",
+    "nslab.analysis.adaptation.telling": "nslab.analysis.adaptation.describe_auc",
+    "nslab.analysis.adaptation.telling_table": "nslab.analysis.adaptation.auc_table",
     "nslab.analysis.Competition": "nslab.analysis.run_tables.GroupScores",
     "nslab.analysis.describe": "nslab.analysis.run_tables.run_columns",
     "nslab.lossnet.load": "nslab.lossnet.load_loss",

@@ -4,7 +4,7 @@ import os
 import time
 
 UNTIL = "NSLAB_UNTIL"  # seconds since 1970, in the environment of a process whose time is limited
-MORE = 75  # exit status: nothing is wrong, there is more to do (EX_TEMPFAIL of sysexits)
+EXIT_UNFINISHED = 75  # exit status: nothing is wrong, there is more to do (EX_TEMPFAIL of sysexits)
 
 
 class OutOfTime(Exception):
@@ -16,10 +16,10 @@ class OutOfTime(Exception):
         )
 
 
-def over() -> bool:
+def time_is_up() -> bool:
     """Whether the time limit in the environment (`UNTIL`) is over; False if there is none.
 
-    >>> over()
+    >>> time_is_up()
     False
     """
     given = os.environ.get(UNTIL, "")

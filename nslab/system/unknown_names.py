@@ -43,12 +43,12 @@ def unknown(what: str, name: object, known: Iterable[object], more: str = "") ->
     if hasattr(known, "register"):  # a registry
         more += f"; {PLUGIN_ADVICE}"
     return ValueError(
-        f"unknown {what} {name!r}{perhaps([name], names, 'There')} are "
+        f"unknown {what} {name!r}{suggestion([name], names, 'There')} are "
         f"{', '.join(names) or 'none'}{more}"
     )
 
 
-def perhaps(names: Iterable[object], known: Iterable[object], subject: str) -> str:
+def suggestion(names: Iterable[object], known: Iterable[object], subject: str) -> str:
     """The part of a message between unknown ``names`` and the list of ``known`` ones, which begins
     with ``subject``: a question with the most similar ones, if there are any."""
     meant = list(dict.fromkeys(key for name in names for key in near(name, known)))

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nslab.system.registry import CONFIG_CLASSES
 from nslab.system.type_words import misfit
-from nslab.system.unknown_names import ALIASES, perhaps
+from nslab.system.unknown_names import ALIASES, suggestion
 from nslab.system.unknown_names import PLUGIN_ADVICE as PLUGIN_ADVICE
 from nslab.system.unknown_names import near as near
 from nslab.system.unknown_names import unknown as unknown
@@ -94,7 +94,7 @@ def check_parameters(
         hint = "".join(f" ({text})" for text in dict.fromkeys(told) if text)
         raise ValueError(
             f"{what} has no parameter {', '.join(map(repr, wrong))}"
-            f"{perhaps(wrong, allowed, 'It')} has {', '.join(allowed)}{hint}"
+            f"{suggestion(wrong, allowed, 'It')} has {', '.join(allowed)}{hint}"
         )
     return {name: coerce(f"{what}: {name}", value, allowed[name]) for name, value in given.items()}
 

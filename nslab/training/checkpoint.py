@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from nslab.configs.protocol import RunConfig
-from nslab.networks.modes import bare
+from nslab.networks.modes import unwrap_model
 from nslab.objectives.weighted import restore_state, state_of
 from nslab.system.seals import load_tensors, load_torch, save_tensors, save_torch, set_aside
 from nslab.types import Objective
@@ -76,10 +76,10 @@ def resume(
     found = read_checkpoint(folder, config.id, accelerator.device)
     if found is None:
         return None
-    untouched = [copy.deepcopy(part.state_dict()) for part in (bare(model), optimizer)]
+    untouched = [copy.deepcopy(part.state_dict()) for part in (unwrap_model(model), optimizer)]
     untouched.append(copy.deepcopy(state_of(objective)))
     try:
-        bare(model).load_state_dict(found.model)
+        unwrap_model(model).load_state_dict(found.model)
         optimizer.load_state_dict(found.optimizer)
         restore_state(objective, found.objective)
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -87,7 +87,7 @@ def resume(
         if accelerator.is_main_process:
             reason = str(error).partition("\n")[0]
             set_aside(folder / CHECKPOINT, f"does not fit ({reason}); training starts again")
-        bare(model).load_state_dict(untouched[0])
+        unwrap_model(model).load_state_dict(untouched[0])
         optimizer.load_state_dict(untouched[1])
         restore_state(objective, untouched[2])
         return None
@@ -113,7 +113,7 @@ def save_checkpoint(
     state = Checkpoint(
         config.id,
         len(history),
-        bare(model).state_dict(),
+        unwrap_model(model).state_dict(),
         optimizer.state_dict(),
         scaler,
         state_of(objective),

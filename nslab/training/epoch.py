@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nslab.configs.train import TrainConfig
 from nslab.datasets.batches import DatasetBatches
-from nslab.networks.modes import bare
+from nslab.networks.modes import unwrap_model
 from nslab.objectives.checks import check_scored
 from nslab.objectives.weighted import counted
 from nslab.training.epoch_sums import EpochSums
@@ -56,7 +56,9 @@ def train_epoch(
             group["lr"] = lr * group.get("lr_factor", 1.0)
         optimizer.zero_grad()
         whole: Tensor | None = None
-        parts = cut(dataclasses.replace(batch, lr=lr), part_size, max(2, objective.min_batch))
+        parts = split_batch(
+            dataclasses.replace(batch, lr=lr), part_size, max(2, objective.min_batch)
+        )
         for k, part in enumerate(parts):
             last = k + 1 == len(parts)
             with nullcontext() if last else accelerator.no_sync(model):
@@ -110,16 +112,18 @@ def train_epoch(
 def training_mode(config: TrainConfig, model: nn.Module) -> None:
     """Put a network into training mode, and its frozen parts into evaluation mode."""
     model.train()
-    for module in frozen_modules(config, bare(model)):
+    for module in frozen_modules(config, unwrap_model(model)):
         module.eval()
 
 
-def cut(batch: Batch, size: int, smallest: int) -> list[Batch]:
+def split_batch(batch: Batch, size: int, smallest: int) -> list[Batch]:
     """A batch in parts of ``size`` samples; a remainder below ``smallest`` joins the part before.
 
     >>> batch = Batch(torch.zeros(9, 1), torch.zeros(9, dtype=torch.long), torch.arange(9))
-    >>> [len(part.y) for part in cut(batch, 4, smallest=2)], len(cut(batch, 9, smallest=2))
-    ([4, 5], 1)
+    >>> [len(part.y) for part in split_batch(batch, 4, smallest=2)]
+    [4, 5]
+    >>> len(split_batch(batch, 9, smallest=2))
+    1
     """
     starts = list(range(0, len(batch.y), size))
     if len(starts) > 1 and len(batch.y) - starts[-1] < smallest:

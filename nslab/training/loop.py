@@ -19,7 +19,7 @@ from nslab.datasets import ImageData, load
 from nslab.datasets.batches import DatasetBatches
 from nslab.networks import build_network
 from nslab.networks.logits import logits_of
-from nslab.networks.modes import bare, local, scoring
+from nslab.networks.modes import scoring, unwrap_ddp, unwrap_model
 from nslab.rng import stream_seed
 from nslab.system.content_names import short_name
 from nslab.system.progress import Progress
@@ -138,9 +138,11 @@ def fit(
             row["seconds"] = time.perf_counter() - started
             history.append(row)
             if "held_out_loss" in row and chosen(history) == epoch:
-                best = {name: t.detach().clone() for name, t in bare(net).state_dict().items()}
+                best = {
+                    name: t.detach().clone() for name, t in unwrap_model(net).state_dict().items()
+                }
             if folder and main:
-                keep_epoch(config, bare(net), folder, epoch)
+                keep_epoch(config, unwrap_model(net), folder, epoch)
             keep({})
             if on_epoch:
                 on_epoch(row)
@@ -149,12 +151,12 @@ def fit(
             if folder and not ended(history, config):
                 end_if_over()
     if best:
-        bare(net).load_state_dict(best)
+        unwrap_model(net).load_state_dict(best)
     if folder and main:
-        save_weights(bare(net), folder)
+        save_weights(unwrap_model(net), folder)
         save_vocabulary(config, folder, given)
     accelerator.wait_for_everyone()
-    return Trained(bare(net), history, summary(history))
+    return Trained(unwrap_model(net), history, summary(history))
 
 
 def chosen(history: list[Row]) -> int:
@@ -211,7 +213,7 @@ def evaluate(
     """
     right = None if accepted is None else torch.from_numpy(accepted).to(loader.y.device)
     tally = Tally.empty(num_classes, loader.y.device)
-    net = local(model)
+    net = unwrap_ddp(model)
     if accelerator is not None and accelerator.num_processes > 1:
         for buffer in net.buffers():  # BatchNorm statistics of the first process
             torch.distributed.broadcast(buffer, 0)

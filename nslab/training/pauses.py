@@ -12,10 +12,10 @@ from torch import Tensor
 
 from nslab.rng import stream_seed
 from nslab.system.distributed import broadcast
-from nslab.system.time_limits import OutOfTime, over
+from nslab.system.time_limits import OutOfTime, time_is_up
 
 MINUTES = "NSLAB_CHECKPOINT_MINUTES"  # between two checkpoints inside an epoch, in the environment
-LOOK_EVERY = 50  # steps between two agreements of several processes on whether it is time
+STEPS_BETWEEN_CHECKS = 50  # steps between two agreements of several processes on whether it is time
 
 
 def minutes() -> float:
@@ -54,9 +54,9 @@ class Pauses:
     def due(self, step: int) -> bool:
         """Whether the state after this many steps should be saved; the same in every process."""
         several = self.accelerator.num_processes > 1
-        if several and step % LOOK_EVERY:
+        if several and step % STEPS_BETWEEN_CHECKS:
             return False
-        due = time.monotonic() - self.latest >= self.wait or over()
+        due = time.monotonic() - self.latest >= self.wait or time_is_up()
         return bool(broadcast(due)) if several else due
 
     def keep(self, step: int, sums: Tensor) -> None:
@@ -75,7 +75,7 @@ class Pauses:
 
 def end_if_over() -> None:
     """Raise `OutOfTime`, in all processes or none, if the time of this training is over."""
-    if broadcast(over()):
+    if broadcast(time_is_up()):
         raise OutOfTime
 
 

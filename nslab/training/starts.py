@@ -19,7 +19,7 @@ from nslab.networks.pretrained import is_pretrained, renamed_state, weights_file
 from nslab.networks.pretrained_cifar import public_weights
 from nslab.networks.text_encoders import pretrained_state
 from nslab.neuroevolution.checkpoints import from_checkpoints
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.encoder_files import is_encoder
 from nslab.system.paths import runs_dir
 from nslab.training.checkpoint import run_weights
@@ -56,7 +56,7 @@ def start_state(config: TrainConfig) -> tuple[StateDict, str]:
         file = weights_file(start, network)
         return renamed_state(from_checkpoints([file])[0]), str(file)
     if start.startswith(FILE):
-        _, where, known = parts_of(start) or ("", "", "")
+        _, where, known = parse_content_name(start) or ("", "", "")
         if not digest(where).startswith(known):
             raise ValueError(
                 f"{where} has changed since the run was planned: put the old file back, or plan "

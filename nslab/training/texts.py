@@ -107,20 +107,22 @@ def texts_to_test_on(
     splits = ("test", "train") if whole else ("test",)
     arrays = data.arrays
     x, y = (np.concatenate([getattr(arrays, f"{s}_{part}") for s in splits]) for part in "xy")
-    places = places_of(data.dataset.classes, about.classes, short_name(dataset))
+    places = class_indices(data.dataset.classes, about.classes, short_name(dataset))
     arrays = arrays._replace(train_x=x[:0], train_y=y[:0], test_x=x, test_y=places[y])
     about = dataclasses.replace(about, tokens=None)
     data = dataclasses.replace(data, dataset=about, arrays=arrays)
     return data.tokenized(tokenizer_of(config, folder)) if tokens else data
 
 
-def places_of(names: Sequence[str], classes: Sequence[str], what: str) -> np.ndarray:
+def class_indices(names: Sequence[str], classes: Sequence[str], what: str) -> np.ndarray:
     """The index of each name among a network's classes. Names are matched exactly, or without
     regard to case where that is unambiguous. Names that are just the numbers from 0 are taken as
     indices, unless the classes are numbers, too. Raises ``ValueError`` for any others.
 
-    >>> places_of(["good", "Bad"], ["bad", "good"], "reviews"), places_of("01", "ab", "reviews")
-    (array([1, 0]), array([0, 1]))
+    >>> class_indices(["good", "Bad"], ["bad", "good"], "reviews")
+    array([1, 0])
+    >>> class_indices("01", "ab", "reviews")
+    array([0, 1])
     """
     for form in (str, str.casefold):
         places = {form(name): k for k, name in enumerate(classes)}

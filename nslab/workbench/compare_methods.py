@@ -20,7 +20,7 @@ from nslab.system.presets import FIRST_SEED
 from nslab.system.validation import check_count, check_parameters, hints
 from nslab.workbench.method_comparison import MethodComparison
 from nslab.workbench.named_methods import fields_of
-from nslab.workbench.own_objects import called, network_name
+from nslab.workbench.own_objects import callable_name, network_name
 from nslab.workbench.sweeps import VALIDATION_SHARE, choose, combinations, settings_of
 from nslab.workbench.trial import try_out
 
@@ -38,7 +38,7 @@ def name_of(method: Any) -> str:
     if isinstance(method, str):
         return method
     plain = isinstance(method, type) or (callable(method) and not hasattr(method, "build"))
-    return called(method) if plain else short_repr(method)
+    return callable_name(method) if plain else short_repr(method)
 
 
 def compare_methods(

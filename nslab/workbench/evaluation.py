@@ -22,7 +22,7 @@ from nslab.datasets.image_folder import LAYOUT, MEAN, PREFIX, STD, split_root
 from nslab.datasets.sources import MissingDataset
 from nslab.networks.logits import check_logits, logits_of
 from nslab.networks.modes import scoring
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.training.metrics import Tally
 
 
@@ -113,7 +113,7 @@ def data_to_test_on(name: str, size: int = 0) -> ImageData:
     Raises ``ValueError`` for an unknown name, and for data without images to test on.
     """
     path = Path(name.removeprefix(PREFIX)).expanduser()
-    own = name.startswith(PREFIX) and not parts_of(name) and name != PREFIX
+    own = name.startswith(PREFIX) and not parse_content_name(name) and name != PREFIX
     if own and path.is_dir() and split_root(path) is None:
         return whole_folder(path.absolute(), size)
     found = load(name, image_size=size if is_folder(name) else 0)

@@ -25,7 +25,7 @@ from nslab.runs.results import Result
 from nslab.system.validation import unknown
 from nslab.workbench.sweeps import Sweep
 
-MOST_SAID = 3  # most methods that a verdict treats one by one; more are counted
+MOST_LISTED = 3  # most methods that a verdict treats one by one; more are counted
 VERDICTS = ("is above", "is below", "cannot be distinguished from")
 
 
@@ -111,7 +111,7 @@ class MethodComparison:
             elif line["n"] > 1:
                 shown += f" ({line['low']:+.2f} to {line['high']:+.2f})"
             said.append(f"{line['method']} {verdict_on(line)} {self.baseline}: {shown}")
-        if len(lines) > MOST_SAID:
+        if len(lines) > MOST_LISTED:
             words = [verdict_on(line) for line in lines]
             said = [
                 f"{count} of {len(words)} {w if count == 1 else w.replace('is ', 'are ')} "

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.files import write_text
 from nslab.system.paths import checkout, home_cache_dir
 from nslab.system.plugins import LOADED, owner
@@ -133,7 +133,7 @@ def check_dataset(name: str) -> None:
     """``ValueError`` for an unknown data set, with the message of `nslab.datasets.resolved`, which
     checks names that may be a folder or file."""
     known = names()["data sets"]
-    if not (":" in name or name in known or parts_of(name) or Path(name).is_dir()):
+    if not (":" in name or name in known or parse_content_name(name) or Path(name).is_dir()):
         more = f", folder:PATH and csv:PATH; {PLUGIN_ADVICE}"
         raise unknown("data set", name, known, more)
 
@@ -142,7 +142,7 @@ def check_network(name: str) -> None:
     """``ValueError`` for an unknown network, with the message of `nslab.networks.check_network`,
     which checks names of other libraries."""
     known = names()["networks"]
-    if not ("/" in name or name in known or parts_of(name)):
+    if not ("/" in name or name in known or parse_content_name(name)):
         more = ", torchvision/<name>, timm/<name> and transformers/<name or folder>"
         raise unknown("network", name, known, f"{more}; {PLUGIN_ADVICE}")
 

@@ -52,9 +52,9 @@ class Planned:
         return self.figures / self.preset / "notebooks" / self.source.name
 
     @property
-    def elsewhere(self) -> bool:
+    def is_users_own(self) -> bool:
         """Whether it is a user's own, in another folder than nslab's notebooks."""
-        return _elsewhere(self.source)
+        return _is_users_own(self.source)
 
     @property
     def name(self) -> str:
@@ -90,7 +90,7 @@ class Planned:
         if plugins := digests():
             digest.update(json.dumps(plugins).encode())
         task = {"source": str(self.source), "output": str(self.output)}
-        if self.elsewhere:  # it can import files beside it, as in JupyterLab
+        if self.is_users_own:  # it can import files beside it, as in JupyterLab
             task["cwd"] = str(self.source.parent)
             for file in sorted(self.source.parent.glob("*.py")):
                 digest.update(file.read_bytes())
@@ -207,7 +207,7 @@ def plan(patterns: Sequence[str], preset: str, parameters: Mapping[str, Any]) ->
     """
     chosen: dict[Path, tuple[dict[str, Any], dict[str, Any]]] = {}  # what is given, the defaults
     for pattern in patterns:
-        known = {file: parameters_of(file, _elsewhere(file)) for file in _matching(pattern)}
+        known = {file: parameters_of(file, _is_users_own(file)) for file in _matching(pattern)}
         shared = {name for found in known.values() for name in found}
         for file, found in known.items():
             own = {k: v for k, v in parameters.items() if k in found or k not in shared}
@@ -236,7 +236,7 @@ def _matching(pattern: str) -> list[Path]:
     """The notebooks that a pattern names, nslab's or a user's own; ``ValueError`` for none."""
     path, every = Path(pattern).expanduser(), sources()
     stem, bare = path.name.removesuffix(".ipynb"), path.name == pattern
-    ours = every if bare or not _elsewhere(path) else []
+    ours = every if bare or not _is_users_own(path) else []
     found = [file for file in ours if fnmatch(file.stem, stem)]
     if not found:
         exact = path.parent / f"{stem}.ipynb"
@@ -249,7 +249,7 @@ def _matching(pattern: str) -> list[Path]:
     return found
 
 
-def _elsewhere(file: Path) -> bool:
+def _is_users_own(file: Path) -> bool:
     return file.parent.resolve() != notebooks_dir().resolve()
 
 
@@ -261,7 +261,7 @@ def _variant(stem: str, changes: Mapping[str, Any]) -> Path:
 
 def _taken(one: Planned) -> bool:
     """Whether the output of a user's own notebook belongs to one of nslab's, or to another."""
-    if not one.elsewhere:
+    if not one.is_users_own:
         return False
     if (notebooks_dir() / one.source.name).exists():
         return True

@@ -15,7 +15,7 @@ from nslab.objectives import NS, OBJECTIVES
 from nslab.objectives.checks import check_loss
 from nslab.objectives.weighted import PlainLoss
 from nslab.system.code_digest import code_digest
-from nslab.system.content_names import content_name, parts_of
+from nslab.system.content_names import content_name, parse_content_name
 from nslab.system.validation import unknown
 from nslab.types import ImageShape, ObjectiveConfig
 
@@ -31,11 +31,11 @@ CLASSES = re.compile(r"(num|n|nb)_?(classes|labels)|classes")
 NOT_BY_NAME = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 
-def called(value: Any) -> str:
+def callable_name(value: Any) -> str:
     """The name of a function or class; for a partial, of the function inside; for an object, of its
     class.
 
-    >>> called(partial(print, end="")), called(lambda: None)
+    >>> callable_name(partial(print, end="")), callable_name(lambda: None)
     ('print', 'lambda')
     """
     while isinstance(value, partial):
@@ -64,13 +64,14 @@ def network_name(model: Any) -> str:
     if not callable(model):
         raise ValueError(f"model is {model!r}: give a name, a class of nn.Module or a function")
     # a lambda stays <lambda>, as in runs of earlier versions; tables show it without the brackets
-    name = getattr(model, "__name__", called(model))
+    name = getattr(model, "__name__", callable_name(model))
     name = content_name("module", name, code_digest(model))
-    NETWORKS[name] = caller(model)  # always the newest, since its attributes are not in the digest
+    # always the newest, since its attributes are not in the digest
+    NETWORKS[name] = network_builder(model)
     return name
 
 
-def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Module]:
+def network_builder(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Module]:
     """A function with the signature of those in ``NETWORKS`` that calls ``model``, see
     `network_name`; ``num_classes`` is not passed if a partial has set it."""
     signature = inspect.signature(model).parameters
@@ -80,15 +81,15 @@ def caller(model: Callable[..., nn.Module]) -> Callable[[ImageShape, int], nn.Mo
     ]
     if len(needed) > 2:
         raise ValueError(
-            f"{called(model)} needs {len(needed)} arguments: write a function "
+            f"{callable_name(model)} needs {len(needed)} arguments: write a function "
             "of the images' shape (channels, height, width) and the number of classes, or of fewer"
         )
 
     named = signature.get("num_classes")
     optional = named is not None and named not in needed and named.kind not in NOT_BY_NAME
     by_name = optional and len(needed) < 2 and "num_classes" not in getattr(model, "keywords", {})
-    if called(model) != "lambda":  # the author of a lambda named its parameters for this purpose
-        _check_names(called(model), [p.name for p in needed], by_name)
+    if callable_name(model) != "lambda":  # a lambda's author named its parameters for this purpose
+        _check_names(callable_name(model), [p.name for p in needed], by_name)
 
     def build(shape: ImageShape, num_classes: int) -> nn.Module:
         if by_name:
@@ -149,7 +150,7 @@ def check_frozen(cls: type) -> None:
         raise ValueError(f"the class {cls.__qualname__}{place} is no objective: {problem}")
 
 
-def made(cls: type) -> Any:
+def default_instance(cls: type) -> Any:
     """A value of a class with its defaults; ``ValueError`` if a field has no default."""
     try:
         return cls()
@@ -171,7 +172,7 @@ def objective_of(method: Any) -> ObjectiveConfig:
             raise unknown("objective", method, OBJECTIVES)
         return OBJECTIVES[method]()
     if isinstance(method, type):
-        method = made(method)
+        method = default_instance(method)
     if not hasattr(method, "build"):
         if not callable(method):
             raise ValueError(f"{method!r} is no objective: it has no method build, see nslab.NS")
@@ -179,7 +180,7 @@ def objective_of(method: Any) -> ObjectiveConfig:
         name, function = getattr(method, "__name__", "loss"), method
         key = content_name("loss", name, code_digest(method))
         if key not in OBJECTIVES:
-            form = make_dataclass(called(method), [], bases=(_FunctionLoss,), frozen=True)
+            form = make_dataclass(callable_name(method), [], bases=(_FunctionLoss,), frozen=True)
             form.__module__ = getattr(method, "__module__", "__main__")
             OBJECTIVES[key] = form
         newest: Any = OBJECTIVES[key]
@@ -191,7 +192,8 @@ def objective_of(method: Any) -> ObjectiveConfig:
     if hasattr(method, "loss") and not isinstance(method, NS):  # the loss of NS needs a model
         check_loss(method.loss)
     known = [key for key, value in classes().items() if value is cls]
-    if all(map(parts_of, known)):  # in no registry, or under a digest that may be outdated
+    # in no registry, or under a digest that may be outdated
+    if all(map(parse_content_name, known)):
         key = content_name("loss", cls.__name__, code_digest(cls))
         if key not in OBJECTIVES:
             for old in known:

@@ -31,7 +31,7 @@ from nslab.networks.modes import scoring
 from nslab.runs.best_network import BEST, RECORD
 from nslab.runs.results import Result, read_result
 from nslab.runs.trained_on import data_of
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.distributed import process_group
 from nslab.system.files import replacing
 from nslab.system.paths import runs_dir
@@ -118,7 +118,7 @@ def images_in(data: str) -> tuple[list[str], list[str]]:
     if not is_folder(data):
         hint = f"; the images in {data} are folder:{data}" if folder.is_dir() else ""
         raise ValueError(f"predictions need image files, folder:PATH, not {data!r}{hint}")
-    own = data.startswith(PREFIX) and not parts_of(data)
+    own = data.startswith(PREFIX) and not parse_content_name(data)
     if not own or (folder.is_dir() and split_root(folder)):
         found = data_to_test_on(data)
         names = found.dataset.classes
@@ -207,7 +207,7 @@ def as_array(file: str, dataset: Dataset) -> np.ndarray:
 def relative(file: str, data: str) -> str:
     """The path of a file relative to ``folder:PATH``; unchanged for a data set by name."""
     folder = Path(data.removeprefix(PREFIX)).expanduser().absolute()
-    own = data.startswith(PREFIX) and not parts_of(data)
+    own = data.startswith(PREFIX) and not parse_content_name(data)
     return Path(file).relative_to(folder).as_posix() if own else file
 
 

@@ -20,7 +20,7 @@ from nslab.execution.monitor import Monitor
 from nslab.execution.stopping import PARENT, follow_parent, stoppable
 from nslab.execution.warm_server import keep_copy
 from nslab.system.files import stamp, write_text
-from nslab.system.locks import held, locked
+from nslab.system.locks import is_locked, locked
 from nslab.system.paths import cache_dir, home
 from nslab.system.plurals import counted
 from nslab.system.progress import FILE
@@ -78,7 +78,7 @@ def render(
         shown.expect(dict.fromkeys(by_name, "notebook"))
         echo(f"rendering {counted(len(by_name), 'notebook')}, {max_parallel} at a time")
         for one in by_name.values():
-            if held(one.lock):
+            if is_locked(one.lock):
                 echo(f"{one.name}: another process is executing it, this one will wait")
         ended: list[Ended] = []
         for last in (False, True):
@@ -104,7 +104,7 @@ def render_job(planned: Planned) -> Job:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         FILE: str(output.with_suffix(".progress.json")),
     }
-    if planned.elsewhere:  # its kernel works in another folder
+    if planned.is_users_own:  # its kernel works in another folder
         env["NSLAB_HOME"] = str(home())
         env |= {"NSLAB_DATA": str(cache_dir())} if "NSLAB_DATA" in os.environ else {}
     command = python_command("nslab.workbench.render", str(output))

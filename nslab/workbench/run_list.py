@@ -18,7 +18,7 @@ from nslab.runs.folder import LOCK, RESULT
 from nslab.runs.made_of import changed
 from nslab.runs.portability import known_config, unknown_here
 from nslab.runs.results import Result, every_run
-from nslab.system.locks import held
+from nslab.system.locks import is_locked
 from nslab.system.paths import runs_dir
 from nslab.system.validation import unknown
 from nslab.workbench.run_filter import RunFilter, check_id, moment
@@ -108,7 +108,7 @@ def _unfinished() -> Iterable[dict[str, Any]]:
             **about,
             "epochs": "",
             "accuracy": None,
-            "state": "running" if held(place / LOCK) else "unfinished",
+            "state": "running" if is_locked(place / LOCK) else "unfinished",
             "config": known,
         }
 

@@ -13,7 +13,7 @@ from nslab.analysis.statistics import ALIKE, Line, excludes_zero
 from nslab.configs.labels import text_of
 from nslab.workbench.notebook_tables import WORDS
 
-MOST_SAID = 4  # most differences that are listed one by one; more are counted
+MOST_LISTED = 4  # most differences that are listed one by one; more are counted
 NUMBERS = {"sd": ("sd", ".2f"), "effect": ("mean / sd", "+.2f"), "p": ("p", ".2g")}
 
 
@@ -76,27 +76,27 @@ def difference(line: Mapping[Any, Any], baseline: str = "ce", unit: str = "point
 def differences(
     table: pd.DataFrame, by: Sequence[str] = (), baseline: str = "ce", unit: str = "points"
 ) -> str:
-    """What paired differences show, in a sentence: each one if there are at most `MOST_SAID`, else
-    how many intervals lie above 0, lie below it, or contain it.
+    """What paired differences show, in a sentence: each one if there are at most `MOST_LISTED`,
+    else how many intervals lie above 0, lie below it, or contain it.
 
     ``table`` is of `statistics.differences`; ``by`` names the columns that, with the method,
     identify its lines.
     """
     lines: list[dict[Any, Any]] = table.to_dict("records")
     said = []
-    for line in lines if len(lines) <= MOST_SAID else []:
+    for line in lines if len(lines) <= MOST_LISTED else []:
         where = ", ".join(shown for name in by if (shown := _where(name, line[name])))
         said.append(f"{where}: " * bool(where) + difference(line, baseline, unit))
     text = "; ".join(said) + "." if said else ""
     sure = [line for line in lines if line["low"] < line["high"]]
-    if len(lines) > MOST_SAID and not sure:
+    if len(lines) > MOST_LISTED and not sure:
         means = table["mean"]
         text = (
             f"{len(lines)} differences to {text_of(baseline)}, from {means.min():+.2f} to "
             f"{means.max():+.2f} {unit}, "
             + ("one seed each." if table["low"].isna().all() else "without intervals.")
         )
-    elif len(lines) > MOST_SAID:
+    elif len(lines) > MOST_LISTED:
         above, below = (
             sum(excludes_zero(line["low"], line["high"]) == side for line in sure)
             for side in (1, -1)

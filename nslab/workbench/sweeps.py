@@ -44,9 +44,9 @@ class Sweep:
     def chosen(self) -> dict[str, str]:
         """The chosen setting of each method, in words."""
         lines = self.table[self.table[CHOSEN]].to_dict("records")
-        return {line["method"]: self.said(line) for line in lines}
+        return {line["method"]: self.describe_setting(line) for line in lines}
 
-    def said(self, line: Mapping[Any, Any]) -> str:
+    def describe_setting(self, line: Mapping[Any, Any]) -> str:
         """The setting of a line, in words."""
         return ", ".join(f"{name} = {shown(line[name])}" for name in self.fields)
 

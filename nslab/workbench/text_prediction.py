@@ -14,9 +14,9 @@ from nslab.datasets.text_batches import TextBatches
 from nslab.datasets.text_files import has_texts, in_order, read_table
 from nslab.datasets.text_sets import OWN, PREFIX
 from nslab.datasets.tokenization import padded
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.distributed import process_group
-from nslab.training.texts import places_of, texts_to_test_on, tokenizer_of
+from nslab.training.texts import class_indices, texts_to_test_on, tokenizer_of
 
 TEXT = "text:"
 
@@ -36,7 +36,12 @@ def texts_in(data: str, training: TrainConfig, about: Dataset) -> tuple[list[str
         raise ValueError(f"predictions need texts, csv:PATH or text:WORDS, not {data!r}")
     classes = about.classes
     place = Path(data.removeprefix(PREFIX)).expanduser()
-    if not data.startswith(PREFIX) or parts_of(data) or not place.is_file() or has_texts(place):
+    if (
+        not data.startswith(PREFIX)
+        or parse_content_name(data)
+        or not place.is_file()
+        or has_texts(place)
+    ):
         found = texts_to_test_on(training, data, about=about, tokens=False)
         return found.arrays.test_x.tolist(), [classes[k] for k in found.arrays.test_y]
     texts, labels = read_table(place.name, place.read_bytes(), OWN, labelled=False)
@@ -44,7 +49,7 @@ def texts_in(data: str, training: TrainConfig, about: Dataset) -> tuple[list[str
         raise ValueError(f"{place} has no texts: give it a line for each, below its columns' names")
     names = in_order({*labels} - {""})
     try:
-        places = dict(zip(names, places_of(names, classes, data).tolist(), strict=True))
+        places = dict(zip(names, class_indices(names, classes, data).tolist(), strict=True))
     except ValueError:  # they are other names, or there are none
         return texts, labels
     return texts, [classes[places[label]] if label else "" for label in labels]

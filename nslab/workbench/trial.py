@@ -21,14 +21,14 @@ from nslab.types import Batch, DataInfo, InputShape, Objective, TokenInfo
 from nslab.workbench.trial_checks import (
     check_fresh,
     check_trained,
-    held,
+    common_tensors,
     leaves,
+    leaves_outside,
+    loss_digests,
     on_copies,
-    outside,
     own_generators,
     registered,
-    stays,
-    untouched,
+    restoring_network,
 )
 
 FEWEST = 4  # samples in the first batch; a method or a network may need more
@@ -142,7 +142,7 @@ def _network(
         network = network.to(process_group().device)
         if any(map(nn.parameter.is_lazy, network.parameters())):
             raise ValueError("its lazy layers have no size yet: call it once where it is made")
-        changed = stack.enter_context(untouched(network))
+        changed = stack.enter_context(restoring_network(network))
     except Exception as error:  # a user's own code may raise anything
         inputs = _inputs(config, shape, sizes[-1])
         raise _unfit(name, f"trained on {inputs}", classes, _fitting(config), error) from error
@@ -155,8 +155,8 @@ def _network(
             logits = logits_of(network.train()(batch.x))
             check_logits(logits, count)
             own = [batch.x, *registered(network)]
-            if kept := outside([logits], own):  # leave out tensors that each call makes anew
-                kept = stays(kept, outside([logits_of(network(batch.x))], own))
+            if kept := leaves_outside([logits], own):  # leave out tensors that each call makes anew
+                kept = common_tensors(kept, leaves_outside([logits_of(network(batch.x))], own))
             if config.tokenization:
                 short = max(1, shape[0] // 2)
                 inputs, advice = f"trained on {count} texts of {short} tokens", SHORTER
@@ -221,7 +221,7 @@ def _score(
 ) -> None:
     """Let a method compute the loss of a batch. ``known``: further tensors that count as the
     network's own. ``ValueError`` if the method fails, a warning if it keeps state."""
-    before = held(config.objective)
+    before = loss_digests(config.objective)
     network.train()
     for count in sizes:
         batch = batch_of(count)
@@ -229,9 +229,10 @@ def _score(
         try:
             scored = objective(network, batch)
             check_scored(scored, batch.y, type(config.objective).__name__)
-            if foreign := outside([scored.loss, scored.penalty], own):
+            if foreign := leaves_outside([scored.loss, scored.penalty], own):
                 again = objective(network, batch)  # leave out tensors that each call makes anew
-                if kept := stays(foreign, outside([again.loss, again.penalty], own)):
+                others = leaves_outside([again.loss, again.penalty], own)
+                if kept := common_tensors(foreign, others):
                     raise ValueError(
                         "its loss has a trainable tensor of its own, of shape "
                         f"{tuple(kept[0].shape)}, and only parameters of the network are trained: "
@@ -242,7 +243,7 @@ def _score(
             if count == sizes[-1]:
                 kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
                 raise ValueError(f"method {name} cannot be trained by: {kind}{error}") from error
-    if held(config.objective) != before:
+    if loss_digests(config.objective) != before:
         warnings.warn(
             f"method {name}: its loss changes something that it holds and keeps from run to run, "
             "so a run may depend on those before it. To begin anew in each run, write a class "

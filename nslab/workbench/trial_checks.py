@@ -37,13 +37,13 @@ def registered(network: nn.Module) -> list[nn.Parameter]:
     return [p for module in modules for p in module._parameters.values() if p is not None]
 
 
-def outside(outputs: Iterable[Tensor | None], own: Iterable[Tensor]) -> list[Tensor]:
+def leaves_outside(outputs: Iterable[Tensor | None], own: Iterable[Tensor]) -> list[Tensor]:
     """The `leaves` of outputs that are not among some tensors."""
     known = {id(tensor) for tensor in own}
     return [leaf for leaf in leaves(outputs) if id(leaf) not in known]
 
 
-def stays(first: Iterable[Tensor], second: Iterable[Tensor]) -> list[Tensor]:
+def common_tensors(first: Iterable[Tensor], second: Iterable[Tensor]) -> list[Tensor]:
     """The tensors that are the same in two calls; one that each call makes anew is not."""
     ids = {id(tensor) for tensor in second}
     return [tensor for tensor in first if id(tensor) in ids]
@@ -57,7 +57,7 @@ def differs(tensor: Tensor, before: Tensor) -> bool:
     return tensor.shape != before.shape or not torch.equal(tensor, before)
 
 
-def place(tensor: Tensor) -> int:
+def storage_address(tensor: Tensor) -> int:
     """The address of a tensor's storage; 0 for an empty or sparse one."""
     if tensor.layout != torch.strided or not tensor.numel():
         return 0
@@ -103,17 +103,19 @@ def check_fresh(
 ) -> None:
     """``ValueError`` if a second network shares with the first what training changes, parameters
     that gradients reach or buffers that a pass changes: a run would continue another's training."""
-    weights, buffers = ({place(t) for t in tensors} - {0} for tensors in (trained, changed))
+    weights, buffers = (
+        {storage_address(t) for t in tensors} - {0} for tensors in (trained, changed)
+    )
     shares = f"the network {name} is made anew for each run, and yet shares "
     for key, tensor in [*second.named_parameters(), *second.named_buffers()]:
-        if place(tensor) in weights:
+        if storage_address(tensor) in weights:
             raise ValueError(
                 f"{shares}{key} with the one made before, so what is trained would go from run to "
                 "run: make the layers inside the function, as in model=lambda: nn.Sequential(...), "
                 "or freeze them: layers.requires_grad_(False). To start from trained layers, copy "
                 "them inside the function, copy.deepcopy(layers)"
             )
-        if place(tensor) in buffers:
+        if storage_address(tensor) in buffers:
             raise ValueError(
                 f"{shares}{key} with the one made before, and training changes it, as it does "
                 "BatchNorm's running statistics: keep those layers in eval mode, by a method "
@@ -123,7 +125,7 @@ def check_fresh(
 
 
 @contextmanager
-def untouched(network: nn.Module) -> Iterator[Callable[[], list[Tensor]]]:
+def restoring_network(network: nn.Module) -> Iterator[Callable[[], list[Tensor]]]:
     """Restore a network's buffers, modes and ``requires_grad`` after the block, because the caller
     may still use its layers. Yields a function that lists the buffers that have changed so far."""
     modules = list(network.modules())
@@ -173,7 +175,7 @@ def on_copies(objective: Any) -> Iterator[None]:
             owner.own_function, owner.loss = staticmethod(function), loss
 
 
-def held(objective: Any) -> list[Any]:
+def loss_digests(objective: Any) -> list[Any]:
     """Digests of a user's loss and all it refers to, alone or as the base of another method, to
     notice changes. A loss that cannot be digested gives an object that equals nothing else."""
     parts: list[Any] = [objective, getattr(objective, "base", None)]

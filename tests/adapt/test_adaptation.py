@@ -194,7 +194,7 @@ def test_outputs_are_in_the_order_of_the_data(trained: dict[str, Tensor]) -> Non
     steps = CONFIG.steps
     network = build_network(SOURCE.network, (1, 32, 32), 10, seed=0)
     network.load_state_dict(trained)
-    data = adaptation.blind(load("digits_slanted"))
+    data = adaptation.hide_labels(load("digits_slanted"))
     accelerator = make_accelerator(steps)
     loaders = adaptation.make_loaders(steps, data, CrossEntropy().build(data.info), accelerator)
     features, p = outputs(network, loaders[1], accelerator)

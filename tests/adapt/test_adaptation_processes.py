@@ -40,7 +40,7 @@ def keep(self, step, sums):
     real(self, step, sums)
     raise Cut
 
-pauses.LOOK_EVERY, pauses.Pauses.keep, minutes = 4, keep, pauses.minutes
+pauses.STEPS_BETWEEN_CHECKS, pauses.Pauses.keep, minutes = 4, keep, pauses.minutes
 pauses.minutes = lambda: 0.0
 try:
     adapt(config, state, folder, show=False)

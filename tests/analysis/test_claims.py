@@ -134,7 +134,7 @@ def test_numbers_that_are_all_alike_are_judged_by_their_count() -> None:
         above, below = effect.p_values((0.0, 0.2))
         assert above == below == pytest.approx(2 * 0.5**n)
         assert all(map(math.isnan, effect.interval()))
-        more = effect.more((0.0, 0.2), 0.05)
+        more = effect.more_units_needed((0.0, 0.2), 0.05)
         assert more == max(0, 6 - n)
     assert 2 * 0.5**6 < 0.05 < 2 * 0.5**5
     assert Effect.of_differences([0.0] * 5).p_above(0.0) == 0.5

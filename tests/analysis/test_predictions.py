@@ -153,8 +153,8 @@ def test_coverage_and_composition_as_constructed() -> None:
         drawn=torn,
         regimes={"boundary": cells(torn), "right": cells(sure)},
         mixture=0.9995 * cells(torn) + 0.0005 * cells(sure),  # sure ones are too rare to count
-        faintest=0.1,
-        surest=1.0,
+        p_threshold=0.1,
+        odds_threshold=1.0,
     )
     sample = rows(*[TORN] * 5, *[SURE] * 3, *[LOST] * 2)
     found = distances.coverage(sample, made)

@@ -11,7 +11,7 @@ from nslab.configs.labels import LABELS, colour_of, label, paper_name_of, short_
 from nslab.configs.methods import EVOLUTION_METHODS
 from nslab.experiments import EXPERIMENTS
 from nslab.objectives import NS, OBJECTIVES
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 
 
 def test_colours_are_the_palettes() -> None:
@@ -19,21 +19,21 @@ def test_colours_are_the_palettes() -> None:
     palette = [to_hex(colour) for colour in sns.color_palette("colorblind")]
     names = ("BLUE", "ORANGE", "GREEN", "RED", "PURPLE", "BROWN", "PINK", "GREY", "YELLOW", "SKY")
     assert [getattr(labels, name) for name in names] == palette
-    assert {shown.colour for shown in LABELS.values()} <= {*palette, labels.BASE, ""}
+    assert {shown.colour for shown in LABELS.values()} <= {*palette, labels.BASELINE_COLOUR, ""}
 
 
 def test_every_method_has_a_label() -> None:
     """Of the papers: each objective, but the classes that stand for several, and each method of the
     DE paper."""
     several, ours = {"asymmetric", "ns", "edl"}, {"mixup", "smooth_top_k"}
-    known = {key for key in OBJECTIVES if not parts_of(key)}  # others are somebody's own
+    known = {key for key in OBJECTIVES if not parse_content_name(key)}  # others are somebody's own
     assert {*known, *EVOLUTION_METHODS} - {*LABELS} == several | ours
 
 
 def test_what_has_no_label_goes_by_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the kind before a colon; one line in the table changes that everywhere."""
     assert (text_of("mine"), text_of("search:mine"), paper_name_of("mine")) == ("mine",) * 3
-    assert (colour_of("mine"), colour_of("mine", "red")) == (labels.OTHER, "red")
+    assert (colour_of("mine"), colour_of("mine", "red")) == (labels.OTHER_COLOUR, "red")
     monkeypatch.setitem(LABELS, "mine", labels.Label("my method", "#000000", "theirs"))
     shown = text_of("mine"), colour_of("mine", "red"), paper_name_of("mine")
     assert shown == ("my method", "#000000", "theirs")

@@ -14,7 +14,7 @@ from nslab.analysis import run_tables
 from nslab.configs import TrainConfig, decode, encode
 from nslab.datasets import MissingDataset, dataset_of, image_folder, load, resolved
 from nslab.runs import store
-from nslab.system.content_names import parts_of, short_name
+from nslab.system.content_names import parse_content_name, short_name
 from nslab.training.loop import fit
 
 __all__ = ["images"]  # a fixture
@@ -97,7 +97,7 @@ def test_a_result_is_found_where_its_data_are_now(images: Path, tmp_path: Path) 
     shutil.move(first, second)
     found = store.run(TrainConfig(f"folder:{second}", **given), show=False)
     assert found.origin == "stored"
-    assert parts_of(found.config["dataset"])[1] == str(second)
+    assert parse_content_name(found.config["dataset"])[1] == str(second)
     assert set(run_tables.class_table([found])["class"]) == set(CLASSES)
     run_tables.trained_model(found)
 
@@ -122,7 +122,7 @@ def test_relative_and_home_paths(
     monkeypatch.setenv("HOME", str(images.parent))
     names = {resolved(f"folder:{way}") for way in (images.name, f"~/{images.name}", images)}
     assert len(names) == 1
-    assert parts_of(names.pop())[1] == str(images)
+    assert parse_content_name(names.pop())[1] == str(images)
 
 
 def test_what_is_no_image_is_left_out(images: Path, tmp_path: Path) -> None:

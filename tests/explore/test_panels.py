@@ -143,14 +143,14 @@ def test_the_slice_goes_through_the_population() -> None:
     origin = stepwise.prepare_evolution(config, states)
     plane = origin.slice
     point = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
-    assert torch.allclose(plane.of(plane.centre + point @ plane.basis), point)
+    assert torch.allclose(plane.project(plane.centre + point @ plane.basis), point)
     middle = len(plane.places) // 2
     layout_loss = plane.losses[middle, middle]  # at the mean
     x = plane.centre.float()[None]
     batch = origin.setup.batches.nth(0)
     own = origin.fitness(stepwise.Population.of(x), origin.extras, batch.x[:256], batch.y[:256])
     assert float(layout_loss) == pytest.approx(float(own[0]), rel=1e-4)
-    assert (plane.of(origin.parents).abs() < plane.places[-1]).all()
+    assert (plane.project(origin.parents).abs() < plane.places[-1]).all()
 
 
 def test_curves_of_losses() -> None:

@@ -84,7 +84,7 @@ def test_results_arrive_in_the_thread_of_the_widgets(monkeypatch: pytest.MonkeyP
         ended = asyncio.Event()
         heard: list[int] = []
 
-        def hear(notes: list[int]) -> None:
+        def on_results(notes: list[int]) -> None:
             heard.extend(notes)
             where["drawings"].append(threading.get_ident())  # type: ignore[attr-defined]
 
@@ -94,7 +94,7 @@ def test_results_arrive_in_the_thread_of_the_widgets(monkeypatch: pytest.MonkeyP
                 worker.wait_for_step()
                 worker.post(i)
 
-        worker = Worker(ui_thread, count, hear, ended.set)
+        worker = Worker(ui_thread, count, on_results, ended.set)
         worker.pace = 100
         worker.start()
         ui_thread.later(lambda: 1 / 0, print)

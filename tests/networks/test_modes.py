@@ -10,7 +10,7 @@ from network_helpers import equal, images, state, train
 from torch import Tensor, nn
 
 from nslab.networks import build_network
-from nslab.networks.modes import bare, local, scoring
+from nslab.networks.modes import scoring, unwrap_ddp, unwrap_model
 
 
 def frozen_in_part() -> nn.Module:
@@ -121,23 +121,23 @@ def test_autocast_keeps_nothing_of_a_borrowed_pass() -> None:
 def test_unwrapping(tmp_path: Path) -> None:
     """The network inside the wrappers of compilation and of several processes."""
     model = build_network("mlp", (1, 4, 4), 3, 0)
-    assert local(model) is bare(model) is model
+    assert unwrap_ddp(model) is unwrap_model(model) is model
     compiled = torch.compile(model)
-    assert local(compiled) is compiled
-    assert bare(compiled) is model
+    assert unwrap_ddp(compiled) is compiled
+    assert unwrap_model(compiled) is model
     parallel = nn.DataParallel(model)
-    assert local(parallel) is parallel
-    assert bare(parallel) is bare(nn.DataParallel(compiled)) is model
-    assert bare(torch.compile(parallel)) is model
+    assert unwrap_ddp(parallel) is parallel
+    assert unwrap_model(parallel) is unwrap_model(nn.DataParallel(compiled)) is model
+    assert unwrap_model(torch.compile(parallel)) is model
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1
     )
     try:
         wrapped = nn.parallel.DistributedDataParallel(model)
-        assert local(wrapped) is bare(wrapped) is model
-        assert local(torch.compile(wrapped)) is bare(torch.compile(wrapped)) is model
+        assert unwrap_ddp(wrapped) is unwrap_model(wrapped) is model
+        assert unwrap_ddp(torch.compile(wrapped)) is unwrap_model(torch.compile(wrapped)) is model
         around = nn.parallel.DistributedDataParallel(compiled)
-        assert local(around) is compiled
-        assert bare(around) is model
+        assert unwrap_ddp(around) is compiled
+        assert unwrap_model(around) is model
     finally:
         torch.distributed.destroy_process_group()

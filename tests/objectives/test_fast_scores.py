@@ -9,7 +9,13 @@ from nslab.experiments import experiment
 from nslab.experiments.ns.presets import WHOLE_CIFAR
 from nslab.networks import NETWORKS, build_network
 from nslab.objectives import NS, CrossEntropy
-from nslab.objectives.fast_scores import PROVEN, agreement, exactly_scored, fast, fast_scored
+from nslab.objectives.fast_scores import (
+    FASTER_NETWORKS,
+    agreement,
+    exactly_scored,
+    fast,
+    fast_scored,
+)
 
 
 @pytest.mark.parametrize("network", ["resnet8", "resnet8b", "resnet20"])
@@ -57,7 +63,7 @@ def test_what_stays_plain() -> None:
         assert fast_scored(objective, network) is objective
     assert exactly_scored(own) is own
     assert fast_scored(NS(), "resnet20") == fast(NS()) != NS()
-    assert set(NETWORKS) >= PROVEN
+    assert set(NETWORKS) >= FASTER_NETWORKS
 
 
 def test_plans_take_them_where_proven() -> None:
@@ -68,6 +74,6 @@ def test_plans_take_them_where_proven() -> None:
     for a, b in zip(plain, quick, strict=True):
         assert b == dataclasses.replace(a, objective=fast_scored(a.objective, a.network))
     assert sum(a != b for a, b in zip(plain, quick, strict=True)) == 8  # ns_lf, 2 sets x 4 factors
-    assert WHOLE_CIFAR["paper"].network in PROVEN
+    assert WHOLE_CIFAR["paper"].network in FASTER_NETWORKS
     with pytest.raises(ValueError, match="scores"):
         experiment("ns/table5").plan("paper", scores="quick")

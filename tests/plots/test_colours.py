@@ -2,11 +2,12 @@
 
 import pytest
 
-from nslab.configs.labels import BASE, OTHER
+from nslab.configs.labels import BASELINE_COLOUR, OTHER_COLOUR
 from nslab.experiments import EXPERIMENTS, PRESETS
 from nslab.plots.style import method_colour, method_colours
 
-SHARED = (OTHER, BASE)  # the many methods compared with, and what they are compared with
+# of the many methods compared with, and of what they are compared with
+SHARED = (OTHER_COLOUR, BASELINE_COLOUR)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -25,4 +26,4 @@ def test_methods_of_two_papers_in_one_figure_are_told_apart() -> None:
     assert len(set(colours.values())) == 5
     for key in ("ns_ws", "adam"):
         assert colours[key] == method_colour(key)
-    assert set(method_colours(["focal", "sce"]).values()) == {OTHER}
+    assert set(method_colours(["focal", "sce"]).values()) == {OTHER_COLOUR}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from nslab.networks.logits import logits_of
-from nslab.networks.modes import bare
+from nslab.networks.modes import unwrap_model
 from nslab.objectives import NS, OBJECTIVES
 from nslab.objectives.competition import group_scores
 from nslab.objectives.criterion import Criterion
@@ -64,7 +64,7 @@ class Recorder:
     def see(self, module: nn.Module, x: Tensor) -> None:
         """A network about to be trained with images."""
         if self.root is None:
-            self.root, self.first = module, copy.deepcopy(bare(module))
+            self.root, self.first = module, copy.deepcopy(unwrap_model(module))
         if module is self.root:
             self.x = x.detach().clone()
 
@@ -164,7 +164,7 @@ def compare(
     assert recorder.first is not None
     assert recorder.root is not None
     assert len(recorder.batches) == steps
-    model, trained = recorder.first.train(), bare(recorder.root)
+    model, trained = recorder.first.train(), unwrap_model(recorder.root)
     start = copy.deepcopy(model)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
     scaler = torch.amp.GradScaler("cpu", enabled=dtype is torch.float16)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from process_helpers import at_once
 
-from nslab.system.locks import Busy, held, locked
+from nslab.system.locks import Busy, is_locked, locked
 
 pytestmark = pytest.mark.process
 
@@ -43,7 +43,7 @@ def test_waiting_is_said_or_refused(tmp_path: Path, capfd: pytest.CaptureFixture
 
     def hold() -> None:
         with locked(file, "somebody is at it"):
-            assert held(file)
+            assert is_locked(file)
             (busy,) = at_once([lambda: take(file)])
             assert isinstance(busy, Busy)
             assert str(busy) == "somebody is at it: later"
@@ -53,9 +53,9 @@ def test_waiting_is_said_or_refused(tmp_path: Path, capfd: pytest.CaptureFixture
         time.sleep(0.2)
         wait()
 
-    assert not held(file)
+    assert not is_locked(file)
     assert at_once([hold, second]) == [None, None]
-    assert not held(file)
+    assert not is_locked(file)
     assert capfd.readouterr().out == "somebody is at it: waiting\n"
 
 

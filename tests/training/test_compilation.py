@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nslab.networks.modes import bare, local, scoring
+from nslab.networks.modes import scoring, unwrap_ddp, unwrap_model
 from nslab.training.compilation import CompiledForSizes, compiled
 
 
@@ -36,8 +36,8 @@ def test_a_gpu_gets_graphs_of_the_batches_of_training(asked: list[dict[str, Any]
         return bool((out > 500).all())
 
     assert [n for n in range(1, 20) if fast(n)] == [2, 8]
-    assert bare(net) is network
-    assert local(net) is net
+    assert unwrap_model(net) is network
+    assert unwrap_ddp(net) is net
     assert sum(p.numel() for p in net.parameters()) == 8
     net.train()
     assert network[1].training

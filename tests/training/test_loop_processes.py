@@ -85,7 +85,7 @@ def keep(self, step, sums):
     real(self, step, sums)
     raise Cut
 
-pauses.LOOK_EVERY, pauses.Pauses.keep = 4, keep
+pauses.STEPS_BETWEEN_CHECKS, pauses.Pauses.keep = 4, keep
 pauses.minutes = lambda: 0.0
 try:
     fit(config, folder, show=False)

@@ -16,7 +16,7 @@ from nslab.objectives import NS, OGC
 from nslab.rng import generator
 from nslab.training import pauses
 from nslab.training.checkpoint import read_checkpoint
-from nslab.training.epoch import cut
+from nslab.training.epoch import split_batch
 from nslab.training.loop import fit
 from nslab.types import Batch
 
@@ -152,7 +152,7 @@ def test_a_short_rest_stays_with_the_part_before(
     batch = Batch(
         torch.arange(float(n))[:, None], torch.zeros(n, dtype=torch.long), torch.arange(n)
     )
-    parts = cut(batch, size, smallest)
+    parts = split_batch(batch, size, smallest)
     assert [len(part.y) for part in parts] == expected
     assert torch.equal(torch.cat([part.index for part in parts]), torch.arange(n))
 

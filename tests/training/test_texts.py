@@ -22,7 +22,7 @@ from nslab.datasets.tokenization import WordTokenizer
 from nslab.objectives import NS, OBJECTIVES, Mixup
 from nslab.runs import store
 from nslab.training.loop import fit, training_set
-from nslab.training.texts import VOCABULARY, places_of, tokenizer_of
+from nslab.training.texts import VOCABULARY, class_indices, tokenizer_of
 
 LF = NS(sigma=2.5, rho=-1.0, compose="tiled")
 
@@ -231,12 +231,12 @@ def test_every_objective_trains_on_texts(tmp_path: Path, key: str) -> None:
 
 def test_classes_are_matched_by_name_first() -> None:
     """Names that differ in case alone are two; other numbers are no places."""
-    assert places_of(["A", "a"], ["a", "A"], "x").tolist() == [1, 0]
-    assert places_of(["GOOD"], ["bad", "good"], "x").tolist() == [1]
+    assert class_indices(["A", "a"], ["a", "A"], "x").tolist() == [1, 0]
+    assert class_indices(["GOOD"], ["bad", "good"], "x").tolist() == [1]
     with pytest.raises(ValueError, match="name them alike"):
-        places_of(["A", "a"], ["a", "b"], "x")
+        class_indices(["A", "a"], ["a", "b"], "x")
     with pytest.raises(ValueError, match="name them alike"):
-        places_of(["0", "1"], ["1", "2"], "x")
+        class_indices(["0", "1"], ["1", "2"], "x")
 
 
 def test_kinds_are_checked_inside_of_ns(as_users_call: None) -> None:

@@ -15,7 +15,7 @@ from nslab.evolve import breeding, operators
 from nslab.evolve.breeding import Terms
 from nslab.objectives import OBJECTIVES, competition, focal
 from nslab.objectives.weighted import CrossEntropy
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.workbench import device_check
 from nslab.workbench.device_check import Finding, Ratio, Report, run, strategies
 from nslab.workbench.device_check.findings import AGREES, DISAGREES, SKIPPED, largest_error
@@ -38,7 +38,8 @@ def test_every_registered_loss_is_compared() -> None:
     """But NS, which has a part of its own; a loss without a formula here is said to be skipped."""
     report = check("cpu", ["losses"], ratios=False, show=False)
     assert report.passed, report.table()
-    ours = {key for key in OBJECTIVES if not parts_of(key)}  # other tests leave losses of their own
+    # other tests leave losses of their own
+    ours = {key for key in OBJECTIVES if not parse_content_name(key)}
     for key in ours - {"ns"}:
         for what in ("values", "gradients"):
             (found,) = [f for f in report.findings if f.name == f"{what} of {key}"]

@@ -23,7 +23,7 @@ from nslab.execution import local
 from nslab.execution.local import Job, run_local
 from nslab.objectives import NS
 from nslab.runs.store import RunsFailed, find, folder_of, run, run_all
-from nslab.system.time_limits import MORE, UNTIL, OutOfTime
+from nslab.system.time_limits import EXIT_UNFINISHED, UNTIL, OutOfTime
 from nslab.training.checkpoint import read_checkpoint, run_weights
 from nslab.training.loop import fit
 from nslab.workbench import suite
@@ -92,7 +92,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
             started.send_signal(signal.SIGKILL)
         statuses.append(started.wait())
     assert statuses[0] == -signal.SIGKILL
-    assert set(statuses) <= {-signal.SIGKILL, 0, MORE}
+    assert set(statuses) <= {-signal.SIGKILL, 0, EXIT_UNFINISHED}
     assert subprocess.run(command(file), env=parts, check=False, **QUIET).returncode == 0
     monkeypatch.setenv("NSLAB_HOME", str(tmp_path / "whole"))
     run_all(list(read_suite(file, "smoke").configs.values()), weights=True, show=False)
@@ -144,7 +144,7 @@ def test_the_engine_begins_nothing_late_and_stops_what_does_not_end(
         Job(n, [sys.executable, "-c", loop], tmp_path / f"{n}.log") for n in ("first", "second")
     ]
     ends = run_local(jobs, until=time.time() + 1)
-    assert [end.status for end in ends] == [MORE, MORE]
+    assert [end.status for end in ends] == [EXIT_UNFINISHED, EXIT_UNFINISHED]
     assert ends[0].seconds > 0 == ends[1].seconds
     assert all("the same command continues" in end.why() for end in ends)
 
@@ -155,11 +155,11 @@ def test_the_command_says_that_there_is_more(tmp_path: Path) -> None:
     file.write_text(SHORT)
     call = CliRunner().invoke
     done = call(app, ["suite", "smoke", "--file", str(file), "--minutes", "0.0001"])
-    assert done.exit_code == MORE, done.output
+    assert done.exit_code == EXIT_UNFINISHED, done.output
     assert "none failed" in done.output
     assert "2 are not finished; the same command goes on" in done.output
     alone = call(app, ["run", "ns/first", "-p", "network=mlp", "--minutes", "0.0001"])
-    assert alone.exit_code == MORE
+    assert alone.exit_code == EXIT_UNFINISHED
     for words in (
         ["suite", "first-light", "--file", str(file)],
         ["suite", "smoke", "--engine", "slurm", "--minutes", "3"],

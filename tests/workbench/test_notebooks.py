@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from nslab.cli import app
 from nslab.execution.local import Ended
-from nslab.system.locks import held
+from nslab.system.locks import is_locked
 from nslab.workbench import notebooks
 from nslab.workbench.render import render, render_job
 
@@ -213,7 +213,7 @@ def test_rendered_twice_at_once(folder: Path, tmp_path: Path) -> None:
     first = subprocess.Popen(job.command, env={**os.environ, **job.env})
     while mark.read_text() == "xx":
         time.sleep(0.05)
-    assert held(planned.lock)
+    assert is_locked(planned.lock)
     assert not planned.rendered()
     first.kill()
     first.wait()

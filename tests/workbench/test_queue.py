@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from nslab.cli import app
 from nslab.runs import frozen
 from nslab.runs.results import find
-from nslab.system.time_limits import MORE
+from nslab.system.time_limits import EXIT_UNFINISHED
 from nslab.workbench import queue
 from nslab.workbench.queue import DEFAULT_QUEUE, read_queue, run_queue
 
@@ -172,7 +172,7 @@ def test_time_that_is_over_is_no_failure(tmp_path: Path) -> None:
     file.write_text(entry(21) + entry(22))
     shell = CliRunner()
     cut = shell.invoke(app, ["queue", str(file), "--minutes", "0.00001"])
-    assert cut.exit_code == MORE, cut.output
+    assert cut.exit_code == EXIT_UNFINISHED, cut.output
     assert "FAILED" not in cut.output
     assert "0 runs done, none failed" in cut.output
     assert len(run_queue(file).done) == 2

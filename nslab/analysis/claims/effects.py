@@ -103,7 +103,7 @@ class Effect:
         above, below = self.p_above(bounds[0]), 1 - self.p_above(bounds[1])
         return min(2 * above, 1.0), min(2 * below, 1.0)
 
-    def more(self, bounds: tuple[float, float], level: float) -> int | None:
+    def more_units_needed(self, bounds: tuple[float, float], level: float) -> int | None:
         """How many more units would make one of the two findings of `p_values` significant at
         ``level`` if estimate and spread stayed as they are. None if the spread is unknown,
         `MOST_SEEDS` would not be enough, or it is a correlation, whose points (classes) cannot be

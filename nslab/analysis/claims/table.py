@@ -139,7 +139,7 @@ def _judged(line: dict[str, Any], adjusted: float, count: int) -> dict[str, Any]
             "verdict": "supported" if sure else "contradicted",
             "more": "",
         }
-    number = effect.more(bounds, LEVEL / max(count, 1))
+    number = effect.more_units_needed(bounds, LEVEL / max(count, 1))
     more = f"{number}" if number is not None else f"over {MOST_SEEDS}" if effect.n > 1 else "?"
     more = "" if effect.correlation else more
     return line | {"p_adjusted": adjusted, "verdict": "undecided", "more": more}

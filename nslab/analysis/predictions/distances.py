@@ -30,15 +30,15 @@ class Synthetic(NamedTuple):
         drawn: a sample as large as the real ones.
         regimes: regime -> shares of its predictions in the `cells`.
         mixture: shares of all predictions in the `cells`.
-        faintest: the value of p_y below which a share `RARE` of them lie.
-        surest: the log10 odds above which a share `RARE` of them lie.
+        p_threshold: the value of p_y below which a share `RARE` of them lie.
+        odds_threshold: the log10 odds above which a share `RARE` of them lie.
     """
 
     drawn: Predictions
     regimes: dict[str, Cells]
     mixture: Cells
-    faintest: float
-    surest: float
+    p_threshold: float
+    odds_threshold: float
 
 
 def synthetic_sample(regimes: Regimes, n: int, k: int, seed: int = 0) -> Synthetic:
@@ -50,9 +50,10 @@ def synthetic_sample(regimes: Regimes, n: int, k: int, seed: int = 0) -> Synthet
         for i, name in enumerate(regimes.weights)
         if (which == i).any()
     }
-    faintest, surest = np.quantile(seen["p_y"], RARE), np.quantile(seen["odds"], 1 - RARE)
+    p_threshold = float(np.quantile(seen["p_y"], RARE))
+    odds_threshold = float(np.quantile(seen["odds"], 1 - RARE))
     first = drawn(regimes, n, k, seed, "first")[0]
-    return Synthetic(first, parts, cells(Predictions(p, y)), float(faintest), float(surest))
+    return Synthetic(first, parts, cells(Predictions(p, y)), p_threshold, odds_threshold)
 
 
 def drawn(
@@ -112,8 +113,8 @@ def coverage(sample: Predictions, made: Synthetic) -> NamedNumbers:
     return {
         "covered": float(cells(sample)[there].sum()),
         "covered_gradient": float(cells(sample, steepness(sample).numpy())[there].sum()),
-        "fainter": float((seen["p_y"] < made.faintest).mean()),
-        "surer": float((seen["odds"] > made.surest).mean()),
+        "fainter": float((seen["p_y"] < made.p_threshold).mean()),
+        "surer": float((seen["odds"] > made.odds_threshold).mean()),
     }
 
 

@@ -80,7 +80,7 @@ class JobArray:
     gone: dict[str, float] = field(default_factory=dict)  # when a job vanished without a status
     again: Counter[str] = field(default_factory=Counter)  # how often it was submitted again
     held: set[str] = field(default_factory=set)  # numbers of jobs that SLURM was seen to hold
-    said: str = ""  # the last report
+    last_report: str = ""
 
     def __post_init__(self) -> None:
         self.by_key = {arrays.key(job): job for job in self.jobs}
@@ -113,7 +113,7 @@ class JobArray:
         except OSError as error:
             self.report(f"{error}; asking again")
             return
-        see(arrays.folder())
+        refresh_listing(arrays.folder())
         for key, number in list(self.waiting.items()):
             entry = there.get(number)
             wrote = arrays.status_file(self.by_key[key])
@@ -148,7 +148,7 @@ class JobArray:
         """Note that a job ended."""
         del self.waiting[key]
         job = self.by_key[key]
-        see(job.log.parent)
+        refresh_listing(job.log.parent)
         self.ended[key] = Ended(job, status, seconds)
         if self.on_end:
             self.on_end(self.ended[key])
@@ -176,11 +176,11 @@ class JobArray:
 
     def report(self, what: str) -> None:
         """Tell the user something, unless it was the last thing told."""
-        if what and what != self.said:
-            self.said = what
+        if what and what != self.last_report:
+            self.last_report = what
             self.tell(f"SLURM: {what}")
 
 
-def see(folder: Path) -> None:
+def refresh_listing(folder: Path) -> None:
     """List a folder, so that NFS shows here what other nodes wrote there."""
     list(folder.iterdir())

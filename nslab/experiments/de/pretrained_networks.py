@@ -76,7 +76,7 @@ def table1(
     """
     sizes = {"batches": batches, "generations": generations, "dtype": dtype}
     dataset = dataset or ("digits_folder" if preset == "smoke" else None)
-    return once(
+    return unique_runs(
         [
             evolved(preset, base, "last_epochs", method, **sizes)
             for seed in seeds or SEEDS[preset]
@@ -107,7 +107,7 @@ def pretrained_table2(
         for init in inits
         for method in methods
     ]
-    return once(runs)
+    return unique_runs(runs)
 
 
 def table3(
@@ -209,10 +209,10 @@ def table_s9(
         made.append(evolved(preset, base, "pretrained", "pretrained"))
         made.append(evolved(preset, base, "noise", METHOD))
         made.append(evolved(preset, base, "last_epochs", METHOD))
-    return once(made)
+    return unique_runs(made)
 
 
-def once(runs: list[EvolveConfig]) -> list[EvolveConfig]:
+def unique_runs(runs: list[EvolveConfig]) -> list[EvolveConfig]:
     """Each run once; of the pretrained network, which is the same for all seeds, only the first."""
     seen: dict[EvolveConfig, EvolveConfig] = {}
     for run in runs:

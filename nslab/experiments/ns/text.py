@@ -20,7 +20,7 @@ from nslab.experiments.definition import Experiment, TableRow, with_seeds
 from nslab.experiments.ns.presets import trained_by
 from nslab.experiments.presets import SEEDS, Preset
 from nslab.objectives import NS
-from nslab.system.content_names import parts_of
+from nslab.system.content_names import parse_content_name
 from nslab.system.encoder_files import is_encoder
 
 TextMethod = Literal["ce", "ns_lf", "ce_constant"]
@@ -130,7 +130,7 @@ def sigmas(
 def text_row(config: TrainConfig) -> TableRow:
     """Row of Table XI: data set, network, method."""
     row = columns(config)
-    _, where, _ = parts_of(config.network) or ("", config.network, "")
+    _, where, _ = parse_content_name(config.network) or ("", config.network, "")
     network = paper_name_of(where.rpartition("/")[2])
     return {"dataset": row["dataset"], "network": network, "method": row["method"]}
 

@@ -149,11 +149,13 @@ def competitions(models: Sequence[nn.Module], batch: Batch, grid: Grid) -> Compe
     q, scores = [], []
     for model in models:
         logits = logits_of(model(images))
-        q.append(chances(logits, y, m))
+        q.append(label_probabilities(logits, y, m))
         scores.append(group_scores(logits, y).view(-1, m))
     return Competitions(images, y.view(-1, m), torch.stack(q), torch.stack(scores), grid)
 
 
-def chances(logits: Float[Tensor, "g k"], y: Int[Tensor, " b"], m: int) -> Float[Tensor, "g m"]:
+def label_probabilities(
+    logits: Float[Tensor, "g k"], y: Int[Tensor, " b"], m: int
+) -> Float[Tensor, "g m"]:
     """q of every sample: the probability of its class by the logits of its composite."""
     return logits.softmax(-1).gather(1, y.view(-1, m))

@@ -111,11 +111,13 @@ class Evolution(LivePanel):
             self.generation.value, self.generation.max = 0, 0
             self._draw()
             method, generations = CHOICES[self.evolver.value], self.generations
-            self.runner.take(lambda w: evolve_stepwise(w, origin, method, generations), self._hear)
+            self.runner.set_task(
+                lambda w: evolve_stepwise(w, origin, method, generations), self._add_notes
+            )
 
         self.ui_thread.later(prepared, begun, slow=True)
 
-    def _hear(self, moments: list[Moment]) -> None:
+    def _add_notes(self, moments: list[Moment]) -> None:
         """Take in new generations, and show the last unless the user has chosen an earlier one."""
         follows = self.generation.value == self.generation.max
         self.course += moments

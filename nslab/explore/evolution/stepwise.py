@@ -40,7 +40,7 @@ class Slice:
     places: Float[Tensor, " a"]
     losses: Float[Tensor, "a a"]
 
-    def of(self, x: Float[Tensor, "np d"]) -> Float[Tensor, "np 2"]:
+    def project(self, x: Float[Tensor, "np d"]) -> Float[Tensor, "np 2"]:
         """Coordinates of vectors projected onto the plane."""
         return (x.double() - self.centre) @ self.basis.T
 
@@ -112,7 +112,7 @@ def prepare_evolution(
     _, spread, basis = torch.linalg.svd(parents.double() - centre, full_matrices=False)
     shares = (spread**2 / (spread**2).sum()).tolist()
     plane = Slice(centre, basis[:2], (shares[0], shares[1]), torch.zeros(0), torch.zeros(0, 0))
-    reach = MARGIN * float(plane.of(parents).abs().max())
+    reach = MARGIN * float(plane.project(parents).abs().max())
     places = torch.linspace(-reach, reach, POINTS, dtype=torch.float64)
     rows = []
     for b in places:
@@ -122,7 +122,7 @@ def prepare_evolution(
     plane = replace(plane, places=places, losses=torch.stack(rows))
     made = torch.full((len(parents),), -1)
     return EvolutionStart(
-        config, setup, fitness, parents, plane, Moment(plane.of(parents), losses, made, {})
+        config, setup, fitness, parents, plane, Moment(plane.project(parents), losses, made, {})
     )
 
 
@@ -156,5 +156,5 @@ def evolve_stepwise(
         made = torch.where(won, trials.strategy, made)
         row = evolver.report(state, trials, after)
         state = after
-        points = origin.slice.of(state.population.x())
+        points = origin.slice.project(state.population.x())
         worker.post(Moment(points, state.fitness, made, row, k))

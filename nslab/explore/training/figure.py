@@ -94,7 +94,7 @@ class TrainingFigure:
         """Mini-batches so far."""
         return len(self.loss)
 
-    def hear(self, notes: list[dict[str, Any]]) -> None:
+    def add_notes(self, notes: list[dict[str, Any]]) -> None:
         """Take in notes posted by `nslab.explore.training.stepwise.train_stepwise`."""
         for note in notes:
             if "loss" in note:

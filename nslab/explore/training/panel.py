@@ -109,10 +109,10 @@ class Training(LivePanel):
             self.probe = probe
             self.watched = watched = Watched(config.objective.build(probe.data.info))
             self.view.build(config.dataset, grid[0] * grid[1])
-            self.view.hear([probe.first])
+            self.view.add_notes([probe.first])
             self._weigh()
-            self.runner.take(
-                lambda worker: train_stepwise(worker, config, probe, watched), self._hear
+            self.runner.set_task(
+                lambda worker: train_stepwise(worker, config, probe, watched), self._add_notes
             )
 
         self.ui_thread.later(lambda: untrained(config, grid), begun)
@@ -129,8 +129,8 @@ class Training(LivePanel):
             self.watched.inner = objective.build(self.probe.data.info)
         self._draw()
 
-    def _hear(self, notes: list[dict[str, Any]]) -> None:
-        self.view.hear(notes)
+    def _add_notes(self, notes: list[dict[str, Any]]) -> None:
+        self.view.add_notes(notes)
         self._draw()
         self.runner.show()
 

@@ -15,7 +15,7 @@ class Runner:
 
     ``settings`` are the controls that a worker is made from. They are disabled while it is running
     or paused; when one of them changes, or at a reset, ``begin`` is called to make another worker.
-    ``said`` is called whenever the state may have changed.
+    ``on_change`` is called whenever the state may have changed.
     """
 
     def __init__(
@@ -26,12 +26,12 @@ class Runner:
         ui_thread: UiThread,
         settings: Sequence[Any],
         begin: Callable[[], object],
-        said: Callable[[], object],
+        on_change: Callable[[], object],
     ) -> None:
         """``steps``: what the worker's steps are called, in the plural; ``pace``: steps per second
         at first, and the most that can be set."""
         self.worker: Worker | None = None
-        self.settings, self.said, self.ui_thread = settings, said, ui_thread
+        self.settings, self.on_change, self.ui_thread = settings, on_change, ui_thread
         self.pace = controls.counter(
             f"{name}-pace", "", f"{steps} a second, ≤", pace[0], (1, pace[1])
         )
@@ -50,7 +50,7 @@ class Runner:
             )
         )
         controls.on_change(ui_thread, begin, *settings)
-        controls.on_change(ui_thread, self._hurry, self.pace)
+        controls.on_change(ui_thread, self._set_pace, self.pace)
 
     @property
     def buttons(self) -> tuple[Any, ...]:
@@ -69,10 +69,12 @@ class Runner:
         self.worker = None
         self.show()
 
-    def take(self, task: Callable[[Worker], object], hear: Callable[[list[Any]], object]) -> None:
+    def set_task(
+        self, task: Callable[[Worker], object], on_results: Callable[[list[Any]], object]
+    ) -> None:
         """Make a worker for a task; it begins when the user starts it."""
-        self.worker = Worker(self.ui_thread, task, hear, self.show)
-        self._hurry()
+        self.worker = Worker(self.ui_thread, task, on_results, self.show)
+        self._set_pace()
         self.show()
 
     def advance(self, steps: int) -> None:
@@ -93,13 +95,13 @@ class Runner:
         if self.worker is not None and self.worker.error:
             self.ui_thread.failed(self.worker.error)
         elif self.worker is not None:
-            self.said()
+            self.on_change()
 
     def _move(self, how: Callable[[Worker], object]) -> None:
         if self.worker is not None:
             how(self.worker)
             self.show()
 
-    def _hurry(self) -> None:
+    def _set_pace(self) -> None:
         if self.worker is not None:
             self.worker.pace = self.pace.value

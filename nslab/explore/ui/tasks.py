@@ -122,18 +122,19 @@ class Worker:
     """A task in a thread of its own that can be started, paused, stepped and stopped.
 
     ``task(worker)`` calls `wait_for_step` before every step, which waits while paused, and `post`
-    with its results. ``hear`` gets the results posted since its last call, in the interface's
-    thread and at most five times a second; ``moved`` is called there when the task ends.
+    with its results. ``on_results`` gets the results posted since its last call, in the interface's
+    thread and at most five times a second; ``on_end`` is called there when the task ends.
     """
 
     def __init__(
         self,
         ui_thread: UiThread,
         task: "Callable[[Worker], object]",
-        hear: Callable[[list[Any]], object],
-        moved: Callable[[], object],
+        on_results: Callable[[list[Any]], object],
+        on_end: Callable[[], object],
     ) -> None:
-        self.ui_thread, self.task, self.hear, self.moved = ui_thread, task, hear, moved
+        self.ui_thread, self.task = ui_thread, task
+        self.on_results, self.on_end = on_results, on_end
         self.pace = math.inf  # most steps per second
         self.error: Exception | None = None
         self._allowed = self._due = self._drawn = 0.0
@@ -203,12 +204,12 @@ class Worker:
             self.ui_thread.deliver(self.drain, max(0.0, BETWEEN_DRAWINGS - since))
 
     def drain(self) -> None:
-        """Pass posted results to ``hear``; in the interface's thread."""
+        """Pass posted results to ``on_results``; in the interface's thread."""
         self._waking, notes = False, []
         while not self._notes.empty():
             notes.append(self._notes.get())
         if notes and not self._stopped:
-            self.hear(notes)
+            self.on_results(notes)
         self._drawn = time.monotonic()
 
     def _allow(self, steps: float) -> None:
@@ -231,4 +232,4 @@ class Worker:
             self._gate.notify_all()
         if self.ui_thread.live and not self._stopped:
             self.ui_thread.deliver(self.drain)
-            self.ui_thread.deliver(self.moved)
+            self.ui_thread.deliver(self.on_end)
