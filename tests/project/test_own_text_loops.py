@@ -61,7 +61,7 @@ def test_special_tokens_of_a_tokenizer(kind: str, how: Any) -> None:
 def test_tokenizers_that_cannot_be_joined_are_told() -> None:
     """With what to set."""
     unlimited = tokenizer_of("bert", 10**30)
-    with pytest.raises(ValueError, match="give length"):
+    with pytest.raises(ValueError, match="pass a length"):
         Joined.of(unlimited)
     assert Joined.of(unlimited, 20).tokens.length == 20
     left = tokenizer_of("bert")

@@ -215,7 +215,7 @@ def test_a_key_that_is_missing(registry: dict[str, Any], key: str, meant: str) -
     assert registry.get(key) is None
 
 
-def test_a_list_stands_for_a_tuple() -> None:
+def test_a_list_stands_for_a_tuple(as_users_call: None) -> None:
     """In Python people write both; the config has a tuple, so it can be hashed."""
     config = TrainConfig("digits", "mlp", frozen=["backbone"])  # type: ignore[arg-type]
     assert config.frozen == ("backbone",)
