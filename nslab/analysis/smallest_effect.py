@@ -31,7 +31,7 @@ def smallest_effect(name: str, configs: Sequence[RunConfig]) -> str:
     base = text_of(str(next(iter(exp.baseline.values()))))
     n = len({config.seed for config in configs})
     if n < 2:
-        return f"one seed cannot tell a difference from {base} from chance"
+        return f"with one seed, no difference from {base} can be told from chance"
     effect = detectable_effect(n, POWER)
     told = f"{effect:.1f} standard deviations or more (power {POWER}, p < .05)"
     said = f"{n} seeds tell differences from {base} of {told}"

@@ -43,16 +43,24 @@ def objective_name(objective: ObjectiveConfig) -> str:
 
 def training_method(objective: ObjectiveConfig, sampler: str, lr_scale: float) -> str:
     """The name of the method that trained a network; a sampler other than ``shuffle`` counts as a
-    method of its own."""
-    if sampler != "shuffle":
-        return sampler
+    method of its own, and so does a learning rate that is scaled. A loss other than cross-entropy
+    is added to such a name, with a plus sign.
+
+    >>> training_method(NS(rho=0.0), "shuffle", 1.0), training_method(NS(), "cbs", 1.0)
+    ('ce_constant', 'cbs+ns_ws')
+    """
     if isinstance(objective, NS):
-        if objective.rho == 0:
-            return "ce_constant"
-        name = "ns_lf" if objective.rho < 0 else "ns_ws"
+        variants = {0: "ce_constant", 1: "ns_ws", -1: "ns_lf"}
         inner = objective_name(objective.base)
-        return name if inner == "ce" else f"{name}+{inner}"
-    return "ce_lr" if lr_scale != 1 else objective_name(objective)
+        loss = variants[(objective.rho > 0) - (objective.rho < 0)]
+        loss += "" if inner == "ce" else f"+{inner}"
+    else:
+        loss = objective_name(objective)
+    if sampler != "shuffle":
+        return sampler if loss == "ce" else f"{sampler}+{loss}"
+    if lr_scale != 1:
+        return "ce_lr" if loss == "ce" else f"ce_lr+{loss}"
+    return loss
 
 
 def evolution_method(method: Any, init: str) -> str:

@@ -35,7 +35,7 @@ from nslab.objectives.joined_texts import TEXTS, Joined, LostTexts, compose_for
 from nslab.objectives.recommended import Setting
 from nslab.objectives.weighted import CrossEntropy, PlainLoss, Reweighted
 from nslab.system.renamed import refuse_old_names
-from nslab.system.type_words import not_one_of
+from nslab.system.type_words import misfit, not_one_of
 from nslab.system.validation import omitted_means
 from nslab.types import Batch, DataInfo, Labels, Logits, ObjectiveConfig, PerSample
 
@@ -88,6 +88,9 @@ class NS:
         for name in ("sigma", "rho", "min_weight"):
             if (value := getattr(self, name)) is not None or name != "min_weight":
                 object.__setattr__(self, name, checked_number(f"NS: {name}", value))
+        for name in ("antialias", "fold_batchnorm"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(misfit(f"NS: {name}", getattr(self, name), bool))
         for name, allowed in (
             ("grouping", ("consecutive", "shuffled")),
             ("mode", ("eval", "train")),

@@ -136,6 +136,8 @@ class MethodComparison:
                 f"{', '.join(alike)}: the difference is the same with every seed, so its spread is "
                 "unknown, and there is no interval: give more seeds."
             )
+        if controls := [*self._controls()]:
+            yield f"Controls, with the mean weight of NS: {', '.join(controls)}."
         if len(others) and any(mark(low, high) for low, high in others[["low", "high"]].values):
             yield MARK_NOTE
         at_chance = self.runs.groupby("method", sort=False)["learnt"].any()
@@ -144,6 +146,17 @@ class MethodComparison:
             yield f"Not above chance: {', '.join(failed)}. {advice}"
         if self.sweep:
             yield from self.sweep.notes
+
+    def _controls(self) -> Iterator[str]:
+        """What each control is: a loss, or a learning rate, times a constant."""
+        trained = {result.id: result.config for result in self.results}
+        for name, lines in self.runs.groupby("method", sort=False):
+            config = trained.get(lines["run"].iloc[0], {})
+            objective = config.get("objective", {})
+            if objective.get("@") == "ns" and objective.get("rho") == 0:
+                yield f"{name} is the loss times {objective['sigma']:g}"
+            elif (scale := config.get("lr_scale", 1)) != 1:
+                yield f"{name} is the learning rate times {scale:g}"
 
     def figure(self) -> Figure:
         """A figure of the accuracy of every run, and of each method's difference from the baseline

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from nslab.datasets.samplers import SAMPLERS
-from nslab.experiments.ns.presets import constant_weight
 from nslab.objectives import NS, OBJECTIVES, Asymmetric, CrossEntropy
 from nslab.objectives.ns import SETTINGS
 from nslab.system.unknown_names import PLUGIN_ADVICE, unknown
@@ -43,21 +42,22 @@ def fields_of(methods: Mapping[str, Any], *, texts: bool = False) -> dict[str, d
         if not isinstance(method, str) or method not in CONTROLS:
             continue
         if len(scored) != 1:
+            advice = "compare one NS at a time" if scored else "add one, such as ns_lf"
             raise ValueError(
-                f"{method} is a control of the one NS among the methods, with the same mean "
-                f"weight, and there are {len(scored)}: give nslab.NS(sigma=W, rho=0) instead, "
-                "W being the constant weight, or compare them one by one"
+                f"{method} is a control of the one NS among the methods whose rho is not 0, with "
+                f"the same mean weight, and there are {len(scored)}: {advice}"
             )
         ns = scored[0]
-        if ns.sigma + ns.rho == 1:
+        mean = round(ns.sigma + ns.rho, 9)  # 1.4 - 0.4 is 1
+        if mean == 1 or mean <= 0:
+            why = "then it is the loss itself" if mean == 1 else "it must be above 0"
             raise ValueError(
-                f"{method} is cross-entropy itself here, since the mean weight of the NS is 1: "
-                "leave it out"
+                f"{method}: the mean weight of the NS is {mean:g}, {why}: leave it out"
             )
         if method == "ce_constant":
-            found[name] = {"objective": constant_weight(ns)}
+            found[name] = {"objective": dataclasses.replace(ns, sigma=mean, rho=0.0)}
         else:
-            found[name] = {"objective": ns.base, "lr_scale": ns.sigma + ns.rho}
+            found[name] = {"objective": ns.base, "lr_scale": mean}
     return found
 
 

@@ -44,9 +44,15 @@ def test_controls_take_the_mean_weight_of_the_ns_beside_them() -> None:
 @pytest.mark.parametrize(
     ("methods", "more", "message"),
     [
-        (["ce", "ce_lr"], {}, "ce_lr is a control of the one NS .* there are 0"),
-        (["ns_ws", "ns_lf", "ce_constant"], {}, "there are 2"),
-        ([NS(sigma=2, rho=-1), "ce_constant"], {}, "the mean weight of the NS is 1: leave it out"),
+        (["ce", "ce_lr"], {}, "there are 0: add one, such as ns_lf"),
+        (["ns_ws", "ns_lf", "ce_constant"], {}, "there are 2: compare one NS at a time"),
+        (
+            [NS(sigma=2, rho=-1), "ce_constant"],
+            {},
+            "mean weight of the NS is 1, then it is the loss itself",
+        ),
+        ([NS(sigma=1.4, rho=-0.4), "ce_constant"], {}, "is 1, then it is the loss itself"),
+        ([NS(sigma=0.2, rho=-1), "ce_lr"], {}, "is -0.8, it must be above 0"),
         (["ns", "ns_ws"], {}, "'ns' and 'ns_ws' are the same training: leave out one of them"),
         (["ce", "pbs"], {"sampler": "cbs"}, "method 'pbs' sets sampler: leave it out"),
         (["ns", "ce_lr"], {"sweep": {"lr_scale": [1, 2]}}, "method 'ce_lr' sets lr_scale"),
@@ -70,6 +76,8 @@ def test_a_comparison_with_controls() -> None:
         "mlp", data, data, words, epochs=1, batch_size=20, seeds=2, show=False
     )
     assert found.table["method"].tolist() == words
+    said = "ce_constant is the loss times 1.5, ce_lr is the learning rate times 1.5."
+    assert said in str(found)
     assert len({run.id for run in found.results}) == 10
 
 
